@@ -1,0 +1,88 @@
+"""The transformer block of the branches: Wan's own design, at a width of its own.
+
+Module names follow Wan's original checkpoint layout, so a branch as wide as the base can start
+as a copy of the base's first blocks. ``ops`` supplies Linear, Conv3d, LayerNorm and RMSNorm;
+ComfyUI passes its own, which manage memory and casting.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Rope = tuple[Tensor, Tensor]
+"""Cosines and sines, each (tokens, head_dim / 2)."""
+
+
+def rope_3d(grid: tuple[int, int, int], head_dim: int, device: torch.device, spacing: int = 1) -> Rope:
+    """Rotary embedding of a (T, H, W) token grid, split over the axes as in Wan.
+
+    Args:
+        spacing: distance of neighbouring tokens in units of full-resolution tokens; merged
+            tokens sit at the middle of what they merged.
+    """
+    spatial = 2 * (head_dim // 6)
+    sizes = (head_dim - 2 * spatial, spatial, spatial)
+    offsets = (0.0, (spacing - 1) / 2, (spacing - 1) / 2)
+    steps = (1, spacing, spacing)
+    axes = []
+    for axis, (length, size) in enumerate(zip(grid, sizes, strict=True)):
+        frequencies = 10000.0 ** (-torch.arange(0, size, 2, device=device, dtype=torch.float32) / size)
+        position = torch.arange(length, device=device, dtype=torch.float32) * steps[axis] + offsets[axis]
+        angles = torch.outer(position, frequencies)
+        shape = [1, 1, 1, size // 2]
+        shape[axis] = length
+        axes.append(angles.view(shape).expand(*grid, size // 2))
+    angles = torch.cat(axes, dim=-1).reshape(-1, head_dim // 2)
+    return angles.cos(), angles.sin()
+
+
+class Attention(nn.Module):
+    """Multi-head attention with RMS-normalised queries and keys."""
+
+    def __init__(self, width: int, head_dim: int, ops: Any) -> None:
+        super().__init__()
+        self.head_dim = head_dim
+        self.q, self.k, self.v, self.o = (ops.Linear(width, width) for _ in range(4))
+        self.norm_q, self.norm_k = (ops.RMSNorm(width, eps=1e-6) for _ in range(2))
+
+    def forward(self, x: Tensor, context: Tensor | None = None, rope: Rope | None = None) -> Tensor:
+        context = x if context is None else context
+        q, k = self._heads(self.norm_q(self.q(x))), self._heads(self.norm_k(self.k(context)))
+        if rope is not None:
+            q, k = _rotate(q, rope), _rotate(k, rope)
+        out = F.scaled_dot_product_attention(q, k, self._heads(self.v(context)))
+        return self.o(out.transpose(1, 2).flatten(2))
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(2, (-1, self.head_dim)).transpose(1, 2)
+
+
+class Block(nn.Module):
+    """Self-attention, text cross-attention, feed-forward; modulated by a time embedding."""
+
+    def __init__(self, width: int, head_dim: int, ffn: int, ops: Any) -> None:
+        super().__init__()
+        self.norm1 = ops.LayerNorm(width, eps=1e-6, elementwise_affine=False)
+        self.self_attn = Attention(width, head_dim, ops)
+        self.norm3 = ops.LayerNorm(width, eps=1e-6)
+        self.cross_attn = Attention(width, head_dim, ops)
+        self.norm2 = ops.LayerNorm(width, eps=1e-6, elementwise_affine=False)
+        self.ffn = nn.Sequential(ops.Linear(width, ffn), nn.GELU(approximate="tanh"), ops.Linear(ffn, width))
+        self.modulation = nn.Parameter(torch.randn(1, 6, width) / width**0.5)
+
+    def forward(self, x: Tensor, time: Tensor, context: Tensor, rope: Rope) -> Tensor:
+        """Args: x (B, L, width), time (B, 6, width), context (B, tokens, width)."""
+        shift1, scale1, gate1, shift2, scale2, gate2 = (self.modulation.to(time) + time).chunk(6, dim=1)
+        x = x + gate1 * self.self_attn(self.norm1(x) * (1 + scale1) + shift1, rope=rope)
+        x = x + self.cross_attn(self.norm3(x), context)
+        return x + gate2 * self.ffn(self.norm2(x) * (1 + scale2) + shift2)
+
+
+def _rotate(x: Tensor, rope: Rope) -> Tensor:
+    cos, sin = (table.to(x.dtype) for table in rope)
+    even, odd = x.unflatten(-1, (-1, 2)).unbind(-1)
+    return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2)

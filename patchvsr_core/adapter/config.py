@@ -1,0 +1,78 @@
+"""What an adapter is made of, and for which base: the versioned part of an adapter file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..errors import AdapterError
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class BaseSpec:
+    """The shapes of a Wan-architecture base that an adapter depends on."""
+
+    channels: int
+    """Latent channels in and out."""
+    width: int
+    """Hidden size of the transformer."""
+    layers: int
+    """Number of transformer blocks."""
+    ffn: int
+    """Hidden size of the feed-forward networks."""
+    text_dim: int
+    """Size of a text token before the base's own projection."""
+
+    def check_same(self, actual: BaseSpec) -> None:
+        """Raise unless ``actual`` is a base that an adapter made for ``self`` fits.
+
+        Raises:
+            AdapterError: naming the first difference and what to do.
+        """
+        for name, wording in _WORDING.items():
+            expected, found = getattr(self, name), getattr(actual, name)
+            if expected != found:
+                raise AdapterError(
+                    f"This adapter was trained for a base with {expected} {wording}, but the connected model has "
+                    f"{found}; load the adapter made for this model, or the model that the adapter names."
+                )
+
+
+_WORDING = {
+    "channels": "latent channels",
+    "width": "hidden channels",
+    "layers": "transformer blocks",
+    "ffn": "feed-forward channels",
+    "text_dim": "text channels",
+}
+
+
+@dataclass(frozen=True)
+class AdapterConfig:
+    """Hyper-parameters of an adapter. The branch width is independent of the base's."""
+
+    base: BaseSpec
+    width: int = 256
+    """Hidden size of both branches."""
+    head_dim: int = 64
+    """Size of a branch's attention heads; a multiple of 2, and at least 6 for the three axes."""
+    ffn: int = 512
+    patch_blocks: int = 2
+    """Blocks of the patch branch; 0 turns the branch off."""
+    global_blocks: int = 2
+    """Blocks of the global branch, the first at full resolution, the rest at a quarter; 0: off."""
+    lora_rank: int = 0
+    lora_targets: tuple[str, ...] = field(default=("self_attn.q", "self_attn.k", "self_attn.v", "self_attn.o"))
+    prompt_tokens: int = 8
+    """Length of the fixed prompt embedding stored in the file."""
+    version: int = VERSION
+
+    def __post_init__(self) -> None:
+        if self.version != VERSION:
+            raise AdapterError(
+                f"The adapter file has version {self.version}; this PatchVSR reads version {VERSION}. "
+                "Update PatchVSR, or use an adapter made for it."
+            )
+        if self.width % self.head_dim:
+            raise AdapterError(f"An adapter width of {self.width} is no multiple of its head size {self.head_dim}.")

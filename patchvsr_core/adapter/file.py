@@ -1,0 +1,90 @@
+"""Adapter files: one safetensors file with a versioned configuration in its metadata."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ..errors import AdapterError
+from .adapter import Adapter
+from .config import AdapterConfig, BaseSpec
+
+FORMAT = "patchvsr-adapter"
+
+
+def save_adapter(adapter: Adapter, path: str | Path, dtype: torch.dtype = torch.bfloat16) -> None:
+    """Write an adapter with its configuration."""
+    tensors = {name: tensor.detach().to(dtype).contiguous().cpu() for name, tensor in adapter.state_dict().items()}
+    metadata = {"format": FORMAT, "config": json.dumps(asdict(adapter.config))}
+    save_file(tensors, str(path), metadata=metadata)
+
+
+def load_adapter(path: str | Path, *, ops: Any = nn, dtype: torch.dtype | None = None) -> Adapter:
+    """Read an adapter file, checking every name and shape.
+
+    Args:
+        ops: see :class:`Adapter`.
+        dtype: convert the weights; None keeps the file's.
+
+    Raises:
+        AdapterError: in one sentence, what is wrong with the file.
+    """
+    metadata, tensors = _read(Path(path))
+    config = _config(Path(path), metadata)
+    adapter = Adapter(config, ops=ops)
+    _check_tensors(Path(path), adapter.state_dict(), tensors)
+    if dtype is None:
+        dtype = next(iter(tensors.values())).dtype
+    adapter.to(dtype)
+    adapter.load_state_dict({name: tensor.to(dtype) for name, tensor in tensors.items()})
+    return adapter.requires_grad_(False).eval()
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    if not path.is_file():
+        raise AdapterError(f"There is no adapter file at {path}; check the path.")
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return dict(file.metadata() or {}), {name: file.get_tensor(name) for name in file.keys()}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise AdapterError(f"{path.name} is no readable safetensors file ({error}); download or export it again.") from error
+
+
+def _config(path: Path, metadata: Mapping[str, str]) -> AdapterConfig:
+    if metadata.get("format") != FORMAT:
+        raise AdapterError(
+            f"{path.name} is not a PatchVSR adapter (its metadata names no format {FORMAT!r}); "
+            "choose a file written by the PatchVSR trainer."
+        )
+    try:
+        fields = json.loads(metadata["config"])
+        fields["base"] = BaseSpec(**fields["base"])
+        fields["lora_targets"] = tuple(fields["lora_targets"])
+        return AdapterConfig(**fields)
+    except (KeyError, TypeError, ValueError) as error:
+        raise AdapterError(
+            f"The configuration in {path.name} cannot be read ({error}); it may come from a newer PatchVSR: update it."
+        ) from error
+
+
+def _check_tensors(path: Path, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+    missing, extra = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
+    if missing or extra:
+        which, names = ("lacks", missing) if missing else ("has an unknown", extra)
+        raise AdapterError(
+            f"{path.name} {which} tensor {names[0]!r} ({len(names)} such); the file is damaged or was edited: get it again."
+        )
+    for name, tensor in expected.items():
+        if tensor.shape != found[name].shape:
+            raise AdapterError(
+                f"Tensor {name!r} in {path.name} has shape {tuple(found[name].shape)}, but its configuration asks for "
+                f"{tuple(tensor.shape)}; the file is damaged or was edited: get it again."
+            )

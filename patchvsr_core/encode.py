@@ -1,0 +1,101 @@
+"""From the input clip to the latent canvas, and to the small global view of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from .codec import Codec
+from .errors import PlanError
+from .layout import Canvas
+from .planner import plan_tiles
+from .resample import resize, upsampled_window
+
+OnTile = Callable[[int, int], None]
+"""Called with (tiles done, tiles in all)."""
+
+
+def encode_canvas(
+    codec: Codec,
+    frames: Tensor,
+    canvas: Canvas,
+    *,
+    tile_px: int = 512,
+    overlap_px: int = 64,
+    on_tile: OnTile | None = None,
+) -> Tensor:
+    """Upsample the clip bicubically and encode it tile by tile.
+
+    Args:
+        frames: (T, h, w, 3) input clip in [0, 1], of the size that ``canvas`` was made for.
+
+    Returns:
+        (1, C, t, h, w) float32 latent of the upsampled clip on the whole padded canvas: the
+        start of every run that starts from the input, and the condition of every patch.
+    """
+    check_frames(frames, canvas)
+    grid = plan_tiles(canvas, tile_px, overlap_px)
+    latent: Tensor | None = None
+    stride = canvas.stride_px
+    for done, (row, column) in enumerate(grid, start=1):
+        rows = slice(row.start * stride, row.stop * stride)
+        columns = slice(column.start * stride, column.stop * stride)
+        tile = codec.encode(upsampled_window(frames, canvas, rows, columns).clamp(0, 1)).float()
+        if latent is None:
+            latent = tile.new_zeros((1, tile.shape[1], *canvas.latent_shape))
+        weight = torch.outer(row.weights(like=tile), column.weights(like=tile))
+        latent[..., row.cells, column.cells] += tile * weight
+        if on_tile:
+            on_tile(done, len(grid))
+    assert latent is not None
+    return latent
+
+
+def encode_global(codec: Codec, frames: Tensor, canvas: Canvas, size_cells: tuple[int, int]) -> Tensor:
+    """Encode the whole video shrunk or stretched to the size of one patch.
+
+    Returns:
+        (1, C, t, h, w) float32 with (h, w) = ``size_cells``.
+    """
+    check_frames(frames, canvas)
+    height, width = (cells * canvas.stride_px for cells in size_cells)
+    view = resize(frames, (height, width)).clamp(0, 1)
+    missing = canvas.padded_frames - len(view)
+    if missing:
+        view = torch.cat([view, view[-1:].expand(missing, -1, -1, -1)])
+    return codec.encode(view).float()
+
+
+def noise_augmented(latent: Tensor, level: float, seed: int) -> Tensor:
+    """Mix ``level`` of Gaussian noise into a condition: (1 - level) z + level eps.
+
+    Raises:
+        PlanError: for a level outside [0, 1].
+    """
+    if not 0 <= level <= 1:
+        raise PlanError(f"Noise augmentation of {level} is out of range; it must lie between 0 and 1.")
+    if level == 0:
+        return latent
+    noise = seeded_noise(latent.shape, seed).to(latent)
+    return (1 - level) * latent + level * noise
+
+
+def seeded_noise(shape: tuple[int, ...] | torch.Size, seed: int) -> Tensor:
+    """Standard normal noise that depends on shape and seed alone, on any device (float32, CPU)."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(shape, generator=generator)
+
+
+def check_frames(frames: Tensor, canvas: Canvas) -> None:
+    expected = (canvas.frames, *canvas.source, 3)
+    if tuple(frames.shape) != expected:
+        raise PlanError(
+            f"The clip is {_size(frames.shape)} but the plan was made for {_size(expected)}; "
+            "plan again from the same clip."
+        )
+
+
+def _size(shape: tuple[int, ...] | torch.Size) -> str:
+    return f"{shape[0]} frames of {shape[2]}x{shape[1]}"

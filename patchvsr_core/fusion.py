@@ -1,0 +1,82 @@
+"""Multi-patch joint modulation: one prediction for the whole canvas out of all patches' own.
+
+At every model call each patch is cut from the one noisy canvas, denoised on its own, and the
+predictions are added with weights that sum to 1. Fusing x0 equals fusing the velocity or the
+next state, since all are affine in one another with the shared state. Source: PatchVSR (CVPR 2025).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+
+import torch
+from torch import Tensor
+
+from .adapter import PatchControl
+from .errors import PlanError
+from .layout import Patch, PatchPlan
+from .sampling import Denoiser
+
+ControlFor = Callable[[Sequence[Patch]], PatchControl | None]
+OnPatches = Callable[[int, int], None]
+"""Called after every batch with (patches done, patches in all); raise from it to stop."""
+
+
+def fuse(
+    denoiser: Denoiser,
+    x: Tensor,
+    sigma: Tensor,
+    patches: Sequence[Patch],
+    control_for: ControlFor,
+    *,
+    patches_at_once: int = 1,
+    on_patches: OnPatches | None = None,
+) -> list[Tensor]:
+    """Denoise all patches of one step and fuse what they predict.
+
+    Args:
+        x: (1, C, T, H, W) state of the whole canvas; not changed.
+        sigma: scalar noise level.
+        patches: the plan's patches for this step; their weights sum to 1 in every cell.
+        control_for: what the adapter says about a batch of patches.
+        patches_at_once: patches per model call; fewer take less memory.
+
+    Returns:
+        x0 of the whole canvas per condition, each (1, C, T, H, W) float32.
+    """
+    fused: list[Tensor] = []
+    done = 0
+    for batch in _batched(patches, patches_at_once):
+        crops = torch.cat([patch.crop(x) for patch in batch])
+        predictions = denoiser(crops, sigma, control_for(batch))
+        if not fused:
+            fused = [torch.zeros_like(x, dtype=torch.float32) for _ in predictions]
+        for canvas, prediction in zip(fused, predictions, strict=True):
+            for patch, x0 in zip(batch, prediction.to(canvas), strict=True):
+                patch.crop(canvas)[0].add_(x0 * patch.weight(canvas))
+        done += len(batch)
+        if on_patches:
+            on_patches(done, len(patches))
+    return fused
+
+
+def check_canvas(x: Tensor, plan: PatchPlan) -> None:
+    """Raise unless ``x`` is the one latent canvas that ``plan`` describes.
+
+    Raises:
+        PlanError: saying what was found and expected.
+    """
+    if tuple(x.shape[2:]) != plan.canvas.latent_shape:
+        raise PlanError(
+            f"The latent is {tuple(x.shape[2:])} (T, H, W) but the plan's canvas is {plan.canvas.latent_shape}; "
+            "connect the latent of the Patch Encoder that used this plan."
+        )
+    if len(x) != 1:
+        raise PlanError(f"The latent holds {len(x)} clips; joint modulation takes one at a time.")
+
+
+def _batched(patches: Sequence[Patch], size: int) -> Iterator[list[Patch]]:
+    iterator = iter(patches)
+    while batch := list(islice(iterator, size)):
+        yield batch

@@ -1,0 +1,180 @@
+"""The headless host: Wan-architecture bases as diffusers modules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from diffusers import WanTransformer3DModel
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from ..adapter import Adapter, BaseSpec, PatchControl
+from ..adapter.lora import LowRank
+
+TIMESTEPS = 1000
+HEAD_DIM = 128
+"""Size of an attention head in every Wan; a checkpoint does not say it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Base:
+    """A base model and how to read its output."""
+
+    transformer: WanTransformer3DModel
+    prediction: str = "velocity"
+    """``velocity`` (v = eps - x0, every published Wan) or ``residual`` (x0 minus the condition)."""
+    start_noise: float | None = None
+    """For a bridge: noise in the enlarged input it starts from. None: a flow from noise."""
+    shift: float = 1.0
+    """Schedule shift it was trained for."""
+
+    @property
+    def spec(self) -> BaseSpec:
+        config = self.transformer.config
+        width = config.num_attention_heads * config.attention_head_dim
+        return BaseSpec(config.in_channels, width, config.num_layers, config.ffn_dim, config.text_dim)
+
+
+class DiffusersDenoiser:
+    """Runs a base on batches of patches and answers x0 (see :class:`sampling.Denoiser`).
+
+    Hooks are placed on the transformer's blocks, text cross-attentions and time embedder; they
+    read the control of the call in progress and do nothing without one. ``close`` removes them.
+
+    Args:
+        prompts: (1, tokens, text_dim) embeddings, the positive and optionally a negative one.
+        adapter: its LoRA is added to the transformer's weights until ``close``.
+
+    Raises:
+        AdapterError: when the adapter was made for another base.
+    """
+
+    def __init__(self, base: Base, prompts: Sequence[Tensor], adapter: Adapter | None = None) -> None:
+        self.base = base
+        self.prompts = prompts
+        self._control: PatchControl | None = None
+        if adapter is not None:
+            adapter.config.base.check_same(base.spec)
+        self._remove = [*self._hooked(base.transformer), *_with_lora(base.transformer, adapter)]
+
+    def __call__(self, x: Tensor, sigma: Tensor, control: PatchControl | None) -> list[Tensor]:
+        self._control = control
+        try:
+            return [self._predict(x, sigma, prompt) for prompt in self.prompts]
+        finally:
+            self._control = None
+
+    def close(self) -> None:
+        """Give the transformer back as it was."""
+        for remove in self._remove:
+            remove()
+        self._remove = []
+
+    def _predict(self, x: Tensor, sigma: Tensor, prompt: Tensor) -> Tensor:
+        transformer = self.base.transformer
+        state = x.to(transformer.patch_embedding.weight)
+        timestep = (sigma * TIMESTEPS).to(state).reshape(-1).expand(len(x))
+        text = prompt.to(state).expand(len(x), -1, -1)
+        out = transformer(state, timestep, text, return_dict=False)[0].to(x.dtype)
+        if self.base.prediction == "velocity":
+            return x - sigma.to(x) * out
+        anchor = self._control.anchor if self._control is not None else None
+        return (x if anchor is None else anchor.to(x)) + out
+
+    def _hooked(self, transformer: WanTransformer3DModel) -> list[Any]:
+        removers = [transformer.condition_embedder.time_embedder.register_forward_hook(self._add_time_delta).remove]
+        for index, block in enumerate(transformer.blocks):
+            removers.append(block.register_forward_hook(partial(self._add_residual, index)).remove)
+            removers.append(partial(block.attn2.set_processor, block.attn2.processor))
+            block.attn2.set_processor(_SharedQueryAttention(partial(self._global_kv, index)))
+        return removers
+
+    def _add_time_delta(self, module: nn.Module, args: Any, embedding: Tensor) -> Tensor:
+        if self._control is None or self._control.time_delta is None:
+            return embedding
+        return embedding + self._control.time_delta.to(embedding)
+
+    def _add_residual(self, block: int, module: nn.Module, args: Any, hidden: Tensor) -> Tensor:
+        residual = self._control.residual(block) if self._control is not None else None
+        return hidden if residual is None else hidden + residual.to(hidden)
+
+    def _global_kv(self, block: int) -> tuple[Tensor, Tensor] | None:
+        return self._control.global_kv(block) if self._control is not None else None
+
+
+class _SharedQueryAttention:
+    """Text cross-attention plus global context on the same queries, before the shared output layer."""
+
+    def __init__(self, global_kv: Any) -> None:
+        self.global_kv = global_kv
+
+    def __call__(
+        self,
+        attn: Any,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor,
+        attention_mask: Tensor | None = None,
+        rotary_emb: Any = None,
+    ) -> Tensor:
+        heads = partial(_split_heads, heads=attn.heads)
+        q = heads(attn.norm_q(attn.to_q(hidden_states)))
+        k = heads(attn.norm_k(attn.to_k(encoder_hidden_states)))
+        out = F.scaled_dot_product_attention(q, k, heads(attn.to_v(encoder_hidden_states)))
+        global_kv = self.global_kv()
+        if global_kv is not None:
+            k, v = (heads(tensor.to(q)) for tensor in global_kv)
+            out = out + F.scaled_dot_product_attention(q, k, v)
+        return attn.to_out[1](attn.to_out[0](out.transpose(1, 2).flatten(2)))
+
+
+def _split_heads(x: Tensor, heads: int) -> Tensor:
+    return x.unflatten(2, (heads, -1)).transpose(1, 2)
+
+
+class _PlusLowRank(nn.Module):
+    """A weight with a low-rank change, computed when the weight is used."""
+
+    def __init__(self, low_rank: LowRank) -> None:
+        super().__init__()
+        self.factors = [low_rank]  # in a list: not a parameter of the transformer
+
+    def forward(self, weight: Tensor) -> Tensor:
+        low_rank = self.factors[0]
+        return weight + (low_rank.up @ low_rank.down).to(weight)
+
+
+_LAYER_NAMES = {
+    "self_attn": "attn1",
+    "cross_attn": "attn2",
+    "q": "to_q",
+    "k": "to_k",
+    "v": "to_v",
+    "o": "to_out.0",
+    "ffn.0": "ffn.net.0.proj",
+    "ffn.2": "ffn.net.2",
+}
+
+
+def _with_lora(transformer: WanTransformer3DModel, adapter: Adapter | None) -> list[Any]:
+    if adapter is None or adapter.lora is None:
+        return []
+    removers = []
+    for name, low_rank in adapter.lora.layers():
+        layer = transformer.get_submodule(_diffusers_name(name))
+        parametrize.register_parametrization(layer, "weight", _PlusLowRank(low_rank))
+        removers.append(partial(parametrize.remove_parametrizations, layer, "weight", leave_parametrized=False))
+    return removers
+
+
+def _diffusers_name(name: str) -> str:
+    """``blocks.3.self_attn.q`` in Wan's layout to ``blocks.3.attn1.to_q``."""
+    blocks, index, rest = name.split(".", 2)
+    if rest.startswith("ffn"):
+        return f"{blocks}.{index}.{_LAYER_NAMES[rest]}"
+    attention, projection = rest.split(".")
+    return f"{blocks}.{index}.{_LAYER_NAMES[attention]}.{_LAYER_NAMES[projection]}"

@@ -1,0 +1,137 @@
+"""Reads bases and VAEs for the headless host, from diffusers folders or single files."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKLWan, WanTransformer3DModel
+from safetensors import SafetensorError, safe_open
+
+from ..codec import WanVAE
+from ..errors import ModelError
+from .diffusers import HEAD_DIM, Base
+
+WAN_SHIFT = 5.0
+"""Schedule shift of Wan 2.1 at 480p to 720p."""
+PREFIXES = ("model.diffusion_model.", "diffusion_model.")
+
+
+def load_base(path: str | Path, *, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Base:
+    """Load a Wan text-to-video transformer.
+
+    Args:
+        path: a diffusers folder (or its ``transformer`` folder), or one safetensors file in
+            Wan's original layout, as ComfyUI uses it.
+
+    Raises:
+        ModelError: in one sentence, why it cannot be used.
+    """
+    path = Path(path)
+    if path.is_dir():
+        folder = path / "transformer" if (path / "transformer").is_dir() else path
+        _require(folder / "config.json", "a diffusers transformer folder has a config.json")
+        transformer = WanTransformer3DModel.from_pretrained(folder, torch_dtype=dtype, local_files_only=True)
+        return Base(_ready(transformer, device), shift=WAN_SHIFT)
+    shapes, metadata = _header(path)
+    config = _transformer_config(path, shapes)
+    transformer = _from_single_file(WanTransformer3DModel, path, config, dtype)
+    start_noise = metadata.get("start_noise")
+    return Base(
+        _ready(transformer, device),
+        prediction=metadata.get("prediction", "velocity"),
+        start_noise=None if start_noise is None else float(start_noise),
+        shift=float(metadata.get("shift", WAN_SHIFT)),
+    )
+
+
+def load_vae(path: str | Path, *, device: str = "cpu", dtype: torch.dtype = torch.float32) -> WanVAE:
+    """Load Wan's VAE from a diffusers folder (or its ``vae`` folder) or one safetensors file.
+
+    Raises:
+        ModelError: in one sentence, why it cannot be used.
+    """
+    path = Path(path)
+    if path.is_dir():
+        folder = path / "vae" if (path / "vae").is_dir() else path
+        _require(folder / "config.json", "a diffusers VAE folder has a config.json")
+        vae = AutoencoderKLWan.from_pretrained(folder, torch_dtype=dtype, local_files_only=True)
+    else:
+        shapes, _ = _header(path)
+        vae = _from_single_file(AutoencoderKLWan, path, _vae_config(path, shapes), dtype)
+    return WanVAE(_ready(vae, device))
+
+
+def _ready(model: Any, device: str) -> Any:
+    return model.to(device).requires_grad_(False).eval()
+
+
+def _require(path: Path, rule: str) -> None:
+    if not path.is_file():
+        raise ModelError(f"{path} does not exist; {rule}.")
+
+
+def _header(path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
+    """Shapes by name (without a checkpoint's prefix) and metadata, without reading the weights."""
+    if not path.is_file():
+        raise ModelError(f"There is no model file at {path}; check the path.")
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
+            metadata = dict(file.metadata() or {})
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ModelError(f"{path.name} is no readable safetensors file ({error}); download it again.") from error
+    for prefix in PREFIXES:
+        shapes = {name.removeprefix(prefix): shape for name, shape in shapes.items()}
+    return shapes, metadata
+
+
+def _transformer_config(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    """The diffusers configuration that a checkpoint's shapes imply."""
+    try:
+        width, channels = shapes["patch_embedding.weight"][:2]
+        ffn = shapes["blocks.0.ffn.0.weight"][0]
+        text_dim = shapes["text_embedding.0.weight"][1]
+        frequencies = shapes["time_embedding.0.weight"][1]
+        out_channels = shapes["head.head.weight"][0] // 4
+    except KeyError as error:
+        raise ModelError(
+            f"{path.name} has no tensor {error.args[0]!r}, so it is no Wan video model in the original layout; "
+            "choose a Wan 2.1 or 2.2 text-to-video file, or a diffusers folder."
+        ) from error
+    if "img_emb.proj.0.weight" in shapes or channels != out_channels:
+        raise ModelError(f"{path.name} is an image-to-video model; PatchVSR needs a text-to-video one.")
+    layers = 1 + max(int(name.split(".")[1]) for name in shapes if name.startswith("blocks."))
+    return {
+        "_class_name": "WanTransformer3DModel",
+        "num_attention_heads": width // HEAD_DIM,
+        "attention_head_dim": HEAD_DIM,
+        "in_channels": channels,
+        "out_channels": out_channels,
+        "text_dim": text_dim,
+        "freq_dim": frequencies,
+        "ffn_dim": ffn,
+        "num_layers": layers,
+    }
+
+
+def _vae_config(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    if "encoder.conv1.weight" not in shapes or "conv2.weight" not in shapes:
+        raise ModelError(f"{path.name} is no Wan VAE in the original layout; choose wan_2.1_vae.safetensors.")
+    latent_channels = shapes["conv2.weight"][0]
+    if latent_channels != 16:
+        raise ModelError(
+            f"{path.name} has {latent_channels} latent channels; PatchVSR supports the VAE of Wan 2.1, which has 16."
+        )
+    return {"_class_name": "AutoencoderKLWan", "base_dim": shapes["encoder.conv1.weight"][0], "z_dim": 16}
+
+
+def _from_single_file(model: Any, path: Path, config: dict[str, Any], dtype: torch.dtype) -> Any:
+    """diffusers' own converter, with a local configuration so that it asks no network."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "config.json").write_text(json.dumps(config))
+        return model.from_single_file(str(path), config=folder, torch_dtype=dtype, local_files_only=True)

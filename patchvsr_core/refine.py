@@ -1,0 +1,145 @@
+"""The refiner: a small convolutional network that corrects decoded frames by the input.
+
+It sees the decoded frames and the bicubically enlarged input side by side, at a quarter of the
+output resolution, and adds detail and colour to the former (the idea of Upscale-A-Video's
+conditional decoder, after any codec). Every other block looks one frame back and one ahead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .layout import Canvas
+from .planner import crossfaded
+from .resample import reflected, upsampled_window
+
+FOLD = 4
+"""Pixels along one side that are folded into channels."""
+
+
+@dataclass(frozen=True)
+class RefinerConfig:
+    """Hyper-parameters, stored beside the weights."""
+
+    channels: int = 64
+    blocks: int = 8
+
+
+class Refiner(nn.Module):
+    """(T, 3, H, W) decoded and enlarged frames to (T, 3, H, W) corrected ones, all in [0, 1]."""
+
+    def __init__(self, config: RefinerConfig = RefinerConfig()) -> None:
+        super().__init__()
+        self.config = config
+        folded = 3 * FOLD * FOLD
+        self.head = nn.Conv2d(2 * folded + 1, config.channels, 3, padding=1)
+        self.blocks = nn.ModuleList(_Block(config.channels, bool(k % 2)) for k in range(config.blocks))
+        self.tail = nn.Conv2d(config.channels, folded, 3, padding=1)
+        nn.init.zeros_(self.tail.weight)
+        nn.init.zeros_(self.tail.bias)
+
+    def forward(self, decoded: Tensor, enlarged: Tensor, scale: float) -> Tensor:
+        """Args: decoded and enlarged (T, 3, H, W) with sides in multiples of 4; scale factor."""
+        x = torch.cat([F.pixel_unshuffle(decoded - enlarged, FOLD), F.pixel_unshuffle(enlarged - 0.5, FOLD)], 1)
+        level = torch.full_like(x[:, :1], torch.tensor(float(scale)).log2().item())
+        features = self.head(torch.cat([x, level], 1))
+        skip = features
+        for block in self.blocks:
+            features = block(features)
+        return decoded + F.pixel_shuffle(self.tail(features + skip), FOLD)
+
+    @property
+    def reach_frames(self) -> int:
+        """Frames on either side that a frame's result depends on."""
+        return len(self.blocks) // 2
+
+    @property
+    def reach_px(self) -> int:
+        """Pixels on either side that a pixel's result depends on, at most."""
+        return FOLD * (2 * len(self.blocks) + 3)
+
+
+class _Block(nn.Module):
+    def __init__(self, channels: int, temporal: bool) -> None:
+        super().__init__()
+        self.temporal = temporal
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mixed = _with_neighbours(x) if self.temporal else x
+        return x + self.conv2(F.relu(self.conv1(mixed)))
+
+
+def _with_neighbours(x: Tensor) -> Tensor:
+    """A quarter of the channels from the frame before, a quarter from the one after; the ends stand still."""
+    quarter = x.shape[1] // 4
+    before = torch.cat([x[:1, :quarter], x[:-1, :quarter]])
+    after = torch.cat([x[1:, quarter : 2 * quarter], x[-1:, quarter : 2 * quarter]])
+    return torch.cat([before, after, x[:, 2 * quarter :]], 1)
+
+
+@torch.inference_mode()
+def refine(
+    refiner: Refiner,
+    frames: Tensor,
+    source: Tensor,
+    *,
+    strength: float = 1.0,
+    tile_px: int = 512,
+    chunk_frames: int = 24,
+) -> Tensor:
+    """Run the refiner over a whole clip in tiles and chunks, free of seams.
+
+    Args:
+        frames: (T, H, W, 3) decoded frames in [0, 1]; not changed.
+        source: (T, h, w, 3) input clip in [0, 1].
+        strength: 0 (off) to 1.
+
+    Returns:
+        (T, H, W, 3) float32.
+    """
+    canvas = Canvas(len(frames), _hw(source), _hw(frames), stride_px=FOLD)
+    out = torch.zeros_like(frames, dtype=torch.float32)
+    for first in range(0, canvas.frames, chunk_frames):
+        last = min(first + chunk_frames, canvas.frames)
+        low, high = max(first - refiner.reach_frames, 0), min(last + refiner.reach_frames, canvas.frames)
+        part = Canvas(high - low, canvas.source, canvas.target, stride_px=FOLD)
+        refined = _refine_chunk(refiner, frames[low:high], source[low:high], part, tile_px)
+        out[first:last] = refined[first - low : last - low]
+    return out if strength == 1 else torch.lerp(frames.float(), out, strength)
+
+
+def _refine_chunk(refiner: Refiner, frames: Tensor, source: Tensor, canvas: Canvas, tile_px: int) -> Tensor:
+    """Tiles overlap by twice the network's reach and are cut in the middle: equal to one large tile."""
+    weight = refiner.head.weight
+    height, width = canvas.target
+    overlap = 2 * refiner.reach_px
+    rows, columns = (
+        crossfaded(length, min(max(tile_px, 2 * overlap), length), overlap, "cut") for length in canvas.padded_px
+    )
+    out = torch.zeros_like(frames, dtype=torch.float32)
+    for row in rows:
+        for column in columns:
+            y, x = (torch.from_numpy(reflected(np.arange(s.start, s.stop), n)) for s, n in ((row, height), (column, width)))
+            decoded = frames[:, y][:, :, x].movedim(-1, 1).to(weight)
+            enlarged = upsampled_window(source, canvas, row.cells, column.cells).movedim(-1, 1).to(weight)
+            refined = refiner(decoded, enlarged, canvas.scale).float().movedim(1, -1)
+            refined *= row.weights(like=refined)[:, None, None] * column.weights(like=refined)[:, None]
+            region = out[:, row.cells, column.cells]
+            region += refined[:, : region.shape[1], : region.shape[2]].to(out)
+    return out
+
+
+def refiner_metadata(refiner: Refiner) -> dict[str, object]:
+    """Configuration to store beside the weights."""
+    return asdict(refiner.config)
+
+
+def _hw(frames: Tensor) -> tuple[int, int]:
+    return int(frames.shape[1]), int(frames.shape[2])

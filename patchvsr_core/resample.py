@@ -1,0 +1,83 @@
+"""Bicubic resampling: the one definition of "up" and "down" that the whole project uses.
+
+Keys' cubic with a = -1/2, anti-aliased when shrinking, half-pixel centres: what Pillow and
+torch's ``antialias=True`` compute. Besides whole frames there are windows of an enlarged frame,
+cut out before the work is done, so that a tile of a 4K canvas costs a tile.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .layout import Canvas
+
+
+def resize(frames: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resample (T, H, W, C) frames to ``size`` = (height, width); values may overshoot [0, 1]."""
+    if tuple(frames.shape[1:3]) == tuple(size):
+        return frames
+    planes = frames.movedim(-1, 1)
+    return F.interpolate(planes, size=size, mode="bicubic", antialias=True).movedim(1, -1)
+
+
+def upsampled_window(frames: Tensor, canvas: Canvas, rows: slice, columns: slice) -> Tensor:
+    """A window of the input enlarged onto the padded canvas.
+
+    Args:
+        frames: (T, h, w, C) input clip of the canvas, any range.
+        rows, columns: window of the padded canvas, pixels. Beyond the output the picture is
+            reflected; beyond the last frame it stands still.
+
+    Returns:
+        (padded T, rows, columns, C), equal to cutting the window from the whole enlarged clip.
+    """
+    vertical = _window_matrix(canvas.source[0], canvas.target[0], rows.start, rows.stop)
+    horizontal = _window_matrix(canvas.source[1], canvas.target[1], columns.start, columns.stop)
+    y, x = vertical.reach, horizontal.reach
+    index = torch.arange(canvas.padded_frames, device=frames.device).clamp(max=len(frames) - 1)
+    window = frames[:, y, x].to(torch.float32)
+    vertical_matrix = vertical.matrix.to(window.device)
+    horizontal_matrix = horizontal.matrix.to(window.device)
+    enlarged = torch.einsum("yh,thwc,xw->tyxc", vertical_matrix, window, horizontal_matrix)
+    return enlarged if len(index) == len(enlarged) else enlarged[index]
+
+
+class _WindowMatrix:
+    """Dense rows of a resampling matrix, and the input range that they reach."""
+
+    def __init__(self, weights: np.ndarray) -> None:
+        used = np.flatnonzero(np.abs(weights).sum(axis=0))
+        self.reach = slice(int(used[0]), int(used[-1]) + 1)
+        self.matrix = torch.from_numpy(weights[:, self.reach].astype(np.float32))
+
+
+@lru_cache(maxsize=256)
+def _window_matrix(length: int, target: int, start: int, stop: int) -> _WindowMatrix:
+    rows = reflected(np.arange(start, stop), target)
+    scale = length / target
+    support = 2.0 * max(scale, 1.0)
+    centres = (rows + 0.5) * scale
+    distance = (np.arange(length) + 0.5)[None, :] - centres[:, None]
+    weights = _keys_cubic(distance / max(scale, 1.0)) * (np.abs(distance) < support)
+    return _WindowMatrix(weights / weights.sum(axis=1, keepdims=True))
+
+
+def reflected(index: np.ndarray, length: int) -> np.ndarray:
+    """Fold indices at or beyond ``length`` back, mirrored at the last element, as often as needed."""
+    if length == 1:
+        return np.zeros_like(index)
+    period = 2 * (length - 1)
+    folded = np.mod(index, period)
+    return np.where(folded < length, folded, period - folded)
+
+
+def _keys_cubic(x: np.ndarray, a: float = -0.5) -> np.ndarray:
+    x = np.abs(x)
+    near = ((a + 2) * x - (a + 3)) * x * x + 1
+    far = (((x - 5) * x + 8) * x - 4) * a
+    return np.where(x < 1, near, np.where(x < 2, far, 0.0))

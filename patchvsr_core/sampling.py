@@ -1,0 +1,105 @@
+"""Rectified-flow sampling: flat solvers over a function that answers x0.
+
+A state at noise level sigma is x = (1 - sigma) x0 + sigma e, where e is Gaussian noise (flow from
+noise, or from the noised input) or the enlarged input with a little noise (bridge). Given x0, one
+step serves them all: x' = x0 + (sigma' / sigma) (x - x0). They differ only in where x starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from .adapter import PatchControl
+from .errors import PlanError
+
+
+class Denoiser(Protocol):
+    """A base model on a batch of patches."""
+
+    def __call__(self, x: Tensor, sigma: Tensor, control: PatchControl | None) -> list[Tensor]:
+        """x0 per condition (positive, then negative if there is one).
+
+        Args:
+            x: (N, C, t, h, w) states.
+            sigma: scalar noise level.
+            control: what the adapter says about these N patches.
+        """
+
+
+Model = Callable[[Tensor, Tensor, int], Tensor]
+"""(x, sigma, step) on the whole canvas to x0."""
+
+OnStep = Callable[[int, Tensor, Tensor], None]
+"""Called after each step with (step, x0, x); raise from it to stop."""
+
+
+def sigma_schedule(steps: int, *, shift: float = 1.0, start: float = 1.0) -> Tensor:
+    """Noise levels from ``start`` to 0, (steps + 1,).
+
+    Args:
+        shift: spends more steps at high noise when above 1: s -> shift s / (1 + (shift - 1) s).
+        start: first level; below 1 the run starts from the noised input.
+
+    Raises:
+        PlanError: for values out of range.
+    """
+    if steps < 1:
+        raise PlanError(f"{steps} steps cannot sample; use at least 1.")
+    if not 0 < start <= 1:
+        raise PlanError(f"A start at noise level {start} is out of range; it must lie above 0 and up to 1.")
+    if shift <= 0:
+        raise PlanError(f"A schedule shift of {shift} is out of range; it must be positive.")
+    unshifted = start / (shift - (shift - 1) * start)
+    s = torch.linspace(unshifted, 0, steps + 1)
+    return shift * s / (1 + (shift - 1) * s)
+
+
+def flow_start(latent: Tensor, noise: Tensor, sigma: Tensor | float) -> Tensor:
+    """The noised input, (1 - sigma) z + sigma eps; pure noise at sigma = 1."""
+    return (1 - sigma) * latent + sigma * noise
+
+
+def bridge_start(latent: Tensor, noise: Tensor, sigma: Tensor | float, noise_scale: float) -> Tensor:
+    """The input with a little noise, z + sigma s eps: the far end of a bridge."""
+    return latent + sigma * noise_scale * noise
+
+
+def euler(model: Model, x: Tensor, sigmas: Tensor, on_step: OnStep | None = None) -> Tensor:
+    """First-order solver; one model call per step."""
+    for step, (sigma, following) in enumerate(zip(sigmas, sigmas[1:], strict=False)):
+        x0 = model(x, sigma, step)
+        x = x0 + (following / sigma) * (x - x0)
+        if on_step:
+            on_step(step, x0, x)
+    return x
+
+
+def heun(model: Model, x: Tensor, sigmas: Tensor, on_step: OnStep | None = None) -> Tensor:
+    """Second-order solver: averages the slopes at both ends; two calls per step, one at the last."""
+    for step, (sigma, following) in enumerate(zip(sigmas, sigmas[1:], strict=False)):
+        x0 = model(x, sigma, step)
+        slope = (x - x0) / sigma
+        ahead = x + (following - sigma) * slope
+        if following > 0:
+            slope = (slope + (ahead - model(ahead, following, step)) / following) / 2
+            x = x + (following - sigma) * slope
+        else:
+            x = ahead
+        if on_step:
+            on_step(step, x0, x)
+    return x
+
+
+SOLVERS: dict[str, Callable[[Model, Tensor, Tensor, OnStep | None], Tensor]] = {"euler": euler, "heun": heun}
+
+
+def guided(predictions: list[Tensor], scale: float) -> Tensor:
+    """Classifier-free guidance on x0: negative + scale (positive - negative)."""
+    if len(predictions) == 1 or scale == 1:
+        return predictions[0]
+    positive, negative = predictions
+    return negative + scale * (positive - negative)

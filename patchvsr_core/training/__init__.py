@@ -1,0 +1,1 @@
+"""Training of the tiny default: ``python -m patchvsr_core.training train``."""

@@ -1,0 +1,151 @@
+"""Training batches: crops of real clips, and of photographs set in motion."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ..codec import SpaceToDepth
+from ..encode import encode_global
+from ..errors import MediaError
+from ..layout import Canvas, location_mask
+from ..resample import resize, upsampled_window
+from .config import DataConfig
+
+VIDEO = {".mp4", ".mkv", ".mov", ".webm"}
+PHOTOGRAPH = {".jpg", ".jpeg", ".png", ".webp"}
+MOST_VIEW_PX = 720
+"""Longest side of the view that a crop is cut from."""
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """N crops with what the model is told about them; latents are (N, C, t, h, w)."""
+
+    truth: Tensor
+    """(N, T, H, W, 3) in [0, 1]."""
+    enlarged: Tensor
+    """(N, T, H, W, 3) the bicubically enlarged input."""
+    view: Tensor
+    """Latent of the whole enlarged video at crop size."""
+    location: Tensor
+    """(N, 1, h, w)."""
+    position: Tensor
+    """(N, 2) of top and left as fractions of the video."""
+    scale: int
+
+
+class Batches(Dataset[Batch]):
+    """Batch number k is a pure function of the seed and k, so a run can resume anywhere.
+
+    Args:
+        folder: searched for videos and photographs, at any depth.
+        cache: videos are decoded into this folder once.
+    """
+
+    def __init__(self, folder: Path, cache: Path, config: DataConfig, seed: int, length: int) -> None:
+        files = sorted(folder.rglob("*"))
+        self.videos = [_decoded(path, cache) for path in files if path.suffix.lower() in VIDEO]
+        self.photographs = [path for path in files if path.suffix.lower() in PHOTOGRAPH]
+        if not self.videos and not self.photographs:
+            raise MediaError(f"No video or photograph was found under {folder}; give a folder that has some.")
+        self.config, self.seed, self.length = config, seed, length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Batch:
+        rng = np.random.default_rng((self.seed, index))
+        frames = int(rng.choice(self.config.frames))
+        scale = int(rng.choice(self.config.scales))
+        crops = [self._crop(rng, frames, scale) for _ in range(self.config.batch)]
+        truth, enlarged, view, location, position = (torch.stack(part) for part in zip(*crops, strict=True))
+        return Batch(truth, enlarged, view, location, position, scale)
+
+    def _crop(self, rng: np.random.Generator, frames: int, scale: int) -> tuple[Tensor, ...]:
+        crop = self.config.crop_px
+        use_photograph = bool(self.photographs) and (not self.videos or rng.random() < self.config.photographs)
+        picture = self._moving_photograph(rng, frames) if use_photograph else self._excerpt(rng, frames)
+        height, width = (side // (8 * scale) * 8 * scale for side in picture.shape[1:3])
+        picture = picture[:, :height, :width].clamp(0, 1)
+        small = (resize(picture, (height // scale, width // scale)).clamp(0, 1) * 255).round() / 255
+        canvas = Canvas(frames, (height // scale, width // scale), (height, width))
+        top, left = (int(rng.integers(0, (side - crop) // 8 + 1)) * 8 for side in (height, width))
+        rows, columns = slice(top, top + crop), slice(left, left + crop)
+        enlarged = upsampled_window(small, canvas, rows, columns).clamp(0, 1)
+        cells = crop // 8
+        view = encode_global(SpaceToDepth(), small, canvas, (cells, cells))[0]
+        location = location_mask((top, left), (crop, crop), (height, width), (cells, cells))[None]
+        return picture[:, rows, columns], enlarged, view, location, torch.tensor([top / height, left / width])
+
+    def _excerpt(self, rng: np.random.Generator, frames: int) -> Tensor:
+        """Consecutive frames of a video, at a random size, mirrored at random."""
+        video = np.load(self.videos[rng.integers(len(self.videos))], mmap_mode="r")
+        stride = int(rng.integers(1, 3)) if len(video) >= 2 * frames else 1
+        first = int(rng.integers(0, max(1, len(video) - stride * (frames - 1))))
+        index = np.minimum(first + stride * np.arange(frames), len(video) - 1)
+        excerpt = torch.from_numpy(np.ascontiguousarray(video[index])).float() / 255
+        excerpt = resize(excerpt, self._view_size(rng, excerpt.shape[1], excerpt.shape[2]))
+        return _mirrored(rng, excerpt)
+
+    def _moving_photograph(self, rng: np.random.Generator, frames: int) -> Tensor:
+        """A camera that pans, zooms and turns a little over a still."""
+        image = cv2.imread(str(self.photographs[rng.integers(len(self.photographs))]))
+        still = torch.from_numpy(np.ascontiguousarray(image[:, :, ::-1])).float()[None] / 255
+        still = resize(still, self._view_size(rng, still.shape[1], still.shape[2]))
+        if frames == 1 or rng.random() < 0.15:
+            return _mirrored(rng, still.expand(frames, -1, -1, -1))
+        return _mirrored(rng, _camera_move(rng, still, frames))
+
+    def _view_size(self, rng: np.random.Generator, height: int, width: int) -> tuple[int, int]:
+        """Between the crop's size (with room for every scale factor) and the picture's own."""
+        least = (self.config.crop_px + 96) / min(height, width)
+        most = min(1.0, MOST_VIEW_PX / max(height, width))
+        factor = rng.uniform(min(least, most), most) if least < most else max(least, most)
+        return round(height * factor), round(width * factor)
+
+
+def _camera_move(rng: np.random.Generator, still: Tensor, frames: int) -> Tensor:
+    height, width = still.shape[1:3]
+    time = np.arange(frames) - (frames - 1) / 2
+    pan = rng.normal(0, 3.0, 2)[:, None] * time + rng.normal(0, 0.3, (2, frames))
+    angle = np.deg2rad(rng.normal(0, 0.25)) * time
+    zoom = 0.95 * np.exp(rng.normal(0, 0.004) * time)
+    cos, sin = zoom * np.cos(angle), zoom * np.sin(angle)
+    aspect = height / width
+    theta = np.stack(
+        [cos, -sin * aspect, 2 * pan[0] / width, sin / aspect, cos, 2 * pan[1] / height], axis=1
+    ).reshape(frames, 2, 3)
+    grid = F.affine_grid(torch.from_numpy(theta).float(), [frames, 3, height, width], align_corners=False)
+    planes = still.movedim(-1, 1).expand(frames, -1, -1, -1)
+    moved = F.grid_sample(planes, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
+    return moved.movedim(1, -1)
+
+
+def _mirrored(rng: np.random.Generator, frames: Tensor) -> Tensor:
+    axes = [axis for axis in (0, 1, 2) if rng.random() < 0.5]
+    frames = frames.flip(axes) if axes else frames
+    return frames.transpose(1, 2) if rng.random() < 0.5 else frames
+
+
+def _decoded(path: Path, cache: Path) -> Path:
+    """The video as an array of bytes on disk, decoded once."""
+    cache.mkdir(parents=True, exist_ok=True)
+    key = hashlib.sha256(f"{path.name}{path.stat().st_size}".encode()).hexdigest()[:16]
+    target = cache / f"{path.stem}-{key}.npy"
+    if not target.is_file():
+        with av.open(str(path)) as container:
+            frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        partial = target.with_suffix(".part.npy")
+        np.save(partial, np.stack(frames))
+        partial.rename(target)
+    return target

@@ -1,0 +1,98 @@
+"""Training settings, read from a small TOML file."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from ..adapter import AdapterConfig, BaseSpec
+from ..errors import PatchVSRError
+from ..refine import RefinerConfig
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # pragma: no cover
+    import tomli as tomllib
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What a batch is made of."""
+
+    batch: int = 4
+    """Crops per step."""
+    crop_px: int = 256
+    """Side of a crop, the size of a patch."""
+    frames: tuple[int, ...] = (5, 5, 5, 1, 8)
+    """Clip lengths to draw from, one per step."""
+    scales: tuple[int, ...] = (4, 4, 2, 3)
+    """Scale factors to draw from, one per step."""
+    photographs: float = 0.5
+    """Share of clips that are photographs set in motion."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Noise levels and loss weights."""
+
+    start_noise: float = 0.3
+    """Largest noise in the far end of the bridge."""
+    condition_noise: float = 0.3
+    """Largest noise augmentation of the patch condition."""
+    full_bridge: float = 0.6
+    """Share of steps at the far end, sigma = 1."""
+    base_weight: float = 0.5
+    """Weight of the loss on the base's own output, before the refiner."""
+    spectrum_weight: float = 0.05
+    motion_weight: float = 0.5
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything a run depends on."""
+
+    base: BaseSpec
+    adapter: dict[str, Any]
+    refiner: RefinerConfig = field(default=RefinerConfig())
+    data: DataConfig = field(default=DataConfig())
+    objective: Objective = field(default=Objective())
+    steps: int = 10000
+    learning_rate: float = 4e-4
+    warmup: int = 200
+    ema: float = 0.999
+    seed: int = 0
+    save_every: int = 250
+    bfloat16: bool = True
+    start_noise: float = 0.05
+    """Noise in the start of a run with the trained model, stored in its file."""
+
+    @property
+    def adapter_config(self) -> AdapterConfig:
+        return AdapterConfig(self.base, **self.adapter)
+
+
+def load_config(path: str | Path) -> TrainConfig:
+    """Read a configuration; names of shipped ones (``tiny``) need no path.
+
+    Raises:
+        PatchVSRError: when there is no such file, or it has an unknown key.
+    """
+    shipped = Path(__file__).parent / "configs" / f"{path}.toml"
+    path = shipped if shipped.is_file() else Path(path)
+    if not path.is_file():
+        raise PatchVSRError(f"There is no training configuration {path}; give a TOML file or a shipped name such as 'tiny'.")
+    return _build(TrainConfig, tomllib.loads(path.read_text()), path.name)
+
+
+_NESTED = {"base": BaseSpec, "refiner": RefinerConfig, "data": DataConfig, "objective": Objective}
+
+
+def _build(kind: Any, values: dict[str, Any], where: str) -> Any:
+    known = {f.name for f in fields(kind)}
+    unknown = sorted(values.keys() - known)
+    if unknown:
+        raise PatchVSRError(f"{where} sets {unknown[0]!r}, which {kind.__name__} does not have; it has {', '.join(sorted(known))}.")
+    nested = {k: _build(_NESTED[k], v, where) if k in _NESTED and is_dataclass(_NESTED[k]) else v for k, v in values.items()}
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in nested.items()})
