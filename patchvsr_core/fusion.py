@@ -9,26 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from .adapter import PatchControl
 from .errors import PlanError
 from .layout import Patch, PatchPlan
 from .sampling import Denoiser
 
-ControlFor = Callable[[Sequence[Patch]], PatchControl | None]
+Control = TypeVar("Control")
 OnPatches = Callable[[int, int], None]
 """Called after every batch with (patches done, patches in all); raise from it to stop."""
 
 
 def fuse(
-    denoiser: Denoiser,
+    denoiser: Denoiser[Control],
     x: Tensor,
     sigma: Tensor,
     patches: Sequence[Patch],
-    control_for: ControlFor,
+    control_for: Callable[[Sequence[Patch]], Control],
     *,
     patches_at_once: int = 1,
     on_patches: OnPatches | None = None,
@@ -39,7 +39,7 @@ def fuse(
         x: (1, C, T, H, W) state of the whole canvas; not changed.
         sigma: scalar noise level.
         patches: the plan's patches for this step; their weights sum to 1 in every cell.
-        control_for: what the adapter says about a batch of patches.
+        control_for: what the denoiser is told about a batch of patches.
         patches_at_once: patches per model call; fewer take less memory.
 
     Returns:

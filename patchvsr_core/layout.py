@@ -148,8 +148,10 @@ class PatchPlan:
     """Where the patches lie. All patches of a plan have the same size."""
 
     canvas: Canvas
-    patches: tuple[Patch, ...]
     layout: str
+    patches: tuple[Patch, ...]
+    primary: tuple[Patch, ...]
+    """The primary grid alone, with weights of its own; it covers the canvas too."""
     phases: int = 1
     """Number of alternating grids; each covers the canvas with weights that sum to 1."""
 
@@ -158,8 +160,14 @@ class PatchPlan:
         """(T, H, W) of every patch, latent frames and cells."""
         return self.patches[0].size
 
-    def at_step(self, step: int) -> tuple[Patch, ...]:
-        """The patches to run at denoising step ``step`` (counted from 0)."""
+    def at_step(self, step: int, *, auxiliary: bool = True) -> tuple[Patch, ...]:
+        """The patches to run at denoising step ``step`` (counted from 0).
+
+        Args:
+            auxiliary: False leaves out all patches but the primary grid.
+        """
+        if not auxiliary:
+            return self.primary
         if self.phases == 1:
             return self.patches
         return tuple(p for p in self.patches if p.phase == step % self.phases)

@@ -61,16 +61,22 @@ def plan_patches(
         raise PlanError(
             f"An overlap of {overlap_frames} frames does not fit windows of {window_frames}; it must be shorter."
         )
-    height, width = (min(side, patch_px // canvas.stride_px) for side in canvas.latent_size)
-    planar = LAYOUTS[layout](canvas.latent_size, (height, width))
+    size = canvas.latent_size
+    height, width = (min(side, patch_px // canvas.stride_px) for side in size)
     windows = time_windows(canvas, window_frames, overlap_frames)
-    size = (len(windows[0].weight), height, width)
-    patches = tuple(
-        Patch((window.start, row.start, column.start), size, kind, _tensor(window.weight), weight, phase)
+    patches = _over_time(windows, LAYOUTS[layout](size, (height, width)))
+    primary = _over_time(windows, _primary(size, (height, width)))
+    return PatchPlan(canvas, layout, patches, primary, phases=1 + max(p.phase for p in patches))
+
+
+def _over_time(windows: list[Span], planar: list[PlanarPatch]) -> tuple[Patch, ...]:
+    """Every planar patch in every window of time."""
+    in_space = [(r.start, c.start, kind, _tensor(weight), phase) for r, c, kind, weight, phase in planar]
+    return tuple(
+        Patch((window.start, y, x), (len(window.weight), *weight.shape), kind, _tensor(window.weight), weight, phase)
         for window in windows
-        for row, column, kind, weight, phase in [(r, c, k, _tensor(w), p) for r, c, k, w, p in planar]
+        for y, x, kind, weight, phase in in_space
     )
-    return PatchPlan(canvas, patches, layout, phases=1 + max(p.phase for p in patches))
 
 
 def time_windows(canvas: Canvas, window_frames: int, overlap_frames: int) -> list[Span]:
@@ -198,18 +204,20 @@ def _border_hat(length: int, spans: list[Span]) -> Array:
     return hat
 
 
+def _primary(size: tuple[int, int], patch: tuple[int, int]) -> list[PlanarPatch]:
+    """The primary grid alone, cross-faded only where its patches happen to overlap."""
+    rows, columns = (crossfaded(length, window, 0) for length, window in zip(size, patch, strict=True))
+    return [(r, c, "primary", np.outer(r.weight, c.weight), 0) for r in rows for c in columns]
+
+
 def _alternating(size: tuple[int, int], patch: tuple[int, int]) -> list[PlanarPatch]:
     """Phase 0: the primary grid. Phase 1: a grid over its borders, edge patches moved inward."""
-    planar: list[PlanarPatch] = []
-    for phase, kind in enumerate(("primary", "auxiliary")):
-        rows, columns = (_grid(length, window, phase) for length, window in zip(size, patch, strict=True))
-        planar += [(r, c, kind, np.outer(r.weight, c.weight), phase) for r in rows for c in columns]
-    return planar
+    rows, columns = (_half_shifted(length, window) for length, window in zip(size, patch, strict=True))
+    shifted = [(r, c, "auxiliary", np.outer(r.weight, c.weight), 1) for r in rows for c in columns]
+    return _primary(size, patch) + shifted
 
 
-def _grid(length: int, window: int, phase: int) -> list[Span]:
-    if phase == 0 or window >= length:
-        return crossfaded(length, window, 0)
+def _half_shifted(length: int, window: int) -> list[Span]:
     borders = {span.start for span in faded(length, window) if span.is_border}
     return crossfade(length, window, sorted({0, length - window} | borders))
 

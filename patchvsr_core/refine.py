@@ -7,17 +7,23 @@ conditional decoder, after any codec). Every other block looks one frame back an
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from .errors import ModelError
 from .layout import Canvas
 from .planner import crossfaded
 from .resample import reflected, upsampled_window
 
+FORMAT = "patchvsr-refiner"
 FOLD = 4
 """Pixels along one side that are folded into channels."""
 
@@ -136,9 +142,32 @@ def _refine_chunk(refiner: Refiner, frames: Tensor, source: Tensor, canvas: Canv
     return out
 
 
-def refiner_metadata(refiner: Refiner) -> dict[str, object]:
-    """Configuration to store beside the weights."""
-    return asdict(refiner.config)
+def save_refiner(refiner: Refiner, path: str | Path, dtype: torch.dtype = torch.bfloat16) -> None:
+    """Write a refiner with its configuration."""
+    tensors = {name: tensor.detach().to(dtype).contiguous() for name, tensor in refiner.state_dict().items()}
+    save_file(tensors, str(path), metadata={"format": FORMAT, "config": json.dumps(asdict(refiner.config))})
+
+
+def load_refiner(path: str | Path, dtype: torch.dtype = torch.float32) -> Refiner:
+    """Read a refiner file.
+
+    Raises:
+        ModelError: in one sentence, what is wrong with the file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ModelError(f"There is no refiner file at {path}; check the path.")
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        if metadata.get("format") != FORMAT:
+            raise ModelError(f"{path.name} is not a PatchVSR refiner; choose a file written by the PatchVSR trainer.")
+        refiner = Refiner(RefinerConfig(**json.loads(metadata["config"])))
+        refiner.load_state_dict(tensors)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ModelError(f"{path.name} is damaged or was edited ({error}); get it again.") from error
+    return refiner.to(dtype).requires_grad_(False).eval()
 
 
 def _hw(frames: Tensor) -> tuple[int, int]:

@@ -8,25 +8,28 @@ step serves them all: x' = x0 + (sigma' / sigma) (x - x0). They differ only in w
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
-from .adapter import PatchControl
 from .errors import PlanError
 
 
-class Denoiser(Protocol):
+Control = TypeVar("Control", contravariant=True)
+"""What a denoiser is told about a batch of patches; for the headless host a ``PatchControl``."""
+
+
+class Denoiser(Protocol[Control]):
     """A base model on a batch of patches."""
 
-    def __call__(self, x: Tensor, sigma: Tensor, control: PatchControl | None) -> list[Tensor]:
+    def __call__(self, x: Tensor, sigma: Tensor, control: Control) -> list[Tensor]:
         """x0 per condition (positive, then negative if there is one).
 
         Args:
             x: (N, C, t, h, w) states.
             sigma: scalar noise level.
-            control: what the adapter says about these N patches.
+            control: what is known about these N patches.
         """
 
 

@@ -41,6 +41,24 @@ class PatchControl:
         self._patch_strength = patch_strength
         self._global_strength = global_strength
 
+    def repeated(self, times: int) -> PatchControl:
+        """The same patches ``times`` over, for a batch of several conditions."""
+        if times == 1:
+            return self
+        anchor, patch_tokens, global_tokens, time_delta = (
+            None if t is None else t.repeat(times, *[1] * (t.ndim - 1))
+            for t in (self.anchor, self._patch_tokens, self._global_tokens, self.time_delta)
+        )
+        return PatchControl(
+            anchor,
+            adapter=self._adapter,
+            patch_tokens=patch_tokens,
+            global_tokens=global_tokens,
+            time_delta=time_delta,
+            patch_strength=self._patch_strength,
+            global_strength=self._global_strength,
+        )
+
     def residual(self, block: int) -> Tensor | None:
         """(N, tokens, base width) to add after base block ``block``."""
         if self._adapter is None or self._patch_tokens is None or self._patch_strength == 0:

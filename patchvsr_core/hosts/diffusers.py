@@ -17,8 +17,6 @@ from ..adapter import Adapter, BaseSpec, PatchControl
 from ..adapter.lora import LowRank
 
 TIMESTEPS = 1000
-HEAD_DIM = 128
-"""Size of an attention head in every Wan; a checkpoint does not say it."""
 
 
 @dataclass(frozen=True, eq=False)

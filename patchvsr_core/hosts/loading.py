@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,8 @@ from safetensors import SafetensorError, safe_open
 
 from ..codec import WanVAE
 from ..errors import ModelError
-from .diffusers import HEAD_DIM, Base
+from .diffusers import Base
+from .wan import HEAD_DIM, Shapes, transformer_sizes
 
 WAN_SHIFT = 5.0
 """Schedule shift of Wan 2.1 at 480p to 720p."""
@@ -90,36 +90,31 @@ def _header(path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
     return shapes, metadata
 
 
-def _transformer_config(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+def _transformer_config(path: Path, shapes: Shapes) -> dict[str, Any]:
     """The diffusers configuration that a checkpoint's shapes imply."""
     try:
-        width, channels = shapes["patch_embedding.weight"][:2]
-        ffn = shapes["blocks.0.ffn.0.weight"][0]
-        text_dim = shapes["text_embedding.0.weight"][1]
-        frequencies = shapes["time_embedding.0.weight"][1]
-        out_channels = shapes["head.head.weight"][0] // 4
+        sizes = transformer_sizes(shapes)
     except KeyError as error:
         raise ModelError(
             f"{path.name} has no tensor {error.args[0]!r}, so it is no Wan video model in the original layout; "
             "choose a Wan 2.1 or 2.2 text-to-video file, or a diffusers folder."
         ) from error
-    if "img_emb.proj.0.weight" in shapes or channels != out_channels:
+    if "img_emb.proj.0.weight" in shapes or sizes.channels != sizes.out_channels:
         raise ModelError(f"{path.name} is an image-to-video model; PatchVSR needs a text-to-video one.")
-    layers = 1 + max(int(name.split(".")[1]) for name in shapes if name.startswith("blocks."))
     return {
         "_class_name": "WanTransformer3DModel",
-        "num_attention_heads": width // HEAD_DIM,
+        "num_attention_heads": sizes.heads,
         "attention_head_dim": HEAD_DIM,
-        "in_channels": channels,
-        "out_channels": out_channels,
-        "text_dim": text_dim,
-        "freq_dim": frequencies,
-        "ffn_dim": ffn,
-        "num_layers": layers,
+        "in_channels": sizes.channels,
+        "out_channels": sizes.out_channels,
+        "text_dim": sizes.text_dim,
+        "freq_dim": sizes.frequencies,
+        "ffn_dim": sizes.ffn,
+        "num_layers": sizes.layers,
     }
 
 
-def _vae_config(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+def _vae_config(path: Path, shapes: Shapes) -> dict[str, Any]:
     if "encoder.conv1.weight" not in shapes or "conv2.weight" not in shapes:
         raise ModelError(f"{path.name} is no Wan VAE in the original layout; choose wan_2.1_vae.safetensors.")
     latent_channels = shapes["conv2.weight"][0]

@@ -14,7 +14,8 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from ..adapter import Adapter, MicroConditions
-from ..hosts.diffusers import HEAD_DIM, Base, DiffusersDenoiser
+from ..hosts.diffusers import Base, DiffusersDenoiser
+from ..hosts.wan import HEAD_DIM
 from ..refine import Refiner
 from .clips import Batch, Batches
 from .config import TrainConfig

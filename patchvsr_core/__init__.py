@@ -1,0 +1,65 @@
+"""PatchVSR: video super-resolution to any size by jointly restored patches.
+
+The parts are usable on their own: plan (``plan_patches``), encode, denoise (``fuse`` inside a
+solver), decode, blend, refine. ``patchvsr_core.pipeline`` runs them in order; it is imported on
+demand, because it loads diffusers.
+"""
+
+from .adapter import Adapter, AdapterConfig, BaseSpec, PatchControl, load_adapter, save_adapter
+from .blend import blend
+from .codec import Codec, SpaceToDepth, WanVAE
+from .color import match_colors
+from .conditions import Controls, PatchConditions
+from .decode import Tiles, decode_tiles
+from .encode import encode_canvas, encode_global
+from .errors import AdapterError, Cancelled, MediaError, ModelError, OutputError, PatchVSRError, PlanError
+from .fidelity import back_project
+from .fusion import fuse
+from .layout import Canvas, Patch, PatchPlan
+from .planner import LAYOUTS, plan_patches
+from .refine import Refiner, load_refiner, refine
+from .sampling import SOLVERS, Denoiser, sigma_schedule
+from .settings import Settings
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "LAYOUTS",
+    "SOLVERS",
+    "Adapter",
+    "AdapterConfig",
+    "AdapterError",
+    "BaseSpec",
+    "Cancelled",
+    "Canvas",
+    "Codec",
+    "Controls",
+    "Denoiser",
+    "MediaError",
+    "ModelError",
+    "OutputError",
+    "Patch",
+    "PatchConditions",
+    "PatchControl",
+    "PatchPlan",
+    "PatchVSRError",
+    "PlanError",
+    "Refiner",
+    "Settings",
+    "SpaceToDepth",
+    "Tiles",
+    "WanVAE",
+    "back_project",
+    "blend",
+    "decode_tiles",
+    "encode_canvas",
+    "encode_global",
+    "fuse",
+    "load_adapter",
+    "load_refiner",
+    "match_colors",
+    "plan_patches",
+    "refine",
+    "save_adapter",
+    "sigma_schedule",
+]

@@ -1,0 +1,20 @@
+"""The ComfyUI host: native MODEL, VAE and MODEL_PATCH objects. The only importer of ``comfy``."""
+
+from .codec import codec_of
+from .control import attach_control
+from .joint import FusionOptions, attach_joint_modulation
+from .loading import load_model_patch, prompt_conditioning
+from .progress import Progress, check_interrupt
+from .tiny import load_tiny
+
+__all__ = [
+    "FusionOptions",
+    "Progress",
+    "attach_control",
+    "attach_joint_modulation",
+    "check_interrupt",
+    "codec_of",
+    "load_model_patch",
+    "load_tiny",
+    "prompt_conditioning",
+]

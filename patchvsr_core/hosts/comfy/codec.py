@@ -1,0 +1,80 @@
+"""ComfyUI's VAE socket as a codec, and the lossless codec as a VAE."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from ...codec import SpaceToDepth
+from ...errors import ModelError
+
+
+class ComfyCodec:
+    """A native video VAE behind the :class:`codec.Codec` interface.
+
+    Latents stay in ComfyUI's convention (as VAE Encode makes them); a model's own scaling is
+    applied where the latents meet the model.
+    """
+
+    def __init__(self, vae: Any) -> None:
+        self.vae = vae
+        self.channels = int(vae.latent_channels)
+        self.stride_px = int(vae.spacial_compression_encode())
+        self.stride_frames = int(vae.temporal_compression_decode() or 1)
+
+    def encode(self, frames: Tensor) -> Tensor:
+        latent = self.vae.encode(frames)
+        if latent.ndim != 5:
+            raise ModelError(
+                "The connected VAE encodes single images, not video; connect Wan's VAE, or the one of Load Tiny Default."
+            )
+        return latent
+
+    def decode(self, latent: Tensor) -> Tensor:
+        frames = self.vae.decode(latent)
+        return frames.flatten(0, 1) if frames.ndim == 5 else frames
+
+
+class SpaceToDepthVAE:
+    """The lossless codec with the methods that ComfyUI's VAE nodes call."""
+
+    latent_channels = 192
+
+    def __init__(self) -> None:
+        self.codec = SpaceToDepth()
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """(T, H, W, C) pixels to (1, 192, T, H / 8, W / 8); sides are cropped to whole cells."""
+        stride = self.codec.stride_px
+        height, width = (side // stride * stride for side in pixels.shape[1:3])
+        return self.codec.encode(pixels[:, :height, :width, :3].float())
+
+    def decode(self, samples: Tensor, vae_options: Any = None) -> Tensor:
+        """(1, 192, T, h, w) to (1, T, H, W, 3)."""
+        return self.codec.decode(samples.float()).clamp(0, 1)[None]
+
+    def encode_tiled(self, pixels: Tensor, **tiling: Any) -> Tensor:
+        """Nothing is gained by tiling; the same as ``encode``."""
+        return self.encode(pixels)
+
+    def decode_tiled(self, samples: Tensor, **tiling: Any) -> Tensor:
+        """Nothing is gained by tiling; the same as ``decode``."""
+        return self.decode(samples)
+
+    def spacial_compression_encode(self) -> int:
+        return self.codec.stride_px
+
+    def spacial_compression_decode(self) -> int:
+        return self.codec.stride_px
+
+    def temporal_compression_decode(self) -> int | None:
+        return None
+
+    def throw_exception_if_invalid(self) -> None:
+        """Always valid: there are no weights."""
+
+
+def codec_of(vae: Any) -> ComfyCodec | SpaceToDepth:
+    """The codec behind a VAE socket."""
+    return vae.codec if isinstance(vae, SpaceToDepthVAE) else ComfyCodec(vae)

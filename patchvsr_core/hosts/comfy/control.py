@@ -1,0 +1,221 @@
+"""Attaches an adapter to a native MODEL.
+
+An APPLY_MODEL wrapper encodes the patches of the call in progress and installs three things for
+its duration: a hook after every block (patch residual), an attention override (global keys and
+values on the text's queries) and a time-embedding delta. What other nodes installed in the same
+places is called as before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import comfy.lora
+import torch
+from comfy.patcher_extension import WrappersMP
+from torch import Tensor
+
+from ...adapter import Adapter, PatchControl
+from ...conditions import Controls, PatchConditions
+from ...encode import noise_augmented
+from ...errors import PlanError
+from ...layout import Patch, PatchPlan
+from .loading import adapter_of, base_spec
+from .tiny import BridgeSampling
+
+KEY = "patchvsr"
+PATCHES = "patchvsr_patches"
+"""Where joint modulation says, in transformer_options, which patches a model call holds."""
+
+
+def attach_control(
+    model: Any,
+    plan: PatchPlan,
+    conditions: PatchConditions,
+    *,
+    model_patch: Any = None,
+    view: Tensor | None = None,
+    patch_strength: float = 1.0,
+    global_strength: float = 1.0,
+    sigma_range: tuple[float, float] = (float("inf"), 0.0),
+) -> Any:
+    """A clone of ``model`` that is told about every patch.
+
+    Args:
+        conditions: latents in ComfyUI's convention, as Patch Encoder makes them.
+        model_patch: adapter; None leaves only the anchor of a residual base.
+        view: latent of the whole video, as Global Context Encoder makes it.
+        sigma_range: (from, to) noise levels at which the adapter acts.
+
+    Raises:
+        AdapterError: when the adapter was made for another base.
+    """
+    spec = base_spec(model)
+    patched = model.clone()
+    adapter: Adapter | None = None
+    if model_patch is not None:
+        adapter = adapter_of(model_patch)
+        adapter.config.base.check_same(spec)
+        patched.set_additional_models(KEY, [model_patch])
+        _add_lora(patched, adapter, patch_strength)
+    clean = model.model.process_latent_in(conditions.latent)
+    controls = Controls(
+        plan,
+        clean,
+        augmented=noise_augmented(clean, conditions.noise_level, conditions.seed),
+        noise_level=conditions.noise_level,
+        view=None if view is None else model.model.process_latent_in(view),
+        adapter=adapter,
+        patch_strength=patch_strength,
+        global_strength=global_strength,
+    )
+    time_embedding = "diffusion_model.time_embedding.forward"
+    control = _Control(controls, spec.layers, patched.get_model_object(time_embedding), sigma_range)
+    patched.add_wrapper_with_key(WrappersMP.APPLY_MODEL, KEY, control.apply_model)
+    patched.add_object_patch(time_embedding, control.embed_time)
+    return patched
+
+
+def _add_lora(model: Any, adapter: Adapter, strength: float) -> None:
+    if adapter.lora is None:
+        return
+    weights, keys = {}, {}
+    for name, low_rank in adapter.lora.layers():
+        weights[f"{name}.lora_up.weight"] = low_rank.up
+        weights[f"{name}.lora_down.weight"] = low_rank.down
+        keys[name] = f"diffusion_model.{name}.weight"
+    model.add_patches(comfy.lora.load_lora(weights, keys), strength)
+
+
+class _Control:
+    """The adapter on one model; holds the control of the model call in progress."""
+
+    def __init__(
+        self,
+        controls: Controls,
+        layers: int,
+        embed_time: Callable[[Tensor], Tensor],
+        sigma_range: tuple[float, float],
+    ) -> None:
+        self.controls = controls
+        self.layers = layers
+        self.original_embed_time = embed_time
+        self.sigma_range = sigma_range
+        self.time_delta: Tensor | None = None
+        self.on_device: torch.device | None = None
+
+    def apply_model(
+        self,
+        executor: Any,
+        x: Tensor,
+        sigma: Tensor,
+        c_concat: Any = None,
+        c_crossattn: Any = None,
+        control: Any = None,
+        transformer_options: Any = None,
+        **rest: Any,
+    ) -> Tensor:
+        """Wraps the base's forward; x is (conditions * patches, C, t, h, w)."""
+        options = dict(transformer_options or {})
+        patches = self._patches(x, options)
+        self._move_to(x)
+        patch_control = self.controls(patches).repeated(len(x) // len(patches))
+        if self._acts(sigma):
+            call = _Call(patch_control, options)
+            options = call.install(self.layers)
+            self.time_delta = patch_control.time_delta
+        try:
+            out = executor(x, sigma, c_concat, c_crossattn, control, options, **rest)
+        finally:
+            self.time_delta = None
+        if isinstance(executor.class_obj.model_sampling, BridgeSampling) and patch_control.anchor is not None:
+            out = out + (patch_control.anchor.to(out) - x.to(out))
+        return out
+
+    def embed_time(self, frequencies: Tensor) -> Tensor:
+        """Replaces the time embedding's forward: the same plus what the adapter adds."""
+        embedding = self.original_embed_time(frequencies)
+        if self.time_delta is None:
+            return embedding
+        delta = self.time_delta.to(embedding)
+        return embedding + delta.repeat_interleave(len(embedding) // len(delta), dim=0)
+
+    def _acts(self, sigma: Tensor) -> bool:
+        start, end = self.sigma_range
+        return self.controls.adapter is not None and end <= float(sigma.max()) <= start
+
+    def _patches(self, x: Tensor, options: dict[str, Any]) -> Sequence[Patch]:
+        patches: Sequence[Patch] | None = options.get(PATCHES)
+        if patches is not None:
+            return patches
+        plan = self.controls.plan
+        if len(plan.patches) == 1:
+            return plan.patches
+        raise PlanError(
+            f"The plan has {len(plan.patches)} patches but the model was given the whole canvas; "
+            "connect Joint-Modulation Merger after Apply PatchVSR."
+        )
+
+    def _move_to(self, x: Tensor) -> None:
+        """Latents follow the model to its device once."""
+        if self.on_device != x.device:
+            for name in ("clean", "augmented", "view"):
+                latent = getattr(self.controls, name)
+                if latent is not None:
+                    setattr(self.controls, name, latent.to(x.device))
+            self.on_device = x.device
+
+
+class _Call:
+    """What is installed in transformer_options for one model call."""
+
+    def __init__(self, control: PatchControl, options: dict[str, Any]) -> None:
+        self.control = control
+        self.options = options
+        self.attention = options.get("optimized_attention_override")
+        self.block: int | None = None
+        self.attentions_seen = 0
+
+    def install(self, layers: int) -> dict[str, Any]:
+        """A copy of the options with our hooks around whatever was there."""
+        options = dict(self.options)
+        replace = dict(options.get("patches_replace", {}))
+        blocks = dict(replace.get("dit", {}))
+        for index in range(layers):
+            key = ("double_block", index)
+            blocks[key] = partial(self.run_block, index, blocks.get(key))
+        replace["dit"] = blocks
+        options["patches_replace"] = replace
+        options["optimized_attention_override"] = self.attend
+        return options
+
+    def run_block(self, index: int, previous: Any, args: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
+        """The block as it was, plus the patch residual."""
+        self.block, self.attentions_seen = index, 0
+        try:
+            out = previous(args, extra) if previous else extra["original_block"](args)
+        finally:
+            self.block = None
+        residual = self.control.residual(index)
+        if residual is not None:
+            out["img"] = out["img"] + residual.to(out["img"])
+        return out
+
+    def attend(self, func: Any, q: Tensor, k: Tensor, v: Tensor, heads: int, *args: Any, **kwargs: Any) -> Tensor:
+        """Attention as it was; after the text's, the global context on the same queries."""
+        attention = partial(self.attention, func) if self.attention else func
+        out = attention(q, k, v, heads, *args, **kwargs)
+        self.attentions_seen += 1
+        if self.block is None or not self._is_cross(q, k):
+            return out
+        global_kv = self.control.global_kv(self.block)
+        if global_kv is None:
+            return out
+        k_global, v_global = (tensor.to(q) for tensor in global_kv)
+        return out + attention(q, k_global, v_global, heads, *args, **kwargs)
+
+    def _is_cross(self, q: Tensor, k: Tensor) -> bool:
+        """By length; where text and patch happen to be equally long, by order: self comes first."""
+        return k.shape[1] != q.shape[1] or self.attentions_seen == 2

@@ -1,0 +1,107 @@
+"""Joint modulation inside ComfyUI's own samplers.
+
+A CALC_COND_BATCH wrapper cuts the canvas into patches, runs the native machinery on each batch
+of them and fuses what it predicts; any sampler, scheduler or guider sees only the fused result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import comfy.model_management
+import comfy.utils
+from comfy.patcher_extension import WrappersMP
+from torch import Tensor
+
+from ...fusion import check_canvas, fuse
+from ...layout import Patch, PatchPlan
+from .control import KEY, PATCHES
+from .progress import check_interrupt
+
+
+@dataclass(frozen=True)
+class FusionOptions:
+    """Choices of the merger."""
+
+    patches_at_once: int = 1
+    auxiliary_range: tuple[float, float] = (float("inf"), 0.0)
+    """(from, to) noise levels at which auxiliary patches run; elsewhere the primary grid alone."""
+
+
+def attach_joint_modulation(model: Any, plan: PatchPlan, options: FusionOptions = FusionOptions()) -> Any:
+    """A clone of ``model`` that denoises the whole canvas patch by patch."""
+    patched = model.clone()
+    joint = _JointModulation(plan, options)
+    patched.add_wrapper_with_key(WrappersMP.CALC_COND_BATCH, KEY, joint.calc_cond_batch)
+    patched.add_wrapper_with_key(WrappersMP.PREPARE_SAMPLING, KEY, joint.prepare_sampling)
+    return patched
+
+
+class _JointModulation:
+    def __init__(self, plan: PatchPlan, options: FusionOptions) -> None:
+        self.plan, self.options = plan, options
+
+    def calc_cond_batch(
+        self, executor: Any, model: Any, conds: Any, x: Tensor, sigma: Tensor, model_options: dict[str, Any]
+    ) -> list[Tensor]:
+        """Wraps ComfyUI's evaluation of all conditions on one state."""
+        check_canvas(x, self.plan)
+        transformer_options = model_options.get("transformer_options", {})
+        step, steps = _position(sigma, transformer_options.get("sample_sigmas"))
+        start, end = self.options.auxiliary_range
+        patches = self.plan.at_step(step, auxiliary=end <= float(sigma.max()) <= start)
+        progress = _Progress(step, steps)
+
+        def denoise(crops: Tensor, sigma: Tensor, batch: Sequence[Patch]) -> list[Tensor]:
+            options = {**model_options, "transformer_options": {**transformer_options, PATCHES: batch}}
+            return executor(model, conds, crops, sigma.expand(len(crops)), options)
+
+        return _with_back_off(
+            lambda patches_at_once: fuse(
+                denoise, x, sigma, patches, list, patches_at_once=patches_at_once, on_patches=progress
+            ),
+            self.options.patches_at_once,
+        )
+
+    def prepare_sampling(self, executor: Any, model: Any, noise_shape: Any, *args: Any, **kwargs: Any) -> Any:
+        """Memory is reserved for a batch of patches, not for the canvas."""
+        shape = [self.options.patches_at_once, noise_shape[1], *self.plan.patch_size]
+        return executor(model, shape, *args, **kwargs)
+
+
+def _position(sigma: Tensor, schedule: Tensor | None) -> tuple[int, int]:
+    """(step, steps) of a noise level in the sampler's schedule."""
+    if schedule is None:
+        return 0, 1
+    distance = (schedule[:-1].to(sigma) - sigma.max()).abs()
+    return int(distance.argmin()), len(distance)
+
+
+class _Progress:
+    """Patches of all steps on the node's bar; the sampler's own update after a step agrees with it."""
+
+    def __init__(self, step: int, steps: int) -> None:
+        self.step, self.steps = step, steps
+        self.bar = comfy.utils.ProgressBar(steps)
+
+    def __call__(self, done: int, total: int) -> None:
+        check_interrupt()
+        if done < total:
+            self.bar.update_absolute(self.step * total + done, self.steps * total)
+
+
+def _with_back_off(run: Any, patches_at_once: int) -> list[Tensor]:
+    """Halve the batch when memory runs out; a single patch that does not fit is a real error."""
+    while True:
+        try:
+            return run(patches_at_once)
+        except Exception as error:
+            comfy.model_management.raise_non_oom(error)
+            if patches_at_once == 1:
+                raise
+        patches_at_once //= 2
+        comfy.model_management.soft_empty_cache()
+
+

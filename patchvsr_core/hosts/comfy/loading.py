@@ -1,0 +1,74 @@
+"""Adapters as native MODEL_PATCH objects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import comfy.model_management
+import comfy.model_patcher
+import comfy.ops
+from torch import Tensor
+
+from ...adapter import Adapter, BaseSpec, load_adapter
+from ...errors import AdapterError
+
+
+def load_model_patch(path: str | Path) -> Any:
+    """Load an adapter under ComfyUI's memory management: a patcher, as MODEL_PATCH sockets carry.
+
+    Raises:
+        AdapterError: in one sentence, what is wrong with the file.
+    """
+    adapter = load_adapter(path, ops=comfy.ops.manual_cast)
+    return comfy.model_patcher.CoreModelPatcher(
+        adapter,
+        load_device=comfy.model_management.get_torch_device(),
+        offload_device=comfy.model_management.unet_offload_device(),
+    )
+
+
+def adapter_of(model_patch: Any) -> Adapter:
+    """The adapter inside a MODEL_PATCH.
+
+    Raises:
+        AdapterError: when it holds another kind of patch.
+    """
+    adapter = getattr(model_patch, "model", None)
+    if not isinstance(adapter, Adapter):
+        raise AdapterError(
+            f"The connected MODEL_PATCH is a {type(adapter).__name__}, not a PatchVSR adapter; "
+            "connect PatchVSR's Load Adapter or Load Tiny Default."
+        )
+    return adapter
+
+
+def prompt_conditioning(model_patch: Any) -> list[list[Any]]:
+    """The adapter's fixed prompt as native CONDITIONING; no text encoder is needed."""
+    prompt: Tensor = adapter_of(model_patch).prompt.detach().float().clone()
+    return [[prompt, {}]]
+
+
+def base_spec(model: Any) -> BaseSpec:
+    """The shapes of a native MODEL.
+
+    Raises:
+        AdapterError: when it is no Wan text-to-video transformer.
+    """
+    transformer = model.get_model_object("diffusion_model")
+    try:
+        spec = BaseSpec(
+            channels=transformer.in_dim,
+            width=transformer.dim,
+            layers=transformer.num_layers,
+            ffn=transformer.ffn_dim,
+            text_dim=transformer.text_dim,
+        )
+    except AttributeError as error:
+        raise AdapterError(
+            f"The connected model is a {type(transformer).__name__}, not a Wan video model; "
+            "connect Wan 2.1 or 2.2 text-to-video, or Load Tiny Default."
+        ) from error
+    if transformer.in_dim != transformer.out_dim:
+        raise AdapterError("The connected model is an image-to-video Wan; connect a text-to-video one.")
+    return spec

@@ -1,0 +1,86 @@
+"""Everything one run needs, found by name or path."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..adapter import Adapter, load_adapter
+from ..codec import Codec, SpaceToDepth
+from ..errors import ModelError
+from ..refine import Refiner, load_refiner
+from ..settings import TINY, WAN, WAN_PLAIN, Settings
+from ..weights import shipped
+from .diffusers import Base
+from .loading import load_base, load_vae
+
+NULL_PROMPT_TOKENS = 512
+"""Length of Wan's padded text context."""
+
+
+@dataclass(frozen=True, eq=False)
+class Models:
+    """A base with its codec, and what sits around it."""
+
+    base: Base
+    codec: Codec
+    prompt: Tensor
+    """(1, tokens, text_dim) positive prompt."""
+    adapter: Adapter | None
+    refiner: Refiner | None
+    defaults: Settings
+    device: torch.device
+
+
+def load_models(
+    model: str = "tiny",
+    *,
+    vae: str | Path | None = None,
+    adapter: str | Path | None = None,
+    device: str = "cpu",
+) -> Models:
+    """Load the models of a run.
+
+    Args:
+        model: ``tiny`` for the shipped default, or the path of a Wan (folder or file).
+        vae: Wan's VAE; not needed when ``model`` is a diffusers folder that has one.
+        adapter: an adapter made for that base; without one a stock Wan only enhances detail.
+
+    Raises:
+        ModelError, AdapterError: in one sentence, what is missing or does not fit.
+    """
+    where = _device(device)
+    dtype = torch.float32 if where.type == "cpu" else torch.bfloat16
+    if model == "tiny":
+        return _tiny(where, adapter)
+    base = load_base(model, device=device, dtype=dtype)
+    if vae is None and not (Path(model) / "vae").is_dir():
+        raise ModelError(f"{model} comes without a VAE; name Wan's VAE file with --vae.")
+    codec = load_vae(vae or model, device=device, dtype=dtype)
+    chosen = load_adapter(adapter, dtype=dtype).to(where) if adapter else None
+    if chosen is None:
+        prompt = torch.zeros(1, NULL_PROMPT_TOKENS, base.spec.text_dim)
+    else:
+        chosen.config.base.check_same(base.spec)
+        prompt = chosen.prompt.detach()
+    return Models(base, codec, prompt, chosen, None, WAN_PLAIN if chosen is None else WAN, where)
+
+
+def _tiny(device: torch.device, adapter: str | Path | None) -> Models:
+    base = load_base(shipped("tiny_base.safetensors"), device=str(device))
+    chosen = load_adapter(adapter or shipped("tiny_adapter.safetensors"), dtype=torch.float32).to(device)
+    chosen.config.base.check_same(base.spec)
+    refiner = load_refiner(shipped("tiny_refiner.safetensors")).to(device)
+    return Models(base, SpaceToDepth(), chosen.prompt.detach(), chosen, refiner, TINY, device)
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ModelError(f"Device {name!r} is not usable here; choose cpu, or a GPU that this torch supports.") from error
+    return device

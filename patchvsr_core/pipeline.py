@@ -1,0 +1,156 @@
+"""The stages in order, without ComfyUI: frames in, larger frames out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from .blend import blend
+from .color import match_colors
+from .conditions import Controls, PatchConditions
+from .decode import decode_tiles
+from .encode import encode_canvas, encode_global, seeded_noise
+from .errors import PlanError
+from .fidelity import back_project
+from .fusion import fuse
+from .hosts.diffusers import DiffusersDenoiser
+from .hosts.models import Models
+from .layout import Canvas, PatchPlan
+from .planner import plan_patches
+from .refine import refine
+from .sampling import SOLVERS, bridge_start, flow_start, guided, sigma_schedule
+from .settings import Settings
+
+OnProgress = Callable[[str, int, int], None]
+"""Called with (stage, done, in all); raise from it to stop."""
+
+
+def make_plan(
+    frames: int, source: tuple[int, int], target: tuple[int, int], models: Models, settings: Settings
+) -> PatchPlan:
+    """Plan a run for the codec of ``models``; sizes are (height, width)."""
+    codec = models.codec
+    canvas = Canvas(frames, source, target, codec.stride_px, codec.stride_frames)
+    return plan_patches(
+        canvas,
+        patch_px=settings.patch_px,
+        layout=settings.layout,
+        window_frames=settings.window_frames,
+        overlap_frames=settings.overlap_frames,
+    )
+
+
+@torch.inference_mode()
+def upscale(
+    frames: Tensor,
+    target: tuple[int, int],
+    models: Models,
+    settings: Settings | None = None,
+    on_progress: OnProgress | None = None,
+) -> Tensor:
+    """Upscale one clip.
+
+    Args:
+        frames: (T, h, w, 3) in [0, 1]; not changed.
+        target: (height, width) of the result.
+        settings: None takes the defaults of the model.
+
+    Returns:
+        (T, height, width, 3) float32 in [0, 1] on the CPU.
+    """
+    settings = settings or models.defaults
+    report = on_progress or (lambda stage, done, total: None)
+    source = (int(frames.shape[1]), int(frames.shape[2]))
+    plan = make_plan(len(frames), source, target, models, settings)
+    frames_on_device = frames.to(models.device, torch.float32)
+    latent = sample(frames_on_device, plan, models, settings, report)
+    tiles = decode_tiles(
+        models.codec,
+        latent,
+        plan.canvas,
+        tile_px=settings.tile_px,
+        overlap_px=settings.tile_overlap_px,
+        on_tile=lambda done, total: report("decode", done, total),
+    )
+    del latent
+    out = match_colors(blend(tiles, window=settings.window), frames_on_device, settings.color)
+    del tiles
+    report("refine", 0, 1)
+    if models.refiner is not None and settings.refine_strength > 0:
+        out = refine(models.refiner, out, frames_on_device, strength=settings.refine_strength)
+    out = back_project(
+        out, frames_on_device, rounds=settings.fidelity_rounds, strength=settings.fidelity_strength
+    )
+    report("refine", 1, 1)
+    return out.clamp(0, 1).cpu()
+
+
+def sample(frames: Tensor, plan: PatchPlan, models: Models, settings: Settings, report: OnProgress) -> Tensor:
+    """Encode, condition and denoise with joint modulation: the fused canvas, (1, C, t, h, w)."""
+    if settings.solver not in SOLVERS:
+        raise PlanError(f"Solver {settings.solver!r} is unknown; choose one of {', '.join(SOLVERS)}.")
+    latent = encode_canvas(
+        models.codec,
+        frames,
+        plan.canvas,
+        tile_px=settings.tile_px,
+        overlap_px=settings.tile_overlap_px,
+        on_tile=lambda done, total: report("encode", done, total),
+    )
+    controls = _controls(frames, latent, plan, models, settings)
+    sigmas = sigma_schedule(settings.steps, shift=settings.shift, start=settings.start)
+    noise = seeded_noise(latent.shape, settings.seed).to(latent)
+    if models.base.start_noise is None:
+        x = flow_start(latent, noise, sigmas[0])
+    else:
+        x = bridge_start(latent, noise, sigmas[0], models.base.start_noise)
+    denoiser = DiffusersDenoiser(models.base, [models.prompt.to(models.device)], models.adapter)
+    progress = _StepProgress(plan, settings, report)
+
+    def model(x: Tensor, sigma: Tensor, step: int) -> Tensor:
+        patches = plan.at_step(step)
+        predictions = fuse(
+            denoiser, x, sigma, patches, controls, patches_at_once=settings.patches_at_once, on_patches=progress
+        )
+        progress.calls += len(patches)
+        return guided(predictions, settings.guidance)
+
+    try:
+        return SOLVERS[settings.solver](model, x, sigmas, None)
+    finally:
+        denoiser.close()
+
+
+def _controls(frames: Tensor, latent: Tensor, plan: PatchPlan, models: Models, settings: Settings) -> Controls:
+    adapter, view = models.adapter, None
+    if adapter is not None and adapter.global_ is not None and settings.global_strength > 0:
+        view = encode_global(models.codec, frames, plan.canvas, plan.patch_size[1:])
+    conditions = PatchConditions(latent, settings.noise_level, settings.seed)
+    return Controls(
+        plan,
+        latent,
+        augmented=conditions.augmented(),
+        noise_level=settings.noise_level,
+        view=view,
+        adapter=adapter,
+        patch_strength=settings.patch_strength,
+        global_strength=settings.global_strength,
+    )
+
+
+class _StepProgress:
+    """Counts patches over all steps."""
+
+    def __init__(self, plan: PatchPlan, settings: Settings, report: OnProgress) -> None:
+        calls_per_step = 2 if settings.solver == "heun" else 1
+        steps = [step for step in range(settings.steps) for _ in range(calls_per_step)]
+        if calls_per_step == 2:
+            steps.pop()
+        self.total = sum(len(plan.at_step(step)) for step in steps)
+        self.calls = 0
+        self.report = report
+
+    def __call__(self, done: int, patches: int) -> None:
+        self.report("denoise", self.calls + done, self.total)

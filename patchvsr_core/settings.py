@@ -1,0 +1,47 @@
+"""What the user may choose, with the defaults of each kind of model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Choices of one run; see the fields. ``None`` start: as the base was trained."""
+
+    layout: str = "corner"
+    patch_px: int = 256
+    window_frames: int = 8
+    overlap_frames: int = 2
+    steps: int = 1
+    solver: str = "euler"
+    shift: float = 1.0
+    start: float = 1.0
+    """First noise level; below 1 a flow starts from the noised input."""
+    guidance: float = 1.0
+    """Classifier-free guidance; needs a negative prompt."""
+    seed: int = 0
+    noise_level: float = 0.0
+    """Noise augmentation of the patch condition: fidelity (0) to generation (about 0.3)."""
+    patch_strength: float = 1.0
+    global_strength: float = 1.0
+    patches_at_once: int = 1
+    tile_px: int = 512
+    tile_overlap_px: int = 64
+    window: str = "linear"
+    color: str = "none"
+    refine_strength: float = 1.0
+    fidelity_rounds: int = 8
+    fidelity_strength: float = 1.0
+
+
+TINY = Settings()
+"""The tiny default."""
+
+WAN = Settings(patch_px=512, window_frames=81, overlap_frames=16, steps=20, shift=5.0, color="wavelet", noise_level=0.25)
+"""A Wan with an adapter: from noise, at the size and length that it was trained for."""
+
+WAN_PLAIN = Settings(
+    patch_px=512, window_frames=81, overlap_frames=16, steps=10, shift=5.0, start=0.3, color="wavelet"
+)
+"""A stock Wan without an adapter: a detail enhancer that starts from the noised input."""

@@ -1,0 +1,96 @@
+"""Writes the averaged weights of a run as the files that the product loads."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ..adapter import save_adapter
+from ..errors import PatchVSRError
+from ..refine import save_refiner
+from .config import TrainConfig
+from .trainer import TinyDefault
+
+LAYER_NAMES = {
+    "condition_embedder.time_embedder.linear_1": "time_embedding.0",
+    "condition_embedder.time_embedder.linear_2": "time_embedding.2",
+    "condition_embedder.text_embedder.linear_1": "text_embedding.0",
+    "condition_embedder.text_embedder.linear_2": "text_embedding.2",
+    "condition_embedder.time_proj": "time_projection.1",
+    "proj_out": "head.head",
+}
+BLOCK_NAMES = {
+    "attn1.": "self_attn.",
+    "attn2.": "cross_attn.",
+    ".to_out.0.": ".o.",
+    ".to_q.": ".q.",
+    ".to_k.": ".k.",
+    ".to_v.": ".v.",
+    "ffn.net.0.proj": "ffn.0",
+    "ffn.net.2": "ffn.2",
+    "norm2": "norm3",
+    "scale_shift_table": "modulation",
+}
+
+
+def export_run(config: TrainConfig, run: Path, target: Path) -> None:
+    """Write ``tiny_base``, ``tiny_adapter`` and ``tiny_refiner`` (bfloat16) from a run's state.
+
+    Raises:
+        PatchVSRError: when the run has no state yet.
+    """
+    checkpoint = run / "state.pt"
+    if not checkpoint.is_file():
+        raise PatchVSRError(f"There is no training state at {checkpoint}; train first, or name the run's folder.")
+    model = TinyDefault(config)
+    model.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["average"])
+    target.mkdir(parents=True, exist_ok=True)
+    metadata = {
+        "format": "patchvsr-base",
+        "prediction": "residual",
+        "codec": "space_to_depth_8",
+        "start_noise": str(config.start_noise),
+        "shift": "1.0",
+    }
+    base = {original_name(name): tensor for name, tensor in model.base.state_dict().items()}
+    save_file(_bfloat16(base), str(target / "tiny_base.safetensors"), metadata=metadata)
+    save_adapter(model.adapter, target / "tiny_adapter.safetensors")
+    save_refiner(model.refiner, target / "tiny_refiner.safetensors")
+    _update_manifest(target, config)
+
+
+def _update_manifest(target: Path, config: TrainConfig) -> None:
+    """Record what was written; what people wrote into the manifest (origin, licence) stays."""
+    path = target / "manifest.json"
+    manifest = json.loads(path.read_text()) if path.is_file() else {}
+    manifest["files"] = {
+        file.name: {"sha256": hashlib.sha256(file.read_bytes()).hexdigest(), "bytes": file.stat().st_size}
+        for file in sorted(target.glob("*.safetensors"))
+    }
+    manifest["config"] = asdict(config)
+    path.write_text(json.dumps(manifest, indent=2) + "\n")
+
+
+def original_name(name: str) -> str:
+    """A diffusers name of the transformer in Wan's original checkpoint layout."""
+    if name == "scale_shift_table":
+        return "head.modulation"
+    for ours, original in LAYER_NAMES.items():
+        if name.startswith(ours):
+            return original + name.removeprefix(ours)
+    if name.startswith("blocks."):
+        for ours, original in BLOCK_NAMES.items():
+            name = name.replace(ours, original)
+    return name
+
+
+def _bfloat16(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().to(torch.bfloat16).contiguous() for name, tensor in tensors.items()}
+
+

@@ -1,0 +1,178 @@
+"""Writes frames and the input's audio; a file appears under its name only when it is complete."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import av
+import torch
+from av.audio.stream import AudioStream
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
+from torch import Tensor
+
+from ..errors import OutputError
+from .reader import PRECISE
+
+CODECS = {".mp4": "libx264", ".mov": "libx264", ".mkv": "libx264", ".webm": "libvpx-vp9"}
+BT709 = 1
+"""AVCOL_SPC_BT709, AVCOL_PRI_BT709 and AVCOL_TRC_BT709."""
+LIMITED = 1
+"""AVCOL_RANGE_MPEG."""
+
+
+class VideoWriter:
+    """A context that encodes frames to a file, tagged BT.709, and copies audio beside them.
+
+    Args:
+        path: target; its suffix chooses container and codec.
+        size: (height, width) of the frames.
+        timestamps, time_base: when each frame is shown.
+        audio_from: file whose audio streams are copied, packet by packet.
+        crf: constant quality of the encoder; lower is better and larger.
+
+    Raises:
+        OutputError: when the target cannot be written.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        size: tuple[int, int],
+        timestamps: Sequence[int],
+        time_base: Fraction,
+        *,
+        fps: Fraction,
+        audio_from: Path | None = None,
+        crf: int = 16,
+    ) -> None:
+        self.path = Path(path)
+        self.partial = self.path.with_name(f".{self.path.stem}.part{self.path.suffix}")
+        self.size, self.timestamps, self.time_base, self.fps = size, timestamps, time_base, fps
+        self.audio_from, self.crf = audio_from, crf
+        self.written = 0
+        check_target(self.path)
+
+    def __enter__(self) -> VideoWriter:
+        with _explained(self.path):
+            self.container = av.open(str(self.partial), "w")
+            self.video = self._video_stream()
+            self.audio = _AudioCopy(self.audio_from, self.container) if self.audio_from else None
+        return self
+
+    def write(self, frames: Tensor) -> None:
+        """Encode (T, H, W, 3) frames in [0, 1]; values are rounded, not truncated."""
+        for frame in frames:
+            pixels = (frame.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+            picture = VideoFrame.from_ndarray(pixels, format="rgb24").reformat(
+                format=self.video.pix_fmt,
+                dst_colorspace=Colorspace.ITU709,
+                dst_color_range=ColorRange.MPEG,
+                interpolation=PRECISE,
+            )
+            picture.color_primaries, picture.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+            picture.pts, picture.time_base = self.timestamps[self.written], self.time_base
+            with _explained(self.path):
+                self._mux(picture)
+            self.written += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            with _explained(self.path):
+                try:
+                    if error is None:
+                        self._mux(None)
+                        if self.audio:
+                            self.audio.copy_until(None)
+                finally:
+                    self.container.close()
+                if error is None:
+                    self.partial.replace(self.path)
+        finally:
+            self.partial.unlink(missing_ok=True)
+
+    def _mux(self, picture: VideoFrame | None) -> None:
+        for packet in self.video.encode(picture):
+            if self.audio and packet.pts is not None and packet.time_base:
+                self.audio.copy_until(packet.pts * packet.time_base)
+            self.container.mux(packet)
+
+    def _video_stream(self) -> av.VideoStream:
+        height, width = self.size
+        stream = self.container.add_stream(CODECS[self.path.suffix.lower()], rate=self.fps)
+        stream.width, stream.height = width, height
+        stream.pix_fmt = "yuv420p" if height % 2 == 0 and width % 2 == 0 else "yuv444p"
+        stream.time_base = stream.codec_context.time_base = self.time_base
+        stream.options = {"crf": str(self.crf), "b": "0"} if "vpx" in stream.codec.name else {"crf": str(self.crf)}
+        context = stream.codec_context
+        context.colorspace = context.color_primaries = context.color_trc = BT709
+        context.color_range = LIMITED
+        return stream
+
+
+class _AudioCopy:
+    """Audio packets of a file, handed over in the order of time."""
+
+    def __init__(self, path: Path, target: av.container.OutputContainer) -> None:
+        self.source = av.open(str(path))
+        self.target = target
+        self.streams: dict[int, AudioStream] = {}
+        for stream in self.source.streams.audio:
+            codec = stream.codec_context.codec.canonical_name
+            if codec not in target.supported_codecs:
+                raise OutputError(
+                    f"The audio of {path.name} is {codec}, which a {target.format.name} file cannot hold; "
+                    "write to .mkv instead."
+                )
+            self.streams[stream.index] = target.add_stream_from_template(stream, opaque=True)
+        self.packets = self.source.demux(*self.source.streams.audio) if self.streams else iter(())
+        self.pending: av.Packet | None = None
+
+    def copy_until(self, time: Fraction | None) -> None:
+        """Copy what is due by ``time`` seconds; None copies the rest and closes the source."""
+        while (packet := self.pending or next(self.packets, None)) is not None:
+            self.pending = None
+            if packet.dts is None:
+                continue
+            if time is not None and packet.dts * packet.time_base > time:
+                self.pending = packet
+                return
+            packet.stream = self.streams[packet.stream.index]
+            self.target.mux(packet)
+        if time is None:
+            self.source.close()
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn operating-system and encoder errors into one sentence."""
+    try:
+        yield
+    except (OSError, av.error.FFmpegError) as error:
+        raise OutputError(
+            f"{path} cannot be written ({error.strerror or error}); free some space or choose another place."
+        ) from error
+
+
+def check_target(path: Path) -> None:
+    """Raise unless a video could be written to ``path``.
+
+    Raises:
+        OutputError: for an unknown container, or a folder that is missing or read-only.
+    """
+    if path.suffix.lower() not in CODECS:
+        raise OutputError(f"{path.name} has no known video suffix; use one of {', '.join(CODECS)}.")
+    if not path.parent.is_dir():
+        raise OutputError(f"The folder {path.parent} does not exist; create it first.")
+    probe_file = path.with_name(f".{path.stem}.part{path.suffix}")
+    try:
+        probe_file.touch()
+        probe_file.unlink()
+    except OSError as error:
+        raise OutputError(f"{path.parent} cannot be written to ({error.strerror}); choose another folder.") from error

@@ -1,0 +1,34 @@
+"""The shipped weights and their manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from ..errors import ModelError
+
+FOLDER = Path(__file__).parent
+
+
+def manifest() -> dict[str, Any]:
+    """What ships: per file its sha256, size, origin, licence and the command that made it."""
+    return json.loads((FOLDER / "manifest.json").read_text())
+
+
+@lru_cache
+def shipped(name: str) -> Path:
+    """Path of a shipped file, checked against the manifest.
+
+    Raises:
+        ModelError: when it is missing or differs.
+    """
+    path = FOLDER / name
+    expected = manifest()["files"][name]["sha256"]
+    if not path.is_file():
+        raise ModelError(f"The shipped file {name} is missing; reinstall PatchVSR.")
+    if hashlib.sha256(path.read_bytes()).hexdigest() != expected:
+        raise ModelError(f"The shipped file {name} is damaged (its checksum differs); reinstall PatchVSR.")
+    return path
