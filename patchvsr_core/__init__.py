@@ -20,8 +20,9 @@ from .planner import LAYOUTS, plan_patches
 from .refine import Refiner, load_refiner, refine
 from .sampling import SOLVERS, Denoiser, sigma_schedule
 from .settings import Settings
+from .version import VERSION
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = [
     "LAYOUTS",

@@ -52,17 +52,19 @@ def _upscale(options: argparse.Namespace) -> None:
     models = load_models(options.model, vae=options.vae, adapter=options.adapter, device=options.device)
     settings = _settings(models.defaults, options)
     start = time.monotonic()
-    with VideoWriter(
-        output,
-        target,
-        clip.timestamps,
-        clip.time_base,
-        fps=info.fps,
-        audio_from=info.path if info.audio_streams else None,
-        crf=options.crf,
-    ) as writer:
-        with _Bar() as bar:
-            writer.write(upscale(clip.frames, target, models, settings, bar))
+    with (
+        VideoWriter(
+            output,
+            target,
+            clip.timestamps,
+            clip.time_base,
+            fps=info.fps,
+            audio_from=info.path if info.audio_streams else None,
+            crf=options.crf,
+        ) as writer,
+        _Bar() as bar,
+    ):
+        writer.write(upscale(clip.frames, target, models, settings, bar))
     seconds = time.monotonic() - start
     print(f"{output}: {len(clip.frames)} frames of {target[1]}x{target[0]} in {seconds:.0f} s")
 

@@ -43,14 +43,10 @@ class SpaceToDepth:
     def encode(self, frames: Tensor) -> Tensor:
         _check_sides(frames, self.stride_px)
         pixels = frames * 2 - 1
-        return rearrange(
-            pixels, "t (h p) (w q) c -> 1 (c p q) t h w", p=self.stride_px, q=self.stride_px
-        ).contiguous()
+        return rearrange(pixels, "t (h p) (w q) c -> 1 (c p q) t h w", p=self.stride_px, q=self.stride_px).contiguous()
 
     def decode(self, latent: Tensor) -> Tensor:
-        pixels = rearrange(
-            latent, "1 (c p q) t h w -> t (h p) (w q) c", p=self.stride_px, q=self.stride_px
-        )
+        pixels = rearrange(latent, "1 (c p q) t h w -> t (h p) (w q) c", p=self.stride_px, q=self.stride_px)
         return (pixels + 1) / 2
 
 

@@ -37,6 +37,7 @@ class Controls:
         noise_level: its level.
         view: (1, C, t, h', w') latent of the whole video at patch size, or None.
         adapter: None for a base without an adapter.
+        dtype: in which the adapter computes; None: that of its weights.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Controls:
         adapter: Adapter | None = None,
         patch_strength: float = 1.0,
         global_strength: float = 1.0,
+        dtype: torch.dtype | None = None,
     ) -> None:
         self.plan = plan
         self.clean = clean
@@ -57,6 +59,7 @@ class Controls:
         self.noise_level = noise_level
         self.view = view
         self.adapter = adapter
+        self.dtype = dtype or (clean.dtype if adapter is None else adapter.prompt.dtype)
         self.strengths = {"patch_strength": patch_strength, "global_strength": global_strength}
 
     def __call__(self, patches: Sequence[Patch]) -> PatchControl:
@@ -67,12 +70,11 @@ class Controls:
         if self.view is not None:
             view = torch.cat([self.view[:, :, p.origin[0] : p.origin[0] + p.size[0]] for p in patches])
             location = self.plan.locations(patches, (view.shape[3], view.shape[4])).to(anchor)
-        weight = self.adapter.prompt
         return self.adapter.control(
-            torch.cat([patch.crop(self.augmented) for patch in patches]).to(weight),
+            torch.cat([patch.crop(self.augmented) for patch in patches]).to(self.dtype),
             self.micro_conditions(patches),
             anchor=anchor,
-            view=None if view is None else view.to(weight),
+            view=None if view is None else view.to(self.dtype),
             location=location,
             **self.strengths,
         )

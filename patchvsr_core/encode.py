@@ -89,6 +89,7 @@ def seeded_noise(shape: tuple[int, ...] | torch.Size, seed: int) -> Tensor:
 
 
 def check_frames(frames: Tensor, canvas: Canvas) -> None:
+    """Raise :class:`PlanError` unless the clip has the sizes that the canvas was made for."""
     expected = (canvas.frames, *canvas.source, 3)
     if tuple(frames.shape) != expected:
         raise PlanError(

@@ -80,9 +80,7 @@ def upscale(
     report("refine", 0, 1)
     if models.refiner is not None and settings.refine_strength > 0:
         out = refine(models.refiner, out, frames_on_device, strength=settings.refine_strength)
-    out = back_project(
-        out, frames_on_device, rounds=settings.fidelity_rounds, strength=settings.fidelity_strength
-    )
+    out = back_project(out, frames_on_device, rounds=settings.fidelity_rounds, strength=settings.fidelity_strength)
     report("refine", 1, 1)
     return out.clamp(0, 1).cpu()
 

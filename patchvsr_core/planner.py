@@ -9,6 +9,7 @@ In the regular case the hat of a border is the paper's fade, u(x) = max(0, 1 - |
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from math import ceil
@@ -54,7 +55,9 @@ def plan_patches(
     """
     token_px = canvas.stride_px * TOKEN_CELLS
     if patch_px < token_px or patch_px % token_px:
-        raise PlanError(f"Patch size {patch_px} px must be a multiple of {token_px} px; try {_near(patch_px, token_px)}.")
+        raise PlanError(
+            f"Patch size {patch_px} px must be a multiple of {token_px} px; try {_near(patch_px, token_px)}."
+        )
     if layout not in LAYOUTS:
         raise PlanError(f"Layout {layout!r} is unknown; choose one of {', '.join(LAYOUTS)}.")
     if not 0 <= overlap_frames < window_frames:
@@ -95,7 +98,9 @@ def plan_tiles(canvas: Canvas, tile_px: int = 512, overlap_px: int = 64) -> Tile
     """
     tile, overlap = tile_px // canvas.stride_px, overlap_px // canvas.stride_px
     if tile < 1 or not 0 <= overlap < tile:
-        raise PlanError(f"Tiles of {tile_px} px with an overlap of {overlap_px} px do not work; the overlap must be smaller.")
+        raise PlanError(
+            f"Tiles of {tile_px} px with an overlap of {overlap_px} px do not work; the overlap must be smaller."
+        )
     rows, columns = (crossfaded(length, min(tile, length), min(overlap, length - 1)) for length in canvas.latent_size)
     return TileGrid(tuple(rows), tuple(columns))
 
@@ -128,9 +133,9 @@ def crossfade(length: int, window: int, starts: list[int], shape: str = "linear"
 def faded(length: int, window: int) -> list[Span]:
     """Primary and border windows with the hat weights of joint modulation."""
     starts = _spread(length, window, 0)
-    borders = [(a + window + b) // 2 for a, b in zip(starts, starts[1:], strict=False)]
+    borders = [(a + window + b) // 2 for a, b in itertools.pairwise(starts)]
     edges = [0, *borders, length]
-    centres = [(a + b) / 2 for a, b in zip(edges, edges[1:], strict=False)]
+    centres = [(a + b) / 2 for a, b in itertools.pairwise(edges)]
     windows = sorted(
         [(centre, start, False) for centre, start in zip(centres, starts, strict=True)]
         + [(border, border - window // 2, True) for border in borders]

@@ -46,8 +46,8 @@ class Refiner(nn.Module):
         self.head = nn.Conv2d(2 * folded + 1, config.channels, 3, padding=1)
         self.blocks = nn.ModuleList(_Block(config.channels, bool(k % 2)) for k in range(config.blocks))
         self.tail = nn.Conv2d(config.channels, folded, 3, padding=1)
-        nn.init.zeros_(self.tail.weight)
-        nn.init.zeros_(self.tail.bias)
+        for parameter in self.tail.parameters():
+            nn.init.zeros_(parameter)  # an untrained refiner changes nothing
 
     def forward(self, decoded: Tensor, enlarged: Tensor, scale: float) -> Tensor:
         """Args: decoded and enlarged (T, 3, H, W) with sides in multiples of 4; scale factor."""
@@ -132,7 +132,9 @@ def _refine_chunk(refiner: Refiner, frames: Tensor, source: Tensor, canvas: Canv
     out = torch.zeros_like(frames, dtype=torch.float32)
     for row in rows:
         for column in columns:
-            y, x = (torch.from_numpy(reflected(np.arange(s.start, s.stop), n)) for s, n in ((row, height), (column, width)))
+            y, x = (
+                torch.from_numpy(reflected(np.arange(s.start, s.stop), n)) for s, n in ((row, height), (column, width))
+            )
             decoded = frames[:, y][:, :, x].movedim(-1, 1).to(weight)
             enlarged = upsampled_window(source, canvas, row.cells, column.cells).movedim(-1, 1).to(weight)
             refined = refiner(decoded, enlarged, canvas.scale).float().movedim(1, -1)
@@ -160,7 +162,7 @@ def load_refiner(path: str | Path, dtype: torch.dtype = torch.float32) -> Refine
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            tensors = {name: file.get_tensor(name) for name in file}
         if metadata.get("format") != FORMAT:
             raise ModelError(f"{path.name} is not a PatchVSR refiner; choose a file written by the PatchVSR trainer.")
         refiner = Refiner(RefinerConfig(**json.loads(metadata["config"])))

@@ -7,6 +7,7 @@ step serves them all: x' = x0 + (sigma' / sigma) (x - x0). They differ only in w
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
@@ -14,7 +15,6 @@ import torch
 from torch import Tensor
 
 from .errors import PlanError
-
 
 Control = TypeVar("Control", contravariant=True)
 """What a denoiser is told about a batch of patches; for the headless host a ``PatchControl``."""
@@ -73,7 +73,7 @@ def bridge_start(latent: Tensor, noise: Tensor, sigma: Tensor | float, noise_sca
 
 def euler(model: Model, x: Tensor, sigmas: Tensor, on_step: OnStep | None = None) -> Tensor:
     """First-order solver; one model call per step."""
-    for step, (sigma, following) in enumerate(zip(sigmas, sigmas[1:], strict=False)):
+    for step, (sigma, following) in enumerate(itertools.pairwise(sigmas)):
         x0 = model(x, sigma, step)
         x = x0 + (following / sigma) * (x - x0)
         if on_step:
@@ -83,7 +83,7 @@ def euler(model: Model, x: Tensor, sigmas: Tensor, on_step: OnStep | None = None
 
 def heun(model: Model, x: Tensor, sigmas: Tensor, on_step: OnStep | None = None) -> Tensor:
     """Second-order solver: averages the slopes at both ends; two calls per step, one at the last."""
-    for step, (sigma, following) in enumerate(zip(sigmas, sigmas[1:], strict=False)):
+    for step, (sigma, following) in enumerate(itertools.pairwise(sigmas)):
         x0 = model(x, sigma, step)
         slope = (x - x0) / sigma
         ahead = x + (following - sigma) * slope

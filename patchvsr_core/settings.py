@@ -38,10 +38,10 @@ class Settings:
 TINY = Settings()
 """The tiny default."""
 
-WAN = Settings(patch_px=512, window_frames=81, overlap_frames=16, steps=20, shift=5.0, color="wavelet", noise_level=0.25)
+WAN = Settings(
+    patch_px=512, window_frames=81, overlap_frames=16, steps=20, shift=5.0, color="wavelet", noise_level=0.25
+)
 """A Wan with an adapter: from noise, at the size and length that it was trained for."""
 
-WAN_PLAIN = Settings(
-    patch_px=512, window_frames=81, overlap_frames=16, steps=10, shift=5.0, start=0.3, color="wavelet"
-)
+WAN_PLAIN = Settings(patch_px=512, window_frames=81, overlap_frames=16, steps=10, shift=5.0, start=0.3, color="wavelet")
 """A stock Wan without an adapter: a detail enhancer that starts from the noised input."""

@@ -33,7 +33,7 @@ def target_size(source: tuple[int, int], *, scale: float | None = None, size: st
         )
     if target[0] < height or target[1] < width:
         raise PlanError(
-            f"An output of {target[1]}x{target[0]} is smaller than the input of {width}x{height}; PatchVSR only enlarges."
+            f"An output of {target[1]}x{target[0]} is smaller than the input, {width}x{height}; PatchVSR only enlarges."
         )
     return target
 

@@ -61,13 +61,13 @@ class PatchControl:
 
     def residual(self, block: int) -> Tensor | None:
         """(N, tokens, base width) to add after base block ``block``."""
-        if self._adapter is None or self._patch_tokens is None or self._patch_strength == 0:
+        if self._adapter is None or self._adapter.patch is None or self._patch_tokens is None:
             return None
-        return self._adapter.patch.out[block](self._patch_tokens) * self._patch_strength
+        return self._adapter.patch.residual(block, self._patch_tokens) * self._patch_strength
 
     def global_kv(self, block: int) -> tuple[Tensor, Tensor] | None:
         """Keys and values, each (N, global tokens, base width), for the text's queries."""
-        if self._adapter is None or self._global_tokens is None or self._global_strength == 0:
+        if self._adapter is None or self._adapter.global_ is None or self._global_tokens is None:
             return None
         k, v = self._adapter.global_.keys_values(block, self._global_tokens)
         return k, v * self._global_strength
@@ -118,12 +118,16 @@ class Adapter(nn.Module):
         """
         time, time_delta = self.micro(conditions, like=condition)
         context = self.text_embedding(self.prompt.to(condition)).expand(len(condition), -1, -1)
-        use_global = self.global_ is not None and view is not None and location is not None
+        patch_tokens = global_tokens = None
+        if self.patch is not None and patch_strength != 0:
+            patch_tokens = self.patch(condition, time, context)
+        if self.global_ is not None and view is not None and location is not None and global_strength != 0:
+            global_tokens = self.global_(view, location, time, context)
         return PatchControl(
             anchor,
             adapter=self,
-            patch_tokens=self.patch(condition, time, context) if self.patch is not None else None,
-            global_tokens=self.global_(view, location, time, context) if use_global else None,
+            patch_tokens=patch_tokens,
+            global_tokens=global_tokens,
             time_delta=time_delta,
             patch_strength=patch_strength,
             global_strength=global_strength,

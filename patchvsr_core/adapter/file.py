@@ -53,9 +53,11 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         raise AdapterError(f"There is no adapter file at {path}; check the path.")
     try:
         with safe_open(str(path), framework="pt") as file:
-            return dict(file.metadata() or {}), {name: file.get_tensor(name) for name in file.keys()}
+            return dict(file.metadata() or {}), {name: file.get_tensor(name) for name in file}
     except (SafetensorError, OSError, ValueError) as error:
-        raise AdapterError(f"{path.name} is no readable safetensors file ({error}); download or export it again.") from error
+        raise AdapterError(
+            f"{path.name} is no readable safetensors file ({error}); download or export it again."
+        ) from error
 
 
 def _config(path: Path, metadata: Mapping[str, str]) -> AdapterConfig:
@@ -80,7 +82,7 @@ def _check_tensors(path: Path, expected: Mapping[str, Tensor], found: Mapping[st
     if missing or extra:
         which, names = ("lacks", missing) if missing else ("has an unknown", extra)
         raise AdapterError(
-            f"{path.name} {which} tensor {names[0]!r} ({len(names)} such); the file is damaged or was edited: get it again."
+            f"{path.name} {which} tensor {names[0]!r} ({len(names)} such); the file is damaged: get it again."
         )
     for name, tensor in expected.items():
         if tensor.shape != found[name].shape:

@@ -39,6 +39,8 @@ class Lora(nn.Module):
 
     def layers(self) -> Iterator[tuple[str, LowRank]]:
         """(layer name in Wan's original layout, change) of every changed layer."""
-        for index, block in enumerate(self.blocks):
+        for index in range(len(self.blocks)):
             for target in self.targets:
-                yield f"blocks.{index}.{target}", block[target.replace(".", "_")]
+                change = self.get_submodule(f"blocks.{index}.{target.replace('.', '_')}")
+                assert isinstance(change, LowRank)
+                yield f"blocks.{index}.{target}", change

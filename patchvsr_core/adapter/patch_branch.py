@@ -40,3 +40,8 @@ class PatchBranch(nn.Module):
         for block in self.blocks:
             x = block(x, time, context, rope)
         return x
+
+    def residual(self, block: int, tokens: Tensor) -> Tensor:
+        """(N, tokens, base width) to add after one block of the base."""
+        out: Tensor = self.out[block](tokens)
+        return out

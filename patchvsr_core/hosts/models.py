@@ -82,5 +82,7 @@ def _device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ModelError(f"Device {name!r} is not usable here; choose cpu, or a GPU that this torch supports.") from error
+        raise ModelError(
+            f"Device {name!r} is not usable here; choose cpu, or a GPU that this torch supports."
+        ) from error
     return device

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -42,6 +43,11 @@ class Batch:
     position: Tensor
     """(N, 2) of top and left as fractions of the video."""
     scale: int
+
+    def to(self, device: torch.device) -> Batch:
+        fields = vars(self).items()
+        tensors: dict[str, Any] = {name: value.to(device) for name, value in fields if isinstance(value, Tensor)}
+        return replace(self, **tensors)
 
 
 class Batches(Dataset[Batch]):
@@ -99,7 +105,10 @@ class Batches(Dataset[Batch]):
 
     def _moving_photograph(self, rng: np.random.Generator, frames: int) -> Tensor:
         """A camera that pans, zooms and turns a little over a still."""
-        image = cv2.imread(str(self.photographs[rng.integers(len(self.photographs))]))
+        path = self.photographs[rng.integers(len(self.photographs))]
+        image = cv2.imread(str(path))
+        if image is None:
+            raise MediaError(f"{path} cannot be read as an image; remove it from the training folder.")
         still = torch.from_numpy(np.ascontiguousarray(image[:, :, ::-1])).float()[None] / 255
         still = resize(still, self._view_size(rng, still.shape[1], still.shape[2]))
         if frames == 1 or rng.random() < 0.15:
@@ -122,9 +131,9 @@ def _camera_move(rng: np.random.Generator, still: Tensor, frames: int) -> Tensor
     zoom = 0.95 * np.exp(rng.normal(0, 0.004) * time)
     cos, sin = zoom * np.cos(angle), zoom * np.sin(angle)
     aspect = height / width
-    theta = np.stack(
-        [cos, -sin * aspect, 2 * pan[0] / width, sin / aspect, cos, 2 * pan[1] / height], axis=1
-    ).reshape(frames, 2, 3)
+    theta = np.stack([cos, -sin * aspect, 2 * pan[0] / width, sin / aspect, cos, 2 * pan[1] / height], axis=1).reshape(
+        frames, 2, 3
+    )
     grid = F.affine_grid(torch.from_numpy(theta).float(), [frames, 3, height, width], align_corners=False)
     planes = still.movedim(-1, 1).expand(frames, -1, -1, -1)
     moved = F.grid_sample(planes, grid, mode="bicubic", padding_mode="reflection", align_corners=False)

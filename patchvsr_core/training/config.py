@@ -82,7 +82,9 @@ def load_config(path: str | Path) -> TrainConfig:
     shipped = Path(__file__).parent / "configs" / f"{path}.toml"
     path = shipped if shipped.is_file() else Path(path)
     if not path.is_file():
-        raise PatchVSRError(f"There is no training configuration {path}; give a TOML file or a shipped name such as 'tiny'.")
+        raise PatchVSRError(
+            f"There is no training configuration {path}; give a TOML file or a shipped name such as 'tiny'."
+        )
     return _build(TrainConfig, tomllib.loads(path.read_text()), path.name)
 
 
@@ -93,6 +95,10 @@ def _build(kind: Any, values: dict[str, Any], where: str) -> Any:
     known = {f.name for f in fields(kind)}
     unknown = sorted(values.keys() - known)
     if unknown:
-        raise PatchVSRError(f"{where} sets {unknown[0]!r}, which {kind.__name__} does not have; it has {', '.join(sorted(known))}.")
-    nested = {k: _build(_NESTED[k], v, where) if k in _NESTED and is_dataclass(_NESTED[k]) else v for k, v in values.items()}
+        raise PatchVSRError(
+            f"{where} sets {unknown[0]!r}, which {kind.__name__} does not have; it has {', '.join(sorted(known))}."
+        )
+    nested = {
+        k: _build(_NESTED[k], v, where) if k in _NESTED and is_dataclass(_NESTED[k]) else v for k, v in values.items()
+    }
     return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in nested.items()})

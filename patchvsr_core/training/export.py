@@ -92,5 +92,3 @@ def original_name(name: str) -> str:
 
 def _bfloat16(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().to(torch.bfloat16).contiguous() for name, tensor in tensors.items()}
-
-

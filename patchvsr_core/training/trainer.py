@@ -42,7 +42,9 @@ class TinyDefault(nn.Module):
         self.refiner = Refiner(config.refiner)
         self._denoiser = DiffusersDenoiser(Base(self.base, "residual"), [self.adapter.prompt], self.adapter)
 
-    def forward(self, batch: Batch, x: Tensor, sigma: Tensor, condition: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, batch: Batch, x: Tensor, sigma: Tensor, condition: Tensor, noise: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """One step from state ``x``: (the base's frames, the refined frames), as ``batch.truth``."""
         top, left = batch.position.unbind(1)
         micro = MicroConditions(torch.full_like(top, batch.scale), top, left, noise.expand_as(top))
@@ -104,7 +106,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.step)
-        batch = Batch(*(v.to(self.device) if isinstance(v, Tensor) else v for v in vars(batch).values()))
+        batch = batch.to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16):
             decoded, refined = self.model(batch, *self._noised(batch, generator))
         objective, truth = self.config.objective, batch.truth

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -107,7 +108,9 @@ def _opened(path: Path) -> Iterator[InputContainer]:
     try:
         container = av.open(str(path))
     except (av.error.FFmpegError, OSError) as error:
-        raise MediaError(f"{path.name} cannot be opened as video ({error}); check that the file is complete.") from error
+        raise MediaError(
+            f"{path.name} cannot be opened as video ({error}); check that the file is complete."
+        ) from error
     with container:
         yield container
 
@@ -127,6 +130,6 @@ def _info(path: Path, container: InputContainer) -> VideoInfo:
 def _increasing(timestamps: list[int | None], fps: Fraction, time_base: Fraction) -> tuple[int, ...]:
     """The file's own timestamps, or evenly spaced ones where it has none or they run back."""
     known = [t for t in timestamps if t is not None]
-    if len(known) == len(timestamps) and all(a < b for a, b in zip(known, known[1:], strict=False)):
+    if len(known) == len(timestamps) and all(a < b for a, b in itertools.pairwise(known)):
         return tuple(known)
     return tuple(round(k / fps / time_base) for k in range(len(timestamps)))

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import av
 import torch
@@ -106,6 +107,7 @@ class VideoWriter:
     def _video_stream(self) -> av.VideoStream:
         height, width = self.size
         stream = self.container.add_stream(CODECS[self.path.suffix.lower()], rate=self.fps)
+        assert isinstance(stream, av.VideoStream)
         stream.width, stream.height = width, height
         stream.pix_fmt = "yuv420p" if height % 2 == 0 and width % 2 == 0 else "yuv444p"
         stream.time_base = stream.codec_context.time_base = self.time_base
@@ -132,7 +134,7 @@ class _AudioCopy:
                 )
             self.streams[stream.index] = target.add_stream_from_template(stream, opaque=True)
         self.packets = self.source.demux(*self.source.streams.audio) if self.streams else iter(())
-        self.pending: av.Packet | None = None
+        self.pending: Any = None
 
     def copy_until(self, time: Fraction | None) -> None:
         """Copy what is due by ``time`` seconds; None copies the rest and closes the source."""

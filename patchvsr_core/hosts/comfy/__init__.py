@@ -5,6 +5,8 @@ from .control import attach_control
 from .joint import FusionOptions, attach_joint_modulation
 from .loading import load_model_patch, prompt_conditioning
 from .progress import Progress, check_interrupt
+from .refining import run_refiner
+from .sampling import sample_latent
 from .tiny import load_tiny
 
 __all__ = [
@@ -17,4 +19,6 @@ __all__ = [
     "load_model_patch",
     "load_tiny",
     "prompt_conditioning",
+    "run_refiner",
+    "sample_latent",
 ]

@@ -27,7 +27,7 @@ class ComfyCodec:
         latent = self.vae.encode(frames)
         if latent.ndim != 5:
             raise ModelError(
-                "The connected VAE encodes single images, not video; connect Wan's VAE, or the one of Load Tiny Default."
+                "The connected VAE encodes images, not video; connect Wan's VAE or that of Load Tiny Default."
             )
         return latent
 

@@ -70,6 +70,7 @@ def attach_control(
         adapter=adapter,
         patch_strength=patch_strength,
         global_strength=global_strength,
+        dtype=model.model.get_dtype_inference(),
     )
     time_embedding = "diffusion_model.time_embedding.forward"
     control = _Control(controls, spec.layers, patched.get_model_object(time_embedding), sigma_range)

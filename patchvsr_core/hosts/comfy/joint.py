@@ -6,7 +6,6 @@ of them and fuses what it predicts; any sampler, scheduler or guider sees only t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,9 +53,9 @@ class _JointModulation:
         patches = self.plan.at_step(step, auxiliary=end <= float(sigma.max()) <= start)
         progress = _Progress(step, steps)
 
-        def denoise(crops: Tensor, sigma: Tensor, batch: Sequence[Patch]) -> list[Tensor]:
-            options = {**model_options, "transformer_options": {**transformer_options, PATCHES: batch}}
-            return executor(model, conds, crops, sigma.expand(len(crops)), options)
+        def denoise(x: Tensor, sigma: Tensor, control: list[Patch]) -> list[Tensor]:
+            options = {**model_options, "transformer_options": {**transformer_options, PATCHES: control}}
+            return executor(model, conds, x, sigma.expand(len(x)), options)
 
         return _with_back_off(
             lambda patches_at_once: fuse(
@@ -103,5 +102,3 @@ def _with_back_off(run: Any, patches_at_once: int) -> list[Tensor]:
                 raise
         patches_at_once //= 2
         comfy.model_management.soft_empty_cache()
-
-

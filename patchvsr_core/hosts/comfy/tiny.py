@@ -22,7 +22,7 @@ PREVIEW_PIXELS = (27, 28, 35, 36)
 """The four middle pixels of an 8 x 8 cell; their mean is the preview of a cell."""
 
 
-class SpaceToDepthFormat(comfy.latent_formats.LatentFormat):  # type: ignore[misc]
+class SpaceToDepthFormat(comfy.latent_formats.LatentFormat):
     """Latents of the lossless codec: pixels in [-1, 1], nothing to scale."""
 
     latent_channels = SpaceToDepth().channels
@@ -38,14 +38,14 @@ class SpaceToDepthFormat(comfy.latent_formats.LatentFormat):  # type: ignore[mis
         self.latent_rgb_factors = factors.tolist()
 
 
-class TinyConfig(comfy.supported_models.WAN21_T2V):  # type: ignore[misc]
+class TinyConfig(comfy.supported_models.WAN21_T2V):
     """Model configuration of the tiny default."""
 
     latent_format = SpaceToDepthFormat
     sampling_settings = {"shift": 1.0}
 
 
-class BridgeSampling(comfy.model_sampling.ModelSamplingDiscreteFlow, comfy.model_sampling.CONST):  # type: ignore[misc]
+class BridgeSampling(comfy.model_sampling.ModelSamplingDiscreteFlow, comfy.model_sampling.CONST):
     """A bridge from the enlarged input (the LATENT) to the result.
 
     The model's output is a residual. Without a condition it is taken relative to the state;
@@ -72,7 +72,7 @@ def load_tiny(disable_dynamic: bool = False) -> Any:
         disable_dynamic: load without dynamic memory; ComfyUI asks for it when it clones.
     """
     with safe_open(str(shipped("tiny_base.safetensors")), framework="pt") as file:
-        weights = {name: file.get_tensor(name).float() for name in file.keys()}
+        weights = {name: file.get_tensor(name).float() for name in file}
         start_noise = float(file.metadata()["start_noise"])
     sizes = transformer_sizes({name: tuple(tensor.shape) for name, tensor in weights.items()})
     config = TinyConfig(
@@ -93,9 +93,7 @@ def load_tiny(disable_dynamic: bool = False) -> Any:
     model = comfy.model_base.WAN21(config, device=comfy.model_management.unet_offload_device())
     model.model_sampling = BridgeSampling(config)
     model.model_sampling.start_noise = start_noise
-    patcher_class = (
-        comfy.model_patcher.ModelPatcher if disable_dynamic else comfy.model_patcher.CoreModelPatcher
-    )
+    patcher_class = comfy.model_patcher.ModelPatcher if disable_dynamic else comfy.model_patcher.CoreModelPatcher
     patcher = patcher_class(
         model,
         load_device=comfy.model_management.get_torch_device(),

@@ -1,0 +1,41 @@
+"""PatchVSR for ComfyUI: upscale video by jointly restored patches."""
+
+from __future__ import annotations
+
+import importlib.util
+
+NEEDED = "0.18.0"
+
+
+def _check_comfyui() -> None:
+    """Raise unless this ComfyUI has what the nodes use; import errors are shown in full, later ones are not."""
+    if importlib.util.find_spec("comfyui_version") is None:
+        return  # imported outside ComfyUI, for example by a packaging tool
+    from comfyui_version import __version__ as found
+
+    def numbers(version: str) -> tuple[int, ...]:
+        return tuple(int(part) for part in version.split(".")[:3] if part.isdigit())
+
+    if numbers(found) < numbers(NEEDED):
+        raise ImportError(f"PatchVSR needs ComfyUI >= {NEEDED}; found {found}. Update ComfyUI and start it again.")
+    missing = [name for name in ("cv2", "diffusers", "einops", "av") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ImportError(
+            f"PatchVSR needs the packages {', '.join(missing)}; run pip install -r requirements.txt in its folder."
+        )
+
+
+_check_comfyui()
+
+
+async def comfy_entrypoint():  # type: ignore[no-untyped-def]
+    """Called by ComfyUI; the nodes are imported only here."""
+    from comfy_api.latest import ComfyExtension, io
+
+    class PatchVSRExtension(ComfyExtension):
+        async def get_node_list(self) -> list[type[io.ComfyNode]]:
+            from .nodes import NODES
+
+            return NODES
+
+    return PatchVSRExtension()

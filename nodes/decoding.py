@@ -1,0 +1,99 @@
+"""Nodes from the fused latent to frames."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..patchvsr_core.blend import blend
+from ..patchvsr_core.color import FIXES, match_colors
+from ..patchvsr_core.decode import decode_tiles
+from ..patchvsr_core.hosts.comfy import Progress, codec_of
+from .sockets import CATEGORY, Plan, Tiles
+
+
+class PatchDecoder(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PatchVSR_PatchDecoder",
+            display_name="Patch Decoder",
+            category=CATEGORY,
+            description="Decodes the fused latent on a tile grid of its own, far cheaper than patch by patch.",
+            search_aliases=["patchvsr", "tiled decode"],
+            inputs=[
+                io.Vae.Input("vae"),
+                io.Latent.Input("latent"),
+                Plan.Input("plan"),
+                io.Int.Input(
+                    "tile_px",
+                    default=512,
+                    min=128,
+                    max=4096,
+                    step=64,
+                    tooltip="Side of a tile. Smaller tiles need less memory.",
+                ),
+                io.Int.Input(
+                    "overlap_px", default=64, min=16, max=512, step=16, tooltip="Pixels that neighbouring tiles share."
+                ),
+            ],
+            outputs=[Tiles.Output(display_name="tiles")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, tile_px: int, overlap_px: int) -> bool | str:
+        if overlap_px >= tile_px:
+            return f"overlap_px ({overlap_px}) must be smaller than tile_px ({tile_px})."
+        return True
+
+    @classmethod
+    def execute(
+        cls, vae: io.Vae.Type, latent: io.Latent.Type, plan: Plan.Type, tile_px: int, overlap_px: int
+    ) -> io.NodeOutput:
+        tiles = decode_tiles(
+            codec_of(vae),
+            latent["samples"],
+            plan.canvas,
+            tile_px=tile_px,
+            overlap_px=overlap_px,
+            on_tile=Progress(),
+        )
+        return io.NodeOutput(tiles)
+
+
+class Blender(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PatchVSR_Blender",
+            display_name="Blender",
+            category=CATEGORY,
+            description="Joins the tiles into frames of exactly the planned size, in the colours of the input.",
+            search_aliases=["patchvsr", "blend tiles", "color fix"],
+            inputs=[
+                Tiles.Input("tiles"),
+                io.Image.Input("image", optional=True, tooltip="The input clip, for the colour fix."),
+                io.Combo.Input(
+                    "window",
+                    options=["linear", "cosine"],
+                    default="linear",
+                    tooltip="Shape of the cross-fade between tiles.",
+                ),
+                io.Combo.Input(
+                    "color_fix",
+                    options=list(FIXES),
+                    default="wavelet",
+                    tooltip="wavelet: the input's colours under the result's detail. adain: mean and contrast of whole "
+                    "frames. none: for the tiny default, whose colours are exact.",
+                ),
+            ],
+            outputs=[io.Image.Output()],
+        )
+
+    @classmethod
+    def execute(
+        cls, tiles: Tiles.Type, window: str, color_fix: str, image: io.Image.Type | None = None
+    ) -> io.NodeOutput:
+        frames = blend(tiles, window=window)
+        if image is not None:
+            frames = match_colors(frames, image[..., :3], color_fix)
+        return io.NodeOutput(frames.clamp(0, 1))

@@ -1,0 +1,78 @@
+"""Nodes from pixels to conditions."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..patchvsr_core.conditions import PatchConditions
+from ..patchvsr_core.encode import encode_canvas, encode_global
+from ..patchvsr_core.errors import AdapterError
+from ..patchvsr_core.hosts.comfy import Progress, codec_of
+from ..patchvsr_core.hosts.comfy.loading import adapter_of
+from .sockets import CATEGORY, GlobalContext, PatchCond, Plan
+
+
+class PatchEncoder(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PatchVSR_PatchEncoder",
+            display_name="Patch Encoder",
+            category=CATEGORY,
+            description="Enlarges the clip onto the canvas and encodes it: what every patch is told about its content.",
+            search_aliases=["patchvsr", "encode video"],
+            inputs=[
+                io.Vae.Input("vae"),
+                io.Image.Input("image", tooltip="The same clip that was planned."),
+                Plan.Input("plan"),
+                io.Float.Input(
+                    "noise_level",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Noise mixed into the condition: 0 keeps to the input, 0.2 to 0.3 lets it invent detail.",
+                ),
+                io.Int.Input(
+                    "noise_seed", default=0, min=0, max=2**32 - 1, tooltip="Seed of that noise; unused at level 0."
+                ),
+            ],
+            outputs=[
+                PatchCond.Output(display_name="patch_cond"),
+                io.Latent.Output(tooltip="The enlarged clip on the canvas: where every run from the input starts."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, vae: io.Vae.Type, image: io.Image.Type, plan: Plan.Type, noise_level: float, noise_seed: int
+    ) -> io.NodeOutput:
+        latent = encode_canvas(codec_of(vae), image[..., :3], plan.canvas, on_tile=Progress())
+        return io.NodeOutput(PatchConditions(latent, noise_level, noise_seed), {"samples": latent})
+
+
+class GlobalContextEncoder(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PatchVSR_GlobalContextEncoder",
+            display_name="Global Context Encoder",
+            category=CATEGORY,
+            description="Encodes the whole video at the size of one patch, so that every patch knows its surroundings.",
+            search_aliases=["patchvsr", "global branch"],
+            inputs=[
+                io.Vae.Input("vae"),
+                io.ModelPatch.Input("adapter"),
+                io.Image.Input("image", tooltip="The same clip that was planned."),
+                Plan.Input("plan"),
+            ],
+            outputs=[GlobalContext.Output(display_name="global_context")],
+        )
+
+    @classmethod
+    def execute(
+        cls, vae: io.Vae.Type, adapter: io.ModelPatch.Type, image: io.Image.Type, plan: Plan.Type
+    ) -> io.NodeOutput:
+        if adapter_of(adapter).global_ is None:
+            raise AdapterError("This adapter has no global branch; leave the Global Context Encoder out.")
+        return io.NodeOutput(encode_global(codec_of(vae), image[..., :3], plan.canvas, plan.patch_size[1:]))

@@ -1,0 +1,57 @@
+"""Nodes after the blender."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..patchvsr_core.fidelity import back_project
+from ..patchvsr_core.hosts.comfy import run_refiner
+from .sockets import CATEGORY
+
+
+class RefineFidelity(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PatchVSR_RefineFidelity",
+            display_name="Refine & Fidelity",
+            category=CATEGORY,
+            description="A small network adds detail from the input; back-projection makes the result agree with it.",
+            search_aliases=["patchvsr", "back-projection", "refiner"],
+            inputs=[
+                io.Image.Input("image", tooltip="The upscaled frames."),
+                io.Image.Input("source", tooltip="The input clip."),
+                io.Float.Input(
+                    "refine_strength", default=1.0, min=0.0, max=1.0, step=0.05, tooltip="0 turns the refiner off."
+                ),
+                io.Int.Input(
+                    "rounds",
+                    default=8,
+                    min=0,
+                    max=32,
+                    tooltip="Rounds of back-projection. 0 turns it off; use few for a noisy or compressed input.",
+                ),
+                io.Float.Input(
+                    "fidelity",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="1: the result, shrunk again, is the input. Lower keeps more of what the model made.",
+                ),
+            ],
+            outputs=[io.Image.Output()],
+        )
+
+    @classmethod
+    def execute(
+        cls, image: io.Image.Type, source: io.Image.Type, refine_strength: float, rounds: int, fidelity: float
+    ) -> io.NodeOutput:
+        frames, source = image[..., :3], source[..., :3]
+        if len(frames) != len(source):
+            raise ValueError(
+                f"The result has {len(frames)} frames but the input {len(source)}; connect the clip it was made from."
+            )
+        if refine_strength > 0:
+            frames = run_refiner(frames, source, refine_strength)
+        return io.NodeOutput(back_project(frames, source, rounds=rounds, strength=fidelity).clamp(0, 1))

@@ -1,0 +1,155 @@
+"""Nodes that change how a model runs."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..patchvsr_core.hosts.comfy import FusionOptions, attach_control, attach_joint_modulation
+from .sockets import CATEGORY, GlobalContext, PatchCond, Plan
+
+
+class ApplyPatchVSR(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PatchVSR_ApplyPatchVSR",
+            display_name="Apply PatchVSR",
+            category=CATEGORY,
+            description="Tells the model about every patch: its content, and its place in the whole video.",
+            search_aliases=["patchvsr", "adapter", "control"],
+            inputs=[
+                io.Model.Input("model", tooltip="Wan 2.1 or 2.2 text-to-video, or the tiny default."),
+                Plan.Input("plan"),
+                PatchCond.Input("patch_cond"),
+                io.ModelPatch.Input("adapter", optional=True, tooltip="An adapter made for this model."),
+                GlobalContext.Input("global_context", optional=True),
+                io.Float.Input(
+                    "patch_strength",
+                    default=1.0,
+                    min=0.0,
+                    max=2.0,
+                    step=0.05,
+                    tooltip="How strongly a patch keeps to its own content; 0 turns the patch branch off.",
+                ),
+                io.Float.Input(
+                    "global_strength",
+                    default=1.0,
+                    min=0.0,
+                    max=2.0,
+                    step=0.05,
+                    tooltip="How strongly a patch follows the whole video; 0 turns the global branch off.",
+                ),
+                io.Float.Input(
+                    "start_percent",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    advanced=True,
+                    tooltip="Part of the denoising at which the adapter begins to act.",
+                ),
+                io.Float.Input(
+                    "end_percent",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    advanced=True,
+                    tooltip="Part of the denoising at which the adapter stops acting.",
+                ),
+            ],
+            outputs=[io.Model.Output()],
+        )
+
+    @classmethod
+    def validate_inputs(cls, start_percent: float, end_percent: float) -> bool | str:
+        if end_percent < start_percent:
+            return f"end_percent ({end_percent}) must not lie before start_percent ({start_percent})."
+        return True
+
+    @classmethod
+    def execute(
+        cls,
+        model: io.Model.Type,
+        plan: Plan.Type,
+        patch_cond: PatchCond.Type,
+        patch_strength: float,
+        global_strength: float,
+        start_percent: float,
+        end_percent: float,
+        adapter: io.ModelPatch.Type | None = None,
+        global_context: GlobalContext.Type | None = None,
+    ) -> io.NodeOutput:
+        percent_to_sigma = model.get_model_object("model_sampling").percent_to_sigma
+        patched = attach_control(
+            model,
+            plan,
+            patch_cond,
+            model_patch=adapter,
+            view=global_context,
+            patch_strength=patch_strength,
+            global_strength=global_strength,
+            sigma_range=(percent_to_sigma(start_percent), percent_to_sigma(end_percent)),
+        )
+        return io.NodeOutput(patched)
+
+
+class JointModulationMerger(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PatchVSR_JointModulationMerger",
+            display_name="Joint-Modulation Merger",
+            category=CATEGORY,
+            description="Makes any sampler denoise the canvas patch by patch and fuse all patches at every step.",
+            search_aliases=["patchvsr", "multi-patch", "tiled diffusion"],
+            inputs=[
+                io.Model.Input("model", tooltip="A model that went through Apply PatchVSR."),
+                Plan.Input("plan"),
+                io.Int.Input(
+                    "patches_at_once",
+                    default=1,
+                    min=1,
+                    max=64,
+                    tooltip="Patches per model call. More is faster on a large GPU; it is halved when memory runs out.",
+                ),
+                io.Float.Input(
+                    "auxiliary_start",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    advanced=True,
+                    tooltip="Auxiliary and corner patches run from this part of the denoising on.",
+                ),
+                io.Float.Input(
+                    "auxiliary_end",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    advanced=True,
+                    tooltip="... and up to this part; outside it the primary grid runs alone: faster, but with seams.",
+                ),
+            ],
+            outputs=[io.Model.Output()],
+        )
+
+    @classmethod
+    def validate_inputs(cls, auxiliary_start: float, auxiliary_end: float) -> bool | str:
+        if auxiliary_end < auxiliary_start:
+            return f"auxiliary_end ({auxiliary_end}) must not lie before auxiliary_start ({auxiliary_start})."
+        return True
+
+    @classmethod
+    def execute(
+        cls,
+        model: io.Model.Type,
+        plan: Plan.Type,
+        patches_at_once: int,
+        auxiliary_start: float,
+        auxiliary_end: float,
+    ) -> io.NodeOutput:
+        percent_to_sigma = model.get_model_object("model_sampling").percent_to_sigma
+        sigma_range = percent_to_sigma(auxiliary_start), percent_to_sigma(auxiliary_end)
+        return io.NodeOutput(attach_joint_modulation(model, plan, FusionOptions(patches_at_once, sigma_range)))

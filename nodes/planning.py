@@ -1,0 +1,102 @@
+"""The planner node."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..patchvsr_core.hosts.comfy import codec_of
+from ..patchvsr_core.layout import Canvas
+from ..patchvsr_core.picture import draw_plan
+from ..patchvsr_core.planner import LAYOUTS, plan_patches
+from ..patchvsr_core.sizes import target_size
+from .sockets import CATEGORY, Plan
+
+
+class PatchPlanner(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PatchVSR_PatchPlanner",
+            display_name="Patch Planner",
+            category=CATEGORY,
+            description="Decides where the patches lie: output size, patch size, layout and windows of time.",
+            search_aliases=["patchvsr", "tiles", "patch layout"],
+            inputs=[
+                io.Image.Input("image", tooltip="The clip to upscale, as a batch of frames."),
+                io.Vae.Input("vae", tooltip="The VAE of the model that will run; it says how pixels become latents."),
+                io.Float.Input("scale", default=4.0, min=1.0, max=16.0, step=0.1, tooltip="Enlargement factor."),
+                io.Int.Input(
+                    "patch_px",
+                    default=256,
+                    min=64,
+                    max=2048,
+                    step=16,
+                    tooltip="Side of a patch: 256 for the tiny default, 512 for Wan. Larger needs more memory.",
+                ),
+                io.Combo.Input(
+                    "layout",
+                    options=list(LAYOUTS),
+                    default="corner",
+                    tooltip="corner: free of seams. pairwise: the paper's own, about 20 % fewer patches. "
+                    "alternating: about a third of the patches; needs 2 steps or more. uniform: for comparison only.",
+                ),
+                io.Int.Input(
+                    "window_frames",
+                    default=8,
+                    min=1,
+                    max=257,
+                    tooltip="Frames that the model sees at once: 8 for the tiny default, 81 for Wan.",
+                ),
+                io.Int.Input(
+                    "overlap_frames",
+                    default=2,
+                    min=0,
+                    max=128,
+                    tooltip="Frames that neighbouring windows share; more makes changes between windows softer.",
+                ),
+                io.String.Input(
+                    "size",
+                    default="",
+                    optional=True,
+                    advanced=True,
+                    tooltip="Exact output size as WIDTHxHEIGHT instead of the scale; 0 for one side keeps the aspect.",
+                ),
+            ],
+            outputs=[
+                Plan.Output(display_name="plan"),
+                io.Image.Output(display_name="preview", tooltip="The first frame with the patches drawn on it."),
+                io.Int.Output(display_name="width", tooltip="Width of the result."),
+                io.Int.Output(display_name="height", tooltip="Height of the result."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, window_frames: int, overlap_frames: int) -> bool | str:
+        if overlap_frames >= window_frames:
+            return f"An overlap of {overlap_frames} frames does not fit windows of {window_frames}; make it shorter."
+        return True
+
+    @classmethod
+    def execute(
+        cls,
+        image: io.Image.Type,
+        vae: io.Vae.Type,
+        scale: float,
+        patch_px: int,
+        layout: str,
+        window_frames: int,
+        overlap_frames: int,
+        size: str = "",
+    ) -> io.NodeOutput:
+        codec = codec_of(vae)
+        source = (int(image.shape[1]), int(image.shape[2]))
+        target = target_size(source, scale=scale, size=size.strip() or None)
+        canvas = Canvas(len(image), source, target, codec.stride_px, codec.stride_frames)
+        plan = plan_patches(
+            canvas,
+            patch_px=patch_px,
+            layout=layout,
+            window_frames=window_frames,
+            overlap_frames=overlap_frames,
+        )
+        return io.NodeOutput(plan, draw_plan(plan, image[0]), target[1], target[0])

@@ -1,0 +1,43 @@
+"""The sampler node."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..patchvsr_core.fusion import check_canvas
+from ..patchvsr_core.hosts.comfy import sample_latent
+from .sockets import CATEGORY, Plan
+
+
+class PatchSampler(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PatchVSR_PatchSampler",
+            display_name="Patch Sampler",
+            category=CATEGORY,
+            description="Runs the denoising. KSampler and SamplerCustomAdvanced work too; this one checks the plan.",
+            search_aliases=["patchvsr", "sampler"],
+            inputs=[
+                io.Noise.Input("noise"),
+                io.Guider.Input("guider", tooltip="A guider over the model of the Joint-Modulation Merger."),
+                io.Sampler.Input("sampler"),
+                io.Sigmas.Input("sigmas"),
+                io.Latent.Input("latent", tooltip="The latent of the Patch Encoder."),
+                Plan.Input("plan"),
+            ],
+            outputs=[io.Latent.Output()],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        noise: io.Noise.Type,
+        guider: io.Guider.Type,
+        sampler: io.Sampler.Type,
+        sigmas: io.Sigmas.Type,
+        latent: io.Latent.Type,
+        plan: Plan.Type,
+    ) -> io.NodeOutput:
+        check_canvas(latent["samples"], plan)
+        return io.NodeOutput(sample_latent(noise, guider, sampler, sigmas, latent))
