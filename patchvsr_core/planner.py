@@ -90,8 +90,8 @@ def time_windows(canvas: Canvas, window_frames: int, overlap_frames: int) -> lis
     return crossfaded(canvas.latent_frames, window, overlap)
 
 
-def plan_tiles(canvas: Canvas, tile_px: int = 512, overlap_px: int = 64) -> TileGrid:
-    """A grid of equal tiles for encoding and decoding, cross-faded where they overlap.
+def plan_tiles(canvas: Canvas, tile_px: int = 512, overlap_px: int = 64, shape: str = "linear") -> TileGrid:
+    """A grid of equal tiles, in cells of the canvas, that fade into one another (see :func:`crossfade`).
 
     Raises:
         PlanError: when the overlap leaves nothing of a tile.
@@ -101,7 +101,7 @@ def plan_tiles(canvas: Canvas, tile_px: int = 512, overlap_px: int = 64) -> Tile
         raise PlanError(
             f"Tiles of {tile_px} px with an overlap of {overlap_px} px do not work; the overlap must be smaller."
         )
-    rows, columns = (crossfaded(length, min(tile, length), min(overlap, length - 1)) for length in canvas.latent_size)
+    rows, columns = (crossfaded(length, min(tile, length), overlap, shape) for length in canvas.latent_size)
     return TileGrid(tuple(rows), tuple(columns))
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from .errors import ModelError
 from .layout import Canvas
-from .planner import crossfaded
+from .planner import plan_tiles
 from .resample import reflected, upsampled_window
 
 FORMAT = "patchvsr-refiner"
@@ -124,24 +124,27 @@ def refine(
 def _refine_chunk(refiner: Refiner, frames: Tensor, source: Tensor, canvas: Canvas, tile_px: int) -> Tensor:
     """Tiles overlap by twice the network's reach and are cut in the middle: equal to one large tile."""
     weight = refiner.head.weight
-    height, width = canvas.target
     overlap = 2 * refiner.reach_px
-    rows, columns = (
-        crossfaded(length, min(max(tile_px, 2 * overlap), length), overlap, "cut") for length in canvas.padded_px
-    )
     out = torch.zeros_like(frames, dtype=torch.float32)
-    for row in rows:
-        for column in columns:
-            y, x = (
-                torch.from_numpy(reflected(np.arange(s.start, s.stop), n)) for s, n in ((row, height), (column, width))
-            )
-            decoded = frames[:, y][:, :, x].movedim(-1, 1).to(weight)
-            enlarged = upsampled_window(source, canvas, row.cells, column.cells).movedim(-1, 1).to(weight)
-            refined = refiner(decoded, enlarged, canvas.scale).float().movedim(1, -1)
-            refined *= row.weights(like=refined)[:, None, None] * column.weights(like=refined)[:, None]
-            region = out[:, row.cells, column.cells]
-            region += refined[:, : region.shape[1], : region.shape[2]].to(out)
+    for row, column in plan_tiles(canvas, max(tile_px, 2 * overlap), overlap, "cut"):
+        rows, columns = (slice(span.start * FOLD, span.stop * FOLD) for span in (row, column))
+        decoded = _reflected_window(frames, rows, columns).movedim(-1, 1).to(weight)
+        enlarged = upsampled_window(source, canvas, rows, columns).movedim(-1, 1).to(weight)
+        refined = refiner(decoded, enlarged, canvas.scale).to(out).movedim(1, -1)
+        kept = [span.weights(out).repeat_interleave(FOLD) for span in (row, column)]
+        refined *= torch.outer(*kept)[..., None]
+        region = out[:, rows, columns]
+        region += refined[:, : region.shape[1], : region.shape[2]]
     return out
+
+
+def _reflected_window(frames: Tensor, rows: slice, columns: slice) -> Tensor:
+    """A window that may reach beyond the right and lower edge, where the picture is mirrored."""
+    y, x = (
+        torch.from_numpy(reflected(np.arange(span.start, span.stop), length)).to(frames.device)
+        for span, length in ((rows, frames.shape[1]), (columns, frames.shape[2]))
+    )
+    return frames[:, y][:, :, x]
 
 
 def save_refiner(refiner: Refiner, path: str | Path, dtype: torch.dtype = torch.bfloat16) -> None:
@@ -162,7 +165,7 @@ def load_refiner(path: str | Path, dtype: torch.dtype = torch.float32) -> Refine
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
         if metadata.get("format") != FORMAT:
             raise ModelError(f"{path.name} is not a PatchVSR refiner; choose a file written by the PatchVSR trainer.")
         refiner = Refiner(RefinerConfig(**json.loads(metadata["config"])))

@@ -53,7 +53,7 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         raise AdapterError(f"There is no adapter file at {path}; check the path.")
     try:
         with safe_open(str(path), framework="pt") as file:
-            return dict(file.metadata() or {}), {name: file.get_tensor(name) for name in file}
+            return dict(file.metadata() or {}), {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, OSError, ValueError) as error:
         raise AdapterError(
             f"{path.name} is no readable safetensors file ({error}); download or export it again."

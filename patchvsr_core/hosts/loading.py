@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKLWan, WanTransformer3DModel
+from diffusers.utils import logging
 from safetensors import SafetensorError, safe_open
 
 from ..codec import WanVAE
@@ -81,7 +82,7 @@ def _header(path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
         raise ModelError(f"There is no model file at {path}; check the path.")
     try:
         with safe_open(str(path), framework="pt") as file:
-            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file}
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
             metadata = dict(file.metadata() or {})
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(f"{path.name} is no readable safetensors file ({error}); download it again.") from error
@@ -127,6 +128,11 @@ def _vae_config(path: Path, shapes: Shapes) -> dict[str, Any]:
 
 def _from_single_file(model: Any, path: Path, config: dict[str, Any], dtype: torch.dtype) -> Any:
     """diffusers' own converter, with a local configuration so that it asks no network."""
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "config.json").write_text(json.dumps(config))
-        return model.from_single_file(str(path), config=folder, torch_dtype=dtype, local_files_only=True)
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # it warns about casts that a checkpoint in one precision does not need
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "config.json").write_text(json.dumps(config))
+            return model.from_single_file(str(path), config=folder, torch_dtype=dtype, local_files_only=True)
+    finally:
+        logging.set_verbosity(verbosity)

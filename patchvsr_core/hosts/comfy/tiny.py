@@ -72,7 +72,7 @@ def load_tiny(disable_dynamic: bool = False) -> Any:
         disable_dynamic: load without dynamic memory; ComfyUI asks for it when it clones.
     """
     with safe_open(str(shipped("tiny_base.safetensors")), framework="pt") as file:
-        weights = {name: file.get_tensor(name).float() for name in file}
+        weights = {name: file.get_tensor(name).float() for name in file.keys()}
         start_noise = float(file.metadata()["start_noise"])
     sizes = transformer_sizes({name: tuple(tensor.shape) for name, tensor in weights.items()})
     config = TinyConfig(

@@ -1,0 +1,81 @@
+import pytest
+import torch
+
+from patchvsr_core.blend import blend
+from patchvsr_core.codec import SpaceToDepth
+from patchvsr_core.decode import decode_tiles
+from patchvsr_core.encode import encode_canvas, encode_global, noise_augmented, seeded_noise
+from patchvsr_core.errors import PlanError
+from patchvsr_core.layout import Canvas
+from patchvsr_core.resample import resize
+
+CODEC = SpaceToDepth()
+
+
+@pytest.mark.parametrize("source", [(131, 173), (5, 7), (32, 48), (1, 1)])
+@pytest.mark.parametrize("window", ["linear", "cosine"])
+def test_split_and_blend_is_the_identity(source: tuple[int, int], window: str) -> None:
+    frames = torch.rand(3, *source, 3)
+    canvas = Canvas(3, source, (source[0] * 4, source[1] * 4))
+    latent = encode_canvas(CODEC, frames, canvas, tile_px=128, overlap_px=32)
+    tiles = decode_tiles(CODEC, latent, canvas, tile_px=96, overlap_px=24)
+    out = blend(tiles, window=window)
+    expected = resize(frames, canvas.target).clamp(0, 1)
+    assert out.shape == expected.shape
+    torch.testing.assert_close(out, expected, atol=1e-5, rtol=0)
+
+
+def test_borders_are_not_darkened() -> None:
+    frames = torch.ones(2, 40, 40, 3)
+    canvas = Canvas(2, (40, 40), (160, 160))
+    latent = encode_canvas(CODEC, frames, canvas, tile_px=64, overlap_px=16)
+    out = blend(decode_tiles(CODEC, latent, canvas, tile_px=64, overlap_px=16))
+    assert (out - 1).abs().max() < 1e-5
+
+
+def test_padded_frames_are_cut_off() -> None:
+    class Repeating(SpaceToDepth):
+        stride_frames = 4
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.stride_frames = 4
+
+        def encode(self, frames: torch.Tensor) -> torch.Tensor:
+            return super().encode(frames[::4])
+
+        def decode(self, latent: torch.Tensor) -> torch.Tensor:
+            return super().decode(latent).repeat_interleave(4, dim=0)[3:]
+
+    codec = Repeating()
+    frames = torch.rand(7, 8, 8, 3)
+    canvas = Canvas(7, (8, 8), (32, 32), stride_frames=4)
+    latent = encode_canvas(codec, frames, canvas)
+    assert latent.shape[2:] == (3, 4, 4)
+    assert blend(decode_tiles(codec, latent, canvas)).shape == (7, 32, 32, 3)
+
+
+def test_global_view_is_the_resized_video() -> None:
+    frames = torch.rand(2, 20, 30, 3)
+    view = encode_global(CODEC, frames, Canvas(2, (20, 30), (80, 120)), (4, 4))
+    assert view.shape == (1, 192, 2, 4, 4)
+    torch.testing.assert_close(CODEC.decode(view), resize(frames, (32, 32)).clamp(0, 1), atol=1e-5, rtol=0)
+
+
+def test_noise_augmentation_mixes() -> None:
+    latent = torch.ones(1, 4, 2, 3, 3)
+    assert noise_augmented(latent, 0, seed=1) is latent
+    noisy = noise_augmented(latent, 0.25, seed=1)
+    torch.testing.assert_close(noisy, 0.75 + 0.25 * seeded_noise(latent.shape, 1))
+    assert torch.equal(noisy, noise_augmented(latent, 0.25, seed=1))
+    assert not torch.equal(noisy, noise_augmented(latent, 0.25, seed=2))
+    with pytest.raises(PlanError, match="between 0 and 1"):
+        noise_augmented(latent, 1.5, seed=1)
+
+
+def test_another_clip_or_latent_is_refused() -> None:
+    canvas = Canvas(2, (20, 30), (80, 120))
+    with pytest.raises(PlanError, match="2 frames of 30x20"):
+        encode_canvas(CODEC, torch.rand(3, 20, 30, 3), canvas)
+    with pytest.raises(PlanError, match="sampled with this plan"):
+        decode_tiles(CODEC, torch.zeros(1, 192, 1, 2, 2), canvas)
