@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from small_models import random_adapter, random_vae, random_wan, save
+
+from patchvsr_core.adapter import save_adapter
+from patchvsr_core.errors import AdapterError, Cancelled, ModelError, PlanError
+from patchvsr_core.fidelity import back_project
+from patchvsr_core.hosts.models import Models, load_models
+from patchvsr_core.pipeline import make_plan, upscale
+from patchvsr_core.planner import LAYOUTS
+from patchvsr_core.resample import resize
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Models:
+    return load_models("tiny")
+
+
+def clip(frames: int, height: int, width: int) -> torch.Tensor:
+    """A smooth moving pattern, quantised like a decoded video."""
+    t, y, x = torch.meshgrid(torch.arange(frames), torch.arange(height), torch.arange(width), indexing="ij")
+    waves = [torch.sin(0.4 * x + 0.3 * t), torch.cos(0.5 * y - 0.2 * t), torch.sin(0.2 * (x + y))]
+    return ((torch.stack(waves, -1) * 0.4 + 0.5) * 255).round() / 255
+
+
+def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float(-10 * (a - b).square().mean().log10())
+
+
+@pytest.mark.parametrize("frames", [1, 2, 7, 16])
+@pytest.mark.parametrize(("height", "width", "scale"), [(33, 23, 4), (9, 14, 3), (16, 16, 2), (5, 6, 2.5)])
+def test_exact_frame_count_and_size(tiny: Models, frames: int, height: int, width: int, scale: float) -> None:
+    target = round(height * scale), round(width * scale)
+    source = clip(frames, height, width)
+    before = source.clone()
+    out = upscale(source, target, tiny, replace(tiny.defaults, patch_px=64))
+    assert out.shape == (frames, *target, 3)
+    assert out.min() >= 0 and out.max() <= 1 and out.isfinite().all()
+    assert torch.equal(source, before)
+
+
+def test_same_seed_same_output_and_seeds_differ(tiny: Models) -> None:
+    source = clip(2, 16, 16)
+    noisy = replace(tiny, base=replace(tiny.base, start_noise=0.2))
+    settings = replace(tiny.defaults, patch_px=64, fidelity_rounds=0, refine_strength=0.0)
+    first, again, other = (upscale(source, (64, 64), noisy, replace(settings, seed=seed)) for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_patches_at_once_does_not_matter(tiny: Models) -> None:
+    source = clip(3, 24, 40)
+    one, four = (
+        upscale(source, (96, 160), tiny, replace(tiny.defaults, patch_px=64, patches_at_once=n)) for n in (1, 4)
+    )
+    assert psnr(one, four) > 80
+
+
+@pytest.mark.parametrize("layout", list(LAYOUTS))
+@pytest.mark.parametrize("solver", ["euler", "heun"])
+def test_layouts_and_solvers_run(tiny: Models, layout: str, solver: str) -> None:
+    source = clip(2, 24, 40)
+    settings = replace(tiny.defaults, patch_px=64, layout=layout, solver=solver, steps=2)
+    seen = []
+    out = upscale(source, (96, 160), tiny, settings, lambda stage, done, n: seen.append((stage, done, n)))
+    assert psnr(out, resize(source, (96, 160))) > 25
+    denoise = [(done, n) for stage, done, n in seen if stage == "denoise"]
+    assert denoise[-1][0] == denoise[-1][1]
+    assert [done for done, _ in denoise] == sorted(done for done, _ in denoise)
+    assert {stage for stage, _, _ in seen} == {"encode", "denoise", "decode", "refine"}
+
+
+def test_result_agrees_with_the_input(tiny: Models) -> None:
+    source = clip(2, 30, 44)
+    out = upscale(source, (120, 176), tiny)
+    assert (resize(out, (30, 44)) - source).abs().max() < 1.5 / 255
+
+
+def test_progress_can_stop_the_run(tiny: Models) -> None:
+    def stop(stage: str, done: int, total: int) -> None:
+        if stage == "denoise" and done == 2:
+            raise Cancelled("stopped")
+
+    with pytest.raises(Cancelled):
+        upscale(clip(2, 24, 40), (96, 160), tiny, replace(tiny.defaults, patch_px=64), stop)
+    assert upscale(clip(1, 8, 8), (32, 32), tiny).shape == (1, 32, 32, 3)
+
+
+def test_unknown_solver(tiny: Models) -> None:
+    with pytest.raises(PlanError, match="euler, heun"):
+        upscale(clip(1, 8, 8), (32, 32), tiny, replace(tiny.defaults, solver="rk99"))
+
+
+@pytest.fixture(scope="module")
+def wan_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("wan")
+    files = {
+        "model": save(random_wan(), folder / "wan.safetensors"),
+        "vae": save(random_vae(), folder / "vae.safetensors"),
+    }
+    base = load_models(str(files["model"]), vae=files["vae"]).base
+    save_adapter(random_adapter(base.spec), folder / "adapter.safetensors", torch.float32)
+    return {**files, "adapter": folder / "adapter.safetensors"}
+
+
+@pytest.mark.parametrize("with_adapter", [False, True])
+@pytest.mark.parametrize("frames", [1, 6])
+def test_a_wan_runs_headless(wan_files: dict[str, Path], with_adapter: bool, frames: int) -> None:
+    models = load_models(
+        str(wan_files["model"]), vae=wan_files["vae"], adapter=wan_files["adapter"] if with_adapter else None
+    )
+    settings = replace(models.defaults, patch_px=64, steps=2, tile_px=64, tile_overlap_px=16, window_frames=5)
+    out = upscale(clip(frames, 13, 21), (52, 84), models, replace(settings, overlap_frames=1))
+    assert out.shape == (frames, 52, 84, 3) and out.isfinite().all()
+    assert (resize(out, (13, 21)) - clip(frames, 13, 21)).abs().mean() < 0.02
+
+
+def test_wan_without_start_noise_is_the_codecs_round_trip(wan_files: dict[str, Path]) -> None:
+    """As the start approaches 0, nothing is left for the model to change."""
+    models = load_models(str(wan_files["model"]), vae=wan_files["vae"])
+    source = clip(5, 16, 16)
+    settings = replace(
+        models.defaults, patch_px=64, steps=1, start=1e-4, color="none", refine_strength=0.0, fidelity_rounds=0
+    )
+    out = upscale(source, (64, 64), models, settings)
+    round_trip = models.codec.decode(models.codec.encode(resize(source, (64, 64)).clamp(0, 1))).clamp(0, 1)
+    assert (out - round_trip).abs().max() < 0.01
+
+
+def test_missing_parts_are_named(wan_files: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="--vae"):
+        load_models(str(wan_files["model"]))
+    with pytest.raises(ModelError, match="Device 'warp'"):
+        load_models("tiny", device="warp")
+    with pytest.raises(AdapterError, match="latent channels"):
+        load_models("tiny", adapter=wan_files["adapter"])
+
+
+def test_plan_uses_the_codecs_strides(wan_files: dict[str, Path], tiny: Models) -> None:
+    models = load_models(str(wan_files["model"]), vae=wan_files["vae"])
+    assert make_plan(50, (16, 16), (64, 64), models, models.defaults).canvas.latent_frames == 14
+    assert make_plan(50, (16, 16), (64, 64), tiny, tiny.defaults).canvas.latent_frames == 50
+
+
+def test_no_seams_where_patches_meet(tiny: Models) -> None:
+    """The mean gradient across patch borders is that of everywhere else."""
+    generator = torch.Generator().manual_seed(0)
+    source = torch.rand(4, 64, 64, 3, generator=generator) * 0.5 + 0.25
+    out = upscale(source, (256, 256), tiny, replace(tiny.defaults, patch_px=64))
+    across = out.diff(dim=2).abs().mean((0, 1, 3))
+    at_borders = across[torch.arange(63, 255, 64)].mean()
+    phase = torch.arange(255)
+    same_phase = across[(phase % 16 == 15) & (phase % 64 != 63)].mean()
+    assert at_borders / same_phase == pytest.approx(1.0, abs=0.05)
+
+
+def test_back_projected_bicubic_is_the_floor(tiny: Models) -> None:
+    """On a pattern it never saw, the default is at least as good as its own fall-back."""
+    truth = clip(4, 96, 128).repeat_interleave(1, 0)
+    source = (resize(truth, (24, 32)).clamp(0, 1) * 255).round() / 255
+    out = upscale(source, (96, 128), tiny)
+    floor = back_project(resize(source, (96, 128)), source)
+    assert psnr(out, truth) > psnr(floor, truth) - 0.5

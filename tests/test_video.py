@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from patchvsr_core.errors import MediaError, OutputError
+from patchvsr_core.video import VideoWriter, probe, read_clip
+
+
+def colors(frames: int, height: int, width: int) -> torch.Tensor:
+    """Flat patches of colour that shift with time: hardly harmed by an encoder."""
+    base = torch.rand(1, 4, 4, 3, generator=torch.Generator().manual_seed(0)) * 0.8 + 0.1
+    big = base.repeat_interleave(-(-height // 4), 1).repeat_interleave(-(-width // 4), 2)[:, :height, :width]
+    return torch.cat([big.roll(2 * k, 2) for k in range(frames)])
+
+
+def write(path: Path, frames: torch.Tensor, audio_from: Path | None = None, fps: Fraction = Fraction(25)) -> Path:
+    timestamps = range(len(frames))
+    with VideoWriter(path, tuple(frames.shape[1:3]), timestamps, 1 / fps, fps=fps, audio_from=audio_from) as writer:
+        writer.write(frames)
+    return path
+
+
+def with_audio(path: Path, frames: torch.Tensor, codec: str = "aac") -> Path:
+    """A video with a tone beside it."""
+    silent = write(path.with_name("silent.mp4"), frames)
+    seconds = len(frames) / 25
+    with av.open(str(silent)) as source, av.open(str(path), "w") as target:
+        video = target.add_stream_from_template(source.streams.video[0], opaque=True)
+        audio = target.add_stream(codec, rate=48000, layout="mono")
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = video
+                target.mux(packet)
+        wave = (np.sin(np.arange(int(48000 * seconds)) * 0.05) * 8000).astype(np.int16)[None]
+        frame = av.AudioFrame.from_ndarray(wave, format="s16", layout="mono")
+        frame.sample_rate = 48000
+        for packet in [*audio.encode(frame), *audio.encode(None)]:
+            target.mux(packet)
+    return path
+
+
+def audio_packets(path: Path) -> list[bytes]:
+    with av.open(str(path)) as container:
+        return [bytes(packet) for packet in container.demux(audio=0) if packet.dts is not None]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm"])
+def test_frames_survive_the_round_trip(tmp_path: Path, suffix: str) -> None:
+    frames = colors(6, 64, 96)
+    clip = read_clip(write(tmp_path / f"out{suffix}", frames))
+    assert clip.frames.shape == frames.shape
+    assert (clip.frames - frames).abs().median() < 2 / 255
+
+
+@pytest.mark.parametrize("size", [(131, 173), (7, 50), (1, 1)])
+def test_odd_sizes_are_exact(tmp_path: Path, size: tuple[int, int]) -> None:
+    clip = read_clip(write(tmp_path / "odd.mkv", colors(3, *size)))
+    assert clip.frames.shape == (3, *size, 3)
+    assert (clip.info.height, clip.info.width) == size
+
+
+def test_output_is_tagged_bt709_limited(tmp_path: Path) -> None:
+    with av.open(str(write(tmp_path / "out.mp4", colors(2, 32, 32)))) as container:
+        context = container.streams.video[0].codec_context
+        assert (context.colorspace, context.color_primaries, context.color_trc, context.color_range) == (1, 1, 1, 1)
+
+
+def test_values_are_rounded_not_truncated(tmp_path: Path) -> None:
+    frames = torch.full((1, 32, 32, 3), 127.8 / 255)
+    back = read_clip(write(tmp_path / "out.mkv", frames)).frames * 255
+    assert back.mean().item() == pytest.approx(128, abs=1.01)
+
+
+def test_timestamps_are_kept(tmp_path: Path) -> None:
+    times = [0, 3, 4, 9]
+    with VideoWriter(tmp_path / "vfr.mkv", (32, 32), times, Fraction(1, 30), fps=Fraction(30)) as writer:
+        writer.write(colors(4, 32, 32))
+    clip = read_clip(tmp_path / "vfr.mkv")
+    seconds = [float(t * clip.time_base) for t in clip.timestamps]
+    assert seconds == pytest.approx([t / 30 for t in times], abs=2e-3)
+
+
+def test_audio_is_copied_packet_by_packet(tmp_path: Path) -> None:
+    source = with_audio(tmp_path / "source.mp4", colors(30, 32, 32))
+    out = write(tmp_path / "out.mp4", colors(30, 64, 64), audio_from=source)
+    assert probe(out).audio_streams == 1
+    assert audio_packets(out) == audio_packets(source)
+    assert len(audio_packets(out)) > 20
+
+
+def test_audio_that_the_container_cannot_hold(tmp_path: Path) -> None:
+    source = with_audio(tmp_path / "source.mkv", colors(5, 32, 32), codec="pcm_s16le")
+    with pytest.raises(OutputError, match=r"write to \.mkv"):
+        write(tmp_path / "out.webm", colors(5, 32, 32), audio_from=source)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["silent.mp4", "source.mkv"]
+
+
+def test_an_error_leaves_no_file(tmp_path: Path) -> None:
+    with (
+        pytest.raises(RuntimeError),
+        VideoWriter(tmp_path / "out.mp4", (32, 32), range(9), Fraction(1, 25), fps=Fraction(25)) as writer,
+    ):
+        writer.write(colors(3, 32, 32))
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_older_result_survives_an_error(tmp_path: Path) -> None:
+    path = write(tmp_path / "out.mp4", colors(3, 32, 32))
+    before = path.read_bytes()
+    with pytest.raises(RuntimeError), VideoWriter(path, (32, 32), range(9), Fraction(1, 25), fps=Fraction(25)):
+        raise RuntimeError
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("none.mp4", None, "no file"),
+        ("empty.mp4", b"", "cannot be opened"),
+        ("text.mp4", b"hello world" * 50, "cannot be opened"),
+    ],
+)
+def test_unreadable_inputs(tmp_path: Path, name: str, content: bytes | None, words: str) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(MediaError, match=words):
+        probe(tmp_path / name)
+
+
+def test_audio_only_and_folders(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "sound.m4a"), "w") as target:
+        stream = target.add_stream("aac", rate=48000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 48000), np.int16), format="s16", layout="mono")
+        frame.sample_rate = 48000
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            target.mux(packet)
+    with pytest.raises(MediaError, match="no video stream"):
+        probe(tmp_path / "sound.m4a")
+    with pytest.raises(MediaError, match="folder"):
+        probe(tmp_path)
+
+
+def test_damaged_video(tmp_path: Path) -> None:
+    path = write(tmp_path / "good.mkv", torch.rand(40, 64, 64, 3))
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 20000] = bytes(20000)
+    (tmp_path / "bad.mkv").write_bytes(data)
+    try:
+        frames = len(read_clip(tmp_path / "bad.mkv").frames)
+    except MediaError as error:
+        assert "damaged after frame" in str(error)
+    else:
+        assert frames < 40
+
+
+def test_targets_are_checked_first(tmp_path: Path) -> None:
+    frames = colors(1, 8, 8)
+    with pytest.raises(OutputError, match=r"\.mp4, \.mov"):
+        write(tmp_path / "out.avi", frames)
+    with pytest.raises(OutputError, match="create it first"):
+        write(tmp_path / "none" / "out.mp4", frames)
+
+
+@pytest.mark.skipif(shutil.which("mount") is None, reason="needs mount to make a small disk")
+def test_full_disk(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount a tmpfs (root)")
+    try:
+        with pytest.raises(OutputError, match="free some space"):
+            write(disk / "out.mp4", torch.rand(60, 128, 128, 3))
+        assert list(disk.iterdir()) == []
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
