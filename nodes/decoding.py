@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..patchvsr_core.blend import blend
+from ..patchvsr_core.blend import blend_tiles
 from ..patchvsr_core.color import FIXES, match_colors
 from ..patchvsr_core.decode import decode_tiles
 from ..patchvsr_core.hosts.comfy import Progress, codec_of
@@ -93,7 +93,7 @@ class Blender(io.ComfyNode):
     def execute(
         cls, tiles: Tiles.Type, window: str, color_fix: str, image: io.Image.Type | None = None
     ) -> io.NodeOutput:
-        frames = blend(tiles, window=window)
+        frames = blend_tiles(tiles, window=window)
         if image is not None:
             frames = match_colors(frames, image[..., :3], color_fix)
         return io.NodeOutput(frames.clamp(0, 1))

@@ -6,7 +6,7 @@ demand, because it loads diffusers.
 """
 
 from .adapter import Adapter, AdapterConfig, BaseSpec, PatchControl, load_adapter, save_adapter
-from .blend import blend
+from .blend import blend_tiles
 from .codec import Codec, SpaceToDepth, WanVAE
 from .color import match_colors
 from .conditions import Controls, PatchConditions
@@ -17,7 +17,7 @@ from .fidelity import back_project
 from .fusion import fuse
 from .layout import Canvas, Patch, PatchPlan
 from .planner import LAYOUTS, plan_patches
-from .refine import Refiner, load_refiner, refine
+from .refine import Refiner, load_refiner, refine_frames
 from .sampling import SOLVERS, Denoiser, sigma_schedule
 from .settings import Settings
 from .version import VERSION
@@ -51,7 +51,7 @@ __all__ = [
     "Tiles",
     "WanVAE",
     "back_project",
-    "blend",
+    "blend_tiles",
     "decode_tiles",
     "encode_canvas",
     "encode_global",
@@ -60,7 +60,7 @@ __all__ = [
     "load_refiner",
     "match_colors",
     "plan_patches",
-    "refine",
+    "refine_frames",
     "save_adapter",
     "sigma_schedule",
 ]

@@ -8,7 +8,7 @@ from .decode import Tiles
 from .planner import crossfade
 
 
-def blend(tiles: Tiles, *, window: str = "linear") -> Tensor:
+def blend_tiles(tiles: Tiles, *, window: str = "linear") -> Tensor:
     """Blend decoded tiles into frames of exactly the target size.
 
     Args:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .blend import blend
+from .blend import blend_tiles
 from .color import match_colors
 from .conditions import Controls, PatchConditions
 from .decode import decode_tiles
@@ -19,7 +19,7 @@ from .hosts.diffusers import DiffusersDenoiser
 from .hosts.models import Models
 from .layout import Canvas, PatchPlan
 from .planner import plan_patches
-from .refine import refine
+from .refine import refine_frames
 from .sampling import SOLVERS, bridge_start, flow_start, guided, sigma_schedule
 from .settings import Settings
 
@@ -75,11 +75,11 @@ def upscale(
         on_tile=lambda done, total: report("decode", done, total),
     )
     del latent
-    out = match_colors(blend(tiles, window=settings.window), frames_on_device, settings.color)
+    out = match_colors(blend_tiles(tiles, window=settings.window), frames_on_device, settings.color)
     del tiles
     report("refine", 0, 1)
     if models.refiner is not None and settings.refine_strength > 0:
-        out = refine(models.refiner, out, frames_on_device, strength=settings.refine_strength)
+        out = refine_frames(models.refiner, out, frames_on_device, strength=settings.refine_strength)
     out = back_project(out, frames_on_device, rounds=settings.fidelity_rounds, strength=settings.fidelity_strength)
     report("refine", 1, 1)
     return out.clamp(0, 1).cpu()

@@ -91,7 +91,7 @@ def _with_neighbours(x: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def refine(
+def refine_frames(
     refiner: Refiner,
     frames: Tensor,
     source: Tensor,

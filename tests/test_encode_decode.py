@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from patchvsr_core.blend import blend
+from patchvsr_core.blend import blend_tiles
 from patchvsr_core.codec import SpaceToDepth
 from patchvsr_core.decode import decode_tiles
 from patchvsr_core.encode import encode_canvas, encode_global, noise_augmented, seeded_noise
@@ -19,7 +19,7 @@ def test_split_and_blend_is_the_identity(source: tuple[int, int], window: str) -
     canvas = Canvas(3, source, (source[0] * 4, source[1] * 4))
     latent = encode_canvas(CODEC, frames, canvas, tile_px=128, overlap_px=32)
     tiles = decode_tiles(CODEC, latent, canvas, tile_px=96, overlap_px=24)
-    out = blend(tiles, window=window)
+    out = blend_tiles(tiles, window=window)
     expected = resize(frames, canvas.target).clamp(0, 1)
     assert out.shape == expected.shape
     torch.testing.assert_close(out, expected, atol=1e-5, rtol=0)
@@ -29,7 +29,7 @@ def test_borders_are_not_darkened() -> None:
     frames = torch.ones(2, 40, 40, 3)
     canvas = Canvas(2, (40, 40), (160, 160))
     latent = encode_canvas(CODEC, frames, canvas, tile_px=64, overlap_px=16)
-    out = blend(decode_tiles(CODEC, latent, canvas, tile_px=64, overlap_px=16))
+    out = blend_tiles(decode_tiles(CODEC, latent, canvas, tile_px=64, overlap_px=16))
     assert (out - 1).abs().max() < 1e-5
 
 
@@ -52,7 +52,7 @@ def test_padded_frames_are_cut_off() -> None:
     canvas = Canvas(7, (8, 8), (32, 32), stride_frames=4)
     latent = encode_canvas(codec, frames, canvas)
     assert latent.shape[2:] == (3, 4, 4)
-    assert blend(decode_tiles(codec, latent, canvas)).shape == (7, 32, 32, 3)
+    assert blend_tiles(decode_tiles(codec, latent, canvas)).shape == (7, 32, 32, 3)
 
 
 def test_global_view_is_the_resized_video() -> None:

@@ -9,7 +9,7 @@ import comfy.model_management
 import comfy.model_patcher
 from torch import Tensor
 
-from ...refine import load_refiner, refine
+from ...refine import load_refiner, refine_frames
 from ...weights import shipped
 
 
@@ -23,8 +23,8 @@ def _patcher() -> Any:
 
 
 def run_refiner(frames: Tensor, source: Tensor, strength: float) -> Tensor:
-    """See :func:`refine.refine`; runs on ComfyUI's device and answers where ``frames`` are."""
+    """See :func:`refine.refine_frames`; runs on ComfyUI's device and answers where ``frames`` are."""
     patcher = _patcher()
     comfy.model_management.load_models_gpu([patcher])
     device = patcher.load_device
-    return refine(patcher.model, frames.to(device), source.to(device), strength=strength).to(frames.device)
+    return refine_frames(patcher.model, frames.to(device), source.to(device), strength=strength).to(frames.device)

@@ -1,0 +1,122 @@
+"""Starts a real ComfyUI and talks to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+START_SECONDS = 180
+Graph = dict[str, Any]
+
+
+class Server:
+    """A ComfyUI process with a data folder of its own."""
+
+    def __init__(self, base: Path) -> None:
+        self.base = base
+        self.log = base / "server.log"
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.client = uuid.uuid4().hex
+
+    def __enter__(self) -> Server:
+        python = os.environ.get("COMFYUI_PYTHON", sys.executable)
+        folder = Path(os.environ["COMFYUI_DIR"])
+        command = [python, "main.py", "--cpu", "--port", str(self.port), "--base-directory", str(self.base)]
+        command += ["--database-url", "sqlite:///:memory:"]
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                self.get("/system_stats")
+                return self
+            except (urllib.error.URLError, ConnectionError):
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError(f"ComfyUI did not start:\n{self.log.read_text()[-3000:]}") from None
+                time.sleep(0.5)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.process.terminate()
+        self.process.wait(30)
+
+    def get(self, path: str) -> Any:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=60) as answer:
+            return json.loads(answer.read())
+
+    def post(self, path: str, body: Any) -> Any:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                text = answer.read()
+        except urllib.error.HTTPError as error:
+            text = error.read()
+        return json.loads(text) if text else None
+
+    def submit(self, graph: Graph) -> str:
+        """Queue a graph in API form; gives its id."""
+        answer = self.post("/prompt", {"prompt": graph, "client_id": self.client})
+        assert "prompt_id" in answer and not answer.get("node_errors"), json.dumps(answer, indent=1)
+        return answer["prompt_id"]
+
+    def wait(self, prompt: str, seconds: float = 600) -> Any:
+        """The history entry of a finished prompt."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            entry = self.get(f"/history/{prompt}").get(prompt)
+            if entry and entry["status"]["status_str"] in ("success", "error"):
+                return entry
+            time.sleep(0.1)
+        raise TimeoutError(self.log.read_text()[-3000:])
+
+    def run(self, graph: Graph) -> Any:
+        return self.wait(self.submit(graph))
+
+
+def messages(entry: Any, kind: str) -> list[Any]:
+    """All messages of one kind in a history entry."""
+    return [body for name, body in entry["status"]["messages"] if name == kind]
+
+
+def api_graph(workflow: Graph, object_info: Graph) -> Graph:
+    """A saved workflow in the form that /prompt takes, as the frontend converts it."""
+    sources = {link[0]: [str(link[1]), link[2]] for link in workflow["links"]}
+    graph: Graph = {}
+    for node in workflow["nodes"]:
+        if node["type"] not in object_info or node.get("mode") in (2, 4):
+            continue
+        schema = object_info[node["type"]]["input"]
+        declared = {**schema.get("required", {}), **schema.get("optional", {})}
+        linked = {slot["name"]: sources[slot["link"]] for slot in node["inputs"] if slot.get("link") is not None}
+        values = iter(node.get("widgets_values") or [])
+        inputs: Graph = {}
+        for name, declaration in declared.items():
+            kind, *rest = declaration
+            options = rest[0] if rest else {}
+            is_widget = isinstance(kind, list) or kind in ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
+            if is_widget and not options.get("forceInput"):
+                value = next(values)
+                inputs[name] = linked.get(name, value)
+                if options.get("control_after_generate"):
+                    next(values)
+                if options.get("video_upload") or options.get("image_upload"):
+                    next(values, None)
+            elif name in linked:
+                inputs[name] = linked[name]
+        graph[str(node["id"])] = {"class_type": node["type"], "inputs": inputs}
+    return graph
