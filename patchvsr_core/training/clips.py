@@ -73,12 +73,12 @@ class Batches(Dataset[Batch]):
         rng = np.random.default_rng((self.seed, index))
         frames = int(rng.choice(self.config.frames))
         scale = int(rng.choice(self.config.scales))
-        crops = [self._crop(rng, frames, scale) for _ in range(self.config.batch)]
+        crop = int(rng.choice(self.config.crop_px))
+        crops = [self._crop(rng, frames, scale, crop) for _ in range(self.config.batch)]
         truth, enlarged, view, location, position = (torch.stack(part) for part in zip(*crops, strict=True))
         return Batch(truth, enlarged, view, location, position, scale)
 
-    def _crop(self, rng: np.random.Generator, frames: int, scale: int) -> tuple[Tensor, ...]:
-        crop = self.config.crop_px
+    def _crop(self, rng: np.random.Generator, frames: int, scale: int, crop: int) -> tuple[Tensor, ...]:
         use_photograph = bool(self.photographs) and (not self.videos or rng.random() < self.config.photographs)
         picture = self._moving_photograph(rng, frames) if use_photograph else self._excerpt(rng, frames)
         height, width = (side // (8 * scale) * 8 * scale for side in picture.shape[1:3])
@@ -117,7 +117,7 @@ class Batches(Dataset[Batch]):
 
     def _view_size(self, rng: np.random.Generator, height: int, width: int) -> tuple[int, int]:
         """Between the crop's size (with room for every scale factor) and the picture's own."""
-        least = (self.config.crop_px + 96) / min(height, width)
+        least = (max(self.config.crop_px) + 96) / min(height, width)
         most = min(1.0, MOST_VIEW_PX / max(height, width))
         factor = rng.uniform(min(least, most), most) if least < most else max(least, most)
         return round(height * factor), round(width * factor)

@@ -23,9 +23,9 @@ class DataConfig:
 
     batch: int = 4
     """Crops per step."""
-    crop_px: int = 256
-    """Side of a crop, the size of a patch."""
-    frames: tuple[int, ...] = (5, 5, 5, 1, 8)
+    crop_px: tuple[int, ...] = (192, 192, 192, 256)
+    """Sides of a crop to draw from, one per step; up to the size of a patch."""
+    frames: tuple[int, ...] = (4, 4, 4, 4, 1, 8)
     """Clip lengths to draw from, one per step."""
     scales: tuple[int, ...] = (4, 4, 2, 3)
     """Scale factors to draw from, one per step."""

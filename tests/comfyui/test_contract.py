@@ -1,0 +1,101 @@
+"""The ComfyUI host gives the numbers of the headless one, on the same small weights."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+from small_models import random_adapter, random_wan, save
+
+from patchvsr_core.adapter import save_adapter
+from patchvsr_core.conditions import Controls, PatchConditions
+from patchvsr_core.fusion import fuse
+from patchvsr_core.hosts.diffusers import DiffusersDenoiser
+from patchvsr_core.hosts.loading import load_base
+from patchvsr_core.layout import Canvas
+from patchvsr_core.planner import plan_patches
+from patchvsr_core.sampling import guided
+
+ROOT = Path(__file__).parents[2]
+MEAN = [-0.7571, -0.7089, -0.9113, 0.1075, -0.1745, 0.9653, -0.1517, 1.5508,
+        0.4134, -0.0715, 0.5517, -0.3632, -0.1922, -0.9497, 0.2503, -0.2921]  # fmt: skip
+STD = [2.8184, 1.4541, 2.3275, 2.6558, 1.2196, 1.7708, 2.6052, 2.0743,
+       3.2687, 2.1526, 2.8652, 1.5579, 1.6382, 1.1253, 2.8251, 1.9160]  # fmt: skip
+
+
+@pytest.mark.parametrize("patches_at_once", [1, 3])
+@pytest.mark.parametrize("lora_rank", [0, 2])
+def test_both_hosts_agree(tmp_path: Path, patches_at_once: int, lora_rank: int) -> None:
+    save(random_wan(text_dim=4096), tmp_path / "wan.safetensors")
+    base = load_base(tmp_path / "wan.safetensors")
+    adapter = random_adapter(base.spec, lora_rank=lora_rank)
+    save_adapter(adapter, tmp_path / "adapter.safetensors", torch.float32)
+    given = make_inputs(patches_at_once)
+    torch.save(given, tmp_path / "inputs.pt")
+    python = os.environ.get("COMFYUI_PYTHON", sys.executable)
+    script = Path(__file__).with_name("contract.py")
+    done = subprocess.run(
+        [python, str(script), os.environ["COMFYUI_DIR"], str(ROOT), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    native = torch.load(tmp_path / "outputs.pt", weights_only=True)
+    ours = headless(base, adapter, given)
+    for ours_x0, native_x0 in zip(ours, native, strict=True):
+        assert (ours_x0 - native_x0).abs().max() < 1e-4
+    assert (ours[0] - normalised(given["latent"])).abs().mean() > 0.1
+
+
+def make_inputs(patches_at_once: int) -> dict:
+    generator = torch.Generator().manual_seed(0)
+    latent = torch.randn(1, 16, 5, 14, 20, generator=generator)
+    return {
+        "frames": 15,
+        "source": [26, 39],
+        "target": [104, 156],
+        "latent": latent,
+        "view": torch.randn(1, 16, 5, 8, 8, generator=generator),
+        "noise": torch.randn(latent.shape, generator=generator),
+        "noise_level": 0.2,
+        "seed": 5,
+        "sigmas": [1.0, 0.7, 0.3, 0.0],
+        "guidance": 2.5,
+        "patches_at_once": patches_at_once,
+    }
+
+
+def normalised(latent: torch.Tensor) -> torch.Tensor:
+    mean, std = (torch.tensor(values).view(1, 16, 1, 1, 1) for values in (MEAN, STD))
+    return (latent - mean) / std
+
+
+def headless(base, adapter, given: dict) -> list[torch.Tensor]:
+    canvas = Canvas(given["frames"], tuple(given["source"]), tuple(given["target"]), stride_frames=4)
+    plan = plan_patches(canvas, patch_px=64, window_frames=9, overlap_frames=4)
+    assert len(plan.patches) > 6
+    clean = normalised(given["latent"])
+    augmented = PatchConditions(clean, given["noise_level"], given["seed"]).augmented()
+    controls = Controls(
+        plan,
+        clean,
+        augmented=augmented,
+        noise_level=given["noise_level"],
+        view=normalised(given["view"]),
+        adapter=adapter,
+    )
+    denoiser = DiffusersDenoiser(base, [adapter.prompt, adapter.prompt * 0.5], adapter)
+    x, answers = given["noise"], []
+    sigmas = torch.tensor(given["sigmas"])
+    with torch.no_grad():
+        for sigma, following in pairwise(sigmas):
+            x0 = guided(fuse(denoiser, x, sigma, plan.patches, controls), given["guidance"])
+            answers.append(x0)
+            x = x0 + following / sigma * (x - x0)
+    return answers
