@@ -1,0 +1,50 @@
+"""Devices, memory and interruption, for a machine that has only a CPU and enough memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+OOM_EXCEPTION = torch.OutOfMemoryError
+_interrupted = False
+
+
+class InterruptProcessingException(Exception):
+    """The user pressed cancel."""
+
+
+def get_torch_device() -> torch.device:
+    return torch.device("cpu")
+
+
+def unet_offload_device() -> torch.device:
+    return torch.device("cpu")
+
+
+def intermediate_device() -> torch.device:
+    return torch.device("cpu")
+
+
+def load_models_gpu(models: list[Any], **memory: Any) -> None:
+    """Everything is loaded already."""
+
+
+def soft_empty_cache(force: bool = False) -> None:
+    """There is no cache."""
+
+
+def raise_non_oom(e: Exception) -> None:
+    if not isinstance(e, OOM_EXCEPTION):
+        raise e
+
+
+def interrupt_current_processing(value: bool = True) -> None:
+    global _interrupted  # noqa: PLW0603 - the real one is global too
+    _interrupted = value
+
+
+def throw_exception_if_processing_interrupted() -> None:
+    if _interrupted:
+        interrupt_current_processing(False)
+        raise InterruptProcessingException

@@ -1,0 +1,128 @@
+"""Guiders and samplers: just enough for flow models, Euler steps and guidance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from comfy.model_patcher import ModelPatcher, copied
+from comfy.patcher_extension import WrapperExecutor, WrappersMP, get_all_wrappers
+
+Conds = list[dict[str, Tensor]] | None
+reserved_shapes: list[list[int]] = []
+"""Shapes for which memory was reserved, oldest first."""
+
+
+class CFGGuider:
+    """Runs a model under a positive and a negative prompt."""
+
+    def __init__(self, model_patcher: ModelPatcher) -> None:
+        self.model_patcher = model_patcher
+        self.conds: dict[str, Conds] = {}
+        self.cfg = 1.0
+
+    def set_conds(self, positive: Any, negative: Any = None) -> None:
+        given = {"positive": positive, "negative": negative}
+        self.conds = {
+            name: [{"cross_attn": tensor, **extra} for tensor, extra in conds]
+            for name, conds in given.items()
+            if conds is not None
+        }
+
+    def set_cfg(self, cfg: float) -> None:
+        self.cfg = cfg
+
+    def sample(
+        self,
+        noise: Tensor,
+        latent_image: Tensor,
+        sampler: Any,
+        sigmas: Tensor,
+        denoise_mask: Tensor | None = None,
+        callback: Any = None,
+        disable_pbar: bool = False,
+        seed: int | None = None,
+    ) -> Tensor:
+        assert denoise_mask is None, "the stand-in has no masks"
+        if sigmas.numel() == 0:
+            return latent_image
+        options = copied(self.model_patcher.model_options)
+        options["transformer_options"] |= {"wrappers": copied(self.model_patcher.wrappers), "sample_sigmas": sigmas}
+        model = _prepare_sampling(self.model_patcher, noise.shape, self.conds, options)
+        with self.model_patcher.applied():
+            latent = model.process_latent_in(latent_image.float())
+            out = sampler.sample(model, self._denoiser(model, options), sigmas, noise.float(), latent, callback)
+            return model.process_latent_out(out)
+
+    def _denoiser(self, model: Any, options: dict[str, Any]) -> Any:
+        def denoise(x: Tensor, sigma: Tensor) -> Tensor:
+            negative = None if self.cfg == 1.0 else self.conds.get("negative")
+            positive_x0, negative_x0 = calc_cond_batch(model, [self.conds["positive"], negative], x, sigma, options)
+            return negative_x0 + self.cfg * (positive_x0 - negative_x0) if negative is not None else positive_x0
+
+        return denoise
+
+
+class Euler:
+    """First-order steps from the first noise level to the last."""
+
+    def sample(
+        self, model: Any, denoise: Any, sigmas: Tensor, noise: Tensor, latent_image: Tensor, callback: Any
+    ) -> Tensor:
+        x = model.model_sampling.noise_scaling(sigmas[0], noise, latent_image)
+        steps = len(sigmas) - 1
+        for step in range(steps):
+            x0 = denoise(x, sigmas[step].expand(len(x)))
+            if callback is not None:
+                callback(step, x0, x, steps)
+            x = x + (x - x0) / sigmas[step] * (sigmas[step + 1] - sigmas[step])
+        return model.model_sampling.inverse_noise_scaling(sigmas[-1], x)
+
+
+def sampler_object(name: str) -> Euler:
+    assert name == "euler", f"the stand-in has no sampler {name}"
+    return Euler()
+
+
+def calculate_sigmas(model_sampling: Any, scheduler_name: str, steps: int) -> Tensor:
+    """``simple``: evenly spread over the model's own noise levels."""
+    assert scheduler_name == "simple", f"the stand-in has no scheduler {scheduler_name}"
+    levels = model_sampling.sigmas
+    picked = [levels[-1 - int(step * len(levels) / steps)] for step in range(steps)]
+    return torch.stack([*picked, levels.new_zeros(())])
+
+
+def calc_cond_batch(model: Any, conds: list[Conds], x_in: Tensor, timestep: Tensor, model_options: Any) -> list[Tensor]:
+    """The clean prediction under every condition; zeros where there is none."""
+    wrappers = get_all_wrappers(WrappersMP.CALC_COND_BATCH, model_options, is_model_options=True)
+    return WrapperExecutor(_calc_cond_batch, None, wrappers)(model, conds, x_in, timestep, model_options)
+
+
+def _calc_cond_batch(
+    model: Any, conds: list[Conds], x_in: Tensor, timestep: Tensor, model_options: dict[str, Any]
+) -> list[Tensor]:
+    """Equally long prompts go through the model as one batch, as in ComfyUI."""
+    given = [index for index, cond in enumerate(conds) if cond]
+    prompts = [conds[index][0]["cross_attn"].expand(len(x_in), -1, -1) for index in given]
+    same = len({prompt.shape for prompt in prompts}) == 1
+    out = [torch.zeros_like(x_in) for _ in conds]
+    for members in [given] if same else [[index] for index in given]:
+        text = torch.cat([prompts[given.index(index)] for index in members])
+        x, sigma = (tensor.repeat(len(members), *[1] * (tensor.ndim - 1)) for tensor in (x_in, timestep))
+        options = {**model_options["transformer_options"], "cond_or_uncond": members, "sigmas": timestep}
+        x0 = model.apply_model(x, sigma, c_crossattn=text, transformer_options=options)
+        for index, part in zip(members, x0.chunk(len(members)), strict=True):
+            out[index] = part
+    return out
+
+
+def _prepare_sampling(patcher: ModelPatcher, noise_shape: Any, conds: Any, model_options: dict[str, Any]) -> Any:
+    def reserve(model: ModelPatcher, noise_shape: Any, conds: Any, model_options: Any = None, **kwargs: Any) -> Any:
+        reserved_shapes.append(list(noise_shape))
+        return model.model, conds, []
+
+    wrappers = get_all_wrappers(WrappersMP.PREPARE_SAMPLING, model_options, is_model_options=True)
+    executor = WrapperExecutor(reserve, None, wrappers)
+    return executor(patcher, list(noise_shape), conds, model_options=model_options)[0]

@@ -1,0 +1,18 @@
+"""The names that a node pack imports."""
+
+from __future__ import annotations
+
+from . import _io as io
+
+
+class ComfyExtension:
+    """What ``comfy_entrypoint`` answers."""
+
+    async def on_load(self) -> None:
+        """Called once, before the nodes are asked for."""
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        raise NotImplementedError
+
+
+__all__ = ["ComfyExtension", "io"]

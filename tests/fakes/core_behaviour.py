@@ -1,0 +1,97 @@
+"""What ComfyUI's own nodes do here, for the nodes that the example workflows use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .wan import AveragingVAE, random_wan
+
+TEXT_DIM = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Video:
+    """A clip with its sound."""
+
+    images: Tensor
+    audio: Any = None
+    fps: float = 24.0
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Noise that depends on the seed alone."""
+
+    seed: int
+
+    def generate_noise(self, latent: dict[str, Tensor]) -> Tensor:
+        generator = torch.Generator().manual_seed(self.seed)
+        return torch.randn(latent["samples"].shape, generator=generator)
+
+
+def guider(model: Any, positive: Any, negative: Any = None, cfg: float = 1.0) -> tuple[Any]:
+    import comfy.samplers
+
+    made = comfy.samplers.CFGGuider(model)
+    made.set_conds(positive, negative)
+    made.set_cfg(cfg)
+    return (made,)
+
+
+def basic_guider(model: Any, conditioning: Any) -> tuple[Any]:
+    return guider(model, conditioning)
+
+
+def sampler(sampler_name: str = "euler") -> tuple[Any]:
+    import comfy.samplers
+
+    return (comfy.samplers.sampler_object(sampler_name),)
+
+
+def sigmas(model: Any, scheduler: str = "simple", steps: int = 1, denoise: float = 1.0) -> tuple[Tensor]:
+    """Below a denoise of 1, the last ``steps`` noise levels of a longer schedule."""
+    import comfy.samplers
+
+    sampling = model.get_model_object("model_sampling")
+    return (comfy.samplers.calculate_sigmas(sampling, scheduler, int(steps / denoise))[-steps - 1 :],)
+
+
+def shifted(model: Any, shift: float) -> tuple[Any]:
+    from comfy.model_base import FlowSampling
+
+    sampling = FlowSampling(model.model.model_config)
+    sampling.set_parameters(shift=shift)
+    patched = model.clone()
+    patched.add_object_patch("model_sampling", sampling)
+    return (patched,)
+
+
+def prompt(text: str, clip: Any = None) -> tuple[list]:
+    generator = torch.Generator().manual_seed(len(text))
+    return ([[torch.randn(1, 4, TEXT_DIM, generator=generator), {}]],)
+
+
+def core_behaviour(video: Video, saved: list[Video]) -> dict[str, Callable[..., tuple]]:
+    """Functions by node; ``LoadVideo`` answers ``video``, ``SaveVideo`` appends to ``saved``."""
+    return {
+        "LoadVideo": lambda file: (video,),
+        "GetVideoComponents": lambda video: (video.images, video.audio, video.fps, 8, "sRGB"),
+        "CreateVideo": lambda images, fps, audio=None, bit_depth=8: (Video(images, audio, fps),),
+        "SaveVideo": lambda video, **options: (saved.append(video), video)[1:],
+        "PreviewImage": lambda images: (images,),
+        "UNETLoader": lambda **files: (random_wan(text_dim=TEXT_DIM),),
+        "VAELoader": lambda **files: (AveragingVAE(),),
+        "CLIPLoader": lambda **files: ("text encoder",),
+        "CLIPTextEncode": prompt,
+        "ModelSamplingSD3": shifted,
+        "BasicGuider": basic_guider,
+        "CFGGuider": guider,
+        "RandomNoise": lambda noise_seed: (Noise(noise_seed),),
+        "KSamplerSelect": sampler,
+        "BasicScheduler": sigmas,
+    }

@@ -1,0 +1,96 @@
+"""Opens ComfyUI's frontend in Debian's Chromium."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import tempfile
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+FLAGS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.Minimap.Visible": False, "Comfy.Graph.CanvasInfo": False}
+
+
+def missing() -> str | None:
+    """What to install before a browser test can run; None when everything is there."""
+    if chromium() is None:
+        return "Chromium: install the system package chromium"
+    for module in ("playwright", "comfyui_frontend_package", "PIL"):
+        if importlib.util.find_spec(module) is None:
+            package = {"comfyui_frontend_package": "comfyui-frontend-package", "PIL": "pillow"}.get(module, module)
+            return f"{package}: pip install {package}"
+    return None
+
+
+def chromium() -> str | None:
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def static_folder() -> Path:
+    """The frontend's files."""
+    spec = importlib.util.find_spec("comfyui_frontend_package")
+    assert spec is not None and spec.origin is not None
+    return Path(spec.origin).parent / "static"
+
+
+@contextmanager
+def open_frontend(
+    server: str,
+    *,
+    width: int = 1600,
+    height: int = 1000,
+    also_installed: dict[str, dict[str, str]] | None = None,
+) -> Iterator[Any]:
+    """A page with the frontend, ready for use; errors of its scripts are collected in ``page.script_errors``.
+
+    Args:
+        also_installed: per node and input, a file that the page is told the server has.
+    """
+    from playwright.sync_api import sync_playwright
+
+    body = json.dumps(SETTINGS).encode()
+    request = urllib.request.Request(f"{server}/settings", data=body, headers={"Content-Type": "application/json"})
+    urllib.request.urlopen(request).close()
+    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as profile:
+        context = playwright.chromium.launch_persistent_context(
+            profile, executable_path=chromium(), args=FLAGS, viewport={"width": width, "height": height}
+        )
+        try:
+            page = context.pages[0]
+            page.script_errors = []
+            page.on("pageerror", lambda error: page.script_errors.append(str(error)))
+            page.route("**/object_info", lambda route: _fulfil(route, also_installed or {}))
+            page.goto(server)
+            page.wait_for_function(
+                "() => window.app?.vueAppReady && LiteGraph?.registered_node_types.PatchVSR_PatchPlanner",
+                timeout=120_000,
+            )
+            yield page
+        finally:
+            context.close()
+
+
+def _fulfil(route: Any, also_installed: dict[str, dict[str, str]]) -> None:
+    response = route.fetch()
+    info = response.json()
+    for node, files in also_installed.items():
+        for name, file in files.items():
+            kind = info[node]["input"]["required"][name]
+            options = kind[0] if isinstance(kind[0], list) else kind[1]["options"]
+            if file not in options:
+                options.append(file)
+    route.fulfill(response=response, json=info)
