@@ -1,0 +1,3 @@
+from fakes.fixtures import pack, tiny
+
+__all__ = ["pack", "tiny"]
