@@ -5,8 +5,8 @@ Run it against a ComfyUI that has this pack, after nodes or their widgets change
     python tests/frontend/make_workflows.py http://127.0.0.1:8188 [--run]
 
 It writes ``example_workflows/*.json`` and a picture of each as ``.jpg``. With ``--run`` the tiny
-workflow is executed first, so that its picture shows results; that needs an
-``input/patchvsr_sample.mp4``.
+workflow is executed first, so that its picture shows results. Copy ``examples/sample.mp4`` to
+ComfyUI's ``input/patchvsr_sample.mp4`` before.
 """
 
 from __future__ import annotations
