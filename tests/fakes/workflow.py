@@ -50,7 +50,7 @@ class Workflow:
         """The workflow in API form, as the frontend would queue it."""
         prompt = {}
         for node in self.real_nodes():
-            widgets = list(widgets_of(object_info[node["type"]], node["widgets_values"] or []))
+            widgets = list(widgets_of(object_info[node["type"]], node.get("widgets_values", [])))
             inputs = {name: value for name, value, spec in widgets if spec is not None}
             for socket in node["inputs"]:
                 if socket.get("link") is not None:

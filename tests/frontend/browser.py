@@ -22,7 +22,16 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.Minimap.Visible": False, "Comfy.Graph.CanvasInfo": False}
+SETTINGS = {
+    "Comfy.TutorialCompleted": True,
+    "Comfy.Minimap.Visible": False,
+    "Comfy.Graph.CanvasInfo": False,
+    "LiteGraph.Canvas.MinFontSizeForLOD": 0,
+}
+"""No first-run dialog, nothing over the graph, and text at any zoom."""
+IS_READY = """() => window.app?.vueAppReady && LiteGraph?.registered_node_types.PatchVSR_PatchPlanner
+    && app.extensionManager?.workflow?.activeWorkflow && app.graph?._nodes.length > 0"""
+"""The nodes are known, and the workflow that the frontend opens with is in place, so that it cannot replace ours."""
 
 
 def missing() -> str | None:
@@ -75,10 +84,7 @@ def open_frontend(
             page.on("pageerror", lambda error: page.script_errors.append(str(error)))
             page.route("**/object_info", lambda route: _fulfil(route, also_installed or {}))
             page.goto(server)
-            page.wait_for_function(
-                "() => window.app?.vueAppReady && LiteGraph?.registered_node_types.PatchVSR_PatchPlanner",
-                timeout=120_000,
-            )
+            page.wait_for_function(IS_READY, timeout=120_000)
             yield page
         finally:
             context.close()

@@ -1,0 +1,3 @@
+from fakes.fixtures import pack
+
+__all__ = ["pack"]

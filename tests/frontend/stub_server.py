@@ -1,0 +1,127 @@
+"""A server with just what ComfyUI's frontend asks for at start: its files, ``object_info`` and empty lists."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import mimetypes
+import struct
+import threading
+from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+WEBSOCKET = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+TEXT_FRAME, CLOSE = 0x81, 0x8
+LISTS = {"/extensions", "/userdata", "/experiment/models", "/releases"}
+"""Where the answer is an empty list."""
+OBJECTS = {"/features", "/i18n", "/global_subgraphs", "/node_replacements", "/internal/folder_paths"}
+"""Where the answer is an empty object."""
+mimetypes.add_type("text/javascript", ".js")
+mimetypes.add_type("font/woff2", ".woff2")
+
+
+class StubServer:
+    """Serves on a free port of this machine while its ``with`` block runs.
+
+    Args:
+        static: folder of comfyui-frontend-package.
+        object_info: answer to ``/object_info``.
+    """
+
+    def __init__(self, static: Path, object_info: Mapping[str, Any]) -> None:
+        self.answers: dict[str, Any] = {
+            "/object_info": object_info,
+            "/users": {"storage": "server", "migrated": True},
+            "/settings": {},
+            "/system_stats": {
+                "system": {"os": "linux", "comfyui_version": "0.33.0", "python_version": "3", "argv": []},
+                "devices": [],
+            },
+            "/jobs": {"jobs": [], "pagination": {"offset": 0, "limit": 0, "total": 0, "has_more": False}},
+            "/queue": {"queue_running": [], "queue_pending": []},
+            "/prompt": {"exec_info": {"queue_remaining": 0}},
+            "/history": {},
+        }
+        self.answers |= {path: [] for path in LISTS} | {path: {} for path in OBJECTS}
+        handler = type("Handler", (_Handler,), {"static": static.resolve(), "answers": self.answers})
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._http.daemon_threads = True
+        self.address = f"http://127.0.0.1:{self._http.server_port}"
+
+    def __enter__(self) -> StubServer:
+        self._thread = threading.Thread(target=self._http.serve_forever, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+        self._thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    static: Path
+    answers: dict[str, Any]
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        path = unquote(urlsplit(self.path).path)
+        if path == "/ws":
+            self._websocket()
+            return
+        route = path.removeprefix("/api")
+        if route in self.answers:
+            self._send(json.dumps(self.answers[route]).encode(), "application/json")
+            return
+        file = (self.static / path.lstrip("/")).resolve()
+        file = file / "index.html" if file.is_dir() else file
+        if file.is_file() and file.is_relative_to(self.static):
+            self._send(file.read_bytes(), mimetypes.guess_type(file.name)[0] or "application/octet-stream")
+        else:
+            self._send(b"{}", "application/json", status=404)
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        route = urlsplit(self.path).path.removeprefix("/api")
+        if route == "/settings":
+            self.answers[route] |= json.loads(body)
+        elif route.startswith("/settings/"):
+            self.answers["/settings"][route.removeprefix("/settings/")] = json.loads(body)
+        self._send(b"{}", "application/json")
+
+    def _send(self, body: bytes, kind: str, status: int = 200) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _websocket(self) -> None:
+        """Shake hands, say that the queue is empty, and keep the line open until the page closes it."""
+        key = self.headers["Sec-WebSocket-Key"].encode()
+        self.send_response(101)
+        self.send_header("Upgrade", "websocket")
+        self.send_header("Connection", "Upgrade")
+        self.send_header("Sec-WebSocket-Accept", base64.b64encode(hashlib.sha1(key + WEBSOCKET).digest()).decode())
+        self.end_headers()
+        status = {"type": "status", "data": {"status": {"exec_info": {"queue_remaining": 0}}, "sid": "test"}}
+        text = json.dumps(status).encode()
+        self.wfile.write(struct.pack("!BBH", TEXT_FRAME, 126, len(text)) + text)
+        self.close_connection = True
+        while header := self.rfile.read(2):
+            if header[0] & 0x0F == CLOSE:
+                return
+            length = header[1] & 0x7F
+            if length >= 126:
+                length = int.from_bytes(self.rfile.read(2 if length == 126 else 8), "big")
+            self.rfile.read(length + 4)  # what the page says, and its mask
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Quiet."""

@@ -1,0 +1,130 @@
+"""The example workflows in ComfyUI's own frontend, before a server that knows only our nodes and a few of its own."""
+
+import json
+import re
+
+import pytest
+from fakes.core_nodes import CORE_NODES
+from fakes.workflow import EXAMPLES, ONLY_IN_THE_FRONTEND, Workflow
+from frontend.browser import missing, open_frontend, static_folder
+from frontend.stub_server import StubServer
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(missing() is not None, reason=f"the frontend tests need {missing()}"),
+]
+COMPLAINT = re.compile("missing (node|media|model)", re.IGNORECASE)
+
+
+@pytest.fixture(scope="module")
+def object_info(pack):
+    return {**CORE_NODES, **pack.object_info()}
+
+
+@pytest.fixture(scope="module")
+def page(object_info):
+    with StubServer(static_folder(), object_info) as server, open_frontend(server.address, width=2000) as page:
+        yield page
+
+
+@pytest.fixture(scope="module", params=EXAMPLES, ids=lambda path: path.stem)
+def path(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def saved(path):
+    return json.loads(path.read_text())
+
+
+@pytest.fixture(scope="module")
+def loaded(page, saved):
+    """The page with the example in it."""
+    page.evaluate("(workflow) => app.loadGraphData(workflow)", saved)
+    page.wait_for_timeout(500)
+    return page
+
+
+@pytest.fixture(scope="module")
+def back(loaded):
+    """What the frontend would save and queue: ``workflow`` and ``output``."""
+    return json.loads(loaded.evaluate("async () => JSON.stringify(await app.graphToPrompt())"))
+
+
+def test_no_node_is_missing(loaded, saved):
+    nodes = loaded.evaluate("() => app.graph._nodes.map((n) => [n.type, !!n.has_errors, n.constructor.nodeData?.name])")
+    assert len(nodes) == len(saved["nodes"])
+    for kind, has_errors, registered_as in nodes:
+        assert not has_errors, kind
+        assert kind in ONLY_IN_THE_FRONTEND or registered_as == kind
+
+
+def test_the_frontend_raises_no_error(loaded):
+    assert loaded.script_errors == []
+    assert loaded.get_by_text(COMPLAINT).count() == 0
+
+
+def test_no_link_is_dropped(back, saved):
+    assert sorted(map(tuple, back["workflow"]["links"])) == sorted(map(tuple, saved["links"]))
+    ids = {reroute["id"] for reroute in saved["extra"]["reroutes"]}
+    assert {reroute["id"] for reroute in back["workflow"]["extra"]["reroutes"]} == ids
+
+
+def test_every_widget_value_survives(back, saved):
+    after = {node["id"]: node for node in back["workflow"]["nodes"]}
+    for node in saved["nodes"]:
+        assert after[node["id"]].get("widgets_values") == node.get("widgets_values"), node["type"]
+        assert after[node["id"]]["pos"] == node["pos"], node["type"]
+
+
+def test_the_prompt_has_every_required_input(back, saved, object_info):
+    expected = [node["type"] for node in saved["nodes"] if node["type"] not in ONLY_IN_THE_FRONTEND]
+    assert sorted(entry["class_type"] for entry in back["output"].values()) == sorted(expected)
+    for entry in back["output"].values():
+        required = set(object_info[entry["class_type"]]["input"]["required"])
+        assert required <= set(entry["inputs"]), entry["class_type"]
+        assert None not in entry["inputs"].values(), entry
+
+
+def test_the_prompt_is_the_one_that_the_other_tests_read(back, path, object_info):
+    """``fakes.workflow`` turns a file into a prompt without a browser; both must agree."""
+    ours = Workflow.read(path).prompt(json.loads(json.dumps(object_info)))
+    for number, entry in back["output"].items():
+        inputs = {name: value for name, value in entry["inputs"].items() if name != "video-preview"}
+        assert (entry["class_type"], inputs) == (ours[number]["class_type"], ours[number]["inputs"])
+
+
+def test_a_screenshot_can_be_looked_at(loaded, path, tmp_path):
+    from PIL import Image
+
+    loaded.evaluate("() => app.extensionManager.command.execute('Comfy.Canvas.FitView')")
+    loaded.wait_for_timeout(1500)
+    picture = tmp_path / f"{path.stem}.png"
+    loaded.screenshot(path=picture)
+    with Image.open(picture) as image:
+        assert image.size == (2000, 1000)
+        assert len(image.convert("P").getcolors()) > 20, "nothing was drawn"
+
+
+def test_the_tests_would_see_a_missing_node(page, saved):
+    """The checks above are worth something only if the frontend reports what is wrong."""
+    broken = json.loads(json.dumps(saved))
+    planner = next(node for node in broken["nodes"] if node["type"] == "PatchVSR_PatchPlanner")
+    planner["type"] = "PatchVSR_Nonsense"
+    page.evaluate("(workflow) => app.loadGraphData(workflow)", broken)
+    page.wait_for_timeout(500)
+    errors = page.evaluate("() => app.graph._nodes.filter((n) => n.has_errors).map((n) => n.type)")
+    assert errors == ["PatchVSR_Nonsense"]
+    page.get_by_text(COMPLAINT).first.wait_for(timeout=10_000)
+
+
+def test_a_new_node_has_a_widget_for_every_setting(page, pack):
+    """What a user gets who adds a node by hand."""
+    for name, node in pack.nodes.items():
+        widgets = page.evaluate("(type) => LiteGraph.createNode(type).widgets?.map((w) => [w.name, w.value])", name)
+        found = dict(widgets or [])
+        for socket in node.GET_SCHEMA().inputs:
+            if socket.is_widget and socket.default is not None:
+                assert found[socket.id] == socket.default, (name, socket.id)
+        titles = page.evaluate("(type) => LiteGraph.registered_node_types[type].title", name)
+        assert titles == node.GET_SCHEMA().display_name

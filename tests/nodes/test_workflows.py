@@ -1,0 +1,157 @@
+"""The example workflows, read against the nodes that they are made of, and run."""
+
+import json
+
+import pytest
+import torch
+from fakes import run_prompt
+from fakes.core_behaviour import Video, core_behaviour
+from fakes.core_nodes import CORE_NODES
+from fakes.workflow import EXAMPLES, Workflow, allowed, sockets_of, widgets_of
+
+EXPECTED = {
+    "patchvsr_tiny": {
+        "LoadVideo": {"file": "patchvsr_sample.mp4"},
+        "BasicScheduler": {"scheduler": "simple", "steps": 1, "denoise": 1},
+        "KSamplerSelect": {"sampler_name": "euler"},
+        "PatchVSR_PatchPlanner": {"scale": 4, "patch_px": 256, "layout": "corner", "window_frames": 8},
+        "PatchVSR_Blender": {"color_fix": "none"},
+        "PatchVSR_RefineFidelity": {"refine_strength": 1},
+    },
+    "patchvsr_wan21": {
+        "LoadVideo": {"file": "patchvsr_sample.mp4"},
+        "UNETLoader": {"unet_name": "wan2.1_t2v_1.3B_fp16.safetensors"},
+        "VAELoader": {"vae_name": "wan_2.1_vae.safetensors"},
+        "CLIPLoader": {"clip_name": "umt5_xxl_fp8_e4m3fn_scaled.safetensors", "type": "wan"},
+        "ModelSamplingSD3": {"shift": 5},
+        "CFGGuider": {"cfg": 2},
+        "BasicScheduler": {"scheduler": "simple", "steps": 10, "denoise": 0.3},
+        "PatchVSR_PatchPlanner": {"patch_px": 512, "window_frames": 81, "overlap_frames": 16},
+        "PatchVSR_Blender": {"color_fix": "wavelet"},
+        "PatchVSR_RefineFidelity": {"refine_strength": 0.5},
+    },
+}
+"""Choices that make an example what it is."""
+
+
+@pytest.fixture(scope="module")
+def object_info(pack):
+    return {**CORE_NODES, **json.loads(json.dumps(pack.object_info()))}
+
+
+@pytest.fixture(params=EXAMPLES, ids=lambda path: path.stem)
+def path(request):
+    return request.param
+
+
+@pytest.fixture
+def workflow(path):
+    return Workflow.read(path)
+
+
+def test_both_examples_are_there():
+    assert {path.stem for path in EXAMPLES} >= set(EXPECTED)
+
+
+def test_every_node_exists(workflow, object_info):
+    types = {node["type"] for node in workflow.real_nodes()}
+    assert types <= set(object_info), types - set(object_info)
+    assert all(node["mode"] == 0 for node in workflow.real_nodes()), "a node is muted or bypassed"
+
+
+def test_widget_values_fit_in_number_order_and_range(workflow, object_info):
+    for node in workflow.real_nodes():
+        entry = object_info[node["type"]]
+        names = []
+        for name, value, spec in widgets_of(entry, node.get("widgets_values", [])):
+            names.append(name)
+            if spec is not None:
+                assert allowed(value, *spec), (node["type"], name, value)
+            elif name == "control_after_generate":
+                assert value == "fixed", "an example gives the same result every time"
+        named = node.get("widgets_values_named", {})
+        assert list(named) == names, node["type"]
+        assert list(named.values()) == (node.get("widgets_values", [])), node["type"]
+
+
+def test_links_join_sockets_of_one_type(workflow, object_info):
+    for number, link in workflow.links.items():
+        source, target = workflow.nodes[link.source], workflow.nodes[link.target]
+        output = source["outputs"][link.output]
+        socket = target["inputs"][link.input]
+        assert number in output["links"] and socket["link"] == number
+        assert output["name"] == object_info[source["type"]]["output_name"][link.output]
+        assert object_info[source["type"]]["output"][link.output] == link.type
+        assert sockets_of(object_info[target["type"]])[socket["name"]][0] == link.type, (target["type"], socket)
+
+
+def test_every_input_that_must_be_connected_is(workflow, object_info):
+    prompt = workflow.prompt(object_info)
+    for entry in prompt.values():
+        required = set(object_info[entry["class_type"]]["input"]["required"])
+        assert required <= set(entry["inputs"]), entry["class_type"]
+
+
+def test_every_stage_is_a_node_of_its_own(workflow, path):
+    types = [node["type"] for node in workflow.real_nodes()]
+    stages = ["PatchPlanner", "PatchEncoder", "ApplyPatchVSR", "JointModulationMerger", "PatchSampler"]
+    stages += ["PatchDecoder", "Blender", "RefineFidelity"]
+    stages += ["LoadTinyDefault", "GlobalContextEncoder"] if path.stem == "patchvsr_tiny" else []
+    for stage in stages:
+        assert types.count(f"PatchVSR_{stage}") == 1, stage
+
+
+def test_the_choices_are_those_of_the_example(workflow, path, object_info):
+    for node, expected in EXPECTED[path.stem].items():
+        (found,) = [entry for entry in workflow.prompt(object_info).values() if entry["class_type"] == node]
+        assert {name: found["inputs"][name] for name in expected} == expected
+
+
+def test_nodes_lie_inside_titled_groups_and_do_not_overlap(path):
+    data = json.loads(path.read_text())
+    titles = [group["title"] for group in data["groups"]]
+    assert titles == ["Load", "Plan & encode", "Model", "Sample", "Decode & finish"]
+    boxes = [node_box(node) for node in data["nodes"]]
+    for index, box in enumerate(boxes):
+        assert not any(overlap(box, other) for other in boxes[index + 1 :]), data["nodes"][index]["type"]
+        holders = [group for group in data["groups"] if inside(box, group["bounding"])]
+        assert len(holders) == 1, data["nodes"][index]["type"]
+    lefts = [group["bounding"][0] for group in data["groups"]]
+    assert lefts == sorted(lefts), "groups run from left to right"
+
+
+def node_box(node):
+    """(left, top, width, height) with the title bar."""
+    (x, y), (width, height) = node["pos"], node["size"]
+    return x, y - 30, width, height + 30
+
+
+def overlap(a, b):
+    return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]
+
+
+def inside(box, group):
+    x, y, width, height = group
+    return x <= box[0] and y <= box[1] and box[0] + box[2] <= x + width and box[1] + box[3] <= y + height
+
+
+def test_a_picture_goes_with_every_example(path):
+    from PIL import Image
+
+    picture = path.with_suffix(".jpg")
+    assert picture.stat().st_size < 150_000
+    with Image.open(picture) as image:
+        assert image.format == "JPEG" and 1100 <= image.width <= 1400 and image.height >= 400
+
+
+def test_the_example_runs_and_keeps_sound_and_frame_rate(workflow, pack, object_info):
+    t, y, x = torch.meshgrid(torch.arange(3), torch.arange(13), torch.arange(17), indexing="ij")
+    frames = (0.5 + 0.25 * torch.sin(0.4 * x + 0.3 * y + 0.5 * t))[..., None].expand(-1, -1, -1, 3).contiguous()
+    video, saved = Video(frames, audio="a chord", fps=12.5), []
+    outputs = run_prompt(workflow.prompt(object_info), pack.nodes, core_behaviour(video, saved))
+    (result,) = saved
+    assert result.images.shape == (3, 52, 68, 3)
+    assert torch.isfinite(result.images).all()
+    assert (result.audio, result.fps) == ("a chord", 12.5)
+    (preview,) = [outputs[str(node["id"])][0] for node in workflow.real_nodes() if node["type"] == "PreviewImage"]
+    assert preview.shape == (1, 52, 68, 3)
