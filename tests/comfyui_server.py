@@ -102,21 +102,8 @@ def api_graph(workflow: Graph, object_info: Graph) -> Graph:
             continue
         schema = object_info[node["type"]]["input"]
         declared = {**schema.get("required", {}), **schema.get("optional", {})}
+        named = node.get("widgets_values_named", {})
+        widgets = {name: value for name, value in named.items() if name.split(".")[0] in declared}
         linked = {slot["name"]: sources[slot["link"]] for slot in node["inputs"] if slot.get("link") is not None}
-        values = iter(node.get("widgets_values") or [])
-        inputs: Graph = {}
-        for name, declaration in declared.items():
-            kind, *rest = declaration
-            options = rest[0] if rest else {}
-            is_widget = isinstance(kind, list) or kind in ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
-            if is_widget and not options.get("forceInput"):
-                value = next(values)
-                inputs[name] = linked.get(name, value)
-                if options.get("control_after_generate"):
-                    next(values)
-                if options.get("video_upload") or options.get("image_upload"):
-                    next(values, None)
-            elif name in linked:
-                inputs[name] = linked[name]
-        graph[str(node["id"])] = {"class_type": node["type"], "inputs": inputs}
+        graph[str(node["id"])] = {"class_type": node["type"], "inputs": {**widgets, **linked}}
     return graph

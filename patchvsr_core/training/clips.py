@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -44,10 +45,23 @@ class Batch:
     """(N, 2) of top and left as fractions of the video."""
     scale: int
 
+    def latent_truth(self) -> Tensor:
+        """(N, 192, t, h, w) latents of the truth."""
+        return _latent(self.truth)
+
+    def latent_enlarged(self) -> Tensor:
+        """(N, 192, t, h, w) latents of the enlarged input."""
+        return _latent(self.enlarged)
+
     def to(self, device: torch.device) -> Batch:
         fields = vars(self).items()
         tensors: dict[str, Any] = {name: value.to(device) for name, value in fields if isinstance(value, Tensor)}
         return replace(self, **tensors)
+
+
+def _latent(frames: Tensor) -> Tensor:
+    """(N, T, H, W, 3) frames to latents, as SpaceToDepth does for one clip."""
+    return rearrange(frames * 2 - 1, "n t (h p) (w q) c -> n (c p q) t h w", p=8, q=8)
 
 
 class Batches(Dataset[Batch]):
@@ -74,7 +88,8 @@ class Batches(Dataset[Batch]):
         frames = int(rng.choice(self.config.frames))
         scale = int(rng.choice(self.config.scales))
         crop = int(rng.choice(self.config.crop_px))
-        crops = [self._crop(rng, frames, scale, crop) for _ in range(self.config.batch)]
+        count = max(1, self.config.tokens // (frames * (crop // 16) ** 2))
+        crops = [self._crop(rng, frames, scale, crop) for _ in range(count)]
         truth, enlarged, view, location, position = (torch.stack(part) for part in zip(*crops, strict=True))
         return Batch(truth, enlarged, view, location, position, scale)
 

@@ -21,11 +21,11 @@ else:  # pragma: no cover
 class DataConfig:
     """What a batch is made of."""
 
-    batch: int = 4
-    """Crops per step."""
-    crop_px: tuple[int, ...] = (192, 192, 192, 256)
+    tokens: int = 1024
+    """Tokens per step (16 x 16 pixels of one frame each); as many crops as fit make a batch."""
+    crop_px: tuple[int, ...] = (128, 128, 192, 256)
     """Sides of a crop to draw from, one per step; up to the size of a patch."""
-    frames: tuple[int, ...] = (4, 4, 4, 4, 1, 8)
+    frames: tuple[int, ...] = (2, 2, 4, 1, 8)
     """Clip lengths to draw from, one per step."""
     scales: tuple[int, ...] = (4, 4, 2, 3)
     """Scale factors to draw from, one per step."""
@@ -38,10 +38,10 @@ class Objective:
     """Noise levels and loss weights."""
 
     start_noise: float = 0.3
-    """Largest noise in the far end of the bridge."""
+    """Largest noise in the far end of the bridge; most draws are small."""
     condition_noise: float = 0.3
     """Largest noise augmentation of the patch condition."""
-    full_bridge: float = 0.6
+    full_bridge: float = 0.75
     """Share of steps at the far end, sigma = 1."""
     base_weight: float = 0.5
     """Weight of the loss on the base's own output, before the refiner."""
@@ -59,13 +59,16 @@ class TrainConfig:
     data: DataConfig = field(default=DataConfig())
     objective: Objective = field(default=Objective())
     steps: int = 10000
-    learning_rate: float = 4e-4
+    refiner_from: float = 0.5
+    """Part of the steps after which the refiner joins; before, the base learns alone and fast."""
+    learning_rate: float = 1e-3
+    refiner_learning_rate: float = 8e-4
     warmup: int = 200
     ema: float = 0.999
     seed: int = 0
     save_every: int = 250
     bfloat16: bool = True
-    start_noise: float = 0.05
+    start_noise: float = 0.02
     """Noise in the start of a run with the trained model, stored in its file."""
 
     @property

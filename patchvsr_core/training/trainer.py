@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import signal
+import threading
 import time
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from ..refine import Refiner
 from .clips import Batch, Batches
 from .config import TrainConfig
 from .losses import charbonnier, motion, spectrum
+from .whitening import principal_components, whiten_
 
 
 class TinyDefault(nn.Module):
@@ -42,23 +45,20 @@ class TinyDefault(nn.Module):
         self.refiner = Refiner(config.refiner)
         self._denoiser = DiffusersDenoiser(Base(self.base, "residual"), [self.adapter.prompt], self.adapter)
 
-    def forward(
-        self, batch: Batch, x: Tensor, sigma: Tensor, condition: Tensor, noise: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """One step from state ``x``: (the base's frames, the refined frames), as ``batch.truth``."""
+    def denoise(self, batch: Batch, x: Tensor, sigma: Tensor, condition: Tensor, noise: Tensor) -> Tensor:
+        """The base's frames, one step from state ``x``; shaped as ``batch.truth``."""
         top, left = batch.position.unbind(1)
         micro = MicroConditions(torch.full_like(top, batch.scale), top, left, noise.expand_as(top))
         control = self.adapter.control(
-            condition, micro, anchor=_latent(batch.enlarged), view=batch.view, location=batch.location
+            condition, micro, anchor=batch.latent_enlarged(), view=batch.view, location=batch.location
         )
-        decoded = _frames(self._denoiser(x, sigma, control)[0])
-        refined = torch.stack(
-            [
-                self.refiner(d.movedim(-1, 1), e.movedim(-1, 1), batch.scale).movedim(1, -1)
-                for d, e in zip(decoded, batch.enlarged, strict=True)
-            ]
-        )
-        return decoded, refined
+        return _frames(self._denoiser(x, sigma, control)[0])
+
+    def refine(self, batch: Batch, decoded: Tensor) -> Tensor:
+        """The refined frames, clip by clip."""
+        clips = zip(decoded, batch.enlarged, strict=True)
+        refined = [self.refiner(d.movedim(-1, 1), e.movedim(-1, 1), batch.scale).movedim(1, -1) for d, e in clips]
+        return torch.stack(refined)
 
 
 class Trainer:
@@ -69,22 +69,34 @@ class Trainer:
         self.config, self.out, self.device = config, out, torch.device(device)
         self.model = TinyDefault(config).to(self.device)
         self.average = {name: value.clone() for name, value in self.model.state_dict().items()}
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=0.01
-        )
+        transformer = [*self.model.base.parameters(), *self.model.adapter.parameters()]
+        groups = [
+            {"params": transformer, "peak": config.learning_rate, "from": 0},
+            {"params": list(self.model.refiner.parameters()), "peak": config.refiner_learning_rate, "from": self.joint},
+        ]
+        self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99), weight_decay=0.01)
         self.batches = Batches(data, out / "cache", config.data, config.seed, config.steps)
         self.step = 0
         out.mkdir(parents=True, exist_ok=True)
         if self.checkpoint.is_file():
             self._resume()
+        else:
+            self._whiten()
+
+    @property
+    def joint(self) -> int:
+        """The step at which the refiner joins."""
+        return round(self.config.refiner_from * self.config.steps)
 
     @property
     def checkpoint(self) -> Path:
         return self.out / "state.pt"
 
     def run(self, minutes: float = math.inf) -> None:
-        """Train until the last step, or for so many minutes."""
+        """Train until the last step, for so many minutes, or until SIGTERM; then save."""
         end = time.monotonic() + minutes * 60
+        stopping = threading.Event()
+        signal.signal(signal.SIGTERM, lambda number, frame: stopping.set())
         indices = range(self.step, self.config.steps)
         loader = DataLoader(self.batches, batch_size=None, sampler=indices, num_workers=1, prefetch_factor=2)
         smooth: dict[str, float] = {}
@@ -95,23 +107,23 @@ class Trainer:
                 for name, value in losses.items():
                     smooth[name] = 0.98 * smooth.get(name, value) + 0.02 * value
                 bar.set_postfix({name: f"{value:.5f}" for name, value in smooth.items()}, refresh=False)
-                finished = time.monotonic() > end
-                if finished or self.step % self.config.save_every == 0:
-                    self.save()
-                if finished:
+                if stopping.is_set() or time.monotonic() > end:
                     break
+                if self.step % self.config.save_every == 0:
+                    self.save()
         self.save()
 
     def _train_step(self, batch: Batch) -> dict[str, float]:
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._learning_rate()
+        self._set_learning_rates()
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.step)
         batch = batch.to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16):
-            decoded, refined = self.model(batch, *self._noised(batch, generator))
         objective, truth = self.config.objective, batch.truth
-        losses = {"refined": charbonnier(refined, truth), "base": charbonnier(decoded, truth)}
-        total = losses["refined"] + objective.base_weight * losses["base"]
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16):
+            decoded = self.model.denoise(batch, *self._noised(batch, generator))
+            refined = self.model.refine(batch, decoded) if self.step >= self.joint else decoded
+        losses = {"bicubic": charbonnier(batch.enlarged, truth), "base": charbonnier(decoded, truth)}
+        losses["result"] = charbonnier(refined, truth)
+        total = losses["result"] + objective.base_weight * losses["base"]
         total = total + objective.spectrum_weight * spectrum(refined, truth)
         total = total + objective.motion_weight * motion(refined, truth)
         self.optimizer.zero_grad()
@@ -128,17 +140,27 @@ class Trainer:
         objective = self.config.objective
         draw = torch.rand(5, generator=generator).tolist()
         sigma = torch.tensor(1.0 if draw[0] < objective.full_bridge else max(draw[1], 0.02))
-        start_noise = objective.start_noise * draw[2]
+        start_noise = objective.start_noise * draw[2] ** 3
         level = torch.tensor(objective.condition_noise * max(0.0, 2 * draw[3] - 1), device=self.device)
-        truth, enlarged = _latent(batch.truth), _latent(batch.enlarged)
+        truth, enlarged = batch.latent_truth(), batch.latent_enlarged()
         noise = [torch.randn(truth.shape, generator=generator).to(self.device) for _ in range(2)]
         x = (1 - sigma) * truth + sigma * (enlarged + start_noise * noise[0])
         return x, sigma.to(self.device), (1 - level) * enlarged + level * noise[1], level
 
-    def _learning_rate(self) -> float:
-        warm = min(1.0, (self.step + 1) / self.config.warmup)
-        progress = self.step / self.config.steps
-        return self.config.learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
+    def _set_learning_rates(self) -> None:
+        """Each part warms up when it joins; one cosine over the whole run."""
+        cosine = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * self.step / self.config.steps))
+        for group in self.optimizer.param_groups:
+            warm = min(1.0, (self.step + 1 - group["from"]) / self.config.warmup)
+            group["lr"] = group["peak"] * max(warm, 0.0) * cosine
+
+    def _whiten(self) -> None:
+        """Start both embeddings of the patch at whitened components of real tokens."""
+        components = principal_components(self.batches, self.config.base.width)
+        whiten_(self.model.base.patch_embedding, components, noise=0.05)
+        if self.model.adapter.patch is not None and self.config.adapter_config.width == self.config.base.width:
+            whiten_(self.model.adapter.patch.patch_embedding, components, noise=0.02)
+        self.average = {name: value.clone() for name, value in self.model.state_dict().items()}
 
     def save(self) -> None:
         """Write the full state, atomically."""
@@ -157,11 +179,6 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.average, self.step = state["average"], state["step"]
-
-
-def _latent(frames: Tensor) -> Tensor:
-    """(N, T, H, W, 3) frames to (N, 192, t, h, w), as SpaceToDepth does for one clip."""
-    return rearrange(frames * 2 - 1, "n t (h p) (w q) c -> n (c p q) t h w", p=8, q=8)
 
 
 def _frames(latent: Tensor) -> Tensor:

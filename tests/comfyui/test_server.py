@@ -1,0 +1,249 @@
+"""The pack inside a real ComfyUI: loads, runs its workflows, and behaves when things go wrong."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+import torch
+import websocket
+from comfyui_server import Graph, Server, api_graph, messages
+from small_models import random_adapter, random_vae, random_wan, save
+
+from patchvsr_core.adapter import BaseSpec, save_adapter
+from patchvsr_core.hosts.models import load_models
+from patchvsr_core.pipeline import upscale
+from patchvsr_core.video import VideoWriter, read_clip
+
+WORKFLOWS = Path(__file__).parents[2] / "example_workflows"
+FRAMES = 9
+
+
+@pytest.fixture(scope="module")
+def object_info(server: Server) -> Graph:
+    return server.get("/object_info")
+
+
+@pytest.fixture(scope="module")
+def short_clip(base_folder: Path) -> str:
+    """The first frames of the sample, an odd size, with its audio left out."""
+    clip = read_clip(base_folder / "input" / "patchvsr_sample.mp4")
+    frames = clip.frames[:FRAMES, 20:71, 60:147]
+    path = base_folder / "input" / "short.mkv"
+    with VideoWriter(
+        path, tuple(frames.shape[1:3]), range(FRAMES), 1 / clip.info.fps, fps=clip.info.fps, crf=4
+    ) as writer:
+        writer.write(frames)
+    return path.name
+
+
+@pytest.fixture(scope="module")
+def tiny_graph(object_info: Graph, short_clip: str) -> Graph:
+    """The example workflow on the short clip, ending in PNG files instead of a video."""
+    graph = api_graph(json.loads((WORKFLOWS / "patchvsr_tiny.json").read_text()), object_info)
+    node(graph, "LoadVideo")["inputs"]["file"] = short_clip
+    finished = key(graph, "PatchVSR_RefineFidelity")
+    for name in ("CreateVideo", "SaveVideo", "PreviewImage"):
+        del graph[key(graph, name)]
+    graph["png"] = {"class_type": "SaveImage", "inputs": {"images": [finished, 0], "filename_prefix": "tiny"}}
+    return graph
+
+
+def key(graph: Graph, kind: str) -> str:
+    return next(name for name, entry in graph.items() if entry["class_type"] == kind)
+
+
+def node(graph: Graph, kind: str) -> Graph:
+    return graph[key(graph, kind)]
+
+
+def changed(graph: Graph, kind: str, **inputs: object) -> Graph:
+    copy = json.loads(json.dumps(graph))
+    node(copy, kind)["inputs"].update(inputs)
+    return copy
+
+
+def pictures(server: Server, entry: Any, name: str = "png") -> torch.Tensor:
+    files = [server.base / "output" / image["filename"] for image in entry["outputs"][name]["images"]]
+    return torch.stack([torch.from_numpy(cv2.imread(str(f))[:, :, ::-1].astype(np.float32) / 255) for f in files])
+
+
+def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float(-10 * (a - b).square().mean().clamp(min=1e-12).log10())
+
+
+def assert_success(entry: Any) -> Any:
+    assert entry["status"]["status_str"] == "success", json.dumps(entry["status"], indent=1)[-3000:]
+    return entry
+
+
+def test_pack_loads_without_a_warning(server: Server, object_info: Graph) -> None:
+    ours = sorted(name for name in object_info if name.startswith("PatchVSR_"))
+    assert len(ours) == 11
+    lines = [line for line in server.log.read_text().splitlines() if "PatchVSR" in line]
+    assert not [line for line in lines if "WARN" in line or "ERROR" in line or "FAILED" in line], lines
+
+
+@pytest.fixture(scope="module")
+def tiny_result(server: Server, tiny_graph: Graph) -> torch.Tensor:
+    return pictures(server, assert_success(server.run(tiny_graph)))
+
+
+def test_workflow_gives_the_frames_of_the_command_line(
+    server: Server, tiny_result: torch.Tensor, short_clip: str
+) -> None:
+    frames = read_clip(server.base / "input" / short_clip).frames
+    expected = upscale(frames, (frames.shape[1] * 4, frames.shape[2] * 4), load_models("tiny"))
+    assert tiny_result.shape == expected.shape == (FRAMES, 204, 348, 3)
+    assert psnr(tiny_result, (expected * 255).round() / 255) > 45
+
+
+def test_ksampler_takes_the_place_of_patch_sampler(
+    server: Server, tiny_graph: Graph, tiny_result: torch.Tensor
+) -> None:
+    graph = json.loads(json.dumps(tiny_graph))
+    sampler = node(graph, "PatchVSR_PatchSampler")
+    guider = node(graph, "BasicGuider")["inputs"]
+    seed = node(graph, "RandomNoise")["inputs"]["noise_seed"]
+    sampler["class_type"] = "KSampler"
+    sampler["inputs"] = {
+        "model": guider["model"],
+        "positive": guider["conditioning"],
+        "negative": guider["conditioning"],
+        "latent_image": sampler["inputs"]["latent"],
+        "seed": seed,
+        "steps": 1,
+        "cfg": 1.0,
+        "sampler_name": "euler",
+        "scheduler": "simple",
+        "denoise": 1.0,
+    }
+    assert psnr(pictures(server, assert_success(server.run(graph))), tiny_result) > 80
+
+
+def test_sampler_custom_advanced_too(server: Server, tiny_graph: Graph, tiny_result: torch.Tensor) -> None:
+    graph = json.loads(json.dumps(tiny_graph))
+    sampler = node(graph, "PatchVSR_PatchSampler")
+    sampler["class_type"] = "SamplerCustomAdvanced"
+    sampler["inputs"]["latent_image"] = sampler["inputs"].pop("latent")
+    del sampler["inputs"]["plan"]
+    assert psnr(pictures(server, assert_success(server.run(graph))), tiny_result) > 80
+
+
+def test_a_blender_change_runs_only_the_blender(server: Server, tiny_graph: Graph) -> None:
+    assert_success(server.run(tiny_graph))
+    entry = assert_success(server.run(changed(tiny_graph, "PatchVSR_Blender", window="cosine")))
+    cached = set(messages(entry, "execution_cached")[0]["nodes"])
+    rerun = {tiny_graph[name]["class_type"] for name in tiny_graph if name not in cached}
+    assert rerun == {"PatchVSR_Blender", "PatchVSR_RefineFidelity", "SaveImage"}
+
+
+def test_progress_counts_patches_and_interrupt_stops_within_one(server: Server, tiny_graph: Graph) -> None:
+    graph = changed(tiny_graph, "RandomNoise", noise_seed=77)
+    graph = changed(graph, "PatchVSR_PatchPlanner", patch_px=64, window_frames=2, overlap_frames=1)
+    socket = websocket.create_connection(f"ws://127.0.0.1:{server.port}/ws?clientId={server.client}", timeout=300)
+    seen: list[tuple[float, float, float]] = []
+    stopped = threading.Event()
+    prompt = server.submit(graph)
+    sampler = key(graph, "PatchVSR_PatchSampler")
+    asked = 0.0
+    while not stopped.is_set():
+        text = socket.recv()
+        if not isinstance(text, str):
+            continue
+        message = json.loads(text)
+        body = message["data"]
+        if message["type"] == "progress" and body["node"] == sampler:
+            seen.append((time.monotonic(), body["value"], body["max"]))
+            if len(seen) == 4 and not asked:
+                asked = time.monotonic()
+                server.post("/interrupt", {})
+        if message["type"] == "execution_interrupted":
+            stopped.set()
+    assert seen[0][2] > 100, "progress counts patches, not steps"
+    per_patch = (seen[3][0] - seen[0][0]) / (seen[3][1] - seen[0][1])
+    assert time.monotonic() - asked < max(2.0, 4 * per_patch)
+    assert messages(server.wait(prompt), "execution_interrupted")
+
+
+def test_a_mismatched_adapter_is_a_sentence(server: Server, base_folder: Path, tiny_graph: Graph) -> None:
+    adapter = random_adapter(BaseSpec(16, 1536, 2, 192, 4096))
+    save_adapter(adapter, base_folder / "models" / "model_patches" / "wan.safetensors")
+    graph = json.loads(json.dumps(tiny_graph))
+    graph["adapter"] = {"class_type": "PatchVSR_LoadAdapter", "inputs": {"adapter_name": "wan.safetensors"}}
+    node(graph, "PatchVSR_ApplyPatchVSR")["inputs"]["adapter"] = ["adapter", 0]
+    entry = server.run(graph)
+    error = messages(entry, "execution_error")[0]
+    assert error["exception_message"].strip() == (
+        "This adapter was trained for a base with 16 latent channels, but the connected model has 192; "
+        "load the adapter made for this model, or the model that the adapter names."
+    )
+    assert error["node_type"] == "PatchVSR_ApplyPatchVSR"
+
+
+def test_a_missing_merger_is_a_sentence(server: Server, tiny_graph: Graph) -> None:
+    graph = changed(tiny_graph, "PatchVSR_PatchPlanner", patch_px=64)
+    apply = key(graph, "PatchVSR_ApplyPatchVSR")
+    for name in ("BasicGuider", "BasicScheduler"):
+        node(graph, name)["inputs"]["model"] = [apply, 0]
+    del graph[key(graph, "PatchVSR_JointModulationMerger")]
+    graph[key(graph, "PatchVSR_PatchSampler")]["class_type"] = "SamplerCustomAdvanced"
+    sampler = node(graph, "SamplerCustomAdvanced")["inputs"]
+    sampler["latent_image"] = sampler.pop("latent")
+    del sampler["plan"]
+    error = messages(server.run(graph), "execution_error")[0]
+    assert "connect Joint-Modulation Merger after Apply PatchVSR" in error["exception_message"]
+
+
+def test_widget_errors_are_shown_before_running(server: Server, tiny_graph: Graph) -> None:
+    graph = changed(tiny_graph, "PatchVSR_PatchDecoder", tile_px=128, overlap_px=256)
+    answer = server.post("/prompt", {"prompt": graph})
+    text = json.dumps(answer["node_errors"])
+    assert "overlap_px (256) must be smaller than tile_px (128)" in text
+
+
+def test_the_wan_workflow_runs_on_a_small_wan(
+    server: Server, base_folder: Path, object_info: Graph, short_clip: str
+) -> None:
+    """Stock loaders, a random Wan and VAE in the original layout; text is encoded by hand."""
+    save(random_wan(width=256, text_dim=4096), base_folder / "models" / "diffusion_models" / "wan.safetensors")
+    save(random_vae(), base_folder / "models" / "vae" / "vae.safetensors")
+    graph = api_graph(json.loads((WORKFLOWS / "patchvsr_wan21.json").read_text()), object_info)
+    node(graph, "LoadVideo")["inputs"]["file"] = short_clip
+    node(graph, "UNETLoader")["inputs"]["unet_name"] = "wan.safetensors"
+    node(graph, "VAELoader")["inputs"]["vae_name"] = "vae.safetensors"
+    node(graph, "BasicScheduler")["inputs"]["steps"] = 4
+    node(graph, "PatchVSR_PatchPlanner")["inputs"].update(patch_px=128, window_frames=5, overlap_frames=1)
+    node(graph, "PatchVSR_PatchDecoder")["inputs"].update(tile_px=192, overlap_px=32)
+    replace_text_encoder(graph, base_folder)
+    entry = assert_success(server.run(graph))
+    video = next(
+        v for v in entry["outputs"].values() if v.get("images") and v["images"][0]["filename"].endswith(".mp4")
+    )
+    with av.open(
+        str(base_folder / "output" / video["images"][0]["subfolder"] / video["images"][0]["filename"])
+    ) as file:
+        frames = list(file.decode(video=0))
+    assert len(frames) == FRAMES
+    assert (frames[0].width, frames[0].height) == (348, 204)
+
+
+def replace_text_encoder(graph: Graph, base_folder: Path) -> None:
+    """The fixed prompt of an adapter instead of an 11 GB text encoder."""
+    adapter = random_adapter(BaseSpec(16, 256, 2, 192, 4096))
+    save_adapter(adapter, base_folder / "models" / "model_patches" / "small.safetensors")
+    graph["prompt"] = {"class_type": "PatchVSR_LoadAdapter", "inputs": {"adapter_name": "small.safetensors"}}
+    encoders = [name for name, entry in graph.items() if entry["class_type"] == "CLIPTextEncode"]
+    for entry in graph.values():
+        for name, value in entry["inputs"].items():
+            if isinstance(value, list) and value[0] in encoders:
+                entry["inputs"][name] = ["prompt", 1]
+    for name in [*encoders, key(graph, "CLIPLoader")]:
+        del graph[name]
