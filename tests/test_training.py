@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from test_video import colors, write
+
+from patchvsr_core.adapter import load_adapter
+from patchvsr_core.errors import MediaError, PatchVSRError
+from patchvsr_core.hosts.loading import load_base
+from patchvsr_core.refine import RefinerConfig, load_refiner
+from patchvsr_core.training.clips import Batches
+from patchvsr_core.training.config import DataConfig, TrainConfig, load_config
+from patchvsr_core.training.export import export_run, original_name
+from patchvsr_core.training.losses import charbonnier, motion, spectrum
+from patchvsr_core.training.trainer import Trainer
+from patchvsr_core.training.whitening import principal_components, whiten_
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    write(folder / "clip.mp4", colors(6, 160, 224))
+    generator = np.random.default_rng(0)
+    photograph = cv2.resize(generator.integers(0, 255, (40, 60, 3), dtype=np.uint8), (480, 320))
+    cv2.imwrite(str(folder / "photo.png"), photograph)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def small() -> TrainConfig:
+    config = load_config("tiny")
+    return replace(
+        config,
+        base=replace(config.base, width=128, layers=1, ffn=64, text_dim=16),
+        adapter={"width": 128, "head_dim": 32, "ffn": 64, "patch_blocks": 1, "global_blocks": 1, "prompt_tokens": 2},
+        refiner=RefinerConfig(channels=8, blocks=2),
+        data=DataConfig(tokens=16, crop_px=(32,), frames=(1, 2), scales=(2, 4), photographs=0.5),
+        steps=8,
+        warmup=2,
+        bfloat16=False,
+    )
+
+
+def test_batches_are_functions_of_seed_and_index(data: Path, tmp_path: Path, small: TrainConfig) -> None:
+    batches = Batches(data, tmp_path, small.data, 0, 10)
+    for index in range(6):
+        batch, again = batches[index], Batches(data, tmp_path, small.data, 0, 10)[index]
+        assert torch.equal(batch.truth, again.truth) and torch.equal(batch.enlarged, again.enlarged)
+        assert batch.truth.shape == batch.enlarged.shape
+        assert batch.truth.shape[2:] == (32, 32, 3)
+        assert len(batch.truth) == 16 // (batch.truth.shape[1] * 4)
+        assert batch.location.shape == (len(batch.truth), 1, 4, 4)
+        assert batch.position.min() >= 0 and batch.position.max() < 1
+        assert 0 < (batch.truth - batch.enlarged).abs().mean() < 0.2
+    assert not torch.equal(Batches(data, tmp_path, small.data, 1, 10)[0].truth[:1, :1], batches[0].truth[:1, :1])
+
+
+def test_empty_folders_are_refused(tmp_path: Path, small: TrainConfig) -> None:
+    with pytest.raises(MediaError, match="give a folder"):
+        Batches(tmp_path, tmp_path / "cache", small.data, 0, 1)
+
+
+def test_losses() -> None:
+    x = torch.rand(2, 3, 16, 16, 3)
+    assert charbonnier(x, x).item() == pytest.approx(1e-3)
+    assert charbonnier(x, x + 0.5).item() == pytest.approx(0.5, abs=1e-4)
+    assert spectrum(x, x).item() == 0
+    assert spectrum(x, x + 0.5).item() > 0
+    assert motion(x, x + 0.5).item() == pytest.approx(1e-3)
+    assert motion(x[:, :1], x[:, :1] + 0.5).item() == 0
+
+
+def test_whitening_gives_unit_variance(data: Path, tmp_path: Path, small: TrainConfig) -> None:
+    batches = Batches(data, tmp_path, small.data, 0, 100)
+    components = principal_components(batches, 16)
+    embedding = torch.nn.Conv3d(192, 16, (1, 2, 2), (1, 2, 2))
+    whiten_(embedding, components, noise=0.0)
+    tokens = torch.cat([embedding(batches[k].latent_enlarged()).movedim(1, -1).reshape(-1, 16) for k in range(24)])
+    torch.testing.assert_close(tokens.mean(0), torch.zeros(16), atol=0.02, rtol=0)
+    torch.testing.assert_close(tokens.var(0), torch.ones(16), atol=0.05, rtol=0)
+
+
+def test_training_learns_resumes_exactly_and_exports(data: Path, tmp_path: Path, small: TrainConfig) -> None:
+    whole = Trainer(small, data, tmp_path / "whole")
+    before = {name: value.clone() for name, value in whole.model.state_dict().items()}
+    whole.run()
+    assert whole.step == 8
+    moved = [name for name, value in whole.model.state_dict().items() if not torch.equal(value, before[name])]
+    for part in ("base.", "adapter.patch", "adapter.global_", "adapter.micro", "adapter.prompt", "refiner."):
+        assert any(name.startswith(part) for name in moved), part
+
+    first = Trainer(replace(small, steps=8), data, tmp_path / "parts")
+    first.run(minutes=0)
+    assert first.step == 1
+    second = Trainer(small, data, tmp_path / "parts")
+    assert second.step == 1
+    second.run()
+    for name, value in second.model.state_dict().items():
+        assert torch.equal(value, whole.model.state_dict()[name]), name
+
+    export_run(small, tmp_path / "whole", tmp_path / "out")
+    base = load_base(tmp_path / "out" / "tiny_base.safetensors")
+    assert base.prediction == "residual" and base.start_noise == small.start_noise
+    for name, value in whole.average.items():
+        if name.startswith("base."):
+            exported = base.transformer.state_dict()[name.removeprefix("base.")]
+            torch.testing.assert_close(exported, value, atol=1e-2, rtol=1e-2)
+    load_adapter(tmp_path / "out" / "tiny_adapter.safetensors").config.base.check_same(base.spec)
+    assert load_refiner(tmp_path / "out" / "tiny_refiner.safetensors").config == small.refiner
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert set(manifest["files"]) == {f"tiny_{part}.safetensors" for part in ("base", "adapter", "refiner")}
+
+
+def test_exported_names_are_wans(data: Path, tmp_path: Path, small: TrainConfig) -> None:
+    from small_models import random_wan
+
+    trainer = Trainer(small, data, tmp_path / "run")
+    trainer.save()
+    export_run(small, tmp_path / "run", tmp_path / "out")
+    ours = load_file(str(tmp_path / "out" / "tiny_base.safetensors"))
+    reference = random_wan(width=128, layers=1, ffn=64, channels=192, text_dim=16)
+    assert {name: tuple(t.shape) for name, t in ours.items()} == {name: tuple(t.shape) for name, t in reference.items()}
+    assert original_name("blocks.3.attn2.to_out.0.bias") == "blocks.3.cross_attn.o.bias"
+
+
+def test_bad_configurations_say_what_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(PatchVSRError, match="'tiny'"):
+        load_config("enormous")
+    (tmp_path / "c.toml").write_text("stepz = 3\n")
+    with pytest.raises(PatchVSRError, match="'stepz'"):
+        load_config(tmp_path / "c.toml")
+    with pytest.raises(PatchVSRError, match="no training state"):
+        export_run(load_config("tiny"), tmp_path, tmp_path / "out")
