@@ -147,6 +147,20 @@ def test_outside_its_range_the_adapter_is_silent(pack, tiny, clip, chain):
     assert (late.sampled["samples"] - chain.sampled["samples"]).abs().max() > 1e-5
 
 
+def test_an_adapter_that_stops_half_way_leaves_nothing_behind(pack, tiny, clip):
+    """Two steps in one run, or one with the adapter and one without it."""
+    chain = run_chain(pack, tiny, clip, patch_px=128, end_percent=0.4)
+    inputs = sampling(chain.merged, tiny.prompt, steps=2)
+    assert inputs["sigmas"].tolist() == [1.0, 0.5, 0.0]
+    noise, start = inputs["noise"].generate_noise(chain.start), chain.start["samples"]
+    both = inputs["guider"].sample(noise, start, inputs["sampler"], inputs["sigmas"])
+    half = inputs["guider"].sample(noise, start, inputs["sampler"], inputs["sigmas"][:2])
+    (bare,) = run_node(pack["ApplyPatchVSR"], model=tiny.model, plan=chain.plan, patch_cond=chain.cond)
+    alone = sampling(bare, tiny.prompt)["guider"]
+    then = alone.sample(torch.zeros_like(noise), half, inputs["sampler"], inputs["sigmas"][1:])
+    assert (both - then).abs().max() < 1e-5
+
+
 def test_noise_in_the_condition_depends_on_level_and_seed(pack, tiny, clip, chain):
     noisy = [run_chain(pack, tiny, clip, noise_level=0.5, noise_seed=seed).sampled["samples"] for seed in (0, 1)]
     assert not torch.equal(noisy[0], noisy[1])
@@ -158,6 +172,34 @@ def test_noise_in_the_condition_depends_on_level_and_seed(pack, tiny, clip, chai
 def test_a_batch_with_alpha_is_read_by_its_colours(pack, tiny, clip, chain):
     with_alpha = torch.cat([clip, torch.zeros_like(clip[..., :1])], dim=-1)
     assert torch.equal(run_chain(pack, tiny, with_alpha).frames, chain.frames)
+    blended = [
+        run_node(pack["Blender"], tiles=chain.tiles, image=image, color_fix="wavelet") for image in (clip, with_alpha)
+    ]
+    assert torch.equal(blended[0][0], blended[1][0])
+
+
+def test_the_blender_gives_the_decoded_canvas_cut_to_size(chain, tiny):
+    decoded = tiny.vae.decode(chain.sampled["samples"])[0]
+    assert decoded.shape == (3, 64, 80, 3)
+    assert (chain.blended - decoded[:, :52, :68].clamp(0, 1)).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("window", ["linear", "cosine"])
+def test_tiles_of_any_size_give_the_same_frames(pack, tiny, window):
+    """The codec is lossless, so that a seam could only come from the blender."""
+    clip = a_clip(2, 40, 55)
+    plan = run_node(pack["PatchPlanner"], image=clip, vae=tiny.vae)[0]
+    latent = run_node(pack["PatchEncoder"], vae=tiny.vae, image=clip, plan=plan)[1]
+    results = []
+    for tile_px, overlap_px, count in ((512, 64, 1), (128, 32, 4), (128, 96, 8)):
+        (tiles,) = run_node(
+            pack["PatchDecoder"], vae=tiny.vae, latent=latent, plan=plan, tile_px=tile_px, overlap_px=overlap_px
+        )
+        assert len(tiles.pixels) == count
+        results.append(run_node(pack["Blender"], tiles=tiles, window=window)[0])
+    assert results[0].shape == (2, 160, 220, 3)
+    assert (results[1] - results[0]).abs().max() < 1e-5
+    assert (results[2] - results[0]).abs().max() < 1e-5
 
 
 def test_the_preview_shows_the_first_frame_at_the_size_of_the_result(chain):
@@ -307,12 +349,13 @@ def state_of(model):
     return frozen([getattr(model, name) for name in names])
 
 
-def test_no_node_changes_its_inputs(pack, tiny, clip):
+def test_no_node_changes_its_inputs(pack, tiny):
+    clip = a_clip()  # as yet untouched by any node
     weights = frozen(dict(tiny.model.model.state_dict()))
     adapter = frozen(dict(tiny.adapter.model.state_dict()))
-    tensors = {"clip": clip.clone(), "prompt": tiny.prompt}
+    tensors = {"clip": clip, "prompt": tiny.prompt}
     before, model = frozen(tensors), state_of(tiny.model)
-    chain = run_chain(pack, tiny, tensors["clip"], noise_level=0.2, color_fix="wavelet", steps=2)
+    chain = run_chain(pack, tiny, clip, noise_level=0.2, color_fix="wavelet", steps=2)
     results = {name: frozen(getattr(chain, name)) for name in ("start", "view", "sampled", "blended")}
     tiles, controlled = [tile.clone() for tile in chain.tiles.pixels], state_of(chain.controlled)
     run_node(pack["JointModulationMerger"], model=chain.controlled, plan=chain.plan)
@@ -478,8 +521,10 @@ def test_a_latent_of_another_plan(pack, tiny, chain, other):
 
 
 def test_a_sampler_with_another_plan_than_the_merger(pack, tiny, chain, other):
-    name, message = error_of(pack, lambda: sample(pack, chain.merged, tiny.prompt, other.start, other.plan))
-    assert name == "PlanError" and "(3, 10, 16)" in message and "(3, 8, 10)" in message
+    model = chain.merged
+    for latent in (chain.start, other.start):
+        name, message = error_of(pack, lambda latent=latent: sample(pack, model, tiny.prompt, latent, other.plan))
+        assert name == "PlanError" and "(3, 10, 16)" in message and "(3, 8, 10)" in message
 
 
 def test_several_clips_in_one_latent(pack, tiny, chain):
