@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 
 NEEDED = "0.18.0"
 
@@ -13,8 +14,8 @@ def _check_comfyui() -> None:
         return  # imported outside ComfyUI, for example by a packaging tool
     from comfyui_version import __version__ as found
 
-    def numbers(version: str) -> tuple[int, ...]:
-        return tuple(int(part) for part in version.split(".")[:3] if part.isdigit())
+    def numbers(version: str) -> list[int]:
+        return [int(part) for part in re.findall(r"\d+", f"{version}.0.0")[:3]]
 
     if numbers(found) < numbers(NEEDED):
         raise ImportError(f"PatchVSR needs ComfyUI >= {NEEDED}; found {found}. Update ComfyUI and start it again.")

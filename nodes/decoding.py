@@ -7,8 +7,10 @@ from comfy_api.latest import io
 from ..patchvsr_core.blend import blend_tiles
 from ..patchvsr_core.color import FIXES, match_colors
 from ..patchvsr_core.decode import decode_tiles
+from ..patchvsr_core.encode import check_frames
 from ..patchvsr_core.hosts.comfy import Progress, codec_of
 from .sockets import CATEGORY, Plan, Tiles
+from .validation import in_order
 
 
 class PatchDecoder(io.ComfyNode):
@@ -40,10 +42,8 @@ class PatchDecoder(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, tile_px: int, overlap_px: int) -> bool | str:
-        if overlap_px >= tile_px:
-            return f"overlap_px ({overlap_px}) must be smaller than tile_px ({tile_px})."
-        return True
+    def validate_inputs(cls, tile_px: int | None, overlap_px: int | None) -> bool | str:
+        return in_order(cls, strictly=True, overlap_px=overlap_px, tile_px=tile_px)
 
     @classmethod
     def execute(
@@ -95,5 +95,6 @@ class Blender(io.ComfyNode):
     ) -> io.NodeOutput:
         frames = blend_tiles(tiles, window=window)
         if image is not None:
+            check_frames(image[..., :3], tiles.canvas)
             frames = match_colors(frames, image[..., :3], color_fix)
         return io.NodeOutput(frames.clamp(0, 1))

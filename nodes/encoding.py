@@ -34,7 +34,12 @@ class PatchEncoder(io.ComfyNode):
                     tooltip="Noise mixed into the condition: 0 keeps to the input, 0.2 to 0.3 lets it invent detail.",
                 ),
                 io.Int.Input(
-                    "noise_seed", default=0, min=0, max=2**32 - 1, tooltip="Seed of that noise; unused at level 0."
+                    "noise_seed",
+                    default=0,
+                    min=0,
+                    max=2**32 - 1,
+                    control_after_generate=False,
+                    tooltip="Seed of that noise; unused at level 0.",
                 ),
             ],
             outputs=[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..patchvsr_core.fidelity import back_project
+from ..patchvsr_core.fidelity import back_project, check_pair
 from ..patchvsr_core.hosts.comfy import run_refiner
 from .sockets import CATEGORY
 
@@ -48,10 +48,7 @@ class RefineFidelity(io.ComfyNode):
         cls, image: io.Image.Type, source: io.Image.Type, refine_strength: float, rounds: int, fidelity: float
     ) -> io.NodeOutput:
         frames, source = image[..., :3], source[..., :3]
-        if len(frames) != len(source):
-            raise ValueError(
-                f"The result has {len(frames)} frames but the input {len(source)}; connect the clip it was made from."
-            )
+        check_pair(frames, source)
         if refine_strength > 0:
             frames = run_refiner(frames, source, refine_strength)
         return io.NodeOutput(back_project(frames, source, rounds=rounds, strength=fidelity).clamp(0, 1))

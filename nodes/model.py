@@ -6,6 +6,7 @@ from comfy_api.latest import io
 
 from ..patchvsr_core.hosts.comfy import FusionOptions, attach_control, attach_joint_modulation
 from .sockets import CATEGORY, GlobalContext, PatchCond, Plan
+from .validation import in_order
 
 
 class ApplyPatchVSR(io.ComfyNode):
@@ -62,10 +63,8 @@ class ApplyPatchVSR(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, start_percent: float, end_percent: float) -> bool | str:
-        if end_percent < start_percent:
-            return f"end_percent ({end_percent}) must not lie before start_percent ({start_percent})."
-        return True
+    def validate_inputs(cls, start_percent: float | None, end_percent: float | None) -> bool | str:
+        return in_order(cls, start_percent=start_percent, end_percent=end_percent)
 
     @classmethod
     def execute(
@@ -136,10 +135,8 @@ class JointModulationMerger(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, auxiliary_start: float, auxiliary_end: float) -> bool | str:
-        if auxiliary_end < auxiliary_start:
-            return f"auxiliary_end ({auxiliary_end}) must not lie before auxiliary_start ({auxiliary_start})."
-        return True
+    def validate_inputs(cls, auxiliary_start: float | None, auxiliary_end: float | None) -> bool | str:
+        return in_order(cls, auxiliary_start=auxiliary_start, auxiliary_end=auxiliary_end)
 
     @classmethod
     def execute(

@@ -10,6 +10,7 @@ from ..patchvsr_core.picture import draw_plan
 from ..patchvsr_core.planner import LAYOUTS, plan_patches
 from ..patchvsr_core.sizes import target_size
 from .sockets import CATEGORY, Plan
+from .validation import in_order
 
 
 class PatchPlanner(io.ComfyNode):
@@ -71,10 +72,8 @@ class PatchPlanner(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, window_frames: int, overlap_frames: int) -> bool | str:
-        if overlap_frames >= window_frames:
-            return f"An overlap of {overlap_frames} frames does not fit windows of {window_frames}; make it shorter."
-        return True
+    def validate_inputs(cls, window_frames: int | None, overlap_frames: int | None) -> bool | str:
+        return in_order(cls, strictly=True, overlap_frames=overlap_frames, window_frames=window_frames)
 
     @classmethod
     def execute(

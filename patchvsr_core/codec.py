@@ -12,7 +12,8 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from .errors import ModelError
+from .errors import ModelError, PlanError
+from .layout import Canvas
 
 
 class Codec(Protocol):
@@ -30,6 +31,20 @@ class Codec(Protocol):
 
     def decode(self, latent: Tensor) -> Tensor:
         """(1, channels, t, h, w) to (T, H, W, 3), nominally in [0, 1]."""
+
+
+def check_codec(codec: Codec, canvas: Canvas) -> None:
+    """Raise unless the canvas was planned for this codec.
+
+    Raises:
+        PlanError: when their strides differ.
+    """
+    found, planned = (codec.stride_px, codec.stride_frames), (canvas.stride_px, canvas.stride_frames)
+    if found != planned:
+        raise PlanError(
+            f"The VAE turns {found[0]} pixels and {found[1]} frames into one latent cell, but the plan was made for "
+            f"{planned[0]} pixels and {planned[1]} frames; connect the same VAE to the Patch Planner."
+        )
 
 
 class SpaceToDepth:

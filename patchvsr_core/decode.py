@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from .codec import Codec
+from .codec import Codec, check_codec
 from .encode import OnTile
 from .errors import PlanError
 from .layout import Canvas
@@ -48,6 +48,12 @@ def decode_tiles(
         raise PlanError(
             f"The latent has size {tuple(latent.shape[2:])} (T, H, W) but the plan's canvas is "
             f"{canvas.latent_shape}; connect the latent that was sampled with this plan."
+        )
+    check_codec(codec, canvas)
+    if latent.shape[1] != codec.channels:
+        raise PlanError(
+            f"The latent has {latent.shape[1]} channels but the VAE decodes {codec.channels}; "
+            "connect the VAE that encoded it."
         )
     grid = plan_tiles(canvas, tile_px, overlap_px)
     pixels = []

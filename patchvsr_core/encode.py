@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .codec import Codec
+from .codec import Codec, check_codec
 from .errors import PlanError
 from .layout import Canvas
 from .planner import plan_tiles
@@ -36,6 +36,7 @@ def encode_canvas(
         start of every run that starts from the input, and the condition of every patch.
     """
     check_frames(frames, canvas)
+    check_codec(codec, canvas)
     grid = plan_tiles(canvas, tile_px, overlap_px)
     latent: Tensor | None = None
     stride = canvas.stride_px
@@ -60,6 +61,7 @@ def encode_global(codec: Codec, frames: Tensor, canvas: Canvas, size_cells: tupl
         (1, C, t, h, w) float32 with (h, w) = ``size_cells``.
     """
     check_frames(frames, canvas)
+    check_codec(codec, canvas)
     height, width = (cells * canvas.stride_px for cells in size_cells)
     view = resize(frames, (height, width)).clamp(0, 1)
     missing = canvas.padded_frames - len(view)
@@ -99,4 +101,5 @@ def check_frames(frames: Tensor, canvas: Canvas) -> None:
 
 
 def _size(shape: tuple[int, ...] | torch.Size) -> str:
-    return f"{shape[0]} frames of {shape[2]}x{shape[1]}"
+    channels = "" if shape[3] == 3 else f" with {shape[3]} channels"
+    return f"{shape[0]} frames of {shape[2]}x{shape[1]}{channels}"

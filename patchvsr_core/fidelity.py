@@ -5,9 +5,27 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .errors import PlanError
 from .resample import resize
 
 FRAMES_AT_ONCE = 8
+
+
+def check_pair(frames: Tensor, source: Tensor) -> None:
+    """Raise unless ``frames`` can be an enlargement of ``source``; both (T, H, W, C).
+
+    Raises:
+        PlanError: when the lengths differ, or the input is larger than the result.
+    """
+    if len(frames) != len(source):
+        raise PlanError(
+            f"The result has {len(frames)} frames but the input {len(source)}; connect the clip it was made from."
+        )
+    if frames.shape[1] < source.shape[1] or frames.shape[2] < source.shape[2]:
+        raise PlanError(
+            f"The input is {source.shape[2]}x{source.shape[1]}, larger than the result of "
+            f"{frames.shape[2]}x{frames.shape[1]}; the two may be swapped."
+        )
 
 
 def back_project(frames: Tensor, source: Tensor, *, rounds: int = 8, strength: float = 1.0) -> Tensor:

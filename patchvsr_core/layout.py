@@ -172,6 +172,10 @@ class PatchPlan:
             return self.patches
         return tuple(p for p in self.patches if p.phase == step % self.phases)
 
+    def same_as(self, other: PatchPlan) -> bool:
+        """Whether the two cut the same canvas into the same patches."""
+        return (self.canvas, self.layout, self.patch_size) == (other.canvas, other.layout, other.patch_size)
+
     def locations(self, patches: Sequence[Patch], grid: tuple[int, int]) -> Tensor:
         """Location masks in global coordinates: which part of the frame each patch covers.
 

@@ -75,7 +75,7 @@ def upscale(
         on_tile=lambda done, total: report("decode", done, total),
     )
     del latent
-    out = match_colors(blend_tiles(tiles, window=settings.window), frames_on_device, settings.color)
+    out = match_colors(blend_tiles(tiles, window=settings.window), frames_on_device, settings.color).clamp(0, 1)
     del tiles
     report("refine", 0, 1)
     if models.refiner is not None and settings.refine_strength > 0:

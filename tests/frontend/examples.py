@@ -123,7 +123,6 @@ TINY = Example(
                 "image": "@parts.images",
                 "plan": "@plan.plan",
                 "noise_seed": 0,
-                "control_after_generate": "fixed",
             },
         ),
         "context": Node(
@@ -193,7 +192,6 @@ WAN21 = Example(
                 "image": "@parts.images",
                 "plan": "@plan.plan",
                 "noise_seed": 0,
-                "control_after_generate": "fixed",
             },
         ),
         "shift": Node("ModelSamplingSD3", {"model": "@base.MODEL", "shift": 5.0}),

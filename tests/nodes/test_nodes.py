@@ -425,9 +425,17 @@ def test_hooks_of_other_nodes_are_still_called(pack, tiny, chain):
 @pytest.mark.parametrize(
     ("node", "inputs", "message"),
     [
-        ("PatchPlanner", {"window_frames": 8, "overlap_frames": 8}, "An overlap of 8 frames does not fit windows of 8"),
-        ("ApplyPatchVSR", {"start_percent": 0.6, "end_percent": 0.5}, r"end_percent \(0.5\) must not lie before"),
-        ("JointModulationMerger", {"auxiliary_start": 0.6, "auxiliary_end": 0.5}, r"auxiliary_end \(0.5\) must not"),
+        (
+            "PatchPlanner",
+            {"window_frames": 8, "overlap_frames": 8},
+            r"overlap_frames \(8\) must be smaller than window_frames",
+        ),
+        ("ApplyPatchVSR", {"start_percent": 0.6, "end_percent": 0.5}, r"start_percent \(0.6\) must not exceed"),
+        (
+            "JointModulationMerger",
+            {"auxiliary_start": 0.6, "auxiliary_end": 0.5},
+            r"auxiliary_start \(0.6\) must not exceed",
+        ),
         ("PatchDecoder", {"tile_px": 128, "overlap_px": 128}, r"overlap_px \(128\) must be smaller than tile_px"),
     ],
 )
@@ -564,7 +572,7 @@ def test_a_clip_of_another_size_than_planned(pack, tiny, chain, size):
 def test_a_source_with_another_number_of_frames(pack, chain, clip):
     inputs = {"image": chain.blended, "source": clip[:2]}
     name, message = error_of(pack, lambda: run_node(pack["RefineFidelity"], **inputs))
-    assert name == "ValueError" and "3 frames" in message and "2" in message
+    assert name == "PlanError" and "3 frames" in message and "2" in message
 
 
 @pytest.mark.parametrize("size", ["50", "axb", "0x0", "5x5", "99999x1", "-5x5"])

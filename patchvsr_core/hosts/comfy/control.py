@@ -17,17 +17,18 @@ import torch
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
-from ...adapter import Adapter, PatchControl
+from ...adapter import Adapter, BaseSpec, PatchControl
 from ...conditions import Controls, PatchConditions
 from ...encode import noise_augmented
 from ...errors import PlanError
+from ...fusion import check_canvas
 from ...layout import Patch, PatchPlan
 from .loading import adapter_of, base_spec
 from .tiny import BridgeSampling
 
 KEY = "patchvsr"
 PATCHES = "patchvsr_patches"
-"""Where joint modulation says, in transformer_options, which patches a model call holds."""
+"""Where joint modulation says, in transformer_options, which patches of which plan a model call holds."""
 
 
 def attach_control(
@@ -53,6 +54,7 @@ def attach_control(
         AdapterError: when the adapter was made for another base.
     """
     spec = base_spec(model)
+    refuse_second(model, WrappersMP.APPLY_MODEL, "Apply PatchVSR")
     patched = model.clone()
     adapter: Adapter | None = None
     if model_patch is not None:
@@ -60,6 +62,7 @@ def attach_control(
         adapter.config.base.check_same(spec)
         patched.set_additional_models(KEY, [model_patch])
         _add_lora(patched, adapter, patch_strength)
+    _check_latents(plan, conditions.latent, view, spec)
     clean = model.model.process_latent_in(conditions.latent)
     controls = Controls(
         plan,
@@ -77,6 +80,23 @@ def attach_control(
     patched.add_wrapper_with_key(WrappersMP.APPLY_MODEL, KEY, control.apply_model)
     patched.add_object_patch(time_embedding, control.embed_time)
     return patched
+
+
+def refuse_second(model: Any, kind: str, node: str) -> None:
+    """Raise when ``model`` already went through one of our nodes."""
+    if model.wrappers.get(kind, {}).get(KEY):
+        raise PlanError(f"The model already went through {node}; connect the model from before it.")
+
+
+def _check_latents(plan: PatchPlan, latent: Tensor, view: Tensor | None, spec: BaseSpec) -> None:
+    check_canvas(latent, plan)
+    if latent.shape[1] != spec.channels:
+        raise PlanError(
+            f"The condition has {latent.shape[1]} latent channels but the model works on {spec.channels}; "
+            "connect the VAE that belongs to the model to planner and encoders."
+        )
+    if view is not None and tuple(view.shape[2:]) != (plan.canvas.latent_frames, *plan.patch_size[1:]):
+        raise PlanError("The global context belongs to another plan; connect the same plan to every node.")
 
 
 def _add_lora(model: Any, adapter: Adapter, strength: float) -> None:
@@ -148,10 +168,14 @@ class _Control:
         return self.controls.adapter is not None and end <= float(sigma.max()) <= start
 
     def _patches(self, x: Tensor, options: dict[str, Any]) -> Sequence[Patch]:
-        patches: Sequence[Patch] | None = options.get(PATCHES)
-        if patches is not None:
-            return patches
         plan = self.controls.plan
+        if PATCHES in options:
+            merged_plan, patches = options[PATCHES]
+            if not plan.same_as(merged_plan):
+                raise PlanError(
+                    "Apply PatchVSR and Joint-Modulation Merger have different plans; connect the same one to both."
+                )
+            return patches
         if len(plan.patches) == 1:
             return plan.patches
         raise PlanError(

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...fusion import check_canvas, fuse
 from ...layout import Patch, PatchPlan
-from .control import KEY, PATCHES
+from .control import KEY, PATCHES, refuse_second
 from .progress import check_interrupt
 
 
@@ -31,6 +31,7 @@ class FusionOptions:
 
 def attach_joint_modulation(model: Any, plan: PatchPlan, options: FusionOptions = FusionOptions()) -> Any:
     """A clone of ``model`` that denoises the whole canvas patch by patch."""
+    refuse_second(model, WrappersMP.CALC_COND_BATCH, "Joint-Modulation Merger")
     patched = model.clone()
     joint = _JointModulation(plan, options)
     patched.add_wrapper_with_key(WrappersMP.CALC_COND_BATCH, KEY, joint.calc_cond_batch)
@@ -54,7 +55,7 @@ class _JointModulation:
         progress = _Progress(step, steps)
 
         def denoise(x: Tensor, sigma: Tensor, control: list[Patch]) -> list[Tensor]:
-            options = {**model_options, "transformer_options": {**transformer_options, PATCHES: control}}
+            options = {**model_options, "transformer_options": {**transformer_options, PATCHES: (self.plan, control)}}
             return executor(model, conds, x, sigma.expand(len(x)), options)
 
         return _with_back_off(

@@ -33,6 +33,9 @@ class Input:
             display_name=display_name, tooltip=tooltip, lazy=lazy, rawLink=raw_link, advanced=advanced
         ) | (extra_dict or {})
 
+    def as_dict(self) -> dict[str, Any]:
+        return dict(self.options)
+
 
 class WidgetInput(Input):
     """A socket with a widget: its value may also be typed in."""

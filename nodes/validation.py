@@ -1,0 +1,27 @@
+"""Checks of widgets before anything runs."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+
+def in_order(node: type[io.ComfyNode], *, strictly: bool = False, **values: float | None) -> bool | str:
+    """Whether two widgets of ``node``, the smaller one first, are within their ranges and in order.
+
+    ComfyUI leaves the ranges of the widgets that ``validate_inputs`` names to it, and passes
+    None for those that are linked.
+
+    Returns:
+        True, or the sentence to show.
+    """
+    sockets = {socket.id: socket for socket in node.GET_SCHEMA().inputs}
+    for name, value in values.items():
+        limits = sockets[name].as_dict()
+        low, high = limits["min"], limits["max"]
+        if value is not None and not low <= value <= high:
+            return f"{name} is {value}; it must lie between {low} and {high}."
+    (small_name, small), (large_name, large) = values.items()
+    if small is None or large is None or small < large or (small == large and not strictly):
+        return True
+    rule = "must be smaller than" if strictly else "must not exceed"
+    return f"{small_name} ({small}) {rule} {large_name} ({large})."
