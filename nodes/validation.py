@@ -14,7 +14,7 @@ def in_order(node: type[io.ComfyNode], *, strictly: bool = False, **values: floa
     Returns:
         True, or the sentence to show.
     """
-    sockets = {socket.id: socket for socket in node.GET_SCHEMA().inputs}
+    sockets = {socket.id: socket for socket in node.define_schema().inputs}
     for name, value in values.items():
         limits = sockets[name].as_dict()
         low, high = limits["min"], limits["max"]

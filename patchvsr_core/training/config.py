@@ -37,9 +37,9 @@ class DataConfig:
 class Objective:
     """Noise levels and loss weights."""
 
-    start_noise: float = 0.3
-    """Largest noise in the far end of the bridge; most draws are small."""
-    condition_noise: float = 0.3
+    start_noise: float = 0.1
+    """Largest noise in the far end of the bridge; most draws are small. Pixels lie in [-1, 1]."""
+    condition_noise: float = 0.1
     """Largest noise augmentation of the patch condition."""
     full_bridge: float = 0.75
     """Share of steps at the far end, sigma = 1."""
@@ -61,8 +61,8 @@ class TrainConfig:
     steps: int = 10000
     refiner_from: float = 0.5
     """Part of the steps after which the refiner joins; before, the base learns alone and fast."""
-    learning_rate: float = 1e-3
-    refiner_learning_rate: float = 8e-4
+    learning_rate: float = 5e-4
+    refiner_learning_rate: float = 6e-4
     warmup: int = 200
     ema: float = 0.999
     seed: int = 0

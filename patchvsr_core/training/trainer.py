@@ -39,8 +39,7 @@ class TinyDefault(nn.Module):
             ffn_dim=config.base.ffn,
             num_layers=config.base.layers,
         )
-        nn.init.zeros_(self.base.proj_out.weight)
-        nn.init.zeros_(self.base.proj_out.bias)
+        _start_as_identity(self.base)
         self.adapter = Adapter(config.adapter_config)
         self.refiner = Refiner(config.refiner)
         self._denoiser = DiffusersDenoiser(Base(self.base, "residual"), [self.adapter.prompt], self.adapter)
@@ -157,9 +156,10 @@ class Trainer:
     def _whiten(self) -> None:
         """Start both embeddings of the patch at whitened components of real tokens."""
         components = principal_components(self.batches, self.config.base.width)
-        whiten_(self.model.base.patch_embedding, components, noise=0.05)
+        noise = self.config.objective.start_noise / 2
+        whiten_(self.model.base.patch_embedding, components, noise)
         if self.model.adapter.patch is not None and self.config.adapter_config.width == self.config.base.width:
-            whiten_(self.model.adapter.patch.patch_embedding, components, noise=0.02)
+            whiten_(self.model.adapter.patch.patch_embedding, components, noise)
         self.average = {name: value.clone() for name, value in self.model.state_dict().items()}
 
     def save(self) -> None:
@@ -179,6 +179,17 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.average, self.step = state["average"], state["step"]
+
+
+@torch.no_grad()
+def _start_as_identity(transformer: WanTransformer3DModel) -> None:
+    """Zero output, closed gates: blocks join in as they learn, and nothing blows up before."""
+    for layer in (transformer.proj_out, transformer.condition_embedder.time_proj):
+        nn.init.zeros_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    for block in transformer.blocks:
+        block.scale_shift_table[:, [2, 5]] = 0  # the gates of self-attention and feed-forward
+        block.attn2.to_out[0].weight.mul_(0.1)
 
 
 def _frames(latent: Tensor) -> Tensor:

@@ -25,7 +25,16 @@ def run_node(node: Any, **inputs: Any) -> tuple[Any, ...]:
     if problems:
         raise Rejected("; ".join(problems))
     with torch.inference_mode():
-        return node.execute(**values).args
+        return _locked(node).execute(**values).args
+
+
+def _locked(node: Any) -> Any:
+    """What the server really calls: a copy of the class that can no longer be changed."""
+
+    def refuse(cls: Any) -> None:
+        raise AttributeError(f"Cannot modify class attribute 'SCHEMA' on locked class '{cls.__name__}'")
+
+    return type(f"{node.__name__}Clone", (node,), {"GET_SCHEMA": classmethod(refuse)})
 
 
 def check_inputs(node: Any, inputs: Mapping[str, Any], linked: Collection[str] = ()) -> list[str]:
@@ -44,7 +53,7 @@ def check_inputs(node: Any, inputs: Mapping[str, Any], linked: Collection[str] =
         elif socket.is_widget and socket.id in inputs and socket.id not in linked:
             problems += _check_widget(socket, inputs[socket.id], in_range=socket.id not in named)
     if named and not problems:
-        answer = node.validate_inputs(**{name: None if name in linked else inputs[name] for name in named})
+        answer = _locked(node).validate_inputs(**{name: None if name in linked else inputs[name] for name in named})
         if answer is not True:
             problems.append(str(answer))
     return problems

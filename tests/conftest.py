@@ -1,0 +1,6 @@
+"""Shared by all tests."""
+
+import torch
+
+# The tensors of tests are so small that a second thread costs more than it gives.
+torch.set_num_threads(1)
