@@ -62,6 +62,8 @@ class TrainConfig:
     refiner_from: float = 0.5
     """Part of the steps after which the refiner joins; before, the base learns alone and fast."""
     learning_rate: float = 5e-4
+    head_rate: float = 0.1
+    """Learning rate of the base's output layer, relative to the rest."""
     refiner_learning_rate: float = 6e-4
     warmup: int = 200
     ema: float = 0.999

@@ -68,10 +68,14 @@ class Trainer:
         self.config, self.out, self.device = config, out, torch.device(device)
         self.model = TinyDefault(config).to(self.device)
         self.average = {name: value.clone() for name, value in self.model.state_dict().items()}
-        transformer = [*self.model.base.parameters(), *self.model.adapter.parameters()]
+        model, refiner_peak = self.model, config.refiner_learning_rate
+        # The residual is small, and the head turns a step of its weights into a hundred times as much output.
+        head = list(model.base.proj_out.parameters())
+        rest = [p for p in [*model.base.parameters(), *model.adapter.parameters()] if all(p is not h for h in head)]
         groups = [
-            {"params": transformer, "peak": config.learning_rate, "from": 0},
-            {"params": list(self.model.refiner.parameters()), "peak": config.refiner_learning_rate, "from": self.joint},
+            {"params": head, "peak": config.learning_rate * config.head_rate, "from": 0},
+            {"params": rest, "peak": config.learning_rate, "from": 0},
+            {"params": list(model.refiner.parameters()), "peak": refiner_peak, "from": self.joint},
         ]
         self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99), weight_decay=0.01)
         self.batches = Batches(data, out / "cache", config.data, config.seed, config.steps)
