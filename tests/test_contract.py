@@ -122,12 +122,24 @@ def test_guidance_gets_both_conditions(tmp_path: Path) -> None:
 
 def test_diffusers_folders_load_too(tmp_path: Path) -> None:
     base = load_base(save(random_wan(), tmp_path / "wan.safetensors"))
-    base.transformer.save_pretrained(tmp_path / "model" / "transformer")
+    base.transformer.save_pretrained(tmp_path / "model" / "transformer", max_shard_size="1MB")
+    assert len(list((tmp_path / "model" / "transformer").glob("*.safetensors"))) > 1
     again = load_base(tmp_path / "model")
     x, text = inputs(patches=1)
     a, b = (DiffusersDenoiser(m, [text])(x, SIGMA, None)[0] for m in (base, again))
     assert torch.equal(a, b)
     assert again.spec == base.spec
+
+
+def test_incomplete_diffusers_folders_say_why(tmp_path: Path) -> None:
+    base = load_base(save(random_wan(), tmp_path / "wan.safetensors"))
+    folder = tmp_path / "model"
+    with pytest.raises(ModelError, match="no diffusers model folder"):
+        load_base(folder.parent)
+    base.transformer.save_pretrained(folder, max_shard_size="1MB")
+    sorted(folder.glob("*.safetensors"))[0].unlink()
+    with pytest.raises(ModelError, match="tensors are missing.*download the whole folder"):
+        load_base(folder)
 
 
 def test_checkpoint_prefixes_are_understood(tmp_path: Path) -> None:

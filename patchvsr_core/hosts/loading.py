@@ -11,6 +11,7 @@ import torch
 from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from diffusers.utils import logging
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 
 from ..codec import WanVAE
 from ..errors import ModelError
@@ -35,8 +36,7 @@ def load_base(path: str | Path, *, device: str = "cpu", dtype: torch.dtype = tor
     path = Path(path)
     if path.is_dir():
         folder = path / "transformer" if (path / "transformer").is_dir() else path
-        _require(folder / "config.json", "a diffusers transformer folder has a config.json")
-        transformer = WanTransformer3DModel.from_pretrained(folder, torch_dtype=dtype, local_files_only=True)
+        transformer = _from_folder(WanTransformer3DModel, folder, dtype)
         return Base(_ready(transformer, device), shift=WAN_SHIFT)
     shapes, metadata = _header(path)
     config = _transformer_config(path, shapes)
@@ -59,8 +59,7 @@ def load_vae(path: str | Path, *, device: str = "cpu", dtype: torch.dtype = torc
     path = Path(path)
     if path.is_dir():
         folder = path / "vae" if (path / "vae").is_dir() else path
-        _require(folder / "config.json", "a diffusers VAE folder has a config.json")
-        vae = AutoencoderKLWan.from_pretrained(folder, torch_dtype=dtype, local_files_only=True)
+        vae = _from_folder(AutoencoderKLWan, folder, dtype)
     else:
         shapes, _ = _header(path)
         vae = _from_single_file(AutoencoderKLWan, path, _vae_config(path, shapes), dtype)
@@ -71,9 +70,23 @@ def _ready(model: Any, device: str) -> Any:
     return model.to(device).requires_grad_(False).eval()
 
 
-def _require(path: Path, rule: str) -> None:
-    if not path.is_file():
-        raise ModelError(f"{path} does not exist; {rule}.")
+def _from_folder(model: Any, folder: Path, dtype: torch.dtype) -> Any:
+    """A diffusers folder, whole or in shards; without accelerate, on which ``from_pretrained`` insists for Wan."""
+    files = sorted(folder.glob("*.safetensors"))
+    if not files or not (folder / "config.json").is_file():
+        raise ModelError(f"{folder} is no diffusers model folder; one has a config.json and safetensors files.")
+    loaded = model.from_config(model.load_config(folder))
+    try:
+        state = {name: tensor for file in files for name, tensor in load_file(file).items()}
+        wrong = [name for names in loaded.load_state_dict(state, strict=False, assign=True) for name in names]
+    except (SafetensorError, OSError, RuntimeError) as error:
+        raise ModelError(f"The weights in {folder} do not load ({str(error).splitlines()[-1].strip()}).") from error
+    if wrong:
+        raise ModelError(
+            f"The weights in {folder} do not fit its config.json: {len(wrong)} tensors are missing or unknown, "
+            f"such as {wrong[0]!r}; download the whole folder again."
+        )
+    return loaded.to(dtype)
 
 
 def _header(path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
