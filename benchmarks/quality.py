@@ -13,6 +13,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,9 +22,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from patchvsr_core.fidelity import back_project
 from patchvsr_core.hosts.models import load_models
+from patchvsr_core.layout import PatchPlan
 from patchvsr_core.pipeline import make_plan, upscale
 from patchvsr_core.resample import resize
 from patchvsr_core.video import read_clip
+
+NAMES = ("bicubic", "bicubic + back-projection", "PatchVSR", "original")
+CROP = 240
 
 
 def psnr(frames: Tensor, truth: Tensor) -> float:
@@ -39,15 +45,28 @@ def reduced(truth: Tensor, scale: int) -> tuple[Tensor, Tensor]:
     return truth, (small * 255).round() / 255
 
 
-def seam_ratio(frames: Tensor, borders: list[int]) -> float:
-    """Mean horizontal gradient across patch borders over that at the same phase elsewhere."""
-    gradient = frames.diff(dim=2).abs().mean((0, 1, 3))
-    columns = torch.arange(len(gradient))
-    here = torch.isin(columns + 1, torch.tensor(borders))
-    near = torch.zeros_like(here)
-    for offset in range(-24, 25, 8):
-        near[(columns[here] + offset).clamp(0, len(columns) - 1)] = True
-    return float(gradient[here].mean() / gradient[near & ~here].mean())
+def seam_ratio(frames: Tensor, truth: Tensor, plan: PatchPlan) -> float:
+    """Mean gradient across patch borders over that elsewhere, both relative to the original's.
+
+    1: borders do not show. The division by the original takes out what the picture itself has
+    there. Borders are the inner edges of all patches, primary and auxiliary.
+    """
+    at_border, elsewhere = [], []
+    for axis in (1, 2):
+        stride, length = plan.canvas.stride_px, frames.shape[axis]
+        edges = {edge * stride for p in plan.patches for edge in (p.origin[axis], p.origin[axis] + p.size[axis])}
+        borders = torch.tensor(sorted(edge for edge in edges if 0 < edge < length), dtype=torch.long)
+        here = torch.zeros(length - 1, dtype=torch.bool)
+        here[borders - 1] = True
+        for versions, lines in ((at_border, here), (elsewhere, ~here)):
+            versions.append(torch.stack([_gradients(v, axis)[lines].sum() for v in (frames, truth)]))
+    (result, original), (result_else, original_else) = (torch.stack(v).sum(0) for v in (at_border, elsewhere))
+    return float(result / original / (result_else / original_else))
+
+
+def _gradients(frames: Tensor, axis: int) -> Tensor:
+    """Mean absolute difference of neighbours, line by line along ``axis``."""
+    return frames.diff(dim=axis).abs().double().mean([d for d in range(4) if d != axis])
 
 
 def main() -> None:
@@ -56,7 +75,7 @@ def main() -> None:
     parser.add_argument("--scale", type=int, default=4)
     parser.add_argument("--frames", type=int, default=1000, help="use so many frames at most")
     parser.add_argument("--steps", type=int)
-    parser.add_argument("--save", type=Path, help="folder for PNGs of the middle frame")
+    parser.add_argument("--save", type=Path, help="folder for PNGs of the middle frame and of a 1:1 comparison")
     options = parser.parse_args()
     models = load_models("tiny")
     settings = replace(models.defaults, steps=options.steps or models.defaults.steps)
@@ -71,8 +90,7 @@ def main() -> None:
         projected = back_project(bicubic, small)
         scores = [psnr(frames, truth) for frames in (bicubic, projected, result)]
         plan = make_plan(len(truth), (int(small.shape[1]), int(small.shape[2])), size, models, settings)
-        borders = sorted({p.origin[2] * 8 for p in plan.primary} - {0})
-        seam = seam_ratio(result, borders) if borders else 1.0
+        seam = seam_ratio(result, truth, plan) if len(plan.patches) > 1 else 1.0
         row = " ".join(f"{score:8.2f}" for score in scores)
         print(f"{path.name:28} {row} {scores[2] - scores[1]:6.2f} {seam:6.3f} {seconds:8.2f}", flush=True)
         if options.save:
@@ -80,12 +98,32 @@ def main() -> None:
 
 
 def save(folder: Path, stem: str, *versions: Tensor) -> None:
-    import cv2
-
+    """The middle frame of every version as PNG, and their most detailed regions side by side at 1:1."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, frames in zip(("bicubic", "projected", "default", "truth"), versions, strict=True):
-        pixels = (frames[len(frames) // 2].clamp(0, 1) * 255).round().byte().numpy()
-        cv2.imwrite(str(folder / f"{stem}_{name}.png"), pixels[:, :, ::-1])
+    pixels = [(frames[len(frames) // 2].clamp(0, 1) * 255).round().byte().numpy()[:, :, ::-1] for frames in versions]
+    for name, picture in zip(NAMES, pixels, strict=True):
+        cv2.imwrite(str(folder / f"{stem}_{name.replace(' ', '')}.png"), picture)
+    top, left = most_detailed(pixels[-1])
+    shown = [
+        labelled(picture[top : top + CROP, left : left + CROP], name)
+        for name, picture in zip(NAMES, pixels, strict=True)
+    ]
+    cv2.imwrite(str(folder / f"{stem}_compare.png"), np.concatenate(shown, axis=1))
+
+
+def most_detailed(picture: np.ndarray) -> tuple[int, int]:
+    """Top left corner of the square with the strongest fine detail."""
+    energy = np.abs(cv2.Laplacian(picture.astype(np.float32), cv2.CV_32F)).sum(axis=2)
+    means = cv2.boxFilter(energy, -1, (CROP, CROP), anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
+    valid = means[: picture.shape[0] - CROP + 1, : picture.shape[1] - CROP + 1]
+    top, left = np.unravel_index(valid.argmax(), valid.shape)
+    return int(top), int(left)
+
+
+def labelled(picture: np.ndarray, text: str) -> np.ndarray:
+    bar = np.full((24, picture.shape[1], 3), 255, np.uint8)
+    cv2.putText(bar, text, (6, 17), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
+    return np.concatenate([picture, bar])
 
 
 if __name__ == "__main__":
