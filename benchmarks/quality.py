@@ -45,11 +45,12 @@ def reduced(truth: Tensor, scale: int) -> tuple[Tensor, Tensor]:
     return truth, (small * 255).round() / 255
 
 
-def seam_ratio(frames: Tensor, truth: Tensor, plan: PatchPlan) -> float:
-    """Mean gradient across patch borders over that elsewhere, both relative to the original's.
+def seam_ratio(frames: Tensor, seamless: Tensor, plan: PatchPlan) -> float:
+    """Mean gradient across patch borders over that elsewhere, relative to a version without patches.
 
-    1: borders do not show. The division by the original takes out what the picture itself has
-    there. Borders are the inner edges of all patches, primary and auxiliary.
+    1: borders do not show. The picture itself, and its enlargement, have gradients there too;
+    dividing by those of ``seamless``, made without patches, takes them out. Borders are the inner
+    edges of all patches, primary and auxiliary.
     """
     at_border, elsewhere = [], []
     for axis in (1, 2):
@@ -59,9 +60,9 @@ def seam_ratio(frames: Tensor, truth: Tensor, plan: PatchPlan) -> float:
         here = torch.zeros(length - 1, dtype=torch.bool)
         here[borders - 1] = True
         for versions, lines in ((at_border, here), (elsewhere, ~here)):
-            versions.append(torch.stack([_gradients(v, axis)[lines].sum() for v in (frames, truth)]))
-    (result, original), (result_else, original_else) = (torch.stack(v).sum(0) for v in (at_border, elsewhere))
-    return float(result / original / (result_else / original_else))
+            versions.append(torch.stack([_gradients(v, axis)[lines].sum() for v in (frames, seamless)]))
+    (result, expected), (result_else, expected_else) = (torch.stack(v).sum(0) for v in (at_border, elsewhere))
+    return float(result / expected / (result_else / expected_else))
 
 
 def _gradients(frames: Tensor, axis: int) -> Tensor:
@@ -90,7 +91,7 @@ def main() -> None:
         projected = back_project(bicubic, small)
         scores = [psnr(frames, truth) for frames in (bicubic, projected, result)]
         plan = make_plan(len(truth), (int(small.shape[1]), int(small.shape[2])), size, models, settings)
-        seam = seam_ratio(result, truth, plan) if len(plan.patches) > 1 else 1.0
+        seam = seam_ratio(result, projected, plan) if len(plan.patches) > 1 else 1.0
         row = " ".join(f"{score:8.2f}" for score in scores)
         print(f"{path.name:28} {row} {scores[2] - scores[1]:6.2f} {seam:6.3f} {seconds:8.2f}", flush=True)
         if options.save:
