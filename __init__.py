@@ -19,7 +19,7 @@ def _check_comfyui() -> None:
 
     if numbers(found) < numbers(NEEDED):
         raise ImportError(f"PatchVSR needs ComfyUI >= {NEEDED}; found {found}. Update ComfyUI and start it again.")
-    missing = [name for name in ("cv2", "diffusers", "einops", "av") if importlib.util.find_spec(name) is None]
+    missing = [name for name in ("cv2", "einops", "safetensors") if importlib.util.find_spec(name) is None]
     if missing:
         raise ImportError(
             f"PatchVSR needs the packages {', '.join(missing)}; run pip install -r requirements.txt in its folder."

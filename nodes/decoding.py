@@ -8,6 +8,7 @@ from ..patchvsr_core.blend import blend_tiles
 from ..patchvsr_core.color import FIXES, match_colors
 from ..patchvsr_core.decode import decode_tiles
 from ..patchvsr_core.encode import check_frames
+from ..patchvsr_core.errors import PatchVSRError
 from ..patchvsr_core.hosts.comfy import Progress, codec_of
 from .sockets import CATEGORY, Plan, Tiles
 from .validation import in_order
@@ -93,8 +94,10 @@ class Blender(io.ComfyNode):
     def execute(
         cls, tiles: Tiles.Type, window: str, color_fix: str, image: io.Image.Type | None = None
     ) -> io.NodeOutput:
+        if image is None and color_fix != "none":
+            raise PatchVSRError(f"Colour fix {color_fix} needs the input clip; connect it to image, or choose none.")
         frames = blend_tiles(tiles, window=window)
         if image is not None:
             check_frames(image[..., :3], tiles.canvas)
-            frames = match_colors(frames, image[..., :3], color_fix)
+            frames = match_colors(frames, image[..., :3], color_fix, on_frames=Progress())
         return io.NodeOutput(frames.clamp(0, 1))

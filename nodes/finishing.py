@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..patchvsr_core.fidelity import back_project, check_pair
-from ..patchvsr_core.hosts.comfy import run_refiner
+from ..patchvsr_core.hosts.comfy import Progress, run_refiner
 from .sockets import CATEGORY
 
 
@@ -50,5 +50,6 @@ class RefineFidelity(io.ComfyNode):
         frames, source = image[..., :3], source[..., :3]
         check_pair(frames, source)
         if refine_strength > 0:
-            frames = run_refiner(frames, source, refine_strength)
-        return io.NodeOutput(back_project(frames, source, rounds=rounds, strength=fidelity).clamp(0, 1))
+            frames = run_refiner(frames, source, refine_strength, Progress())
+        frames = back_project(frames, source, rounds=rounds, strength=fidelity, on_frames=Progress())
+        return io.NodeOutput(frames.clamp(0, 1))

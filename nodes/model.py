@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..patchvsr_core.errors import PatchVSRError
 from ..patchvsr_core.hosts.comfy import FusionOptions, attach_control, attach_joint_modulation
 from .sockets import CATEGORY, GlobalContext, PatchCond, Plan
 from .validation import in_order
@@ -79,6 +80,8 @@ class ApplyPatchVSR(io.ComfyNode):
         adapter: io.ModelPatch.Type | None = None,
         global_context: GlobalContext.Type | None = None,
     ) -> io.NodeOutput:
+        if global_context is not None and adapter is None:
+            raise PatchVSRError("The global context acts through an adapter; connect one, or disconnect the context.")
         percent_to_sigma = model.get_model_object("model_sampling").percent_to_sigma
         patched = attach_control(
             model,

@@ -21,6 +21,11 @@ from .sizes import target_size
 
 USER_ERROR = 2
 INTERRUPTED = 130
+OUT_OF_MEMORY = (
+    "Memory ran out; choose a smaller --scale or --patch-px, --patches-at-once 1, or cut the clip into shorter ones."
+)
+BAR = "{desc}|{bar}| {n_fmt}/{total_fmt} {unit} [{elapsed}<{remaining}]"
+UNITS = {"encode": "tiles", "denoise": "patches x steps", "decode": "tiles", "refine": "frames", "fidelity": "frames"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,6 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.run(options)
     except PatchVSRError as error:
         print(f"patchvsr: {error}", file=sys.stderr)
+        return USER_ERROR
+    except MemoryError:
+        print(f"patchvsr: {OUT_OF_MEMORY}", file=sys.stderr)
+        return USER_ERROR
+    except RuntimeError as error:
+        if "memory" not in str(error).lower():
+            raise
+        print(f"patchvsr: {OUT_OF_MEMORY}", file=sys.stderr)
         return USER_ERROR
     except KeyboardInterrupt:
         print("patchvsr: stopped; nothing was written.", file=sys.stderr)
@@ -44,7 +57,7 @@ def _upscale(options: argparse.Namespace) -> None:
     output = Path(options.output)
     info = probe(options.input)
     target = target_size((info.height, info.width), scale=options.scale, size=options.size)
-    check_target(output)
+    check_target(output, info.path)
     clip = read_clip(options.input)
     from .hosts.models import load_models
     from .pipeline import upscale
@@ -104,23 +117,28 @@ def _settings(defaults: Settings, options: argparse.Namespace) -> Settings:
 
 
 class _Bar:
-    """A progress bar that counts patches over all steps."""
+    """A progress bar for each stage in turn."""
 
     def __enter__(self) -> _Bar:
-        self.bar = tqdm(unit="patch", desc="encode", dynamic_ncols=True)
+        self.stage = ""
+        self.bar: tqdm[None] | None = None
         return self
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        if stage == "denoise":
-            self.bar.total = total
-            self.bar.n = done
-        self.bar.set_description(stage, refresh=False)
-        self.bar.refresh()
+        if self.bar is None or stage != self.stage:
+            self._close()
+            self.stage = stage
+            self.bar = tqdm(desc=f"{stage:8}", total=total, unit=UNITS[stage], dynamic_ncols=True, bar_format=BAR)
+        self.bar.update(done - self.bar.n)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.bar.close()
+        self._close()
+
+    def _close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -131,8 +149,15 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     upscale = commands.add_parser("upscale", help="upscale a video file")
     upscale.add_argument("input", help="video file")
-    upscale.add_argument("output", help="target: .mp4, .mov, .mkv or .webm")
-    upscale.add_argument("--crf", type=int, default=16, help="encoder quality, lower is better (default: 16)")
+    upscale.add_argument("output", help="target: .mp4, .mov, .mkv or .webm; replaced if it exists")
+    upscale.add_argument(
+        "--crf",
+        type=int,
+        choices=range(52),
+        metavar="0..51",
+        default=16,
+        help="encoder quality, lower is better (default: 16)",
+    )
     upscale.set_defaults(run=_upscale)
     plan = commands.add_parser("plan", help="say how many patches, how much memory and time a run takes")
     plan.add_argument("input", help="video file")
@@ -160,7 +185,7 @@ def _add_choices(command: argparse.ArgumentParser) -> None:
     command.add_argument("--refine-strength", type=float, help="0 (off) to 1")
     command.add_argument("--fidelity-strength", type=float, help="back-projection onto the input, 0 (off) to 1")
     command.add_argument("--patches-at-once", type=int, help="patches per model call (default: 1)")
-    command.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, mps, ... (default: cpu)")
+    command.add_argument("--device", default="auto", help="cpu, cuda, mps, ... (default: a CUDA GPU if there is one)")
 
 
 if __name__ == "__main__":

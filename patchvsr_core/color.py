@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .errors import PatchVSRError
+from .progress import OnDone
 from .resample import resize
 
 FRAMES_AT_ONCE = 8
@@ -37,7 +38,7 @@ def adain(content: Tensor, style: Tensor) -> Tensor:
 FIXES: dict[str, Callable[[Tensor, Tensor], Tensor] | None] = {"wavelet": wavelet, "adain": adain, "none": None}
 
 
-def match_colors(frames: Tensor, source: Tensor, method: str = "wavelet") -> Tensor:
+def match_colors(frames: Tensor, source: Tensor, method: str = "wavelet", *, on_frames: OnDone | None = None) -> Tensor:
     """Match the colours of (T, H, W, 3) ``frames`` to the (T, h, w, 3) input.
 
     Args:
@@ -54,6 +55,8 @@ def match_colors(frames: Tensor, source: Tensor, method: str = "wavelet") -> Ten
         chunk = slice(start, start + FRAMES_AT_ONCE)
         style = resize(source[chunk].to(frames), size)
         out[chunk] = fix(frames[chunk].movedim(-1, 1), style.movedim(-1, 1)).movedim(1, -1)
+        if on_frames:
+            on_frames(min(start + FRAMES_AT_ONCE, len(frames)), len(frames))
     return out
 
 

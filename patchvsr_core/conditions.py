@@ -62,8 +62,10 @@ class Controls:
         self.dtype = dtype or (clean.dtype if adapter is None else adapter.prompt.dtype)
         self.strengths = {"patch_strength": patch_strength, "global_strength": global_strength}
 
-    def __call__(self, patches: Sequence[Patch]) -> PatchControl:
-        anchor = torch.cat([patch.crop(self.clean) for patch in patches])
+    def __call__(self, patches: Sequence[Patch], device: torch.device | None = None) -> PatchControl:
+        """The control of some patches on ``device``; None: where the latents are."""
+        device = device or self.clean.device
+        anchor = torch.cat([patch.crop(self.clean) for patch in patches]).to(device)
         if self.adapter is None:
             return PatchControl(anchor)
         view = location = None
@@ -71,10 +73,10 @@ class Controls:
             view = torch.cat([self.view[:, :, p.origin[0] : p.origin[0] + p.size[0]] for p in patches])
             location = self.plan.locations(patches, (view.shape[3], view.shape[4])).to(anchor)
         return self.adapter.control(
-            torch.cat([patch.crop(self.augmented) for patch in patches]).to(self.dtype),
+            torch.cat([patch.crop(self.augmented) for patch in patches]).to(device, self.dtype),
             self.micro_conditions(patches),
             anchor=anchor,
-            view=None if view is None else view.to(self.dtype),
+            view=None if view is None else view.to(device, self.dtype),
             location=location,
             **self.strengths,
         )

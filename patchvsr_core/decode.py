@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from .codec import Codec, check_codec
-from .encode import OnTile
 from .errors import PlanError
 from .layout import Canvas
 from .planner import plan_tiles
+from .progress import OnDone
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ def decode_tiles(
     *,
     tile_px: int = 512,
     overlap_px: int = 64,
-    on_tile: OnTile | None = None,
+    on_tile: OnDone | None = None,
 ) -> Tiles:
     """Decode the canvas tile by tile.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -11,10 +9,8 @@ from .codec import Codec, check_codec
 from .errors import PlanError
 from .layout import Canvas
 from .planner import plan_tiles
+from .progress import OnDone
 from .resample import resize, upsampled_window
-
-OnTile = Callable[[int, int], None]
-"""Called with (tiles done, tiles in all)."""
 
 
 def encode_canvas(
@@ -24,7 +20,7 @@ def encode_canvas(
     *,
     tile_px: int = 512,
     overlap_px: int = 64,
-    on_tile: OnTile | None = None,
+    on_tile: OnDone | None = None,
 ) -> Tensor:
     """Upsample the clip bicubically and encode it tile by tile.
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from .errors import PlanError
+from .progress import OnDone
 from .resample import resize
 
 FRAMES_AT_ONCE = 8
@@ -28,7 +29,9 @@ def check_pair(frames: Tensor, source: Tensor) -> None:
         )
 
 
-def back_project(frames: Tensor, source: Tensor, *, rounds: int = 8, strength: float = 1.0) -> Tensor:
+def back_project(
+    frames: Tensor, source: Tensor, *, rounds: int = 8, strength: float = 1.0, on_frames: OnDone | None = None
+) -> Tensor:
     """Iterate x <- x + strength * U(y - D(x)), U and D being bicubic up- and downsampling.
 
     Afterwards the result, shrunk again, is the input: whatever a model invented survives only
@@ -51,6 +54,8 @@ def back_project(frames: Tensor, source: Tensor, *, rounds: int = 8, strength: f
         for _ in range(rounds):
             x.add_(resize(source[chunk] - resize(x, small), size), alpha=strength)
         out[chunk] = x
+        if on_frames:
+            on_frames(min(start + FRAMES_AT_ONCE, len(frames)), len(frames))
     return out
 
 

@@ -16,11 +16,10 @@ from torch import Tensor
 
 from .errors import PlanError
 from .layout import Patch, PatchPlan
+from .progress import OnDone
 from .sampling import Denoiser
 
 Control = TypeVar("Control")
-OnPatches = Callable[[int, int], None]
-"""Called after every batch with (patches done, patches in all); raise from it to stop."""
 
 
 def fuse(
@@ -31,7 +30,7 @@ def fuse(
     control_for: Callable[[Sequence[Patch]], Control],
     *,
     patches_at_once: int = 1,
-    on_patches: OnPatches | None = None,
+    on_patches: OnDone | None = None,
 ) -> list[Tensor]:
     """Denoise all patches of one step and fuse what they predict.
 
@@ -59,6 +58,18 @@ def fuse(
         if on_patches:
             on_patches(done, len(patches))
     return fused
+
+
+def check_steps(plan: PatchPlan, steps: int) -> None:
+    """Raise when a run is too short for every phase of the plan to have its turn.
+
+    Raises:
+        PlanError: for an alternating plan in a single step, which would show hard seams.
+    """
+    if steps < plan.phases:
+        raise PlanError(
+            f"Layout {plan.layout} takes turns and needs {plan.phases} steps or more, not {steps}; choose corner."
+        )
 
 
 def check_canvas(x: Tensor, plan: PatchPlan) -> None:

@@ -14,7 +14,7 @@ from .decode import decode_tiles
 from .encode import encode_canvas, encode_global, seeded_noise
 from .errors import PlanError
 from .fidelity import back_project
-from .fusion import fuse
+from .fusion import check_steps, fuse
 from .hosts.diffusers import DiffusersDenoiser
 from .hosts.models import Models
 from .layout import Canvas, PatchPlan
@@ -77,11 +77,21 @@ def upscale(
     del latent
     out = match_colors(blend_tiles(tiles, window=settings.window), frames_on_device, settings.color).clamp(0, 1)
     del tiles
-    report("refine", 0, 1)
     if models.refiner is not None and settings.refine_strength > 0:
-        out = refine_frames(models.refiner, out, frames_on_device, strength=settings.refine_strength)
-    out = back_project(out, frames_on_device, rounds=settings.fidelity_rounds, strength=settings.fidelity_strength)
-    report("refine", 1, 1)
+        out = refine_frames(
+            models.refiner,
+            out,
+            frames_on_device,
+            strength=settings.refine_strength,
+            on_frames=lambda done, total: report("refine", done, total),
+        )
+    out = back_project(
+        out,
+        frames_on_device,
+        rounds=settings.fidelity_rounds,
+        strength=settings.fidelity_strength,
+        on_frames=lambda done, total: report("fidelity", done, total),
+    )
     return out.clamp(0, 1).cpu()
 
 
@@ -89,6 +99,7 @@ def sample(frames: Tensor, plan: PatchPlan, models: Models, settings: Settings, 
     """Encode, condition and denoise with joint modulation: the fused canvas, (1, C, t, h, w)."""
     if settings.solver not in SOLVERS:
         raise PlanError(f"Solver {settings.solver!r} is unknown; choose one of {', '.join(SOLVERS)}.")
+    check_steps(plan, settings.steps)
     latent = encode_canvas(
         models.codec,
         frames,

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from .errors import ModelError
 from .layout import Canvas
 from .planner import plan_tiles
+from .progress import OnDone
 from .resample import reflected, upsampled_window
 
 FORMAT = "patchvsr-refiner"
@@ -99,8 +100,11 @@ def refine_frames(
     strength: float = 1.0,
     tile_px: int = 512,
     chunk_frames: int = 24,
+    on_frames: OnDone | None = None,
 ) -> Tensor:
     """Run the refiner over a whole clip in tiles and chunks, free of seams.
+
+    Only the tile at work is moved to the refiner's device; the clips stay where they are.
 
     Args:
         frames: (T, H, W, 3) decoded frames in [0, 1]; not changed.
@@ -118,12 +122,15 @@ def refine_frames(
         part = Canvas(high - low, canvas.source, canvas.target, stride_px=FOLD)
         refined = _refine_chunk(refiner, frames[low:high], source[low:high], part, tile_px)
         out[first:last] = refined[first - low : last - low]
+        if on_frames:
+            on_frames(last, canvas.frames)
     return out if strength == 1 else torch.lerp(frames.float(), out, strength)
 
 
 def _refine_chunk(refiner: Refiner, frames: Tensor, source: Tensor, canvas: Canvas, tile_px: int) -> Tensor:
     """Tiles overlap by twice the network's reach and are cut in the middle: equal to one large tile."""
     weight = refiner.head.weight
+    source = source.to(weight.device)
     overlap = 2 * refiner.reach_px
     out = torch.zeros_like(frames, dtype=torch.float32)
     for row, column in plan_tiles(canvas, max(tile_px, 2 * overlap), overlap, "cut"):

@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+
+from .errors import PlanError
+
+RANGES = {
+    "window_frames": (1, math.inf),
+    "overlap_frames": (0, math.inf),
+    "steps": (1, math.inf),
+    "guidance": (0.0, 100.0),
+    "seed": (0, 2**63 - 1),
+    "noise_level": (0.0, 1.0),
+    "patch_strength": (0.0, 2.0),
+    "global_strength": (0.0, 2.0),
+    "patches_at_once": (1, math.inf),
+    "refine_strength": (0.0, 1.0),
+    "fidelity_rounds": (0, 100),
+    "fidelity_strength": (0.0, 1.0),
+}
+"""Lowest and highest value; the planner judges sizes, the schedule noise levels."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +52,13 @@ class Settings:
     refine_strength: float = 1.0
     fidelity_rounds: int = 8
     fidelity_strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in RANGES.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                limits = f"must be at least {low}" if high == math.inf else f"must lie between {low} and {high}"
+                raise PlanError(f"{name} is {value}; it {limits}.")
 
 
 TINY = Settings()

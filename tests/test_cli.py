@@ -17,6 +17,9 @@ from patchvsr_core.video import read_clip
 ROOT = Path(__file__).parents[1]
 
 
+STAGES = ("encode", "denoise", "decode", "refine", "fidelity")
+
+
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "patchvsr_core", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -24,9 +27,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 def assert_one_sentence(done: subprocess.CompletedProcess[str], *words: str) -> None:
     assert done.returncode == 2, done.stderr
-    lines = [
-        line for line in done.stderr.splitlines() if line and not line.lstrip("\r").startswith(("encode", "denoise"))
-    ]
+    lines = [line for line in done.stderr.splitlines() if line and not line.lstrip("\r").startswith(STAGES)]
     assert len(lines) == 1, done.stderr
     assert lines[0].startswith("patchvsr: ") and lines[0].endswith(".")
     for word in words:
@@ -43,7 +44,7 @@ def test_upscale_keeps_frames_timing_and_audio(tmp_path: Path) -> None:
     times = [[float(t * clip.time_base) for t in clip.timestamps] for clip in (out, given)]
     assert times[0] == pytest.approx(times[1], abs=1e-3)
     assert audio_packets(tmp_path / "out.mp4") == audio_packets(source)
-    assert "patch" in done.stderr
+    assert "9/9 patches x steps" in done.stderr
 
 
 def test_exact_size_and_options(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_layouts_and_solvers_run(tiny: Models, layout: str, solver: str) -> None
     denoise = [(done, n) for stage, done, n in seen if stage == "denoise"]
     assert denoise[-1][0] == denoise[-1][1]
     assert [done for done, _ in denoise] == sorted(done for done, _ in denoise)
-    assert {stage for stage, _, _ in seen} == {"encode", "denoise", "decode", "refine"}
+    assert {stage for stage, _, _ in seen} == {"encode", "denoise", "decode", "refine", "fidelity"}
 
 
 def test_result_agrees_with_the_input(tiny: Models) -> None:

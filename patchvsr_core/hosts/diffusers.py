@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from diffusers import WanTransformer3DModel
 from torch import Tensor, nn
@@ -75,7 +76,7 @@ class DiffusersDenoiser:
     def _predict(self, x: Tensor, sigma: Tensor, prompt: Tensor) -> Tensor:
         transformer = self.base.transformer
         state = x.to(transformer.patch_embedding.weight)
-        timestep = (sigma * TIMESTEPS).to(state).reshape(-1).expand(len(x))
+        timestep = (sigma * TIMESTEPS).to(state.device, torch.float32).reshape(-1).expand(len(x))
         text = prompt.to(state).expand(len(x), -1, -1)
         out = transformer(state, timestep, text, return_dict=False)[0].to(x.dtype)
         if self.base.prediction == "velocity":

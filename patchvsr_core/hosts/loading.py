@@ -36,6 +36,11 @@ def load_base(path: str | Path, *, device: str = "cpu", dtype: torch.dtype = tor
     path = Path(path)
     if path.is_dir():
         folder = path / "transformer" if (path / "transformer").is_dir() else path
+        if (path / "transformer_2").is_dir():
+            raise ModelError(
+                f"{path} holds two experts: name {path / 'transformer_2'} to enhance detail (low noise), "
+                f"or {folder} to start from noise."
+            )
         transformer = _from_folder(WanTransformer3DModel, folder, dtype)
         return Base(_ready(transformer, device), shift=WAN_SHIFT)
     shapes, metadata = _header(path)
@@ -86,7 +91,10 @@ def _from_folder(model: Any, folder: Path, dtype: torch.dtype) -> Any:
             f"The weights in {folder} do not fit its config.json: {len(wrong)} tensors are missing or unknown, "
             f"such as {wrong[0]!r}; download the whole folder again."
         )
-    return loaded.to(dtype)
+    kept = set(loaded._keep_in_fp32_modules or ())
+    for name, parameter in loaded.named_parameters():
+        parameter.data = parameter.data.to(torch.float32 if kept & set(name.split(".")) else dtype)
+    return loaded
 
 
 def _header(path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
@@ -114,7 +122,9 @@ def _transformer_config(path: Path, shapes: Shapes) -> dict[str, Any]:
             "choose a Wan 2.1 or 2.2 text-to-video file, or a diffusers folder."
         ) from error
     if "img_emb.proj.0.weight" in shapes or sizes.channels != sizes.out_channels:
-        raise ModelError(f"{path.name} is an image-to-video model; PatchVSR needs a text-to-video one.")
+        raise ModelError(
+            f"{path.name} is a Wan with extra input channels (image-to-video, Fun, VACE); PatchVSR needs text-to-video."
+        )
     return {
         "_class_name": "WanTransformer3DModel",
         "num_attention_heads": sizes.heads,

@@ -40,7 +40,7 @@ def load_models(
     *,
     vae: str | Path | None = None,
     adapter: str | Path | None = None,
-    device: str = "cpu",
+    device: str = "auto",
 ) -> Models:
     """Load the models of a run.
 
@@ -48,6 +48,7 @@ def load_models(
         model: ``tiny`` for the shipped default, or the path of a Wan (folder or file).
         vae: Wan's VAE; not needed when ``model`` is a diffusers folder that has one.
         adapter: an adapter made for that base; without one a stock Wan only enhances detail.
+        device: a torch device, or ``auto``: a CUDA GPU if there is one, otherwise the CPU.
 
     Raises:
         ModelError, AdapterError: in one sentence, what is missing or does not fit.
@@ -55,11 +56,13 @@ def load_models(
     where = _device(device)
     dtype = torch.float32 if where.type == "cpu" else torch.bfloat16
     if model == "tiny":
+        if vae is not None:
+            raise ModelError("The tiny default needs no VAE; leave --vae out, or name a Wan with --model.")
         return _tiny(where, adapter)
-    base = load_base(model, device=device, dtype=dtype)
+    base = load_base(model, device=str(where), dtype=dtype)
     if vae is None and not (Path(model) / "vae").is_dir():
         raise ModelError(f"{model} comes without a VAE; name Wan's VAE file with --vae.")
-    codec = load_vae(vae or model, device=device, dtype=dtype)
+    codec = load_vae(vae or model, device=str(where), dtype=dtype)
     chosen = load_adapter(adapter, dtype=dtype).to(where) if adapter else None
     if chosen is None:
         prompt = torch.zeros(1, NULL_PROMPT_TOKENS, base.spec.text_dim)
@@ -78,6 +81,8 @@ def _tiny(device: torch.device, adapter: str | Path | None) -> Models:
 
 
 def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
         torch.empty(1, device=device)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from av.container import InputContainer
 from av.video.reformatter import Colorspace, Interpolation
+from av.video.stream import VideoStream
 from torch import Tensor
 
 from ..errors import MediaError
@@ -55,8 +56,9 @@ def probe(path: str | Path) -> VideoInfo:
     Raises:
         MediaError: when there is no such file, or no video in it.
     """
-    with _opened(Path(path)) as container:
-        return _info(Path(path), container)
+    path = Path(path)
+    with _opened(path) as container:
+        return _info(path, container)
 
 
 def read_clip(path: str | Path) -> Clip:
@@ -65,10 +67,10 @@ def read_clip(path: str | Path) -> Clip:
     Raises:
         MediaError: when there is no such file, no video in it, or it is damaged.
     """
-    path = Path(path)
+    info = probe(path)
+    path = info.path
     with _opened(path) as container:
-        info = _info(path, container)
-        stream = container.streams.video[0]
+        stream = _picture_stream(path, container)
         stream.thread_type = "AUTO"
         frames, timestamps = [], []
         try:
@@ -88,7 +90,7 @@ def read_clip(path: str | Path) -> Clip:
 
 
 def to_rgb(frame: av.VideoFrame) -> Tensor:
-    """One decoded frame as (H, W, 3) float32 in [0, 1], with the colour matrix that it declares."""
+    """One decoded frame as (H, W, 3) float32 in [0, 1], upright, with the colour matrix that it declares."""
     deep = max(component.bits for component in frame.format.components) > 8
     untagged_hd = frame.colorspace == 2 and frame.height >= HD_LINES  # 2: AVCOL_SPC_UNSPECIFIED
     array = frame.to_ndarray(
@@ -96,7 +98,8 @@ def to_rgb(frame: av.VideoFrame) -> Tensor:
         interpolation=PRECISE,
         src_colorspace=Colorspace.ITU709 if untagged_hd else None,
     )
-    return torch.from_numpy(array.astype(np.float32) / (65535 if deep else 255))
+    upright = np.rot90(array, frame.rotation // 90)
+    return torch.from_numpy(upright.astype(np.float32) / (65535 if deep else 255))
 
 
 @contextmanager
@@ -115,16 +118,32 @@ def _opened(path: Path) -> Iterator[InputContainer]:
         yield container
 
 
+def _picture_stream(path: Path, container: InputContainer) -> VideoStream:
+    """The first video stream that is no cover art."""
+    for stream in container.streams.video:
+        if not stream.disposition & av.stream.Disposition.attached_pic:
+            return stream
+    raise MediaError(f"{path.name} has no video stream; give a file with a picture.")
+
+
 def _info(path: Path, container: InputContainer) -> VideoInfo:
-    videos = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
-    if not videos:
-        raise MediaError(f"{path.name} has no video stream; give a file with a picture.")
-    stream = videos[0]
+    stream = _picture_stream(path, container)
     fps = stream.average_rate or stream.guessed_rate or Fraction(25)
     frames = stream.frames
     if not frames and container.duration:
         frames = round(container.duration / av.time_base * fps)
-    return VideoInfo(path, stream.width, stream.height, fps, frames, len(container.streams.audio))
+    width, height = stream.width, stream.height
+    if _rotation(container, stream) % 180:
+        width, height = height, width
+    return VideoInfo(path, width, height, fps, frames, len(container.streams.audio))
+
+
+def _rotation(container: InputContainer, stream: VideoStream) -> int:
+    """How far a player turns the frames, degrees anticlockwise; only a decoded frame says it."""
+    try:
+        return next((frame.rotation for frame in container.decode(stream)), 0)
+    except (av.error.FFmpegError, OSError):
+        return 0  # decoding for real says what is wrong
 
 
 def _increasing(timestamps: list[int | None], fps: Fraction, time_base: Fraction) -> tuple[int, ...]:

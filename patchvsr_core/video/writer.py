@@ -61,8 +61,15 @@ class VideoWriter:
     def __enter__(self) -> VideoWriter:
         with _explained(self.path):
             self.container = av.open(str(self.partial), "w")
-            self.video = self._video_stream()
-            self.audio = _AudioCopy(self.audio_from, self.container) if self.audio_from else None
+        try:
+            with _explained(self.path):
+                self.video = self._video_stream()
+                self.audio = _AudioCopy(self.audio_from, self.container) if self.audio_from else None
+            self._start()
+        except BaseException:
+            self.container.close()
+            self.partial.unlink(missing_ok=True)
+            raise
         return self
 
     def write(self, frames: Tensor) -> None:
@@ -97,6 +104,17 @@ class VideoWriter:
                     self.partial.replace(self.path)
         finally:
             self.partial.unlink(missing_ok=True)
+
+    def _start(self) -> None:
+        """Write the header now: what the container cannot hold shows before the work, not after it."""
+        try:
+            self.container.start_encoding()
+        except (av.error.FFmpegError, ValueError) as error:
+            if self.audio is None:
+                raise OutputError(f"{self.path.name} cannot be started ({error}); choose another format.") from error
+            raise OutputError(
+                f"The audio cannot be copied into a {self.path.suffix} file ({error}); write to .mkv instead."
+            ) from error
 
     def _mux(self, picture: VideoFrame | None) -> None:
         for packet in self.video.encode(picture):
@@ -162,14 +180,19 @@ def _explained(path: Path) -> Iterator[None]:
         ) from error
 
 
-def check_target(path: Path) -> None:
-    """Raise unless a video could be written to ``path``.
+def check_target(path: Path, source: Path | None = None) -> None:
+    """Raise unless a video made from ``source`` could be written to ``path``.
 
     Raises:
-        OutputError: for an unknown container, or a folder that is missing or read-only.
+        OutputError: for an unknown container, a folder that is missing or read-only, or the
+            source itself.
     """
     if path.suffix.lower() not in CODECS:
         raise OutputError(f"{path.name} has no known video suffix; use one of {', '.join(CODECS)}.")
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder; give the name of a file in it.")
+    if source is not None and path.exists() and path.samefile(source):
+        raise OutputError(f"{path} is the input itself; choose another name for the result.")
     if not path.parent.is_dir():
         raise OutputError(f"The folder {path.parent} does not exist; create it first.")
     probe_file = path.with_name(f".{path.stem}.part{path.suffix}")

@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any
 
 import comfy.lora
-import torch
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
@@ -24,7 +23,7 @@ from ...errors import PlanError
 from ...fusion import check_canvas
 from ...layout import Patch, PatchPlan
 from .loading import adapter_of, base_spec
-from .tiny import BridgeSampling
+from .tiny import BridgeSampling, TinyConfig
 
 KEY = "patchvsr"
 PATCHES = "patchvsr_patches"
@@ -61,7 +60,7 @@ def attach_control(
         adapter = adapter_of(model_patch)
         adapter.config.base.check_same(spec)
         patched.set_additional_models(KEY, [model_patch])
-        _add_lora(patched, adapter, patch_strength)
+        _add_lora(patched, adapter)
     _check_latents(plan, conditions.latent, view, spec)
     clean = model.model.process_latent_in(conditions.latent)
     controls = Controls(
@@ -99,7 +98,7 @@ def _check_latents(plan: PatchPlan, latent: Tensor, view: Tensor | None, spec: B
         raise PlanError("The global context belongs to another plan; connect the same plan to every node.")
 
 
-def _add_lora(model: Any, adapter: Adapter, strength: float) -> None:
+def _add_lora(model: Any, adapter: Adapter) -> None:
     if adapter.lora is None:
         return
     weights, keys = {}, {}
@@ -107,7 +106,12 @@ def _add_lora(model: Any, adapter: Adapter, strength: float) -> None:
         weights[f"{name}.lora_up.weight"] = low_rank.up
         weights[f"{name}.lora_down.weight"] = low_rank.down
         keys[name] = f"diffusion_model.{name}.weight"
-    model.add_patches(comfy.lora.load_lora(weights, keys), strength)
+    model.add_patches(comfy.lora.load_lora(weights, keys))
+
+
+def _check_sampling(base: Any) -> None:
+    if isinstance(base.model_config, TinyConfig) and not isinstance(base.model_sampling, BridgeSampling):
+        raise PlanError("The tiny default brings its own schedule; remove the ModelSampling node.")
 
 
 class _Control:
@@ -125,7 +129,6 @@ class _Control:
         self.original_embed_time = embed_time
         self.sigma_range = sigma_range
         self.time_delta: Tensor | None = None
-        self.on_device: torch.device | None = None
 
     def apply_model(
         self,
@@ -139,10 +142,10 @@ class _Control:
         **rest: Any,
     ) -> Tensor:
         """Wraps the base's forward; x is (conditions * patches, C, t, h, w)."""
+        _check_sampling(executor.class_obj)
         options = dict(transformer_options or {})
         patches = self._patches(x, options)
-        self._move_to(x)
-        patch_control = self.controls(patches).repeated(len(x) // len(patches))
+        patch_control = self.controls(patches, x.device).repeated(len(x) // len(patches))
         if self._acts(sigma):
             call = _Call(patch_control, options)
             options = call.install(self.layers)
@@ -182,15 +185,6 @@ class _Control:
             f"The plan has {len(plan.patches)} patches but the model was given the whole canvas; "
             "connect Joint-Modulation Merger after Apply PatchVSR."
         )
-
-    def _move_to(self, x: Tensor) -> None:
-        """Latents follow the model to its device once."""
-        if self.on_device != x.device:
-            for name in ("clean", "augmented", "view"):
-                latent = getattr(self.controls, name)
-                if latent is not None:
-                    setattr(self.controls, name, latent.to(x.device))
-            self.on_device = x.device
 
 
 class _Call:

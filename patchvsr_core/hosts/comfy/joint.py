@@ -6,6 +6,8 @@ of them and fuses what it predicts; any sampler, scheduler or guider sees only t
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +16,13 @@ import comfy.utils
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
-from ...fusion import check_canvas, fuse
+from ...errors import PlanError
+from ...fusion import check_canvas, check_steps, fuse
 from ...layout import Patch, PatchPlan
 from .control import KEY, PATCHES, refuse_second
 from .progress import check_interrupt
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -42,14 +47,16 @@ def attach_joint_modulation(model: Any, plan: PatchPlan, options: FusionOptions 
 class _JointModulation:
     def __init__(self, plan: PatchPlan, options: FusionOptions) -> None:
         self.plan, self.options = plan, options
+        self.patches_at_once = options.patches_at_once
 
     def calc_cond_batch(
         self, executor: Any, model: Any, conds: Any, x: Tensor, sigma: Tensor, model_options: dict[str, Any]
     ) -> list[Tensor]:
         """Wraps ComfyUI's evaluation of all conditions on one state."""
-        check_canvas(x, self.plan)
+        self._check(conds, x, model_options)
         transformer_options = model_options.get("transformer_options", {})
         step, steps = _position(sigma, transformer_options.get("sample_sigmas"))
+        check_steps(self.plan, steps)
         start, end = self.options.auxiliary_range
         patches = self.plan.at_step(step, auxiliary=end <= float(sigma.max()) <= start)
         progress = _Progress(step, steps)
@@ -58,17 +65,38 @@ class _JointModulation:
             options = {**model_options, "transformer_options": {**transformer_options, PATCHES: (self.plan, control)}}
             return executor(model, conds, x, sigma.expand(len(x)), options)
 
-        return _with_back_off(
-            lambda patches_at_once: fuse(
-                denoise, x, sigma, patches, list, patches_at_once=patches_at_once, on_patches=progress
-            ),
-            self.options.patches_at_once,
+        return self._with_back_off(
+            lambda: fuse(denoise, x, sigma, patches, list, patches_at_once=self.patches_at_once, on_patches=progress)
         )
 
+    def _check(self, conds: Any, x: Tensor, model_options: dict[str, Any]) -> None:
+        """Raise for another canvas, and for what speaks of a whole canvas and has no meaning for a patch."""
+        if model_options.get("context_handler") is not None and x.shape[2] != self.plan.canvas.latent_frames:
+            raise PlanError("The plan has time windows of its own; remove the context-window node before the sampler.")
+        check_canvas(x, self.plan)
+        for cond in (cond for group in conds if group for cond in group):
+            for key, what in (("mask", "a mask"), ("area", "an area"), ("control", "a ControlNet")):
+                if cond.get(key) is not None:
+                    raise PlanError(f"The conditioning has {what}, which cannot be cut into patches yet; remove it.")
+
     def prepare_sampling(self, executor: Any, model: Any, noise_shape: Any, *args: Any, **kwargs: Any) -> Any:
-        """Memory is reserved for a batch of patches, not for the canvas."""
+        """Every run: memory is reserved for a batch of patches, not for the canvas."""
+        self.patches_at_once = self.options.patches_at_once
         shape = [self.options.patches_at_once, noise_shape[1], *self.plan.patch_size]
         return executor(model, shape, *args, **kwargs)
+
+    def _with_back_off(self, run: Callable[[], list[Tensor]]) -> list[Tensor]:
+        """Halve the batch for the rest of the run when memory runs out; one patch that does not fit is a real error."""
+        while True:
+            try:
+                return run()
+            except Exception as error:
+                comfy.model_management.raise_non_oom(error)
+                if self.patches_at_once == 1:
+                    raise
+            self.patches_at_once //= 2
+            log.info("PatchVSR: out of memory; going on with %d patches at once", self.patches_at_once)
+            comfy.model_management.soft_empty_cache()
 
 
 def _position(sigma: Tensor, schedule: Tensor | None) -> tuple[int, int]:
@@ -90,16 +118,3 @@ class _Progress:
         check_interrupt()
         if done < total:
             self.bar.update_absolute(self.step * total + done, self.steps * total)
-
-
-def _with_back_off(run: Any, patches_at_once: int) -> list[Tensor]:
-    """Halve the batch when memory runs out; a single patch that does not fit is a real error."""
-    while True:
-        try:
-            return run(patches_at_once)
-        except Exception as error:
-            comfy.model_management.raise_non_oom(error)
-            if patches_at_once == 1:
-                raise
-        patches_at_once //= 2
-        comfy.model_management.soft_empty_cache()

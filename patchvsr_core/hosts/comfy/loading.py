@@ -70,5 +70,8 @@ def base_spec(model: Any) -> BaseSpec:
             "connect Wan 2.1 or 2.2 text-to-video, or Load Tiny Default."
         ) from error
     if transformer.in_dim != transformer.out_dim:
-        raise AdapterError("The connected model is an image-to-video Wan; connect a text-to-video one.")
+        raise AdapterError(
+            "The connected model is a Wan with extra input channels (image-to-video, Fun, VACE); "
+            "connect a text-to-video one."
+        )
     return spec

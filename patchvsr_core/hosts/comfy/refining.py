@@ -9,8 +9,12 @@ import comfy.model_management
 import comfy.model_patcher
 from torch import Tensor
 
+from ...progress import OnDone
 from ...refine import load_refiner, refine_frames
 from ...weights import shipped
+
+TILE_BYTES = 2**30
+"""What the refiner works in: a tile of 32 frames at 512 px, its features and the convolution's scratch."""
 
 
 @lru_cache(maxsize=1)
@@ -22,9 +26,8 @@ def _patcher() -> Any:
     )
 
 
-def run_refiner(frames: Tensor, source: Tensor, strength: float) -> Tensor:
-    """See :func:`refine.refine_frames`; runs on ComfyUI's device and answers where ``frames`` are."""
+def run_refiner(frames: Tensor, source: Tensor, strength: float, on_frames: OnDone | None = None) -> Tensor:
+    """See :func:`refine.refine_frames`; computes on ComfyUI's device and answers where ``frames`` are."""
     patcher = _patcher()
-    comfy.model_management.load_models_gpu([patcher])
-    device = patcher.load_device
-    return refine_frames(patcher.model, frames.to(device), source.to(device), strength=strength).to(frames.device)
+    comfy.model_management.load_models_gpu([patcher], memory_required=TILE_BYTES)
+    return refine_frames(patcher.model, frames, source, strength=strength, on_frames=on_frames)
