@@ -1,0 +1,8 @@
+"""How long loops report what they have done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+OnDone = Callable[[int, int], None]
+"""Called with (done, in all) after every tile, batch or chunk; raise from it to stop."""
