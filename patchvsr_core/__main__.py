@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from types import TracebackType
 from tqdm import tqdm
 
 from . import __version__
-from .errors import PatchVSRError
+from .errors import MediaError, PatchVSRError
 from .planner import LAYOUTS
 from .sampling import SOLVERS
 from .settings import Settings
@@ -31,6 +32,7 @@ UNITS = {"encode": "tiles", "denoise": "patches x steps", "decode": "tiles", "re
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; user errors become one sentence and exit code 2."""
     options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stopped run cleans up as Ctrl+C does
     try:
         options.run(options)
     except PatchVSRError as error:
@@ -74,6 +76,7 @@ def _upscale(options: argparse.Namespace) -> None:
             fps=info.fps,
             audio_from=info.path if info.audio_streams else None,
             crf=options.crf,
+            pixel_aspect=info.pixel_aspect,
         ) as writer,
         _Bar() as bar,
     ):
@@ -94,7 +97,9 @@ def _plan(options: argparse.Namespace) -> None:
 
     models = load_models(options.model, vae=options.vae, adapter=options.adapter, device=options.device)
     settings = _settings(models.defaults, options)
-    plan = make_plan(max(info.frames, 1), source, target, models, settings)
+    if not info.frames:
+        raise MediaError(f"{info.path.name} does not say how many frames it has; convert it to .mp4 first.")
+    plan = make_plan(info.frames, source, target, models, settings)
     cost = estimate(plan, models, settings)
     kinds = [patch.kind for patch in plan.patches]
     frames, height, width = plan.patch_size
@@ -106,7 +111,7 @@ def _plan(options: argparse.Namespace) -> None:
         print(f"           {kinds.count(kind):6d} {kind}")
     print(f"work       {cost.patches} patch evaluations in {settings.steps} steps")
     print(f"memory     about {cost.memory_bytes / 2**30:.2f} GiB beside the weights")
-    print(f"time       about {cost.seconds:.0f} s for the patches and decoding on {models.device}")
+    print(f"time       about {cost.seconds:.0f} s on {models.device}")
 
 
 def _settings(defaults: Settings, options: argparse.Namespace) -> Settings:
@@ -175,7 +180,7 @@ def _add_choices(command: argparse.ArgumentParser) -> None:
     command.add_argument("--vae", help="Wan's VAE, a file or folder")
     command.add_argument("--adapter", help="PatchVSR adapter for that model")
     command.add_argument("--layout", choices=list(LAYOUTS), help="where patches lie (default: corner)")
-    command.add_argument("--steps", type=int, help="denoising steps (default: 1 for tiny, 20 for Wan)")
+    command.add_argument("--steps", type=int, help="denoising steps (default: tiny 1, Wan 20, without adapter 10)")
     command.add_argument("--solver", choices=list(SOLVERS), help="default: euler")
     command.add_argument("--start", type=float, help="first noise level; below 1 starts from the noised input")
     command.add_argument("--noise-level", type=float, help="noise augmentation of the condition, 0 to 1")

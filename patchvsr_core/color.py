@@ -61,7 +61,7 @@ def match_colors(frames: Tensor, source: Tensor, method: str = "wavelet", *, on_
 
 
 def _statistics(planes: Tensor) -> tuple[Tensor, Tensor]:
-    variance, mean = torch.var_mean(planes, dim=(2, 3), keepdim=True)
+    variance, mean = torch.var_mean(planes, dim=(2, 3), correction=0, keepdim=True)
     return mean, (variance + 1e-5).sqrt()
 
 

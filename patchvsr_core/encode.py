@@ -12,6 +12,9 @@ from .planner import plan_tiles
 from .progress import OnDone
 from .resample import resize, upsampled_window
 
+CONDITION_STREAM = 0x5DEECE66D
+"""Sets the noise of conditions apart from that of starts, at the same seed."""
+
 
 def encode_canvas(
     codec: Codec,
@@ -69,6 +72,8 @@ def encode_global(codec: Codec, frames: Tensor, canvas: Canvas, size_cells: tupl
 def noise_augmented(latent: Tensor, level: float, seed: int) -> Tensor:
     """Mix ``level`` of Gaussian noise into a condition: (1 - level) z + level eps.
 
+    The noise is independent of the one that a run with the same seed starts from.
+
     Raises:
         PlanError: for a level outside [0, 1].
     """
@@ -76,7 +81,7 @@ def noise_augmented(latent: Tensor, level: float, seed: int) -> Tensor:
         raise PlanError(f"Noise augmentation of {level} is out of range; it must lie between 0 and 1.")
     if level == 0:
         return latent
-    noise = seeded_noise(latent.shape, seed).to(latent)
+    noise = seeded_noise(latent.shape, seed ^ CONDITION_STREAM).to(latent)
     return (1 - level) * latent + level * noise
 
 

@@ -1,21 +1,27 @@
-"""What a run will cost: patches, memory, and time from one patch that is really run."""
+"""What a run will cost: patches, memory, and time from a small piece of every stage, really run."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
-from .codec import Codec
 from .conditions import Controls
+from .fidelity import back_project
+from .fusion import check_steps
 from .hosts.diffusers import DiffusersDenoiser
 from .hosts.models import Models
-from .layout import PatchPlan
+from .layout import Canvas, PatchPlan
 from .planner import plan_tiles
+from .refine import refine_frames, working_bytes
 from .settings import Settings
 
 FLOAT_BYTES = 4
+PIECE_PX = 256
+PIECE_FRAMES = 4
+"""Size of what is refined and back-projected to measure the speed."""
 
 
 @dataclass(frozen=True)
@@ -29,50 +35,76 @@ class Estimate:
     seconds: float
 
 
-def memory_bytes(plan: PatchPlan, codec: Codec) -> int:
+def memory_bytes(plan: PatchPlan, models: Models, settings: Settings) -> int:
     """Largest sum of arrays alive at once: while sampling, or while refining."""
     canvas = plan.canvas
     t, h, w = canvas.latent_shape
-    latent = codec.channels * t * h * w * FLOAT_BYTES
+    latent = models.codec.channels * t * h * w * FLOAT_BYTES
     out = canvas.frames * canvas.target[0] * canvas.target[1] * 3 * FLOAT_BYTES
     clip = canvas.frames * canvas.source[0] * canvas.source[1] * 3 * FLOAT_BYTES
-    return clip + max(4 * latent, latent + 2 * out, 3 * out)
+    # The input's latent, the state before and after a step, the fused prediction; then what solvers and noise add.
+    states = 4 + (settings.steps > 1) + 3 * (settings.solver == "heun") + 2 * (settings.noise_level > 0)
+    refining = 0
+    if models.refiner is not None and settings.refine_strength > 0:
+        refining = working_bytes(models.refiner, canvas.frames, canvas.target)
+    return clip + max(states * latent, latent + 2 * out, 2 * out + refining, 3 * out)
 
 
 def estimate(plan: PatchPlan, models: Models, settings: Settings) -> Estimate:
-    """Run one patch and one decode tile on noise, and extrapolate."""
+    """Run one patch, one tile and a small refinement on noise, and extrapolate.
+
+    Raises:
+        PlanError: for a plan that the settings cannot run.
+    """
+    check_steps(plan, settings.steps)
     patches = sum(len(plan.at_step(step)) for step in range(settings.steps))
     if settings.solver == "heun":
         patches = 2 * patches - len(plan.at_step(settings.steps - 1))
-    tiles = plan_tiles(plan.canvas, settings.tile_px, settings.tile_overlap_px)
-    row, column = next(iter(tiles))
-    tile_size = (plan.canvas.latent_frames, len(row.weight), len(column.weight))
-    seconds = patches * _patch_seconds(plan, models) + len(tiles) * _decode_seconds(models, tile_size)
-    return Estimate(patches, memory_bytes(plan, models.codec), seconds)
+    with torch.inference_mode():
+        seconds = patches * _patch_seconds(plan, models)
+        seconds += _codec_seconds(plan.canvas, models, settings)
+        seconds += _finishing_seconds(plan.canvas, models, settings)
+    return Estimate(patches, memory_bytes(plan, models, settings), seconds)
 
 
-@torch.inference_mode()
 def _patch_seconds(plan: PatchPlan, models: Models) -> float:
     channels, device = models.codec.channels, models.device
-    patch = plan.patches[0]
-    latent = torch.zeros(1, channels, *plan.canvas.latent_shape, device=device)
-    view = torch.zeros(1, channels, plan.canvas.latent_frames, *patch.size[1:], device=device)
-    controls = Controls(plan, latent, view=view if models.adapter else None, adapter=models.adapter)
+    patch = plan.primary[0]  # at the origin, so that a latent of its size is enough
+    latent = torch.zeros(1, channels, *patch.size, device=device)
+    controls = Controls(plan, latent, view=latent if models.adapter else None, adapter=models.adapter)
     denoiser = DiffusersDenoiser(models.base, [models.prompt.to(device)], models.adapter)
     try:
-        return _timed(lambda: denoiser(patch.crop(latent), torch.tensor(1.0), controls([patch])))
+        return _timed(lambda: denoiser(latent, torch.tensor(1.0), controls([patch])))
     finally:
         denoiser.close()
 
 
-def _decode_seconds(models: Models, size: tuple[int, int, int]) -> float:
-    tile = torch.zeros(1, models.codec.channels, *size, device=models.device)
-    return _timed(lambda: models.codec.decode(tile))
+def _codec_seconds(canvas: Canvas, models: Models, settings: Settings) -> float:
+    """Encoding and decoding of all tiles, from a few frames of one."""
+    tiles = plan_tiles(canvas, settings.tile_px, settings.tile_overlap_px)
+    row, column = next(iter(tiles))
+    frames = min(canvas.latent_frames, 2)
+    tile = torch.zeros(1, models.codec.channels, frames, len(row.weight), len(column.weight), device=models.device)
+    both = _timed(lambda: models.codec.encode(models.codec.decode(tile).clamp(0, 1)))
+    return len(tiles) * both * canvas.latent_frames / frames
 
 
-def _timed(work: object) -> float:
+def _finishing_seconds(canvas: Canvas, models: Models, settings: Settings) -> float:
+    """Refiner and back-projection, by the number of pixels."""
+    frames = torch.rand(PIECE_FRAMES, PIECE_PX, PIECE_PX, 3, device=models.device)
+    source = torch.rand(PIECE_FRAMES, PIECE_PX // 4, PIECE_PX // 4, 3, device=models.device)
+    refiner = models.refiner if settings.refine_strength > 0 else None
+
+    def finish() -> None:
+        refined = frames if refiner is None else refine_frames(refiner, frames, source)
+        back_project(refined, source, rounds=settings.fidelity_rounds, strength=settings.fidelity_strength)
+
+    pixels = canvas.frames * canvas.target[0] * canvas.target[1]
+    return _timed(finish) * pixels / (PIECE_FRAMES * PIECE_PX**2)
+
+
+def _timed(work: Callable[[], object]) -> float:
     """Seconds of the second of two calls; the first one warms up."""
-    assert callable(work)
     for _ in range(2):
         start = time.perf_counter()
         work()

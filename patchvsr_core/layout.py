@@ -68,6 +68,11 @@ class Canvas:
         return height, width
 
     @property
+    def visible_cells(self) -> tuple[float, float]:
+        """(height, width) of the frame itself, without padding, in cells."""
+        return self.target[0] / self.stride_px, self.target[1] / self.stride_px
+
+    @property
     def latent_shape(self) -> tuple[int, int, int]:
         """(T, H, W) of the latent canvas."""
         return self.latent_frames, *self.latent_size
@@ -174,7 +179,8 @@ class PatchPlan:
 
     def same_as(self, other: PatchPlan) -> bool:
         """Whether the two cut the same canvas into the same patches."""
-        return (self.canvas, self.layout, self.patch_size) == (other.canvas, other.layout, other.patch_size)
+        places = [[(p.origin, p.size, p.phase) for p in plan.patches] for plan in (self, other)]
+        return self.canvas == other.canvas and places[0] == places[1]
 
     def locations(self, patches: Sequence[Patch], grid: tuple[int, int]) -> Tensor:
         """Location masks in global coordinates: which part of the frame each patch covers.
@@ -182,24 +188,24 @@ class PatchPlan:
         Returns (N, 1, grid height, grid width) in [0, 1]; a cell of the grid that the patch
         covers in part gets the covered fraction (area resize of the patch rectangle).
         """
-        masks = [location_mask(p.origin[1:], p.size[1:], self.canvas.latent_size, grid) for p in patches]
+        masks = [location_mask(p.origin[1:], p.size[1:], self.canvas.visible_cells, grid) for p in patches]
         return torch.stack(masks)[:, None]
 
     def crop_positions(self, patches: Sequence[Patch]) -> Tensor:
-        """(N, 2) of (top, left) as fractions of the canvas, the crop micro-condition."""
-        height, width = self.canvas.latent_size
+        """(N, 2) of (top, left) as fractions of the frame, the crop micro-condition."""
+        height, width = self.canvas.visible_cells
         return torch.tensor([[p.origin[1] / height, p.origin[2] / width] for p in patches])
 
 
 def location_mask(
-    origin: tuple[int, int], size: tuple[int, int], canvas: tuple[int, int], grid: tuple[int, int]
+    origin: tuple[int, int], size: tuple[int, int], frame: tuple[float, float], grid: tuple[int, int]
 ) -> Tensor:
-    """The rectangle at ``origin`` of a canvas, area-resized to ``grid``; all (height, width)."""
-    rows, columns = (_coverage(*axis) for axis in zip(origin, size, canvas, grid, strict=True))
+    """The rectangle at ``origin`` of a frame, area-resized to ``grid``; all (height, width)."""
+    rows, columns = (_coverage(*axis) for axis in zip(origin, size, frame, grid, strict=True))
     return torch.outer(rows, columns)
 
 
-def _coverage(start: int, length: int, axis: int, cells: int) -> Tensor:
+def _coverage(start: int, length: int, axis: float, cells: int) -> Tensor:
     """Fraction of each of ``cells`` equal cells of an axis that [start, start + length) covers."""
     edges = torch.arange(cells + 1, dtype=torch.float32) * (axis / cells)
     low, high = edges[:-1].clamp(min=start), edges[1:].clamp(max=start + length)

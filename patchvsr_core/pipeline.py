@@ -110,12 +110,7 @@ def sample(frames: Tensor, plan: PatchPlan, models: Models, settings: Settings, 
     )
     controls = _controls(frames, latent, plan, models, settings)
     sigmas = sigma_schedule(settings.steps, shift=settings.shift, start=settings.start)
-    noise = seeded_noise(latent.shape, settings.seed).to(latent)
-    if models.base.start_noise is None:
-        x = flow_start(latent, noise, sigmas[0])
-    else:
-        x = bridge_start(latent, noise, sigmas[0], models.base.start_noise)
-    denoiser = DiffusersDenoiser(models.base, [models.prompt.to(models.device)], models.adapter)
+    denoiser = DiffusersDenoiser(models.base, _prompts(models, settings), models.adapter)
     progress = _StepProgress(plan, settings, report)
 
     def model(x: Tensor, sigma: Tensor, step: int) -> Tensor:
@@ -127,9 +122,22 @@ def sample(frames: Tensor, plan: PatchPlan, models: Models, settings: Settings, 
         return guided(predictions, settings.guidance)
 
     try:
-        return SOLVERS[settings.solver](model, x, sigmas, None)
+        return SOLVERS[settings.solver](model, _start(latent, sigmas[0], models, settings), sigmas, None)
     finally:
         denoiser.close()
+
+
+def _start(latent: Tensor, sigma: Tensor, models: Models, settings: Settings) -> Tensor:
+    noise = seeded_noise(latent.shape, settings.seed).to(latent)
+    if models.base.start_noise is None:
+        return flow_start(latent, noise, sigma)
+    return bridge_start(latent, noise, sigma, models.base.start_noise)
+
+
+def _prompts(models: Models, settings: Settings) -> list[Tensor]:
+    """The prompt, and for guidance the empty one."""
+    prompt = models.prompt.to(models.device)
+    return [prompt] if settings.guidance == 1 else [prompt, torch.zeros_like(prompt)]
 
 
 def _controls(frames: Tensor, latent: Tensor, plan: PatchPlan, models: Models, settings: Settings) -> Controls:

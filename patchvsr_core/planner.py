@@ -118,6 +118,8 @@ def crossfade(length: int, window: int, starts: list[int], shape: str = "linear"
     Args:
         shape: ``linear``, ``cosine``, or ``cut`` for a hard edge in the middle of the overlap.
     """
+    if shape not in FADES:
+        raise PlanError(f"Fade {shape!r} is unknown; choose one of {', '.join(FADES)}.")
     cells = np.arange(window) + 0.5
     spans = []
     for k, start in enumerate(starts):

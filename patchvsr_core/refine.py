@@ -27,6 +27,9 @@ from .resample import reflected, upsampled_window
 FORMAT = "patchvsr-refiner"
 FOLD = 4
 """Pixels along one side that are folded into channels."""
+TILE_PX = 512
+CHUNK_FRAMES = 24
+"""How much of a clip the network sees at once, beside its reach."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,14 @@ def _with_neighbours(x: Tensor) -> Tensor:
     return torch.cat([before, after, x[:, 2 * quarter :]], 1)
 
 
+def working_bytes(refiner: Refiner, frames: int, size: tuple[int, int]) -> int:
+    """Memory that the network itself takes in :func:`refine_frames`: the features of one tile, in a few copies."""
+    length = min(frames, CHUNK_FRAMES + 2 * refiner.reach_frames)
+    cells = min(size[0], TILE_PX) * min(size[1], TILE_PX) // FOLD**2
+    copies = 6
+    return copies * refiner.config.channels * length * cells * 4
+
+
 @torch.inference_mode()
 def refine_frames(
     refiner: Refiner,
@@ -98,8 +109,8 @@ def refine_frames(
     source: Tensor,
     *,
     strength: float = 1.0,
-    tile_px: int = 512,
-    chunk_frames: int = 24,
+    tile_px: int = TILE_PX,
+    chunk_frames: int = CHUNK_FRAMES,
     on_frames: OnDone | None = None,
 ) -> Tensor:
     """Run the refiner over a whole clip in tiles and chunks, free of seams.
@@ -178,7 +189,8 @@ def load_refiner(path: str | Path, dtype: torch.dtype = torch.float32) -> Refine
         refiner = Refiner(RefinerConfig(**json.loads(metadata["config"])))
         refiner.load_state_dict(tensors)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise ModelError(f"{path.name} is damaged or was edited ({error}); get it again.") from error
+        reason = str(error).partition("\n")[0]
+        raise ModelError(f"{path.name} is damaged or was edited ({reason}); get it again.") from error
     return refiner.to(dtype).requires_grad_(False).eval()
 
 

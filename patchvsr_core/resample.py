@@ -21,8 +21,8 @@ def resize(frames: Tensor, size: tuple[int, int]) -> Tensor:
     """Resample (T, H, W, C) frames to ``size`` = (height, width); values may overshoot [0, 1]."""
     if tuple(frames.shape[1:3]) == tuple(size):
         return frames
-    planes = frames.movedim(-1, 1)
-    return F.interpolate(planes, size=size, mode="bicubic", antialias=True).movedim(1, -1)
+    planes = frames.movedim(-1, 1).float()
+    return F.interpolate(planes, size=size, mode="bicubic", antialias=True).movedim(1, -1).to(frames)
 
 
 def upsampled_window(frames: Tensor, canvas: Canvas, rows: slice, columns: slice) -> Tensor:

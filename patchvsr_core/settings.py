@@ -26,7 +26,11 @@ RANGES = {
 
 @dataclass(frozen=True)
 class Settings:
-    """Choices of one run; see the fields. ``None`` start: as the base was trained."""
+    """Choices of one run; see the fields.
+
+    Raises:
+        PlanError: for a value out of its range.
+    """
 
     layout: str = "corner"
     patch_px: int = 256
@@ -38,7 +42,7 @@ class Settings:
     start: float = 1.0
     """First noise level; below 1 a flow starts from the noised input."""
     guidance: float = 1.0
-    """Classifier-free guidance; needs a negative prompt."""
+    """Classifier-free guidance away from the empty prompt; 1 is off and saves half the work."""
     seed: int = 0
     noise_level: float = 0.0
     """Noise augmentation of the patch condition: fidelity (0) to generation (about 0.3)."""

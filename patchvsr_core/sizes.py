@@ -40,7 +40,7 @@ def target_size(source: tuple[int, int], *, scale: float | None = None, size: st
 
 def _parsed(size: str, height: int, width: int) -> tuple[int, int]:
     parts = [part.strip() for part in size.lower().split("x")]
-    if len(parts) != 2 or not all(part.isdigit() for part in parts):
+    if len(parts) != 2 or not all(part.isdecimal() for part in parts):
         raise PlanError(f"A size of {size!r} cannot be read; write WIDTHxHEIGHT, such as 1920x1080.")
     new_width, new_height = (int(part) for part in parts)
     if not new_width and not new_height:

@@ -11,6 +11,7 @@ import torch
 from small_models import random_adapter
 from test_video import audio_packets, colors, with_audio, write
 
+from patchvsr_core.__main__ import main
 from patchvsr_core.adapter import BaseSpec, save_adapter
 from patchvsr_core.video import read_clip
 
@@ -85,6 +86,15 @@ def test_plan_says_counts_memory_and_time(tmp_path: Path) -> None:
         (["{video}", "out.mp4", "--patch-px", "100"], ["multiple of 16"]),
         (["{video}", "out.mp4", "--device", "abacus"], ["abacus"]),
         (["{text}", "out.mp4"], ["cannot be opened"]),
+        (["{video}", "in.mp4"], ["the input itself"]),
+        (["{video}", "."], ["is a folder"]),
+        (["{video}", "out.mp4", "--patches-at-once", "0"], ["patches_at_once", "at least 1"]),
+        (["{video}", "out.mp4", "--seed", "99999999999999999999"], ["seed"]),
+        (["{video}", "out.mp4", "--fidelity-strength", "-3"], ["between 0.0 and 1.0"]),
+        (["{video}", "out.mp4", "--vae", "vae.safetensors"], ["no VAE"]),
+        (["{video}", "out.mp4", "--layout", "alternating"], ["2 steps"]),
+        (["{video}", "out.mp4", "--device", "meta"], ["meta"]),
+        (["{video}", "out.mp4", "--size", "²x0"], ["WIDTHxHEIGHT"]),
     ],
 )
 def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path: Path, arguments: list[str], words: list[str]) -> None:
@@ -108,3 +118,30 @@ def test_read_only_folder(tmp_path: Path) -> None:
 def test_help_and_version() -> None:
     assert "upscale" in run("--help").stdout
     assert run("--version").stdout.startswith("PatchVSR 0.")
+
+
+def test_running_out_of_memory_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def no_room(*arguments: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("patchvsr_core.pipeline.upscale", no_room)
+    source = write(tmp_path / "in.mp4", colors(2, 16, 16))
+    assert main(["upscale", str(source), str(tmp_path / "out.mp4")]) == 2
+    assert "--patch-px" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows knows no SIGTERM")
+def test_a_stopped_run_cleans_up(tmp_path: Path) -> None:
+    source = write(tmp_path / "in.mp4", colors(40, 64, 64))
+    command = [sys.executable, "-m", "patchvsr_core", "upscale", str(source), str(tmp_path / "out.mp4")]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = ""
+        while "denoise" not in said and (character := process.stderr.read(1)):
+            said += character
+        process.terminate()
+        assert process.wait(60) == 130
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4"]

@@ -71,8 +71,8 @@ def test_diffusers_host_equals_the_written_out_forward(tmp_path: Path) -> None:
 
 def test_residual_base_answers_relative_to_the_anchor(tmp_path: Path) -> None:
     weights = random_wan()
-    base = load_base(save(weights, tmp_path / "base.safetensors", prediction="residual", start_noise="0.1", shift="1"))
-    assert (base.prediction, base.start_noise, base.shift) == ("residual", 0.1, 1.0)
+    base = load_base(save(weights, tmp_path / "base.safetensors", prediction="residual", start_noise="0.1"))
+    assert (base.prediction, base.start_noise) == ("residual", 0.1)
     x, text = inputs(patches=1)
     anchor = torch.randn_like(x)
     denoised = DiffusersDenoiser(base, [text])(x, SIGMA, PatchControl(anchor))[0]
@@ -134,12 +134,47 @@ def test_diffusers_folders_load_too(tmp_path: Path) -> None:
 def test_incomplete_diffusers_folders_say_why(tmp_path: Path) -> None:
     base = load_base(save(random_wan(), tmp_path / "wan.safetensors"))
     folder = tmp_path / "model"
-    with pytest.raises(ModelError, match="no diffusers model folder"):
+    with pytest.raises(ModelError, match="no diffusers folder of a WanTransformer3DModel"):
         load_base(folder.parent)
     base.transformer.save_pretrained(folder, max_shard_size="1MB")
     sorted(folder.glob("*.safetensors"))[0].unlink()
     with pytest.raises(ModelError, match="tensors are missing or unknown"):
         load_base(folder)
+
+
+@pytest.mark.parametrize("config", ["", "[1]", '{"_class_name": "AutoencoderKL"}'])
+def test_folders_of_something_else_are_refused_before_anything_is_built(tmp_path: Path, config: str) -> None:
+    (tmp_path / "config.json").write_text(config)
+    save(random_wan(), tmp_path / "model.safetensors")
+    with pytest.raises(ModelError, match="no diffusers folder of a WanTransformer3DModel"):
+        load_base(tmp_path)
+
+
+def test_two_experts_must_be_told_apart(tmp_path: Path) -> None:
+    for name in ("transformer", "transformer_2"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(ModelError, match=r"two experts: name .*transformer_2"):
+        load_base(tmp_path)
+
+
+@pytest.mark.parametrize("whole_folder", [False, True])
+def test_half_precision_keeps_time_and_norms_in_full(tmp_path: Path, whole_folder: bool) -> None:
+    weights = random_wan()
+    path = save(weights, tmp_path / "wan.safetensors")
+    if whole_folder:
+        load_base(path).transformer.save_pretrained(tmp_path / "folder")
+        path = tmp_path / "folder"
+    base = load_base(path, dtype=torch.bfloat16)
+    dtypes = {name: parameter.dtype for name, parameter in base.transformer.named_parameters()}
+    assert dtypes["scale_shift_table"] == dtypes["condition_embedder.time_embedder.linear_1.weight"] == torch.float32
+    assert dtypes["blocks.0.attn1.to_q.weight"] == torch.bfloat16
+    seen = []
+    base.transformer.condition_embedder.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    x, text = inputs(patches=1)
+    with torch.no_grad():
+        answer = DiffusersDenoiser(base, [text])(x, torch.tensor(0.9872), None)[0]
+    assert seen[0].item() == pytest.approx(987.2, abs=0.01), "timesteps are not rounded to bfloat16"
+    assert (answer - (x - 0.9872 * velocity(weights, x, 987.2, text))).abs().mean() < 0.05
 
 
 def test_checkpoint_prefixes_are_understood(tmp_path: Path) -> None:
@@ -160,6 +195,8 @@ def test_another_base_is_refused_in_one_sentence(tmp_path: Path) -> None:
         (lambda path: path, "no model file"),
         (lambda path: path.write_bytes(b"x" * 100), "no readable safetensors"),
         (lambda path: save({"a": torch.zeros(1)}, path), "no Wan video model"),
+        (lambda path: save({k: v for k, v in random_wan().items() if ".1.ffn.0" not in k}, path), "does not load"),
+        (lambda path: save({k: v for k, v in random_wan().items() if "blocks" not in k}, path), "no Wan video model"),
         (lambda path: save({**random_wan(), "img_emb.proj.0.weight": torch.zeros(1)}, path), "image-to-video"),
     ],
 )

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from patchvsr_core.version import VERSION
+
 ROOT = Path(__file__).parents[1]
 PROBE = """
 import socket, sys
@@ -31,3 +33,7 @@ def test_only_hosts_and_pipeline_know_the_frameworks() -> None:
             assert "import comfy" not in text and "from comfy" not in text, name
         if not name.startswith(("hosts/", "training/", "pipeline.py")):
             assert "import diffusers" not in text and "from diffusers" not in text, name
+
+
+def test_the_registry_is_told_the_same_version() -> None:
+    assert f'\nversion = "{VERSION}"\n' in (ROOT / "pyproject.toml").read_text()

@@ -10,10 +10,12 @@ from small_models import random_adapter, random_vae, random_wan, save
 from patchvsr_core.adapter import save_adapter
 from patchvsr_core.errors import AdapterError, Cancelled, ModelError, PlanError
 from patchvsr_core.fidelity import back_project
+from patchvsr_core.hosts.diffusers import DiffusersDenoiser
 from patchvsr_core.hosts.models import Models, load_models
 from patchvsr_core.pipeline import make_plan, upscale
 from patchvsr_core.planner import LAYOUTS
 from patchvsr_core.resample import resize
+from patchvsr_core.settings import Settings
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +119,8 @@ def test_a_wan_runs_headless(wan_files: dict[str, Path], with_adapter: bool, fra
     settings = replace(models.defaults, patch_px=64, steps=2, tile_px=64, tile_overlap_px=16, window_frames=5)
     out = upscale(clip(frames, 13, 21), (52, 84), models, replace(settings, overlap_frames=1))
     assert out.shape == (frames, 52, 84, 3) and out.isfinite().all()
-    assert (resize(out, (13, 21)) - clip(frames, 13, 21)).abs().mean() < 0.02
+    other = upscale(clip(frames, 13, 21), (52, 84), models, replace(settings, overlap_frames=1, seed=1))
+    assert not torch.equal(out, other), "the seed has a say"
 
 
 def test_wan_without_start_noise_is_the_codecs_round_trip(wan_files: dict[str, Path]) -> None:
@@ -147,20 +150,34 @@ def test_plan_uses_the_codecs_strides(wan_files: dict[str, Path], tiny: Models) 
     assert make_plan(50, (16, 16), (64, 64), tiny, tiny.defaults).canvas.latent_frames == 50
 
 
-def test_no_seams_where_patches_meet(tiny: Models) -> None:
-    """The mean gradient across patch borders is that of everywhere else."""
-    generator = torch.Generator().manual_seed(0)
-    source = torch.rand(4, 64, 64, 3, generator=generator) * 0.5 + 0.25
-    out = upscale(source, (256, 256), tiny, replace(tiny.defaults, patch_px=64))
-    across = out.diff(dim=2).abs().mean((0, 1, 3))
-    at_borders = across[torch.arange(63, 255, 64)].mean()
+def test_no_seams_where_patches_meet(tiny: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even where patches contradict each other, borders have no larger gradients than before."""
+    plain = replace(tiny.defaults, patch_px=64, refine_strength=0.0, fidelity_rounds=0)
+    picture = border_ratio(tiny, plain)
+    predict = DiffusersDenoiser.__call__
+
+    def growth(layout: str) -> float:
+        offsets = torch.Generator().manual_seed(0)
+
+        def quarrelling(self: DiffusersDenoiser, x: torch.Tensor, *rest: object) -> list[torch.Tensor]:
+            return [x0 + 0.1 * torch.randn(1, generator=offsets) for x0 in predict(self, x, *rest)]
+
+        monkeypatch.setattr(DiffusersDenoiser, "__call__", quarrelling)
+        return border_ratio(tiny, replace(plain, layout=layout)) / picture
+
+    assert growth("corner") < 1.05
+    assert growth("uniform") > 1.15, "uniform weights show borders; otherwise this test could not see one"
+
+
+def border_ratio(tiny: Models, settings: Settings) -> float:
+    """Mean gradient across the borders of 64 px patches over that across other 8 px cells."""
+    across = upscale(clip(2, 64, 64), (256, 256), tiny, settings).diff(dim=2).abs().mean((0, 1, 3))
     phase = torch.arange(255)
-    same_phase = across[(phase % 16 == 15) & (phase % 64 != 63)].mean()
-    assert at_borders / same_phase == pytest.approx(1.0, abs=0.05)
+    return float(across[phase % 64 == 63].mean() / across[(phase % 8 == 7) & (phase % 64 != 63)].mean())
 
 
 def test_back_projected_bicubic_is_the_floor(tiny: Models) -> None:
-    """On a pattern it never saw, the default is at least as good as its own fall-back."""
+    """On a pattern it never saw, the default is about as good as its own fall-back."""
     truth = clip(4, 96, 128).repeat_interleave(1, 0)
     source = (resize(truth, (24, 32)).clamp(0, 1) * 255).round() / 255
     out = upscale(source, (96, 128), tiny)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import struct
 import subprocess
 from fractions import Fraction
 from pathlib import Path
@@ -76,7 +77,7 @@ def test_output_is_tagged_bt709_limited(tmp_path: Path) -> None:
 def test_values_are_rounded_not_truncated(tmp_path: Path) -> None:
     frames = torch.full((1, 32, 32, 3), 127.8 / 255)
     back = read_clip(write(tmp_path / "out.mkv", frames)).frames * 255
-    assert back.mean().item() == pytest.approx(128, abs=1.01)
+    assert back.mean().item() == pytest.approx(128, abs=0.5)
 
 
 def test_timestamps_are_kept(tmp_path: Path) -> None:
@@ -100,6 +101,15 @@ def test_audio_that_the_container_cannot_hold(tmp_path: Path) -> None:
     source = with_audio(tmp_path / "source.mkv", colors(5, 32, 32), codec="pcm_s16le")
     with pytest.raises(OutputError, match=r"write to \.mkv"):
         write(tmp_path / "out.webm", colors(5, 32, 32), audio_from=source)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["silent.mp4", "source.mkv"]
+
+
+def test_audio_that_only_the_muxer_refuses_shows_before_the_work(tmp_path: Path) -> None:
+    source = with_audio(tmp_path / "source.mkv", colors(5, 32, 32), codec="libopus")
+    fps = Fraction(25)
+    writer = VideoWriter(tmp_path / "out.mov", (32, 32), range(5), 1 / fps, fps=fps, audio_from=source)
+    with pytest.raises(OutputError, match=r"write to \.mkv"):
+        writer.__enter__()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["silent.mp4", "source.mkv"]
 
 
@@ -149,18 +159,63 @@ def test_audio_only_and_folders(tmp_path: Path) -> None:
         probe(tmp_path)
 
 
-def test_damaged_video(tmp_path: Path) -> None:
-    path = write(tmp_path / "good.mkv", torch.rand(40, 64, 64, 3))
+@pytest.mark.parametrize("suffix", [".mkv", ".webm"])
+def test_files_that_are_cut_off(tmp_path: Path, suffix: str) -> None:
+    path = write(tmp_path / f"good{suffix}", torch.rand(40, 64, 64, 3))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(MediaError, match=r"cut off or damaged.*of about (39|40|41) frames|damaged after frame"):
+        read_clip(path)
+
+
+def test_damage_in_the_middle(tmp_path: Path) -> None:
+    path = write(tmp_path / "good.mp4", torch.rand(40, 64, 64, 3))
     data = bytearray(path.read_bytes())
-    middle = len(data) // 2
-    data[middle : middle + 20000] = bytes(20000)
-    (tmp_path / "bad.mkv").write_bytes(data)
-    try:
-        frames = len(read_clip(tmp_path / "bad.mkv").frames)
-    except MediaError as error:
-        assert "damaged after frame" in str(error)
-    else:
-        assert frames < 40
+    data[len(data) // 3 : len(data) * 2 // 3] = bytes(len(data) * 2 // 3 - len(data) // 3)
+    path.write_bytes(data)
+    with pytest.raises(MediaError, match="damaged"):
+        read_clip(path)
+
+
+@pytest.mark.parametrize(("matrix", "turns"), [((0, 1, -1, 0), 3), ((0, -1, 1, 0), 1), ((-1, 0, 0, -1), 2)])
+def test_phone_video_stands_upright(tmp_path: Path, matrix: tuple[int, int, int, int], turns: int) -> None:
+    path = write(tmp_path / "phone.mp4", colors(2, 24, 40))
+    flat = read_clip(path).frames
+    data = bytearray(path.read_bytes())
+    start = data.index(b"tkhd") + 44  # the display matrix, 16.16 fixed point
+    a, b, c, d = (value << 16 for value in matrix)
+    data[start : start + 20] = struct.pack(">5i", a, b, 0, c, d)
+    path.write_bytes(data)
+    clip = read_clip(path)
+    assert torch.equal(clip.frames, flat.rot90(turns, (1, 2)))
+    assert (clip.info.height, clip.info.width) == tuple(clip.frames.shape[1:3])
+
+
+def test_pixel_shape_is_kept(tmp_path: Path) -> None:
+    aspect = Fraction(16, 11)
+    options = {"fps": Fraction(25), "pixel_aspect": aspect}
+    with VideoWriter(tmp_path / "wide.mp4", (32, 32), range(2), Fraction(1, 25), **options) as writer:
+        writer.write(colors(2, 32, 32))
+    assert probe(tmp_path / "wide.mp4").pixel_aspect == aspect
+    assert probe(write(tmp_path / "square.mp4", colors(2, 32, 32))).pixel_aspect == 1
+
+
+def test_hdr_is_refused_rather_than_shown_pale(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "hdr.mkv"), "w") as target:
+        stream = target.add_stream("libx264", rate=25)
+        stream.width = stream.height = 32
+        stream.pix_fmt = "yuv420p10le"
+        stream.codec_context.color_trc = 16
+        for packet in [*stream.encode(av.VideoFrame(32, 32, "yuv420p10le")), *stream.encode(None)]:
+            target.mux(packet)
+    with pytest.raises(MediaError, match="HDR"):
+        read_clip(tmp_path / "hdr.mkv")
+
+
+def test_a_format_without_a_decoder(tmp_path: Path) -> None:
+    path = write(tmp_path / "odd.mp4", colors(2, 32, 32))
+    path.write_bytes(path.read_bytes().replace(b"avc1", b"xxxx"))
+    with pytest.raises(MediaError, match="cannot be decoded"):
+        probe(path)
 
 
 def test_targets_are_checked_first(tmp_path: Path) -> None:

@@ -48,6 +48,9 @@ _WORDING = {
 }
 
 
+LORA_TARGETS = (*(f"{kind}_attn.{layer}" for kind in ("self", "cross") for layer in "qkvo"), "ffn.0", "ffn.2")
+
+
 @dataclass(frozen=True)
 class AdapterConfig:
     """Hyper-parameters of an adapter. The branch width is independent of the base's."""
@@ -73,6 +76,12 @@ class AdapterConfig:
             raise AdapterError(
                 f"The adapter file has version {self.version}; this PatchVSR reads version {VERSION}. "
                 "Update PatchVSR, or use an adapter made for it."
+            )
+        unknown = sorted(set(self.lora_targets) - set(LORA_TARGETS))
+        if unknown:
+            raise AdapterError(
+                f"The adapter changes layers that no Wan has ({', '.join(unknown)}); possible are "
+                f"{', '.join(LORA_TARGETS)}."
             )
         if self.width % self.head_dim:
             raise AdapterError(f"An adapter width of {self.width} is no multiple of its head size {self.head_dim}.")

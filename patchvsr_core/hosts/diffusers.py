@@ -28,8 +28,6 @@ class Base:
     """``velocity`` (v = eps - x0, every published Wan) or ``residual`` (x0 minus the condition)."""
     start_noise: float | None = None
     """For a bridge: noise in the enlarged input it starts from. None: a flow from noise."""
-    shift: float = 1.0
-    """Schedule shift it was trained for."""
 
     @property
     def spec(self) -> BaseSpec:

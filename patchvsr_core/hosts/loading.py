@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,6 @@ from ..errors import ModelError
 from .diffusers import Base
 from .wan import HEAD_DIM, Shapes, transformer_sizes
 
-WAN_SHIFT = 5.0
-"""Schedule shift of Wan 2.1 at 480p to 720p."""
 PREFIXES = ("model.diffusion_model.", "diffusion_model.")
 
 
@@ -42,7 +42,7 @@ def load_base(path: str | Path, *, device: str = "cpu", dtype: torch.dtype = tor
                 f"or {folder} to start from noise."
             )
         transformer = _from_folder(WanTransformer3DModel, folder, dtype)
-        return Base(_ready(transformer, device), shift=WAN_SHIFT)
+        return Base(_ready(transformer, device))
     shapes, metadata = _header(path)
     config = _transformer_config(path, shapes)
     transformer = _from_single_file(WanTransformer3DModel, path, config, dtype)
@@ -51,7 +51,6 @@ def load_base(path: str | Path, *, device: str = "cpu", dtype: torch.dtype = tor
         _ready(transformer, device),
         prediction=metadata.get("prediction", "velocity"),
         start_noise=None if start_noise is None else float(start_noise),
-        shift=float(metadata.get("shift", WAN_SHIFT)),
     )
 
 
@@ -78,23 +77,48 @@ def _ready(model: Any, device: str) -> Any:
 def _from_folder(model: Any, folder: Path, dtype: torch.dtype) -> Any:
     """A diffusers folder, whole or in shards; without accelerate, on which ``from_pretrained`` insists for Wan."""
     files = sorted(folder.glob("*.safetensors"))
-    if not files or not (folder / "config.json").is_file():
-        raise ModelError(f"{folder} is no diffusers model folder; one has a config.json and safetensors files.")
-    loaded = model.from_config(model.load_config(folder))
-    try:
+    config = _folder_config(folder)
+    if not files or config.get("_class_name") != model.__name__:
+        raise ModelError(
+            f"{folder} is no diffusers folder of a {model.__name__}; one has safetensors files and a config.json "
+            "that names it."
+        )
+    with _one_sentence(folder):
+        loaded = model.from_config(config)
         state = {name: tensor for file in files for name, tensor in load_file(file).items()}
         wrong = [name for names in loaded.load_state_dict(state, strict=False, assign=True) for name in names]
-    except (SafetensorError, OSError, RuntimeError) as error:
-        raise ModelError(f"The weights in {folder} do not load ({str(error).splitlines()[-1].strip()}).") from error
     if wrong:
         raise ModelError(
             f"The weights in {folder} do not fit its config.json: {len(wrong)} tensors are missing or unknown, "
             f"such as {wrong[0]!r}; download the whole folder again."
         )
-    kept = set(loaded._keep_in_fp32_modules or ())
-    for name, parameter in loaded.named_parameters():
+    return _in_precision(loaded, dtype)
+
+
+def _folder_config(folder: Path) -> dict[str, Any]:
+    try:
+        config = json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return config if isinstance(config, dict) else {}
+
+
+def _in_precision(model: Any, dtype: torch.dtype) -> Any:
+    """All in ``dtype`` but what diffusers keeps in float32 for its accuracy."""
+    kept = set(model._keep_in_fp32_modules or ())
+    for name, parameter in model.named_parameters():
         parameter.data = parameter.data.to(torch.float32 if kept & set(name.split(".")) else dtype)
-    return loaded
+    return model
+
+
+@contextmanager
+def _one_sentence(path: Path) -> Iterator[None]:
+    """Whatever a damaged file makes diffusers raise, as one sentence."""
+    try:
+        yield
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0][:160]
+        raise ModelError(f"{path} does not load as a Wan model ({reason}); download it again.") from error
 
 
 def _header(path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
@@ -156,6 +180,8 @@ def _from_single_file(model: Any, path: Path, config: dict[str, Any], dtype: tor
     try:
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "config.json").write_text(json.dumps(config))
-            return model.from_single_file(str(path), config=folder, torch_dtype=dtype, local_files_only=True)
+            with _one_sentence(path):
+                loaded = model.from_single_file(str(path), config=folder, local_files_only=True)
+            return _in_precision(loaded, dtype)
     finally:
         logging.set_verbosity(verbosity)

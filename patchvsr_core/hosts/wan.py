@@ -41,7 +41,7 @@ def transformer_sizes(shapes: Shapes) -> TransformerSizes:
         channels=channels,
         out_channels=shapes["head.head.weight"][0] // TOKEN_CELLS,
         width=width,
-        layers=1 + max(int(name.split(".")[1]) for name in shapes if name.startswith("blocks.")),
+        layers=1 + max((int(name.split(".")[1]) for name in shapes if name.startswith("blocks.")), default=-1),
         ffn=shapes["blocks.0.ffn.0.weight"][0],
         text_dim=shapes["text_embedding.0.weight"][1],
         frequencies=shapes["time_embedding.0.weight"][1],

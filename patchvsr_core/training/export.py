@@ -56,7 +56,6 @@ def export_run(config: TrainConfig, run: Path, target: Path) -> None:
         "prediction": "residual",
         "codec": "space_to_depth_8",
         "start_noise": str(config.start_noise),
-        "shift": "1.0",
     }
     base = {original_name(name): tensor for name, tensor in model.base.state_dict().items()}
     save_file(_bfloat16(base), str(target / "tiny_base.safetensors"), metadata=metadata)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -24,6 +24,9 @@ PRECISE = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FUL
 HD_LINES = 720
 """Untagged video with at least so many lines is BT.709, with fewer BT.601."""
 
+HDR = (16, 18)
+"""AVCOL_TRC_SMPTE2084 (PQ) and AVCOL_TRC_ARIB_STD_B67 (HLG)."""
+
 
 @dataclass(frozen=True)
 class VideoInfo:
@@ -36,6 +39,8 @@ class VideoInfo:
     frames: int
     """Exact where the container says it, otherwise from the duration; 0 when unknown."""
     audio_streams: int
+    pixel_aspect: Fraction = Fraction(1)
+    """Width of a pixel over its height."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,14 +88,29 @@ def read_clip(path: str | Path) -> Clip:
             ) from error
         if not frames:
             raise MediaError(f"{path.name} has a video stream but not one frame; check the export that made it.")
+        _check_complete(path, stream, timestamps)
         if any(frame.shape != frames[0].shape for frame in frames):
             raise MediaError(f"{path.name} changes its resolution on the way; split it where the size changes.")
         time_base = stream.time_base or 1 / info.fps
     return Clip(info, torch.stack(frames), _increasing(timestamps, info.fps, time_base), time_base)
 
 
+def _check_complete(path: Path, stream: VideoStream, timestamps: Sequence[int | None]) -> None:
+    """Raise when far fewer frames came out than the header promised: libav skips damage without a word."""
+    promised, found = stream.frames, len(timestamps)
+    duration = stream.metadata.get("DURATION")
+    if not promised and duration and found > 1:
+        hours, minutes, seconds = (float(part) for part in duration.split(":"))
+        elapsed = float((timestamps[-1] - timestamps[0]) * stream.time_base)
+        promised = round((hours * 3600 + minutes * 60 + seconds) / max(elapsed / (found - 1), 1e-3))
+    if found < promised - max(2, promised // 20):
+        raise MediaError(f"{path.name} is cut off or damaged: {found} of about {promised} frames are there; repair it.")
+
+
 def to_rgb(frame: av.VideoFrame) -> Tensor:
     """One decoded frame as (H, W, 3) float32 in [0, 1], upright, with the colour matrix that it declares."""
+    if frame.color_trc in HDR:
+        raise MediaError("The video is HDR (PQ or HLG), which is not supported yet; convert it to SDR first.")
     deep = max(component.bits for component in frame.format.components) > 8
     untagged_hd = frame.colorspace == 2 and frame.height >= HD_LINES  # 2: AVCOL_SPC_UNSPECIFIED
     array = frame.to_ndarray(
@@ -121,8 +141,11 @@ def _opened(path: Path) -> Iterator[InputContainer]:
 def _picture_stream(path: Path, container: InputContainer) -> VideoStream:
     """The first video stream that is no cover art."""
     for stream in container.streams.video:
-        if not stream.disposition & av.stream.Disposition.attached_pic:
-            return stream
+        if stream.disposition & av.stream.Disposition.attached_pic:
+            continue
+        if stream.codec_context is None:
+            raise MediaError(f"{path.name} is in a video format that cannot be decoded here; convert it to H.264.")
+        return stream
     raise MediaError(f"{path.name} has no video stream; give a file with a picture.")
 
 
@@ -133,9 +156,10 @@ def _info(path: Path, container: InputContainer) -> VideoInfo:
     if not frames and container.duration:
         frames = round(container.duration / av.time_base * fps)
     width, height = stream.width, stream.height
+    aspect = stream.sample_aspect_ratio or Fraction(1)
     if _rotation(container, stream) % 180:
-        width, height = height, width
-    return VideoInfo(path, width, height, fps, frames, len(container.streams.audio))
+        width, height, aspect = height, width, 1 / aspect
+    return VideoInfo(path, width, height, fps, frames, len(container.streams.audio), aspect)
 
 
 def _rotation(container: InputContainer, stream: VideoStream) -> int:

@@ -35,6 +35,7 @@ class VideoWriter:
         timestamps, time_base: when each frame is shown.
         audio_from: file whose audio streams are copied, packet by packet.
         crf: constant quality of the encoder; lower is better and larger.
+        pixel_aspect: width of a pixel over its height.
 
     Raises:
         OutputError: when the target cannot be written.
@@ -50,11 +51,12 @@ class VideoWriter:
         fps: Fraction,
         audio_from: Path | None = None,
         crf: int = 16,
+        pixel_aspect: Fraction = Fraction(1),
     ) -> None:
         self.path = Path(path)
         self.partial = self.path.with_name(f".{self.path.stem}.part{self.path.suffix}")
         self.size, self.timestamps, self.time_base, self.fps = size, timestamps, time_base, fps
-        self.audio_from, self.crf = audio_from, crf
+        self.audio_from, self.crf, self.pixel_aspect = audio_from, crf, pixel_aspect
         self.written = 0
         check_target(self.path)
 
@@ -133,6 +135,7 @@ class VideoWriter:
         context = stream.codec_context
         context.colorspace = context.color_primaries = context.color_trc = BT709
         context.color_range = LIMITED
+        context.sample_aspect_ratio = self.pixel_aspect
         return stream
 
 
@@ -187,10 +190,10 @@ def check_target(path: Path, source: Path | None = None) -> None:
         OutputError: for an unknown container, a folder that is missing or read-only, or the
             source itself.
     """
-    if path.suffix.lower() not in CODECS:
-        raise OutputError(f"{path.name} has no known video suffix; use one of {', '.join(CODECS)}.")
     if path.is_dir():
         raise OutputError(f"{path} is a folder; give the name of a file in it.")
+    if path.suffix.lower() not in CODECS:
+        raise OutputError(f"{path.name} has no known video suffix; use one of {', '.join(CODECS)}.")
     if source is not None and path.exists() and path.samefile(source):
         raise OutputError(f"{path} is the input itself; choose another name for the result.")
     if not path.parent.is_dir():

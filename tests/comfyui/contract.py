@@ -31,7 +31,10 @@ def main(comfyui: str, root: str, folder: str) -> None:
     canvas = Canvas(given["frames"], tuple(given["source"]), tuple(given["target"]), stride_frames=4)
     plan = plan_patches(canvas, patch_px=64, window_frames=9, overlap_frames=4)
     conditions = PatchConditions(given["latent"], given["noise_level"], given["seed"])
-    model = host.attach_control(model, plan, conditions, model_patch=adapter, view=given["view"])
+    strength = given["patch_strength"]
+    model = host.attach_control(
+        model, plan, conditions, model_patch=adapter, view=given["view"], patch_strength=strength
+    )
     model = host.attach_joint_modulation(model, plan, host.FusionOptions(patches_at_once=given["patches_at_once"]))
     guider = comfy.samplers.CFGGuider(model)
     prompt = host.prompt_conditioning(adapter)

@@ -28,14 +28,15 @@ STD = [2.8184, 1.4541, 2.3275, 2.6558, 1.2196, 1.7708, 2.6052, 2.0743,
        3.2687, 2.1526, 2.8652, 1.5579, 1.6382, 1.1253, 2.8251, 1.9160]  # fmt: skip
 
 
-@pytest.mark.parametrize("patches_at_once", [1, 3])
-@pytest.mark.parametrize("lora_rank", [0, 2])
-def test_both_hosts_agree(tmp_path: Path, patches_at_once: int, lora_rank: int) -> None:
+@pytest.mark.parametrize(
+    ("patches_at_once", "lora_rank", "patch_strength"), [(1, 0, 1.0), (3, 0, 0.5), (1, 2, 0.5), (3, 2, 0.0)]
+)
+def test_both_hosts_agree(tmp_path: Path, patches_at_once: int, lora_rank: int, patch_strength: float) -> None:
     save(random_wan(text_dim=4096), tmp_path / "wan.safetensors")
     base = load_base(tmp_path / "wan.safetensors")
     adapter = random_adapter(base.spec, lora_rank=lora_rank)
     save_adapter(adapter, tmp_path / "adapter.safetensors", torch.float32)
-    given = make_inputs(patches_at_once)
+    given = make_inputs(patches_at_once, patch_strength)
     torch.save(given, tmp_path / "inputs.pt")
     python = os.environ.get("COMFYUI_PYTHON", sys.executable)
     script = Path(__file__).with_name("contract.py")
@@ -53,7 +54,7 @@ def test_both_hosts_agree(tmp_path: Path, patches_at_once: int, lora_rank: int) 
     assert (ours[0] - normalised(given["latent"])).abs().mean() > 0.1
 
 
-def make_inputs(patches_at_once: int) -> dict:
+def make_inputs(patches_at_once: int, patch_strength: float) -> dict:
     generator = torch.Generator().manual_seed(0)
     latent = torch.randn(1, 16, 5, 14, 20, generator=generator)
     return {
@@ -68,6 +69,7 @@ def make_inputs(patches_at_once: int) -> dict:
         "sigmas": [1.0, 0.7, 0.3, 0.0],
         "guidance": 2.5,
         "patches_at_once": patches_at_once,
+        "patch_strength": patch_strength,
     }
 
 
@@ -89,6 +91,7 @@ def headless(base, adapter, given: dict) -> list[torch.Tensor]:
         noise_level=given["noise_level"],
         view=normalised(given["view"]),
         adapter=adapter,
+        patch_strength=given["patch_strength"],
     )
     denoiser = DiffusersDenoiser(base, [adapter.prompt, adapter.prompt * 0.5], adapter)
     x, answers = given["noise"], []

@@ -280,7 +280,7 @@ def test_decoding_and_encoding_report_their_tiles(pack, tiny, chain, clip, progr
     assert progress == [(1, 1), (1, 1)]
 
 
-@pytest.mark.parametrize("stage", ["sampler", "decoder", "encoder"])
+@pytest.mark.parametrize("stage", ["sampler", "decoder", "encoder", "blender", "refiner", "back-projection"])
 def test_cancelling_raises_comfyuis_own_exception(pack, tiny, chain, clip, stage):
     import comfy.model_management as management
 
@@ -290,8 +290,13 @@ def test_cancelling_raises_comfyuis_own_exception(pack, tiny, chain, clip, stage
             sample(pack, chain.merged, tiny.prompt, chain.start, chain.plan)
         elif stage == "decoder":
             run_node(pack["PatchDecoder"], vae=tiny.vae, latent=chain.sampled, plan=chain.plan)
-        else:
+        elif stage == "encoder":
             run_node(pack["PatchEncoder"], vae=tiny.vae, image=clip, plan=chain.plan)
+        elif stage == "blender":
+            run_node(pack["Blender"], tiles=chain.tiles, image=clip, color_fix="wavelet")
+        else:
+            strength = 1.0 if stage == "refiner" else 0.0
+            run_node(pack["RefineFidelity"], image=chain.blended, source=clip, refine_strength=strength)
 
 
 def test_fewer_patches_at_once_when_memory_runs_out(pack, tiny, clip, chain, monkeypatch):
@@ -309,6 +314,9 @@ def test_fewer_patches_at_once_when_memory_runs_out(pack, tiny, clip, chain, mon
     result = sample(pack, merged, tiny.prompt, chain.start, chain.plan)
     assert batches == [3, 2, 1, 1, 1]
     assert (result - chain.sampled["samples"]).abs().max() < 1e-5
+    batches.clear()
+    sample(pack, merged, tiny.prompt, chain.start, chain.plan, steps=2)
+    assert batches == [3, 2, 1, 1, 1, 1, 1, 1], "a run learns once; the next run may have more memory"
 
 
 def test_a_single_patch_that_does_not_fit_is_an_error(pack, tiny, chain, monkeypatch):
@@ -544,6 +552,38 @@ def test_several_clips_in_one_latent(pack, tiny, chain):
 def test_a_model_without_a_merger(pack, tiny, chain):
     name, message = error_of(pack, lambda: sample(pack, tiny.model, tiny.prompt, chain.start, chain.plan))
     assert name == "PlanError" and "Joint-Modulation Merger" in message
+
+
+@pytest.mark.parametrize(("key", "word"), [("mask", "a mask"), ("area", "an area"), ("control", "a ControlNet")])
+def test_conditioning_that_speaks_of_the_whole_canvas(pack, tiny, chain, key, word):
+    prompt = [[tokens, {**options, key: (4, 4, 0, 0)}] for tokens, options in tiny.prompt]
+    name, message = error_of(pack, lambda: sample(pack, chain.merged, prompt, chain.start, chain.plan))
+    assert name == "PlanError" and word in message
+
+
+def test_another_schedule_on_the_tiny_default(pack, tiny, chain):
+    import comfy.model_sampling
+
+    class Shifted(comfy.model_sampling.ModelSamplingDiscreteFlow, comfy.model_sampling.CONST):
+        pass
+
+    other = chain.merged.clone()
+    other.add_object_patch("model_sampling", Shifted(other.model.model_config))
+    name, message = error_of(pack, lambda: sample(pack, other, tiny.prompt, chain.start, chain.plan))
+    assert name == "PlanError" and "remove the ModelSampling node" in message
+
+
+def test_inputs_that_would_do_nothing(pack, tiny, chain, clip):
+    _, message = error_of(pack, lambda: run_node(pack["Blender"], tiles=chain.tiles, color_fix="wavelet"))
+    assert "connect it to image" in message
+    inputs = {"model": tiny.model, "plan": chain.plan, "patch_cond": chain.cond, "global_context": chain.view}
+    _, message = error_of(pack, lambda: run_node(pack["ApplyPatchVSR"], **inputs))
+    assert "acts through an adapter" in message
+
+
+def test_alternating_in_one_step(pack, tiny, clip):
+    name, message = error_of(pack, lambda: run_chain(pack, tiny, clip, layout="alternating", steps=1))
+    assert name == "PlanError" and "2 steps or more" in message
 
 
 def test_several_patches_without_a_merger(pack, tiny, chain):
