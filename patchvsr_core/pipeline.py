@@ -77,22 +77,7 @@ def upscale(
     del latent
     out = match_colors(blend_tiles(tiles, window=settings.window), frames_on_device, settings.color).clamp(0, 1)
     del tiles
-    if models.refiner is not None and settings.refine_strength > 0:
-        out = refine_frames(
-            models.refiner,
-            out,
-            frames_on_device,
-            strength=settings.refine_strength,
-            on_frames=lambda done, total: report("refine", done, total),
-        )
-    out = back_project(
-        out,
-        frames_on_device,
-        rounds=settings.fidelity_rounds,
-        strength=settings.fidelity_strength,
-        on_frames=lambda done, total: report("fidelity", done, total),
-    )
-    return out.clamp(0, 1).cpu()
+    return _finish(out, frames_on_device, models, settings, report).clamp(0, 1).cpu()
 
 
 def sample(frames: Tensor, plan: PatchPlan, models: Models, settings: Settings, report: OnProgress) -> Tensor:
@@ -138,6 +123,25 @@ def _prompts(models: Models, settings: Settings) -> list[Tensor]:
     """The prompt, and for guidance the empty one."""
     prompt = models.prompt.to(models.device)
     return [prompt] if settings.guidance == 1 else [prompt, torch.zeros_like(prompt)]
+
+
+def _finish(frames: Tensor, source: Tensor, models: Models, settings: Settings, report: OnProgress) -> Tensor:
+    """The refiner, and what makes the result agree with the input."""
+    if models.refiner is not None and settings.refine_strength > 0:
+        frames = refine_frames(
+            models.refiner,
+            frames,
+            source,
+            strength=settings.refine_strength,
+            on_frames=lambda done, total: report("refine", done, total),
+        )
+    return back_project(
+        frames,
+        source,
+        rounds=settings.fidelity_rounds,
+        strength=settings.fidelity_strength,
+        on_frames=lambda done, total: report("fidelity", done, total),
+    )
 
 
 def _controls(frames: Tensor, latent: Tensor, plan: PatchPlan, models: Models, settings: Settings) -> Controls:
