@@ -99,9 +99,10 @@ def _check_complete(path: Path, stream: VideoStream, timestamps: Sequence[int | 
     """Raise when far fewer frames came out than the header promised: libav skips damage without a word."""
     promised, found = stream.frames, len(timestamps)
     duration = stream.metadata.get("DURATION")
-    if not promised and duration and found > 1:
+    shown = [t for t in timestamps if t is not None]
+    if not promised and duration and stream.time_base and len(shown) == found > 1:
         hours, minutes, seconds = (float(part) for part in duration.split(":"))
-        elapsed = float((timestamps[-1] - timestamps[0]) * stream.time_base)
+        elapsed = float((shown[-1] - shown[0]) * stream.time_base)
         promised = round((hours * 3600 + minutes * 60 + seconds) / max(elapsed / (found - 1), 1e-3))
     if found < promised - max(2, promised // 20):
         raise MediaError(f"{path.name} is cut off or damaged: {found} of about {promised} frames are there; repair it.")
