@@ -12,6 +12,7 @@ from .color import match_colors
 from .conditions import Controls, PatchConditions
 from .decode import decode_tiles
 from .encode import encode_canvas, encode_global, seeded_noise
+from .enhance import churned_euler, pixel_projection, structure_lock
 from .errors import PlanError
 from .fidelity import back_project
 from .fusion import check_steps, fuse
@@ -20,7 +21,7 @@ from .hosts.models import Models
 from .layout import Canvas, PatchPlan
 from .planner import plan_patches
 from .refine import refine_frames
-from .sampling import SOLVERS, bridge_start, flow_start, guided, sigma_schedule
+from .sampling import SOLVERS, Solver, bridge_start, flow_start, guided, sigma_schedule
 from .settings import Settings
 
 OnProgress = Callable[[str, int, int], None]
@@ -82,8 +83,7 @@ def upscale(
 
 def sample(frames: Tensor, plan: PatchPlan, models: Models, settings: Settings, report: OnProgress) -> Tensor:
     """Encode, condition and denoise with joint modulation: the fused canvas, (1, C, t, h, w)."""
-    if settings.solver not in SOLVERS:
-        raise PlanError(f"Solver {settings.solver!r} is unknown; choose one of {', '.join(SOLVERS)}.")
+    solver = _solver(models, settings)
     check_steps(plan, settings.steps)
     latent = encode_canvas(
         models.codec,
@@ -93,6 +93,8 @@ def sample(frames: Tensor, plan: PatchPlan, models: Models, settings: Settings, 
         overlap_px=settings.tile_overlap_px,
         on_tile=lambda done, total: report("encode", done, total),
     )
+    if settings.start == 0:
+        return latent  # nothing is to be denoised
     controls = _controls(frames, latent, plan, models, settings)
     sigmas = sigma_schedule(settings.steps, shift=settings.shift, start=settings.start)
     denoiser = DiffusersDenoiser(models.base, _prompts(models, settings), models.adapter)
@@ -104,12 +106,30 @@ def sample(frames: Tensor, plan: PatchPlan, models: Models, settings: Settings, 
             denoiser, x, sigma, patches, controls, patches_at_once=settings.patches_at_once, on_patches=progress
         )
         progress.calls += len(patches)
-        return guided(predictions, settings.guidance)
+        x0 = guided(predictions, settings.guidance)
+        x0 = structure_lock(x0, latent, sigma, strength=settings.structure_lock, start=settings.start)
+        if step >= settings.steps - settings.projection_steps:
+            x0 = pixel_projection(
+                x0, models.codec, frames, plan.canvas, tile_px=settings.tile_px, overlap_px=settings.tile_overlap_px
+            )
+        return x0
 
     try:
-        return SOLVERS[settings.solver](model, _start(latent, sigmas[0], models, settings), sigmas, None)
+        return solver(model, _start(latent, sigmas[0], models, settings), sigmas, None)
     finally:
         denoiser.close()
+
+
+def _solver(models: Models, settings: Settings) -> Solver:
+    if settings.solver not in SOLVERS:
+        raise PlanError(f"Solver {settings.solver!r} is unknown; choose one of {', '.join(SOLVERS)}.")
+    if settings.churn == 0:
+        return SOLVERS[settings.solver]
+    if settings.solver != "euler" or models.base.start_noise is not None:
+        raise PlanError(
+            "Churn exchanges the noise of a flow; it needs the Euler solver and a base that starts from noise."
+        )
+    return churned_euler(settings.churn, settings.seed)
 
 
 def _start(latent: Tensor, sigma: Tensor, models: Models, settings: Settings) -> Tensor:

@@ -39,6 +39,9 @@ Model = Callable[[Tensor, Tensor, int], Tensor]
 OnStep = Callable[[int, Tensor, Tensor], None]
 """Called after each step with (step, x0, x); raise from it to stop."""
 
+Solver = Callable[[Model, Tensor, Tensor, OnStep | None], Tensor]
+"""(model, x at the first noise level, noise levels, on_step) to the state at the last level."""
+
 
 def sigma_schedule(steps: int, *, shift: float = 1.0, start: float = 1.0) -> Tensor:
     """Noise levels from ``start`` to 0, (steps + 1,).
@@ -97,7 +100,7 @@ def heun(model: Model, x: Tensor, sigmas: Tensor, on_step: OnStep | None = None)
     return x
 
 
-SOLVERS: dict[str, Callable[[Model, Tensor, Tensor, OnStep | None], Tensor]] = {"euler": euler, "heun": heun}
+SOLVERS: dict[str, Solver] = {"euler": euler, "heun": heun}
 
 
 def guided(predictions: list[Tensor], scale: float) -> Tensor:

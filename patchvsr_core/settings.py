@@ -12,6 +12,9 @@ RANGES = {
     "overlap_frames": (0, math.inf),
     "steps": (1, math.inf),
     "guidance": (0.0, 100.0),
+    "structure_lock": (0.0, 1.0),
+    "projection_steps": (0, math.inf),
+    "churn": (0.0, 1.0),
     "seed": (0, 2**63 - 1),
     "noise_level": (0.0, 1.0),
     "patch_strength": (0.0, 2.0),
@@ -43,6 +46,12 @@ class Settings:
     """First noise level; below 1 a flow starts from the noised input."""
     guidance: float = 1.0
     """Classifier-free guidance away from the empty prompt; 1 is off and saves half the work."""
+    structure_lock: float = 0.0
+    """How strongly low frequencies of every prediction are held to the input's; see :mod:`.enhance`."""
+    projection_steps: int = 0
+    """At so many of the last steps predictions are back-projected in pixels."""
+    churn: float = 0.0
+    """Part of the noise that is exchanged at every step of a flow (Euler only)."""
     seed: int = 0
     noise_level: float = 0.0
     """Noise augmentation of the patch condition: fidelity (0) to generation (about 0.3)."""
@@ -73,5 +82,16 @@ WAN = Settings(
 )
 """A Wan with an adapter: from noise, at the size and length that it was trained for."""
 
-WAN_PLAIN = Settings(patch_px=512, window_frames=81, overlap_frames=16, steps=10, shift=5.0, start=0.3, color="wavelet")
+WAN_PLAIN = Settings(
+    patch_px=512,
+    window_frames=81,
+    overlap_frames=16,
+    steps=10,
+    shift=5.0,
+    start=0.3,
+    color="wavelet",
+    structure_lock=0.5,
+    projection_steps=1,
+    churn=0.2,
+)
 """A stock Wan without an adapter: a detail enhancer that starts from the noised input."""

@@ -1,0 +1,78 @@
+"""Identities of what holds a stock base to the input."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+from patchvsr_core.blend import blend_tiles
+from patchvsr_core.codec import SpaceToDepth
+from patchvsr_core.decode import decode_tiles
+from patchvsr_core.encode import encode_canvas
+from patchvsr_core.enhance import churned_euler, pixel_projection, structure_lock
+from patchvsr_core.layout import Canvas
+from patchvsr_core.resample import resize
+from patchvsr_core.sampling import euler, flow_start, sigma_schedule
+
+
+def test_a_full_lock_returns_the_input() -> None:
+    x0, z = torch.randn(1, 4, 3, 12, 20), torch.randn(1, 4, 3, 12, 20)
+    locked = structure_lock(x0, z, torch.tensor(0.3), strength=1.0, start=0.3, band=1.0)
+    torch.testing.assert_close(locked, z)
+    assert structure_lock(x0, z, torch.tensor(0.3), strength=0.0, start=0.3) is x0
+
+
+def test_the_lock_moves_low_frequencies_and_leaves_high_ones() -> None:
+    y, x = torch.meshgrid(torch.arange(32), torch.arange(32), indexing="ij")
+    checkers = ((-1.0) ** (x + y)).expand(1, 2, 1, 32, 32)
+    x0, z = checkers, torch.full_like(checkers, 0.7)
+    locked = structure_lock(x0, z, torch.tensor(0.3), strength=1.0, start=0.3)
+    torch.testing.assert_close(locked, checkers + 0.7, atol=0.02, rtol=0)
+
+
+def test_the_lock_fades_with_the_noise() -> None:
+    x0, z = torch.zeros(1, 1, 1, 8, 8), torch.ones(1, 1, 1, 8, 8)
+    half = structure_lock(x0, z, torch.tensor(0.15), strength=0.5, start=0.3)
+    torch.testing.assert_close(half, torch.full_like(x0, 0.25))
+
+
+def test_a_projected_prediction_downsamples_to_the_input() -> None:
+    codec, canvas = SpaceToDepth(), Canvas(2, (10, 14), (40, 56))
+    source = resize(torch.rand(2, 5, 7, 3) * 0.3 + 0.35, (10, 14))
+    x0 = encode_canvas(codec, source, canvas) + 0.05 * torch.randn(1, 192, *canvas.latent_shape)
+    projected = pixel_projection(x0, codec, source, canvas, tile_px=128, overlap_px=32)
+    frames = blend_tiles(decode_tiles(codec, projected, canvas))
+    assert (resize(frames, (10, 14)) - source).abs().max() < 1 / 255
+    assert (frames - blend_tiles(decode_tiles(codec, x0, canvas))).abs().mean() > 0.005
+
+
+def test_what_agrees_already_is_left_alone() -> None:
+    codec, canvas = SpaceToDepth(), Canvas(1, (8, 8), (32, 32))
+    x0 = torch.rand(1, 192, *canvas.latent_shape) - 0.5
+    source = resize(codec.decode(x0), (8, 8))
+    torch.testing.assert_close(pixel_projection(x0, codec, source, canvas), x0, atol=1e-5, rtol=0)
+
+
+def test_without_churn_it_is_euler() -> None:
+    truth = torch.randn(1, 2, 1, 8, 8)
+    model = lambda x, sigma, step: 0.7 * truth + 0.3 * x  # noqa: E731
+    start, sigmas = flow_start(truth, torch.randn_like(truth), 0.4), sigma_schedule(5, start=0.4)
+    torch.testing.assert_close(churned_euler(0.0, 1)(model, start, sigmas, None), euler(model, start, sigmas))
+
+
+def test_churn_keeps_the_amount_of_noise() -> None:
+    truth = torch.zeros(1, 16, 4, 32, 32)
+    seen = []
+
+    def model(x: torch.Tensor, sigma: torch.Tensor, step: int) -> torch.Tensor:
+        seen.append((float(sigma), float(x.std()), x / sigma))
+        return truth
+
+    noise = torch.randn_like(truth)
+    churned_euler(0.2, 3)(model, flow_start(truth, noise, 0.5), sigma_schedule(4, start=0.5), None)
+    for sigma, deviation, _ in seen:
+        assert deviation == pytest.approx(sigma, rel=0.02)
+    correlations = [float((a * b).mean()) for (_, _, a), (_, _, b) in itertools.pairwise(seen)]
+    assert correlations == pytest.approx([0.8**0.5] * 3, abs=0.02)
