@@ -59,6 +59,16 @@ class ApplyPatchVSR(io.ComfyNode):
                     advanced=True,
                     tooltip="Part of the denoising at which the adapter stops acting.",
                 ),
+                io.Float.Input(
+                    "structure_lock",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    advanced=True,
+                    tooltip="Holds low frequencies to the input while there is noise. 0.5 suits a Wan without adapter; "
+                    "the tiny default needs none.",
+                ),
             ],
             outputs=[io.Model.Output()],
         )
@@ -77,6 +87,7 @@ class ApplyPatchVSR(io.ComfyNode):
         global_strength: float,
         start_percent: float,
         end_percent: float,
+        structure_lock: float,
         adapter: io.ModelPatch.Type | None = None,
         global_context: GlobalContext.Type | None = None,
     ) -> io.NodeOutput:
@@ -91,6 +102,7 @@ class ApplyPatchVSR(io.ComfyNode):
             view=global_context,
             patch_strength=patch_strength,
             global_strength=global_strength,
+            lock=structure_lock,
             sigma_range=(percent_to_sigma(start_percent), percent_to_sigma(end_percent)),
         )
         return io.NodeOutput(patched)

@@ -197,7 +197,12 @@ WAN21 = Example(
         "shift": Node("ModelSamplingSD3", {"model": "@base.MODEL", "shift": 5.0}),
         "apply": Node(
             "PatchVSR_ApplyPatchVSR",
-            {"model": "@shift.MODEL", "plan": "@plan.plan", "patch_cond": "@encode.patch_cond"},
+            {
+                "model": "@shift.MODEL",
+                "plan": "@plan.plan",
+                "patch_cond": "@encode.patch_cond",
+                "structure_lock": 0.5,
+            },
         ),
         "merge": Node("PatchVSR_JointModulationMerger", {"model": "@apply.MODEL", "plan": "@plan.plan"}),
         "guider": Node(

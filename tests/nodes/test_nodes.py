@@ -244,6 +244,25 @@ def test_a_stock_wan_runs_without_an_adapter(pack):
     assert torch.isfinite(frames).all()
 
 
+def test_structure_lock_holds_a_stock_wan_to_its_input(pack):
+    from fakes.core_behaviour import prompt
+    from fakes.wan import AveragingVAE, random_wan
+
+    clip, vae, wan = a_clip(frames=5), AveragingVAE(), random_wan()
+    plan = run_node(pack["PatchPlanner"], image=clip, vae=vae, patch_px=64)[0]
+    cond, latent = run_node(pack["PatchEncoder"], vae=vae, image=clip, plan=plan)
+    distances = []
+    for lock in (0.0, 0.5, 1.0):
+        (model,) = run_node(pack["ApplyPatchVSR"], model=wan, plan=plan, patch_cond=cond, structure_lock=lock)
+        (model,) = run_node(pack["JointModulationMerger"], model=model, plan=plan)
+        inputs = sampling(model, prompt("any")[0]) | {"sigmas": torch.tensor([0.3, 0.0])}
+        sampled = run_node(pack["PatchSampler"], **inputs, latent=latent, plan=plan)[0]["samples"]
+        low = torch.nn.functional.avg_pool3d(sampled - latent["samples"], (1, 8, 10))
+        distances.append(low.abs().mean().item())
+    assert distances[1] == pytest.approx(distances[0] / 2, rel=0.05)
+    assert distances[2] < distances[0] / 10
+
+
 def test_a_pointwise_model_gives_the_same_patched_and_whole(pack):
     """Where every cell is treated on its own, joint modulation must be invisible."""
     from fakes.core_behaviour import prompt

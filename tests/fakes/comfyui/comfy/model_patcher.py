@@ -39,6 +39,10 @@ class ModelPatcher:
     def add_wrapper_with_key(self, wrapper_type: str, key: str | None, wrapper: Callable[..., Any]) -> None:
         self.wrappers.setdefault(wrapper_type, {}).setdefault(key, []).append(wrapper)
 
+    def set_model_sampler_post_cfg_function(self, post_cfg_function: Callable[..., Any]) -> None:
+        before = self.model_options.get("sampler_post_cfg_function", [])
+        self.model_options["sampler_post_cfg_function"] = [*before, post_cfg_function]
+
     def set_additional_models(self, key: str, models: list[Any]) -> None:
         self.additional_models[key] = models
 

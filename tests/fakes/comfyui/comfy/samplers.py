@@ -60,7 +60,10 @@ class CFGGuider:
         def denoise(x: Tensor, sigma: Tensor) -> Tensor:
             negative = None if self.cfg == 1.0 else self.conds.get("negative")
             positive_x0, negative_x0 = calc_cond_batch(model, [self.conds["positive"], negative], x, sigma, options)
-            return negative_x0 + self.cfg * (positive_x0 - negative_x0) if negative is not None else positive_x0
+            x0 = negative_x0 + self.cfg * (positive_x0 - negative_x0) if negative is not None else positive_x0
+            for function in options.get("sampler_post_cfg_function", []):
+                x0 = function({"denoised": x0, "sigma": sigma, "input": x, "model": model, "model_options": options})
+            return x0
 
         return denoise
 
