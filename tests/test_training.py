@@ -67,6 +67,19 @@ def test_empty_folders_are_refused(tmp_path: Path, small: TrainConfig) -> None:
         Batches(tmp_path, tmp_path / "cache", small.data, 0, 1)
 
 
+def test_clips_that_cannot_be_decoded_are_named(tmp_path: Path, small: TrainConfig) -> None:
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    with pytest.raises(MediaError, match=r"broken\.mp4 cannot be decoded.*remove it"):
+        Batches(tmp_path, tmp_path / "cache", small.data, 0, 1)
+
+
+@pytest.mark.parametrize(("text", "words"), [("steps = = 3", "no valid TOML"), ("steps = 3", "is incomplete")])
+def test_unreadable_configurations(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "mine.toml").write_text(text)
+    with pytest.raises(PatchVSRError, match=words):
+        load_config(tmp_path / "mine.toml")
+
+
 def test_losses() -> None:
     x = torch.rand(2, 3, 16, 16, 3)
     assert charbonnier(x, x).item() == pytest.approx(1e-3)

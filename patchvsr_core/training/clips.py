@@ -167,8 +167,13 @@ def _decoded(path: Path, cache: Path) -> Path:
     key = hashlib.sha256(f"{path.name}{path.stat().st_size}".encode()).hexdigest()[:16]
     target = cache / f"{path.stem}-{key}.npy"
     if not target.is_file():
-        with av.open(str(path)) as container:
-            frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        try:
+            with av.open(str(path)) as container:
+                frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        except (av.error.FFmpegError, OSError, IndexError) as error:
+            raise MediaError(f"{path} cannot be decoded ({error}); remove it from the training folder.") from error
+        if not frames:
+            raise MediaError(f"{path} has no frames; remove it from the training folder.")
         partial = target.with_suffix(".part.npy")
         np.save(partial, np.stack(frames))
         partial.rename(target)

@@ -82,7 +82,7 @@ def load_config(path: str | Path) -> TrainConfig:
     """Read a configuration; names of shipped ones (``tiny``) need no path.
 
     Raises:
-        PatchVSRError: when there is no such file, or it has an unknown key.
+        PatchVSRError: when there is no such file, or it is no TOML, lacks a key or has an unknown one.
     """
     shipped = Path(__file__).parent / "configs" / f"{path}.toml"
     path = shipped if shipped.is_file() else Path(path)
@@ -90,7 +90,11 @@ def load_config(path: str | Path) -> TrainConfig:
         raise PatchVSRError(
             f"There is no training configuration {path}; give a TOML file or a shipped name such as 'tiny'."
         )
-    return _build(TrainConfig, tomllib.loads(path.read_text()), path.name)
+    try:
+        values = tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PatchVSRError(f"{path.name} is no valid TOML ({error}).") from error
+    return _build(TrainConfig, values, path.name)
 
 
 _NESTED = {"base": BaseSpec, "refiner": RefinerConfig, "data": DataConfig, "objective": Objective}
@@ -106,4 +110,7 @@ def _build(kind: Any, values: dict[str, Any], where: str) -> Any:
     nested = {
         k: _build(_NESTED[k], v, where) if k in _NESTED and is_dataclass(_NESTED[k]) else v for k, v in values.items()
     }
-    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in nested.items()})
+    try:
+        return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in nested.items()})
+    except TypeError as error:
+        raise PatchVSRError(f"{where} is incomplete: {error}.") from error
