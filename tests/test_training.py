@@ -62,6 +62,15 @@ def test_batches_are_functions_of_seed_and_index(data: Path, tmp_path: Path, sma
     assert not torch.equal(Batches(data, tmp_path, small.data, 1, 10)[0].truth[:1, :1], batches[0].truth[:1, :1])
 
 
+def test_degraded_clips_differ_in_the_input_alone(data: Path, tmp_path: Path, small: TrainConfig) -> None:
+    clean = Batches(data, tmp_path, small.data, 0, 4)
+    damaged = Batches(data, tmp_path, replace(small.data, degraded=1.0), 0, 4)
+    further = [(damaged[k].enlarged - damaged[k].truth).abs().mean() for k in range(4)]
+    near = [(clean[k].enlarged - clean[k].truth).abs().mean() for k in range(4)]
+    assert sum(further) > sum(near)
+    assert torch.equal(damaged[1].enlarged, Batches(data, tmp_path, damaged.config, 0, 4)[1].enlarged)
+
+
 def test_empty_folders_are_refused(tmp_path: Path, small: TrainConfig) -> None:
     with pytest.raises(MediaError, match="give a folder"):
         Batches(tmp_path, tmp_path / "cache", small.data, 0, 1)

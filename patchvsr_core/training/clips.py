@@ -22,6 +22,7 @@ from ..errors import MediaError
 from ..layout import Canvas, location_mask
 from ..resample import resize, upsampled_window
 from .config import DataConfig
+from .degrade import Degradation, blurred, degraded, draw_degradation
 
 VIDEO = {".mp4", ".mkv", ".mov", ".webm"}
 PHOTOGRAPH = {".jpg", ".jpeg", ".png", ".webp"}
@@ -98,7 +99,7 @@ class Batches(Dataset[Batch]):
         picture = self._moving_photograph(rng, frames) if use_photograph else self._excerpt(rng, frames)
         height, width = (side // (8 * scale) * 8 * scale for side in picture.shape[1:3])
         picture = picture[:, :height, :width].clamp(0, 1)
-        small = (resize(picture, (height // scale, width // scale)).clamp(0, 1) * 255).round() / 255
+        small = self._reduced(rng, picture, (height // scale, width // scale))
         canvas = Canvas(frames, (height // scale, width // scale), (height, width))
         top, left = (int(rng.integers(0, (side - crop) // 8 + 1)) * 8 for side in (height, width))
         rows, columns = slice(top, top + crop), slice(left, left + crop)
@@ -107,6 +108,14 @@ class Batches(Dataset[Batch]):
         view = encode_global(SpaceToDepth(), small, canvas, (cells, cells))[0]
         location = location_mask((top, left), (crop, crop), (height, width), (cells, cells))[None]
         return picture[:, rows, columns], enlarged, view, location, torch.tensor([top / height, left / width])
+
+    def _reduced(self, rng: np.random.Generator, picture: Tensor, size: tuple[int, int]) -> Tensor:
+        """The input that a picture is to be restored from, in whole steps of 1/255."""
+        damage = Degradation()
+        if self.config.degraded and rng.random() < self.config.degraded:
+            damage = draw_degradation(rng)
+        soft = blurred(picture, damage, picture.shape[1] / size[0])
+        return degraded((resize(soft, size).clamp(0, 1) * 255).round() / 255, damage)
 
     def _excerpt(self, rng: np.random.Generator, frames: int) -> Tensor:
         """Consecutive frames of a video, at a random size, mirrored at random."""

@@ -31,6 +31,8 @@ class DataConfig:
     """Scale factors to draw from, one per step."""
     photographs: float = 0.5
     """Share of clips that are photographs set in motion."""
+    degraded: float = 0.0
+    """Share of clips that are blurred, noisy or compressed before they are enlarged."""
 
 
 @dataclass(frozen=True)
