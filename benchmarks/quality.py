@@ -46,11 +46,11 @@ def reduced(truth: Tensor, scale: int) -> tuple[Tensor, Tensor]:
 
 
 def seam_ratio(frames: Tensor, seamless: Tensor, plan: PatchPlan) -> float:
-    """Mean gradient across patch borders over that elsewhere, relative to a version without patches.
+    """Mean gradient across patch borders over that across other cells, relative to a version without patches.
 
-    1: borders do not show. The picture itself, and its enlargement, have gradients there too;
-    dividing by those of ``seamless``, made without patches, takes them out. Borders are the inner
-    edges of all patches, primary and auxiliary.
+    1: borders do not show. The picture itself has gradients there too; dividing by those of
+    ``seamless``, made without patches, takes them out. Borders are the inner edges of all patches,
+    primary and auxiliary; they lie between cells of the codec and are compared with others that do.
     """
     at_border, elsewhere = [], []
     for axis in (1, 2):
@@ -59,7 +59,8 @@ def seam_ratio(frames: Tensor, seamless: Tensor, plan: PatchPlan) -> float:
         borders = torch.tensor(sorted(edge for edge in edges if 0 < edge < length), dtype=torch.long)
         here = torch.zeros(length - 1, dtype=torch.bool)
         here[borders - 1] = True
-        for versions, lines in ((at_border, here), (elsewhere, ~here)):
+        cells = torch.arange(1, length) % stride == 0
+        for versions, lines in ((at_border, here), (elsewhere, cells & ~here)):
             versions.append(torch.stack([_gradients(v, axis)[lines].sum() for v in (frames, seamless)]))
     (result, expected), (result_else, expected_else) = (torch.stack(v).sum(0) for v in (at_border, elsewhere))
     return float(result / expected / (result_else / expected_else))
