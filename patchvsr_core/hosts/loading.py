@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import AutoencoderKLWan, WanTransformer3DModel
-from diffusers.utils import logging
+from diffusers.loaders.single_file_utils import convert_wan_transformer_to_diffusers, convert_wan_vae_to_diffusers
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
@@ -20,6 +19,7 @@ from ..errors import ModelError
 from .diffusers import Base
 from .wan import HEAD_DIM, Shapes, transformer_sizes
 
+State = dict[str, torch.Tensor]
 PREFIXES = ("model.diffusion_model.", "diffusion_model.")
 
 
@@ -45,7 +45,8 @@ def load_base(path: str | Path, *, device: str = "cpu", dtype: torch.dtype = tor
         return Base(_ready(transformer, device))
     shapes, metadata = _header(path)
     config = _transformer_config(path, shapes)
-    transformer = _from_single_file(WanTransformer3DModel, path, config, dtype)
+    state = _converted(path, convert_wan_transformer_to_diffusers)
+    transformer = _filled(WanTransformer3DModel, config, state, path, dtype)
     start_noise = metadata.get("start_noise")
     return Base(
         _ready(transformer, device),
@@ -66,7 +67,8 @@ def load_vae(path: str | Path, *, device: str = "cpu", dtype: torch.dtype = torc
         vae = _from_folder(AutoencoderKLWan, folder, dtype)
     else:
         shapes, _ = _header(path)
-        vae = _from_single_file(AutoencoderKLWan, path, _vae_config(path, shapes), dtype)
+        state = _converted(path, convert_wan_vae_to_diffusers)
+        vae = _filled(AutoencoderKLWan, _vae_config(path, shapes), state, path, dtype)
     return WanVAE(_ready(vae, device))
 
 
@@ -75,7 +77,7 @@ def _ready(model: Any, device: str) -> Any:
 
 
 def _from_folder(model: Any, folder: Path, dtype: torch.dtype) -> Any:
-    """A diffusers folder, whole or in shards; without accelerate, on which ``from_pretrained`` insists for Wan."""
+    """A diffusers folder, whole or in shards."""
     files = sorted(folder.glob("*.safetensors"))
     config = _folder_config(folder)
     if not files or config.get("_class_name") != model.__name__:
@@ -84,14 +86,38 @@ def _from_folder(model: Any, folder: Path, dtype: torch.dtype) -> Any:
             "that names it."
         )
     with _one_sentence(folder):
-        loaded = model.from_config(config)
         state = {name: tensor for file in files for name, tensor in load_file(file).items()}
-        wrong = [name for names in loaded.load_state_dict(state, strict=False, assign=True) for name in names]
+    return _filled(model, config, state, folder, dtype)
+
+
+def _converted(path: Path, convert: Callable[[State], State]) -> State:
+    """The tensors of a file in the original layout, under diffusers' names (its own converter's)."""
+    with _one_sentence(path):
+        state = load_file(path)
+        for prefix in PREFIXES:
+            state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+        return convert(state)
+
+
+def _filled(model: Any, config: dict[str, Any], state: State, source: Path, dtype: torch.dtype) -> Any:
+    """A model that holds these very tensors.
+
+    ``from_pretrained`` and ``from_single_file`` are no use here: for Wan the one insists on accelerate, and without
+    accelerate the other leaves what a file lacks at random. No weight is allocated before its tensor is there.
+    """
+    with _one_sentence(source):
+        with torch.device("meta"):
+            loaded = model.from_config(config)
+        result = loaded.load_state_dict(state, strict=False, assign=True)
+    wrong = [*result.missing_keys, *result.unexpected_keys]
     if wrong:
         raise ModelError(
-            f"The weights in {folder} do not fit its config.json: {len(wrong)} tensors are missing or unknown, "
-            f"such as {wrong[0]!r}; download the whole folder again."
+            f"{source} does not load as a Wan model: {len(wrong)} tensors are missing or unknown, "
+            f"such as {wrong[0]!r}; download it again."
         )
+    if isinstance(loaded, WanTransformer3DModel):  # its table of positions is in no file
+        sizes = loaded.config
+        loaded.rope = type(loaded.rope)(sizes.attention_head_dim, sizes.patch_size, sizes.rope_max_seq_len)
     return _in_precision(loaded, dtype)
 
 
@@ -171,17 +197,3 @@ def _vae_config(path: Path, shapes: Shapes) -> dict[str, Any]:
             f"{path.name} has {latent_channels} latent channels; PatchVSR supports the VAE of Wan 2.1, which has 16."
         )
     return {"_class_name": "AutoencoderKLWan", "base_dim": shapes["encoder.conv1.weight"][0], "z_dim": 16}
-
-
-def _from_single_file(model: Any, path: Path, config: dict[str, Any], dtype: torch.dtype) -> Any:
-    """diffusers' own converter, with a local configuration so that it asks no network."""
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # it warns about casts that a checkpoint in one precision does not need
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            (Path(folder) / "config.json").write_text(json.dumps(config))
-            with _one_sentence(path):
-                loaded = model.from_single_file(str(path), config=folder, local_files_only=True)
-            return _in_precision(loaded, dtype)
-    finally:
-        logging.set_verbosity(verbosity)
