@@ -5,11 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from .core_behaviour import Noise, guider, sampler, sigmas
 from .graph import run_node
 from .pack import Pack
+
+WIDTH, HEIGHT, FRAMES = 17, 13, 3
+
+
+def a_clip(frames: int = FRAMES, height: int = HEIGHT, width: int = WIDTH, channels: int = 3) -> Tensor:
+    """A soft, moving pattern that stays clear of black and white."""
+    t, y, x = torch.meshgrid(torch.arange(frames), torch.arange(height), torch.arange(width), indexing="ij")
+    waves = [torch.sin(0.4 * x + 0.3 * y + 0.5 * t + phase) for phase in range(channels)]
+    return (0.5 + 0.25 * torch.stack(waves, dim=-1)).float()
 
 
 @dataclass
@@ -67,3 +77,8 @@ def sampling(model: Any, prompt: Any, *, steps: int = 1, seed: int = 0) -> dict[
         "sampler": sampler()[0],
         "sigmas": sigmas(model, steps=steps)[0],
     }
+
+
+def sample(pack: Pack, model: Any, prompt: Any, latent: Any, plan: Any, **options: Any) -> Tensor:
+    """What Patch Sampler makes of a latent."""
+    return run_node(pack["PatchSampler"], **sampling(model, prompt, **options), latent=latent, plan=plan)[0]["samples"]
