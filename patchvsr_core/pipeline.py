@@ -114,6 +114,7 @@ def sample(frames: Tensor, plan: PatchPlan, models: Models, settings: Settings, 
             )
         return x0
 
+    report("denoise", 0, progress.total)
     try:
         return solver(model, _start(latent, sigmas[0], models, settings), sigmas, None)
     finally:
@@ -148,6 +149,7 @@ def _prompts(models: Models, settings: Settings) -> list[Tensor]:
 def _finish(frames: Tensor, source: Tensor, models: Models, settings: Settings, report: OnProgress) -> Tensor:
     """The refiner, and what makes the result agree with the input."""
     if models.refiner is not None and settings.refine_strength > 0:
+        report("refine", 0, len(frames))
         frames = refine_frames(
             models.refiner,
             frames,
