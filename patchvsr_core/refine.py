@@ -2,12 +2,14 @@
 
 It sees the decoded frames and the bicubically enlarged input side by side, at a quarter of the
 output resolution, and adds detail and colour to the former (the idea of Upscale-A-Video's
-conditional decoder, after any codec). Every other block looks one frame back and one ahead.
+conditional decoder, after any codec). It also sees the frames before and after, moved along the
+optical flow to where their content is now; and every other block looks one frame back and ahead.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from .errors import ModelError
 from .layout import Canvas
 from .planner import plan_tiles
 from .progress import OnDone
+from .propagation.align import aligned_window, neighbour_flows
 from .resample import reflected, upsampled_window
 
 FORMAT = "patchvsr-refiner"
@@ -41,23 +44,37 @@ class RefinerConfig:
 
 
 class Refiner(nn.Module):
-    """(T, 3, H, W) decoded and enlarged frames to (T, 3, H, W) corrected ones, all in [0, 1]."""
+    """Decoded and enlarged frames, and aligned neighbours, to corrected frames; all in [0, 1]."""
 
     def __init__(self, config: RefinerConfig = RefinerConfig()) -> None:
         super().__init__()
         self.config = config
         folded = 3 * FOLD * FOLD
-        self.head = nn.Conv2d(2 * folded + 1, config.channels, 3, padding=1)
+        self.head = nn.Conv2d(2 + 4 * folded, config.channels, 3, padding=1)
         self.blocks = nn.ModuleList(_Block(config.channels, bool(k % 2)) for k in range(config.blocks))
         self.tail = nn.Conv2d(config.channels, folded, 3, padding=1)
         for parameter in self.tail.parameters():
             nn.init.zeros_(parameter)  # an untrained refiner changes nothing
 
-    def forward(self, decoded: Tensor, enlarged: Tensor, scale: float) -> Tensor:
-        """Args: decoded and enlarged (T, 3, H, W) with sides in multiples of 4; scale factor."""
-        x = torch.cat([F.pixel_unshuffle(decoded - enlarged, FOLD), F.pixel_unshuffle(enlarged - 0.5, FOLD)], 1)
-        level = torch.full_like(x[:, :1], torch.tensor(float(scale)).log2().item())
-        features = self.head(torch.cat([x, level], 1))
+    def forward(
+        self, decoded: Tensor, enlarged: Tensor, neighbours: Tensor, scale: float, detail: float = 0.0
+    ) -> Tensor:
+        """Correct a clip.
+
+        Args:
+            decoded, enlarged: (T, 3, H, W), sides in multiples of 4.
+            neighbours: (T, 6, H, W), see :func:`propagation.align.aligned_window`.
+            scale: factor by which the input was enlarged.
+            detail: 0 for the most probable picture, 1 for one as crisp as the original may have been.
+
+        Returns:
+            (T, 3, H, W).
+        """
+        differences = torch.cat([decoded, neighbours], 1) - enlarged.repeat(1, 3, 1, 1)
+        parts = (differences[:, :3], enlarged - 0.5, differences[:, 3:])
+        x = torch.cat([F.pixel_unshuffle(part, FOLD) for part in parts], 1)
+        constants = x.new_tensor([detail, math.log2(scale)])[:, None, None].expand(len(x), -1, *x.shape[2:])
+        features = self.head(torch.cat([constants, x], 1))
         skip = features
         for block in self.blocks:
             features = block(features)
@@ -66,7 +83,7 @@ class Refiner(nn.Module):
     @property
     def reach_frames(self) -> int:
         """Frames on either side that a frame's result depends on."""
-        return len(self.blocks) // 2
+        return len(self.blocks) // 2 + 1
 
     @property
     def reach_px(self) -> int:
@@ -98,7 +115,7 @@ def working_bytes(refiner: Refiner, frames: int, size: tuple[int, int]) -> int:
     """Memory that the network itself takes in :func:`refine_frames`: the features of one tile, in a few copies."""
     length = min(frames, CHUNK_FRAMES + 2 * refiner.reach_frames)
     cells = min(size[0], TILE_PX) * min(size[1], TILE_PX) // FOLD**2
-    copies = 6
+    copies = 8
     return copies * refiner.config.channels * length * cells * 4
 
 
@@ -109,6 +126,7 @@ def refine_frames(
     source: Tensor,
     *,
     strength: float = 1.0,
+    detail: float = 0.0,
     tile_px: int = TILE_PX,
     chunk_frames: int = CHUNK_FRAMES,
     on_frames: OnDone | None = None,
@@ -121,6 +139,7 @@ def refine_frames(
         frames: (T, H, W, 3) decoded frames in [0, 1]; not changed.
         source: (T, h, w, 3) input clip in [0, 1].
         strength: 0 (off) to 1.
+        detail: 0 (most faithful) to 1 (crispest).
 
     Returns:
         (T, H, W, 3) float32.
@@ -131,24 +150,28 @@ def refine_frames(
         last = min(first + chunk_frames, canvas.frames)
         low, high = max(first - refiner.reach_frames, 0), min(last + refiner.reach_frames, canvas.frames)
         part = Canvas(high - low, canvas.source, canvas.target, stride_px=FOLD)
-        refined = _refine_chunk(refiner, frames[low:high], source[low:high], part, tile_px)
+        refined = _refine_chunk(refiner, frames[low:high], source[low:high], part, detail, tile_px)
         out[first:last] = refined[first - low : last - low]
         if on_frames:
             on_frames(last, canvas.frames)
     return out if strength == 1 else torch.lerp(frames.float(), out, strength)
 
 
-def _refine_chunk(refiner: Refiner, frames: Tensor, source: Tensor, canvas: Canvas, tile_px: int) -> Tensor:
+def _refine_chunk(
+    refiner: Refiner, frames: Tensor, source: Tensor, canvas: Canvas, detail: float, tile_px: int
+) -> Tensor:
     """Tiles overlap by twice the network's reach and are cut in the middle: equal to one large tile."""
     weight = refiner.head.weight
     source = source.to(weight.device)
+    flows = neighbour_flows(source)
     overlap = 2 * refiner.reach_px
     out = torch.zeros_like(frames, dtype=torch.float32)
     for row, column in plan_tiles(canvas, max(tile_px, 2 * overlap), overlap, "cut"):
         rows, columns = (slice(span.start * FOLD, span.stop * FOLD) for span in (row, column))
         decoded = _reflected_window(frames, rows, columns).movedim(-1, 1).to(weight)
         enlarged = upsampled_window(source, canvas, rows, columns).movedim(-1, 1).to(weight)
-        refined = refiner(decoded, enlarged, canvas.scale).to(out).movedim(1, -1)
+        neighbours = aligned_window(source, flows, canvas, rows, columns).movedim(-1, 1).to(weight)
+        refined = refiner(decoded, enlarged, neighbours, canvas.scale, detail).to(out).movedim(1, -1)
         kept = [span.weights(out).repeat_interleave(FOLD) for span in (row, column)]
         refined *= torch.outer(*kept)[..., None]
         region = out[:, rows, columns]

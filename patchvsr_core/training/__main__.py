@@ -19,6 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     train.add_argument("--out", type=Path, required=True, help="folder for the state and the decoded videos")
     train.add_argument("--device", default="cpu")
     train.add_argument("--minutes", type=float, default=float("inf"), help="stop and save after this time")
+    train.add_argument("--init", type=Path, help="state.pt of an earlier run to start from")
     export = commands.add_parser("export", help="write the averaged weights of a run as model files")
     export.add_argument("--config", default="tiny")
     export.add_argument("--run", type=Path, required=True, help="the --out folder of a run")
@@ -29,7 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
             from .config import load_config
             from .trainer import Trainer
 
-            Trainer(load_config(options.config), options.data, options.out, options.device).run(options.minutes)
+            config = load_config(options.config)
+            Trainer(config, options.data, options.out, options.device, options.init).run(options.minutes)
         else:
             from .config import load_config
             from .export import export_run

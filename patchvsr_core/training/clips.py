@@ -20,7 +20,8 @@ from ..codec import SpaceToDepth
 from ..encode import encode_global
 from ..errors import MediaError
 from ..layout import Canvas, location_mask
-from ..resample import resize, upsampled_window
+from ..propagation.align import aligned_window, neighbour_flows
+from ..resample import reflected, resize, upsampled_window
 from .config import DataConfig
 from .degrade import Degradation, blurred, degraded, draw_degradation
 
@@ -34,17 +35,19 @@ MOST_VIEW_PX = 720
 class Batch:
     """N crops with what the model is told about them; latents are (N, C, t, h, w)."""
 
+    scale: int
     truth: Tensor
     """(N, T, H, W, 3) in [0, 1]."""
     enlarged: Tensor
     """(N, T, H, W, 3) the bicubically enlarged input."""
+    neighbours: Tensor
+    """(N, T, H, W, 6) the enlarged frames before and after, aligned."""
     view: Tensor
     """Latent of the whole enlarged video at crop size."""
     location: Tensor
     """(N, 1, h, w)."""
     position: Tensor
     """(N, 2) of top and left as fractions of the video."""
-    scale: int
 
     def latent_truth(self) -> Tensor:
         """(N, 192, t, h, w) latents of the truth."""
@@ -91,8 +94,7 @@ class Batches(Dataset[Batch]):
         crop = int(rng.choice(self.config.crop_px))
         count = max(1, self.config.tokens // (frames * (crop // 16) ** 2))
         crops = [self._crop(rng, frames, scale, crop) for _ in range(count)]
-        truth, enlarged, view, location, position = (torch.stack(part) for part in zip(*crops, strict=True))
-        return Batch(truth, enlarged, view, location, position, scale)
+        return Batch(scale, *(torch.stack(part) for part in zip(*crops, strict=True)))
 
     def _crop(self, rng: np.random.Generator, frames: int, scale: int, crop: int) -> tuple[Tensor, ...]:
         use_photograph = bool(self.photographs) and (not self.videos or rng.random() < self.config.photographs)
@@ -104,10 +106,12 @@ class Batches(Dataset[Batch]):
         top, left = (int(rng.integers(0, (side - crop) // 8 + 1)) * 8 for side in (height, width))
         rows, columns = slice(top, top + crop), slice(left, left + crop)
         enlarged = upsampled_window(small, canvas, rows, columns).clamp(0, 1)
+        neighbours = aligned_window(small, neighbour_flows(small), canvas, rows, columns)
         cells = crop // 8
         view = encode_global(SpaceToDepth(), small, canvas, (cells, cells))[0]
         location = location_mask((top, left), (crop, crop), (height, width), (cells, cells))[None]
-        return picture[:, rows, columns], enlarged, view, location, torch.tensor([top / height, left / width])
+        position = torch.tensor([top / height, left / width])
+        return picture[:, rows, columns], enlarged, neighbours, view, location, position
 
     def _reduced(self, rng: np.random.Generator, picture: Tensor, size: tuple[int, int]) -> Tensor:
         """The input that a picture is to be restored from, in whole steps of 1/255."""
@@ -128,16 +132,22 @@ class Batches(Dataset[Batch]):
         return _mirrored(rng, excerpt)
 
     def _moving_photograph(self, rng: np.random.Generator, frames: int) -> Tensor:
-        """A camera that pans, zooms and turns a little over a still."""
+        """A camera that pans, zooms and turns a little over a still; at times something passes in front of it."""
+        still = self._still(rng)
+        if frames == 1 or rng.random() < 0.15:
+            return _mirrored(rng, still.expand(frames, -1, -1, -1))
+        moving = _camera_move(rng, still, frames)
+        if rng.random() < self.config.occluders:
+            moving = _with_occluder(rng, moving, _camera_move(rng, self._still(rng), frames))
+        return _mirrored(rng, moving)
+
+    def _still(self, rng: np.random.Generator) -> Tensor:
         path = self.photographs[rng.integers(len(self.photographs))]
         image = cv2.imread(str(path))
         if image is None:
             raise MediaError(f"{path} cannot be read as an image; remove it from the training folder.")
         still = torch.from_numpy(np.ascontiguousarray(image[:, :, ::-1])).float()[None] / 255
-        still = resize(still, self._view_size(rng, still.shape[1], still.shape[2]))
-        if frames == 1 or rng.random() < 0.15:
-            return _mirrored(rng, still.expand(frames, -1, -1, -1))
-        return _mirrored(rng, _camera_move(rng, still, frames))
+        return resize(still, self._view_size(rng, still.shape[1], still.shape[2]))
 
     def _view_size(self, rng: np.random.Generator, height: int, width: int) -> tuple[int, int]:
         """Between the crop's size (with room for every scale factor) and the picture's own."""
@@ -162,6 +172,23 @@ def _camera_move(rng: np.random.Generator, still: Tensor, frames: int) -> Tensor
     planes = still.movedim(-1, 1).expand(frames, -1, -1, -1)
     moved = F.grid_sample(planes, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
     return moved.movedim(1, -1)
+
+
+def _with_occluder(rng: np.random.Generator, behind: Tensor, front: Tensor) -> Tensor:
+    """An elliptic piece of another clip that moves across at its own speed."""
+    frames, height, width = behind.shape[:3]
+    time = np.arange(frames) - (frames - 1) / 2
+    middle = [rng.uniform(0.2, 0.8) * side + rng.normal(0, 5.0) * time for side in (height, width)]
+    radii = [rng.uniform(0.08, 0.3) * min(height, width) for _ in range(2)]
+    y, x = torch.arange(height)[:, None], torch.arange(width)[None, :]
+    out = behind.clone()
+    for k in range(frames):
+        distance = (((y - middle[0][k]) / radii[0]) ** 2 + ((x - middle[1][k]) / radii[1]) ** 2).sqrt()
+        cover = ((1 - distance) * min(radii)).clamp(0, 1)[:, :, None]
+        rows = torch.from_numpy(reflected(np.arange(height), front.shape[1]))
+        columns = torch.from_numpy(reflected(np.arange(width), front.shape[2]))
+        out[k] += cover * (front[k][rows][:, columns] - behind[k])
+    return out
 
 
 def _mirrored(rng: np.random.Generator, frames: Tensor) -> Tensor:

@@ -31,6 +31,8 @@ class DataConfig:
     """Scale factors to draw from, one per step."""
     photographs: float = 0.5
     """Share of clips that are photographs set in motion."""
+    occluders: float = 0.0
+    """Share of moving photographs in front of which something passes."""
     degraded: float = 0.0
     """Share of clips that are blurred, noisy or compressed before they are enlarged."""
 
@@ -49,6 +51,10 @@ class Objective:
     """Weight of the loss on the base's own output, before the refiner."""
     spectrum_weight: float = 0.05
     motion_weight: float = 0.5
+    detail_weight: float = 0.006
+    """Of the loss that makes a result as crisp as the truth, at detail = 1."""
+    detailed: float = 0.4
+    """Share of steps that train the refiner for detail above 0."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -15,6 +16,20 @@ def spectrum(x: Tensor, y: Tensor) -> Tensor:
     """Mean L1 between the 2-D Fourier coefficients, orthonormal."""
     difference = torch.fft.rfft2((x - y).float(), dim=(-3, -2), norm="ortho")
     return torch.view_as_real(difference).abs().mean()
+
+
+def detail(x: Tensor, y: Tensor, cell: int = 16) -> Tensor:
+    """How far the fine detail of ``x`` is from being as strong as that of ``y``, place by place.
+
+    Mean absolute log ratio of the gradient energies of square cells: it asks for the amount of
+    detail and leaves its position to the other losses.
+    """
+    levels = []
+    for frames in (x, y):
+        planes = frames.float().flatten(0, -4).movedim(-1, 1)
+        energy = planes.diff(dim=-1)[..., :-1, :].square() + planes.diff(dim=-2)[..., :-1].square()
+        levels.append((F.avg_pool2d(energy.sum(1, keepdim=True), cell) + (2 / 255) ** 2).log())
+    return (levels[0] - levels[1]).abs().mean()
 
 
 def motion(x: Tensor, y: Tensor) -> Tensor:

@@ -16,12 +16,13 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from ..adapter import Adapter, MicroConditions
+from ..errors import PatchVSRError
 from ..hosts.diffusers import Base, DiffusersDenoiser
 from ..hosts.wan import HEAD_DIM
 from ..refine import Refiner
+from . import losses
 from .clips import Batch, Batches
 from .config import TrainConfig
-from .losses import charbonnier, motion, spectrum
 from .whitening import principal_components, whiten_
 
 
@@ -53,17 +54,22 @@ class TinyDefault(nn.Module):
         )
         return _frames(self._denoiser(x, sigma, control)[0])
 
-    def refine(self, batch: Batch, decoded: Tensor) -> Tensor:
+    def refine(self, batch: Batch, decoded: Tensor, detail: float = 0.0) -> Tensor:
         """The refined frames, clip by clip."""
-        clips = zip(decoded, batch.enlarged, strict=True)
-        refined = [self.refiner(d.movedim(-1, 1), e.movedim(-1, 1), batch.scale).movedim(1, -1) for d, e in clips]
-        return torch.stack(refined)
+        clips = zip(*(frames.movedim(-1, 2) for frames in (decoded, batch.enlarged, batch.neighbours)), strict=True)
+        return torch.stack([self.refiner(*clip, batch.scale, detail) for clip in clips]).movedim(2, -1)
 
 
 class Trainer:
-    """Runs, saves and resumes; the state on disk is enough to continue exactly."""
+    """Runs, saves and resumes; the state on disk is enough to continue exactly.
 
-    def __init__(self, config: TrainConfig, data: Path, out: Path, device: str = "cpu") -> None:
+    Args:
+        init: the state of another run, whose averaged weights this one starts from.
+    """
+
+    def __init__(
+        self, config: TrainConfig, data: Path, out: Path, device: str = "cpu", init: Path | None = None
+    ) -> None:
         torch.manual_seed(config.seed)
         self.config, self.out, self.device = config, out, torch.device(device)
         self.model = TinyDefault(config).to(self.device)
@@ -83,6 +89,8 @@ class Trainer:
         out.mkdir(parents=True, exist_ok=True)
         if self.checkpoint.is_file():
             self._resume()
+        elif init is not None:
+            self._start_from(init)
         else:
             self._whiten()
 
@@ -105,9 +113,9 @@ class Trainer:
         smooth: dict[str, float] = {}
         with tqdm(loader, initial=self.step, total=self.config.steps, unit="step", mininterval=10) as bar:
             for batch in bar:
-                losses = self._train_step(batch)
+                terms = self._train_step(batch)
                 self.step += 1
-                for name, value in losses.items():
+                for name, value in terms.items():
                     smooth[name] = 0.98 * smooth.get(name, value) + 0.02 * value
                 bar.set_postfix({name: f"{value:.5f}" for name, value in smooth.items()}, refresh=False)
                 if stopping.is_set() or time.monotonic() > end:
@@ -123,12 +131,17 @@ class Trainer:
         objective, truth = self.config.objective, batch.truth
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16):
             decoded = self.model.denoise(batch, *self._noised(batch, generator))
-            refined = self.model.refine(batch, decoded) if self.step >= self.joint else decoded
-        losses = {"bicubic": charbonnier(batch.enlarged, truth), "base": charbonnier(decoded, truth)}
-        losses["result"] = charbonnier(refined, truth)
-        total = losses["result"] + objective.base_weight * losses["base"]
-        total = total + objective.spectrum_weight * spectrum(refined, truth)
-        total = total + objective.motion_weight * motion(refined, truth)
+            detail = self._detail(generator)
+            # The base does not know how much detail is asked for, and is not to guess it.
+            start = decoded.detach() if detail else decoded
+            refined = self.model.refine(batch, start, detail) if self.step >= self.joint else decoded
+        terms = {"bicubic": losses.charbonnier(batch.enlarged, truth), "base": losses.charbonnier(decoded, truth)}
+        terms["result"] = losses.charbonnier(refined, truth)
+        total = terms["result"] + objective.base_weight * terms["base"]
+        total = total + objective.spectrum_weight * losses.spectrum(refined, truth)
+        total = total + objective.motion_weight * losses.motion(refined, truth)
+        if detail:
+            total = total + objective.detail_weight * detail * losses.detail(refined, truth)
         self.optimizer.zero_grad()
         total.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -136,7 +149,7 @@ class Trainer:
         decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
         for name, value in self.model.state_dict().items():
             self.average[name].lerp_(value, 1 - decay)
-        return {name: value.item() for name, value in losses.items()}
+        return {name: value.item() for name, value in terms.items()}
 
     def _noised(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """(state, sigma, noise-augmented condition, its level) of a point on the bridge."""
@@ -149,6 +162,10 @@ class Trainer:
         noise = [torch.randn(truth.shape, generator=generator).to(self.device) for _ in range(2)]
         x = (1 - sigma) * truth + sigma * (enlarged + start_noise * noise[0])
         return x, sigma.to(self.device), (1 - level) * enlarged + level * noise[1], level
+
+    def _detail(self, generator: torch.Generator) -> float:
+        draw = torch.rand(2, generator=generator).tolist()
+        return draw[1] if draw[0] < self.config.objective.detailed and self.step >= self.joint else 0.0
 
     def _set_learning_rates(self) -> None:
         """Each part warms up when it joins; one cosine over the whole run."""
@@ -177,6 +194,12 @@ class Trainer:
         partial = self.checkpoint.with_suffix(".part")
         torch.save(state, partial)
         partial.replace(self.checkpoint)
+
+    def _start_from(self, init: Path) -> None:
+        if not init.is_file():
+            raise PatchVSRError(f"There is no training state at {init}; give the state.pt of an earlier run.")
+        self.average = torch.load(init, map_location=self.device, weights_only=True)["average"]
+        self.model.load_state_dict(self.average)
 
     def _resume(self) -> None:
         state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)

@@ -1,0 +1,1 @@
+"""What frames know of one another: motion, and what is carried along it."""
