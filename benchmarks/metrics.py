@@ -1,19 +1,26 @@
 """Quality of upscaled clips against the original. All take (T, H, W, 3) frames in [0, 1].
 
 SSIM and MS-SSIM are pytorch-msssim's; VMAF is the no-enhancement-gain model inside the ffmpeg of
-imageio-ffmpeg. Both come with ``pip install -r benchmarks/requirements.txt``.
+imageio-ffmpeg. Both come with ``pip install -r benchmarks/requirements.txt``; without them
+:func:`available` leaves those metrics out.
 """
 
 from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import tempfile
+from collections.abc import Callable
+from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from patchvsr_core.propagation.flow import clip_flows, consistency, warp
 
@@ -68,15 +75,34 @@ def warping_error(frames: Tensor, truth: Tensor) -> float:
     """Mean squared difference between a frame and the next one moved back onto it, times 1000.
 
     The motion is the original's, where it is consistent there and back, so that all methods are
-    judged along the same paths. Blur scores well: read it beside :func:`edge_energy`.
+    judged along the same paths. It punishes sharpness, that of the original too: see its value for
+    the original itself, and :func:`temporal_error`.
     """
+    return _change_along_motion(_planes(rounded(frames)), truth)
+
+
+def temporal_error(frames: Tensor, truth: Tensor) -> float:
+    """As :func:`warping_error`, but of what is wrong: how much the error (result - original) changes, times 1000.
+
+    0 for the original and for any error that moves along with the picture; flicker counts in full,
+    sharpness by itself not at all.
+    """
+    return _change_along_motion(_planes(rounded(frames) - truth), truth)
+
+
+def _change_along_motion(planes: Tensor, truth: Tensor) -> float:
     if len(truth) == 1:
         return float("nan")
-    forward, backward = clip_flows(_planes(truth))
-    planes = _planes(rounded(frames))
-    seen = consistency(forward, backward) * warp(torch.ones_like(forward[:, :1]), forward).ge(0.999)
+    forward, seen = _motion(truth)
     difference = (planes[:-1] - warp(planes[1:], forward)).square().mean(1, keepdim=True)
     return float(1000 * (difference * seen).sum() / seen.sum())
+
+
+@lru_cache(maxsize=1)
+def _motion(truth: Tensor) -> tuple[Tensor, Tensor]:
+    """(flow of every frame to the next, 1 where it can be trusted); kept, as all methods ask for the same."""
+    forward, backward = clip_flows(_planes(truth))
+    return forward, consistency(forward, backward) * warp(torch.ones_like(forward[:, :1]), forward).ge(0.999)
 
 
 def vmaf_neg(frames: Tensor, truth: Tensor) -> float:
@@ -85,29 +111,49 @@ def vmaf_neg(frames: Tensor, truth: Tensor) -> float:
 
     size = f"{truth.shape[2]}x{truth.shape[1]}"
     with tempfile.TemporaryDirectory() as folder:
-        files = [Path(folder) / name for name in ("result.rgb", "truth.rgb")]
+        files = ("result.rgb", "truth.rgb")
         for file, clip in zip(files, (rounded(frames), truth), strict=True):
-            file.write_bytes((clip * 255).round().byte().numpy().tobytes())
+            (Path(folder) / file).write_bytes((clip * 255).round().byte().numpy().tobytes())
         inputs = [part for file in files for part in ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-i", file)]
         graph = (
             "[0:v]format=yuv420p[a];[1:v]format=yuv420p[b];"
-            f"[a][b]libvmaf=model=version=vmaf_v0.6.1neg:log_fmt=json:log_path={folder}/log.json"
+            "[a][b]libvmaf=model=version=vmaf_v0.6.1neg:log_fmt=json:log_path=log.json"
         )
         command = [get_ffmpeg_exe(), "-v", "error", *inputs, "-lavfi", graph, "-f", "null", "-"]
-        subprocess.run(list(map(str, command)), check=True)
+        subprocess.run(command, check=True, cwd=folder)
         return float(json.loads((Path(folder) / "log.json").read_text())["pooled_metrics"]["vmaf"]["mean"])
 
 
-METRICS = {
+Metric = Callable[[Tensor, Tensor], float]
+
+METRICS: dict[str, Metric] = {
     "PSNR": psnr,
     "SSIM": ssim,
     "MS-SSIM": ms_ssim,
     "GMSD": gmsd,
     "VMAF-NEG": vmaf_neg,
     "E_warp": warping_error,
+    "temporal error": temporal_error,
     "edges": edge_energy,
 }
 """By the name that tables show."""
+
+DIGITS = {"PSNR": 2, "SSIM": 4, "MS-SSIM": 4, "GMSD": 4, "VMAF-NEG": 1, "E_warp": 3, "temporal error": 3, "edges": 3}
+"""Shown after the decimal point."""
+
+NOTES = (
+    "PSNR in dB, SSIM, MS-SSIM and VMAF-NEG: higher is better. GMSD and temporal error (x1000): lower is better. "
+    "E_warp (x1000) is to be read against the original's own, which blur undercuts. edges is the energy of brightness "
+    "gradients over the original's: 1 is as sharp."
+)
+
+NEEDS = {"SSIM": "pytorch_msssim", "MS-SSIM": "pytorch_msssim", "VMAF-NEG": "imageio_ffmpeg"}
+"""The module that a metric needs beyond the project's own requirements."""
+
+
+def available() -> dict[str, Metric]:
+    """The metrics whose modules are installed."""
+    return {name: metric for name, metric in METRICS.items() if name not in NEEDS or find_spec(NEEDS[name])}
 
 
 def _planes(frames: Tensor) -> Tensor:

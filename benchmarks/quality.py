@@ -1,48 +1,115 @@
-"""PSNR of the default against bicubic and bicubic + back-projection on real clips.
+"""Quality of the tiny default on real clips, against bicubic and bicubic + back-projection.
 
-The input is made from each clip by bicubic reduction, rounded to 8 bits:
+The input is made from each clip by bicubic reduction, rounded to 8 bits, and damaged if asked for:
 
-    python benchmarks/quality.py examples/sample_original.mp4 --scale 4
+    python benchmarks/quality.py examples/sample_original.mp4 --scale 4 --frames 8
+    python benchmarks/quality.py CLIPS --input clean,h264,noise --methods all --save OUT --markdown OUT/quality.md
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
-import numpy as np
 import torch
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parent))
+
+import metrics
+from pairs import INPUTS, Pair, read_pair
+from pictures import Versions, contact_sheet, middle, save_versions, write_png
+from tables import Table, as_text, mean, number, write_markdown
 
 from patchvsr_core.fidelity import back_project
-from patchvsr_core.hosts.models import load_models
+from patchvsr_core.hosts.models import Models, load_models
 from patchvsr_core.layout import PatchPlan
 from patchvsr_core.pipeline import make_plan, upscale
 from patchvsr_core.resample import resize
-from patchvsr_core.video import read_clip
 
-NAMES = ("bicubic", "bicubic + back-projection", "PatchVSR", "original")
-CROP = 240
+Method = Callable[[Tensor, tuple[int, int], Models], Tensor]
+"""(T, h, w, 3) frames and (height, width) to (T, height, width, 3) frames."""
+Scores = dict[str, float]
+"""By the name of a column."""
+
+DETAIL = {"steps": 2, "detail": 0.6}
+"""What the detail mode changes in the defaults."""
+COLUMNS = {**metrics.DIGITS, "seam": 3, "s/frame": 2}
+"""Digits after the decimal point."""
+NOTES = f"{metrics.NOTES} seam: 1 means that patch borders do not show."
+ORIGINAL_METRICS = ("VMAF-NEG", "E_warp", "edges")
+"""Those that say something about the original itself."""
 
 
-def psnr(frames: Tensor, truth: Tensor) -> float:
-    """Decibels over all frames and channels, after rounding to 8 bits."""
-    rounded = (frames.clamp(0, 1) * 255).round() / 255
-    return float(-10 * (rounded - truth).square().mean().log10())
+def bicubic(small: Tensor, size: tuple[int, int], models: Models) -> Tensor:
+    return resize(small, size)
 
 
-def reduced(truth: Tensor, scale: int) -> tuple[Tensor, Tensor]:
-    """(truth cropped to a multiple of the scale, its 8-bit bicubic reduction)."""
-    height, width = (side // scale * scale for side in truth.shape[1:3])
-    truth = truth[:, :height, :width]
-    small = resize(truth, (height // scale, width // scale)).clamp(0, 1)
-    return truth, (small * 255).round() / 255
+def projected(small: Tensor, size: tuple[int, int], models: Models) -> Tensor:
+    return back_project(resize(small, size), small)
+
+
+def single_frames(small: Tensor, size: tuple[int, int], models: Models) -> Tensor:
+    return torch.cat([upscale(frame[None], size, models) for frame in small])
+
+
+def changed(**changes: float) -> Method:
+    """The pipeline with the defaults but for ``changes``."""
+    return lambda small, size, models: upscale(small, size, models, replace(models.defaults, **changes))
+
+
+METHODS: dict[str, Method] = {
+    "bicubic": bicubic,
+    "bicubic + back-projection": projected,
+    "default": changed(),
+    "detail": changed(**DETAIL),
+    "2 steps": changed(steps=2),
+    "4 steps": changed(steps=4),
+    "single frames": single_frames,
+    "no back-projection": changed(fidelity_rounds=0),
+}
+USUAL = ("bicubic", "bicubic + back-projection", "default", "detail")
+WITHOUT_PATCHES = ("bicubic", "bicubic + back-projection")
+COMPARED = {
+    "bicubic": "bicubic",
+    "bicubic + back-projection": "bicubic + back-projection",
+    "default": "PatchVSR",
+    "original": "original",
+}
+"""Methods in the comparison of a clip, and their labels."""
+
+
+def measure(pair: Pair, methods: list[str], models: Models) -> tuple[dict[str, Scores], Versions]:
+    """(scores, middle frame) of every method and of the original."""
+    scores, versions = {}, {}
+    for name in methods:
+        start = time.monotonic()
+        result = METHODS[name](pair.small, pair.size, models)
+        seconds = (time.monotonic() - start) / len(result)
+        scores[name] = {column: metric(result, pair.truth) for column, metric in metrics.available().items()}
+        scores[name]["seam"] = math.nan if name in WITHOUT_PATCHES else seam(result, pair, models)
+        scores[name]["s/frame"] = seconds
+        versions[name] = middle(result)
+        print(f"{pair.name}: {name} {scores[name]['PSNR']:.2f} dB", file=sys.stderr, flush=True)
+    known = metrics.available()
+    scores["original"] = {name: known[name](pair.truth, pair.truth) for name in ORIGINAL_METRICS if name in known}
+    versions["original"] = middle(pair.truth)
+    return scores, versions
+
+
+def seam(result: Tensor, pair: Pair, models: Models) -> float:
+    """The seam ratio of a result of the default plan; NaN where one patch covers all."""
+    source = int(pair.small.shape[1]), int(pair.small.shape[2])
+    plan = make_plan(len(result), source, pair.size, models, models.defaults)
+    if len({patch.origin[1:] for patch in plan.patches}) == 1:
+        return math.nan
+    return seam_ratio(result, projected(pair.small, pair.size, models), plan)
 
 
 def seam_ratio(frames: Tensor, seamless: Tensor, plan: PatchPlan) -> float:
@@ -71,61 +138,80 @@ def _gradients(frames: Tensor, axis: int) -> Tensor:
     return frames.diff(dim=axis).abs().double().mean([d for d in range(4) if d != axis])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("clips", nargs="+", type=Path)
-    parser.add_argument("--scale", type=int, default=4)
-    parser.add_argument("--frames", type=int, default=1000, help="use so many frames at most")
-    parser.add_argument("--steps", type=int)
-    parser.add_argument("--save", type=Path, help="folder for PNGs of the middle frame and of a 1:1 comparison")
-    options = parser.parse_args()
-    models = load_models("tiny")
-    settings = replace(models.defaults, steps=options.steps or models.defaults.steps)
-    print(f"{'clip':28} {'bicubic':>8} {'+ b.-p.':>8} {'default':>8} {'gain':>6} {'seam':>6} {'s/frame':>8}")
-    for path in options.clips:
-        truth, small = reduced(read_clip(path).frames[: options.frames], options.scale)
-        size = int(truth.shape[1]), int(truth.shape[2])
-        bicubic = resize(small, size)
-        start = time.monotonic()
-        result = upscale(small, size, models, settings)
-        seconds = (time.monotonic() - start) / len(truth)
-        projected = back_project(bicubic, small)
-        scores = [psnr(frames, truth) for frames in (bicubic, projected, result)]
-        plan = make_plan(len(truth), (int(small.shape[1]), int(small.shape[2])), size, models, settings)
-        seam = seam_ratio(result, projected, plan) if len(plan.patches) > 1 else 1.0
-        row = " ".join(f"{score:8.2f}" for score in scores)
-        print(f"{path.name:28} {row} {scores[2] - scores[1]:6.2f} {seam:6.3f} {seconds:8.2f}", flush=True)
-        if options.save:
-            save(options.save, path.stem, bicubic, projected, result, truth)
+def means_table(title: str, clips: dict[str, dict[str, Scores]]) -> Table:
+    """Rows are methods, columns the scores that were measured, means over clips."""
+    first = next(iter(clips.values()))
+    columns = [column for column in COLUMNS if any(column in scores for scores in first.values())]
+    rows = []
+    for method in first:
+        values = [mean([scores[method].get(column, math.nan) for scores in clips.values()]) for column in columns]
+        rows.append((method, *(number(v, COLUMNS[c]) for v, c in zip(values, columns, strict=True))))
+    return Table(title, ("method", *columns), tuple(rows))
 
 
-def save(folder: Path, stem: str, *versions: Tensor) -> None:
-    """The middle frame of every version as PNG, and their most detailed regions side by side at 1:1."""
-    folder.mkdir(parents=True, exist_ok=True)
-    pixels = [(frames[len(frames) // 2].clamp(0, 1) * 255).round().byte().numpy()[:, :, ::-1] for frames in versions]
-    for name, picture in zip(NAMES, pixels, strict=True):
-        cv2.imwrite(str(folder / f"{stem}_{name.replace(' ', '')}.png"), picture)
-    top, left = most_detailed(pixels[-1])
-    shown = [
-        labelled(picture[top : top + CROP, left : left + CROP], name)
-        for name, picture in zip(NAMES, pixels, strict=True)
+def psnr_table(title: str, clips: dict[str, dict[str, Scores]], facts: dict[str, str]) -> Table:
+    """Rows are clips with what they are, columns the PSNR of every method."""
+    methods = [method for method, scores in next(iter(clips.values())).items() if "PSNR" in scores]
+    rows = [
+        (clip, facts[clip], *(number(scores[method]["PSNR"], COLUMNS["PSNR"]) for method in methods))
+        for clip, scores in clips.items()
     ]
-    cv2.imwrite(str(folder / f"{stem}_compare.png"), np.concatenate(shown, axis=1))
+    return Table(title, ("PSNR, dB", "size", *methods), tuple(rows))
 
 
-def most_detailed(picture: np.ndarray) -> tuple[int, int]:
-    """Top left corner of the square with the strongest fine detail."""
-    energy = np.abs(cv2.Laplacian(picture.astype(np.float32), cv2.CV_32F)).sum(axis=2)
-    means = cv2.boxFilter(energy, -1, (CROP, CROP), anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
-    valid = means[: picture.shape[0] - CROP + 1, : picture.shape[1] - CROP + 1]
-    top, left = np.unravel_index(valid.argmax(), valid.shape)
-    return int(top), int(left)
+def run_group(options: argparse.Namespace, kind: str, models: Models) -> Iterator[Table]:
+    """Measure all clips with one kind of input, save their pictures, and give the tables."""
+    scores, versions, facts = {}, {}, {}
+    for path in options.clips:
+        pair = read_pair(path, options.scale, options.frames, kind)
+        scores[pair.name], versions[pair.name] = measure(pair, options.methods, models)
+        facts[pair.name] = f"{pair.size[1]}x{pair.size[0]}, {len(pair.truth)} frames"
+        if options.save:
+            stem = pair.name if kind == "clean" else f"{pair.name}_{kind}"
+            save_versions(options.save, stem, versions[pair.name], COMPARED)
+    if options.save:
+        write_png(options.save / f"contact_sheet_x{options.scale}_{kind}.png", contact_sheet(versions))
+    yield means_table(f"x{options.scale}, {kind} input: mean over {len(scores)} clip(s)", scores)
+    yield psnr_table(f"x{options.scale}, {kind} input: every clip", scores, facts)
 
 
-def labelled(picture: np.ndarray, text: str) -> np.ndarray:
-    bar = np.full((24, picture.shape[1], 3), 255, np.uint8)
-    cv2.putText(bar, text, (6, 17), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
-    return np.concatenate([picture, bar])
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("clips", nargs="+", type=Path)
+    parser.add_argument("--scale", type=int, default=4, help="1: restore only (default: 4)")
+    parser.add_argument("--frames", type=int, default=1000, help="use so many frames at most")
+    parser.add_argument("--input", default="clean", help=f"damage, several with commas: {', '.join(INPUTS)}")
+    parser.add_argument("--methods", default=",".join(USUAL), help=f"all, or with commas: {', '.join(METHODS)}")
+    parser.add_argument("--save", type=Path, help="folder for PNGs of the middle frames and 1:1 comparisons")
+    parser.add_argument("--markdown", type=Path, help="file to write the tables to")
+    options = parser.parse_args()
+    options.input = _chosen(parser, options.input, list(INPUTS))
+    options.methods = list(METHODS) if options.methods == "all" else _chosen(parser, options.methods, list(METHODS))
+    return options
+
+
+def _chosen(parser: argparse.ArgumentParser, text: str, known: list[str]) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in known:
+            parser.error(f"{name!r} is unknown; choose from {', '.join(known)}")
+    return names
+
+
+def main() -> None:
+    options = parsed()
+    models = load_models("tiny")
+    missing = [name for name in metrics.METRICS if name not in metrics.available()]
+    if missing:
+        print(f"Without {', '.join(missing)}: pip install -r benchmarks/requirements.txt", file=sys.stderr)
+    tables = []
+    for kind in options.input:
+        for table in run_group(options, kind, models):
+            print(as_text(table), flush=True)
+            tables.append(table)
+    print(NOTES)
+    if options.markdown:
+        write_markdown(options.markdown, "Quality", tables, NOTES, sys.argv)
 
 
 if __name__ == "__main__":

@@ -52,8 +52,9 @@ class PatchEncoder(io.ComfyNode):
     def execute(
         cls, vae: io.Vae.Type, image: io.Image.Type, plan: Plan.Type, noise_level: float, noise_seed: int
     ) -> io.NodeOutput:
-        latent = encode_canvas(codec_of(vae), image[..., :3], plan.canvas, on_tile=Progress())
-        return io.NodeOutput(PatchConditions(latent, noise_level, noise_seed), {"samples": latent})
+        codec, source = codec_of(vae), image[..., :3]
+        latent = encode_canvas(codec, source, plan.canvas, on_tile=Progress())
+        return io.NodeOutput(PatchConditions(latent, noise_level, noise_seed, codec, source), {"samples": latent})
 
 
 class GlobalContextEncoder(io.ComfyNode):

@@ -5,7 +5,13 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..patchvsr_core.errors import PatchVSRError
-from ..patchvsr_core.hosts.comfy import FusionOptions, attach_control, attach_joint_modulation
+from ..patchvsr_core.hosts.comfy import (
+    EnhanceOptions,
+    FusionOptions,
+    attach_control,
+    attach_enhancement,
+    attach_joint_modulation,
+)
 from .sockets import CATEGORY, GlobalContext, PatchCond, Plan
 from .validation import in_order
 
@@ -69,6 +75,26 @@ class ApplyPatchVSR(io.ComfyNode):
                     tooltip="Holds low frequencies to the input while there is noise. 0.5 suits a Wan without adapter; "
                     "the tiny default needs none.",
                 ),
+                io.Int.Input(
+                    "projection_steps",
+                    default=0,
+                    min=0,
+                    max=100,
+                    advanced=True,
+                    tooltip="At so many of the last steps the result is made to agree with the input in pixels. 1 "
+                    "suits a Wan without adapter. Each of them decodes the whole video once and encodes it twice.",
+                ),
+                io.Float.Input(
+                    "churn",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    advanced=True,
+                    tooltip="Part of the noise that is exchanged at every step, so that errors do not add up. 0.2 "
+                    "suits a Wan without adapter. It takes no time, but needs the sampler euler; not for the tiny "
+                    "default.",
+                ),
             ],
             outputs=[io.Model.Output()],
         )
@@ -88,6 +114,8 @@ class ApplyPatchVSR(io.ComfyNode):
         start_percent: float,
         end_percent: float,
         structure_lock: float,
+        projection_steps: int,
+        churn: float,
         adapter: io.ModelPatch.Type | None = None,
         global_context: GlobalContext.Type | None = None,
     ) -> io.NodeOutput:
@@ -102,10 +130,10 @@ class ApplyPatchVSR(io.ComfyNode):
             view=global_context,
             patch_strength=patch_strength,
             global_strength=global_strength,
-            lock=structure_lock,
             sigma_range=(percent_to_sigma(start_percent), percent_to_sigma(end_percent)),
         )
-        return io.NodeOutput(patched)
+        held = EnhanceOptions(structure_lock, projection_steps, churn)
+        return io.NodeOutput(attach_enhancement(patched, plan, patch_cond, held))
 
 
 class JointModulationMerger(io.ComfyNode):

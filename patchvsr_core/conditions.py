@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .adapter import Adapter, MicroConditions, PatchControl
+from .codec import Codec
 from .encode import noise_augmented
 from .layout import Patch, PatchPlan
 
@@ -22,6 +23,10 @@ class PatchConditions:
     noise_level: float = 0.0
     """Noise augmentation of what the patch branch sees, [0, 1]."""
     seed: int = 0
+    codec: Codec | None = None
+    """What encoded the latent, and ..."""
+    source: Tensor | None = None
+    """... (T, h, w, 3) the clip it was made of; both only for a projection in pixels."""
 
     def augmented(self) -> Tensor:
         """The latent with the noise mixed in."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
 from torch import Tensor
 
@@ -17,8 +18,9 @@ from .decode import decode_tiles
 from .encode import encode_canvas, seeded_noise
 from .fidelity import back_project
 from .layout import Canvas
+from .progress import OnDone
 from .resample import resize
-from .sampling import Model, OnStep, Solver
+from .sampling import Model, OnStep, Solver, euler
 
 
 def structure_lock(
@@ -38,7 +40,14 @@ def structure_lock(
 
 
 def pixel_projection(
-    x0: Tensor, codec: Codec, source: Tensor, canvas: Canvas, *, tile_px: int = 512, overlap_px: int = 64
+    x0: Tensor,
+    codec: Codec,
+    source: Tensor,
+    canvas: Canvas,
+    *,
+    tile_px: int = 512,
+    overlap_px: int = 64,
+    on_part: OnDone | None = None,
 ) -> Tensor:
     """Back-project a prediction in pixels, and carry only the difference into the latent.
 
@@ -48,13 +57,13 @@ def pixel_projection(
     Args:
         x0: (1, C, t, h, w) fused prediction.
         source: (T, h, w, 3) input clip of the canvas.
+        on_part: called after every tile and every chunk of frames, each stage counting anew.
     """
-    pixels = blend_tiles(decode_tiles(codec, x0, canvas, tile_px=tile_px, overlap_px=overlap_px)).clamp(0, 1)
-    projected = back_project(pixels, source).clamp(0, 1)
+    tiling: dict[str, Any] = {"tile_px": tile_px, "overlap_px": overlap_px, "on_tile": on_part}
+    pixels = blend_tiles(decode_tiles(codec, x0, canvas, **tiling)).clamp(0, 1)
+    projected = back_project(pixels, source, on_frames=on_part).clamp(0, 1)
     enlarged = replace(canvas, source=canvas.target)
-    after, before = (
-        encode_canvas(codec, frames, enlarged, tile_px=tile_px, overlap_px=overlap_px) for frames in (projected, pixels)
-    )
+    after, before = (encode_canvas(codec, frames, enlarged, **tiling) for frames in (projected, pixels))
     return x0 + after - before
 
 
@@ -67,6 +76,8 @@ def churned_euler(churn: float, seed: int) -> Solver:
     Args:
         churn: 0 (plain Euler) to 1.
     """
+    if churn == 0:
+        return euler
 
     def solve(model: Model, x: Tensor, sigmas: Tensor, on_step: OnStep | None = None) -> Tensor:
         for step, (sigma, following) in enumerate(itertools.pairwise(sigmas)):

@@ -155,6 +155,7 @@ def _finish(frames: Tensor, source: Tensor, models: Models, settings: Settings, 
             frames,
             source,
             strength=settings.refine_strength,
+            detail=settings.detail,
             on_frames=lambda done, total: report("refine", done, total),
         )
     return back_project(

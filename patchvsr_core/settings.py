@@ -21,6 +21,7 @@ RANGES = {
     "global_strength": (0.0, 2.0),
     "patches_at_once": (1, math.inf),
     "refine_strength": (0.0, 1.0),
+    "detail": (0.0, 1.0),
     "fidelity_rounds": (0, 100),
     "fidelity_strength": (0.0, 1.0),
 }
@@ -63,6 +64,8 @@ class Settings:
     window: str = "linear"
     color: str = "none"
     refine_strength: float = 1.0
+    detail: float = 0.0
+    """What the refiner aims at: the most probable picture (0) or the crispest (1)."""
     fidelity_rounds: int = 8
     fidelity_strength: float = 1.0
 

@@ -15,10 +15,10 @@ from patchvsr_core.adapter import load_adapter
 from patchvsr_core.errors import MediaError, PatchVSRError
 from patchvsr_core.hosts.loading import load_base
 from patchvsr_core.refine import RefinerConfig, load_refiner
-from patchvsr_core.training.clips import Batches
 from patchvsr_core.training.config import DataConfig, TrainConfig, load_config
 from patchvsr_core.training.export import export_run, original_name
 from patchvsr_core.training.losses import charbonnier, motion, spectrum
+from patchvsr_core.training.tiny import Batches, TinyDefault
 from patchvsr_core.training.trainer import Trainer
 from patchvsr_core.training.whitening import principal_components, whiten_
 
@@ -48,10 +48,17 @@ def small() -> TrainConfig:
     )
 
 
+def trainer(config: TrainConfig, data: Path, out: Path, init: Path | None = None) -> Trainer:
+    torch.manual_seed(config.seed)
+    return Trainer(
+        TinyDefault(config), Batches(data, out / "decoded", config.data, config.seed), config, out, init=init
+    )
+
+
 def test_batches_are_functions_of_seed_and_index(data: Path, tmp_path: Path, small: TrainConfig) -> None:
-    batches = Batches(data, tmp_path, small.data, 0, 10)
+    batches = Batches(data, tmp_path, small.data, 0)
     for index in range(6):
-        batch, again = batches[index], Batches(data, tmp_path, small.data, 0, 10)[index]
+        batch, again = batches[index], Batches(data, tmp_path, small.data, 0)[index]
         assert torch.equal(batch.truth, again.truth) and torch.equal(batch.enlarged, again.enlarged)
         assert batch.truth.shape == batch.enlarged.shape
         assert batch.truth.shape[2:] == (32, 32, 3)
@@ -59,27 +66,27 @@ def test_batches_are_functions_of_seed_and_index(data: Path, tmp_path: Path, sma
         assert batch.location.shape == (len(batch.truth), 1, 4, 4)
         assert batch.position.min() >= 0 and batch.position.max() < 1
         assert 0 < (batch.truth - batch.enlarged).abs().mean() < 0.2
-    assert not torch.equal(Batches(data, tmp_path, small.data, 1, 10)[0].truth[:1, :1], batches[0].truth[:1, :1])
+    assert not torch.equal(Batches(data, tmp_path, small.data, 1)[0].truth[:1, :1], batches[0].truth[:1, :1])
 
 
 def test_degraded_clips_differ_in_the_input_alone(data: Path, tmp_path: Path, small: TrainConfig) -> None:
-    clean = Batches(data, tmp_path, small.data, 0, 4)
-    damaged = Batches(data, tmp_path, replace(small.data, degraded=1.0), 0, 4)
+    clean = Batches(data, tmp_path, small.data, 0)
+    damaged = Batches(data, tmp_path, replace(small.data, degraded=1.0), 0)
     further = [(damaged[k].enlarged - damaged[k].truth).abs().mean() for k in range(4)]
     near = [(clean[k].enlarged - clean[k].truth).abs().mean() for k in range(4)]
     assert sum(further) > sum(near)
-    assert torch.equal(damaged[1].enlarged, Batches(data, tmp_path, damaged.config, 0, 4)[1].enlarged)
+    assert torch.equal(damaged[1].enlarged, Batches(data, tmp_path, damaged.config, 0)[1].enlarged)
 
 
 def test_empty_folders_are_refused(tmp_path: Path, small: TrainConfig) -> None:
     with pytest.raises(MediaError, match="give a folder"):
-        Batches(tmp_path, tmp_path / "cache", small.data, 0, 1)
+        Batches(tmp_path, tmp_path / "cache", small.data, 0)
 
 
 def test_clips_that_cannot_be_decoded_are_named(tmp_path: Path, small: TrainConfig) -> None:
     (tmp_path / "broken.mp4").write_bytes(b"no video")
     with pytest.raises(MediaError, match=r"broken\.mp4 cannot be decoded.*remove it"):
-        Batches(tmp_path, tmp_path / "cache", small.data, 0, 1)
+        Batches(tmp_path, tmp_path / "cache", small.data, 0)
 
 
 @pytest.mark.parametrize(("text", "words"), [("steps = = 3", "no valid TOML"), ("steps = 3", "is incomplete")])
@@ -100,8 +107,8 @@ def test_losses() -> None:
 
 
 def test_whitening_gives_unit_variance(data: Path, tmp_path: Path, small: TrainConfig) -> None:
-    batches = Batches(data, tmp_path, small.data, 0, 100)
-    components = principal_components(batches, 16)
+    batches = Batches(data, tmp_path, small.data, 0)
+    components = principal_components((batches[k].latent_enlarged() for k in range(24)), 16)
     embedding = torch.nn.Conv3d(192, 16, (1, 2, 2), (1, 2, 2))
     whiten_(embedding, components, noise=0.0)
     tokens = torch.cat([embedding(batches[k].latent_enlarged()).movedim(1, -1).reshape(-1, 16) for k in range(24)])
@@ -110,22 +117,22 @@ def test_whitening_gives_unit_variance(data: Path, tmp_path: Path, small: TrainC
 
 
 def test_training_learns_resumes_exactly_and_exports(data: Path, tmp_path: Path, small: TrainConfig) -> None:
-    whole = Trainer(small, data, tmp_path / "whole")
-    before = {name: value.clone() for name, value in whole.model.state_dict().items()}
+    whole = trainer(small, data, tmp_path / "whole")
+    before = {name: value.clone() for name, value in whole.task.state_dict().items()}
     whole.run()
     assert whole.step == 8
-    moved = [name for name, value in whole.model.state_dict().items() if not torch.equal(value, before[name])]
+    moved = [name for name, value in whole.task.state_dict().items() if not torch.equal(value, before[name])]
     for part in ("base.", "adapter.patch", "adapter.global_", "adapter.micro", "adapter.prompt", "refiner."):
         assert any(name.startswith(part) for name in moved), part
 
-    first = Trainer(replace(small, steps=8), data, tmp_path / "parts")
+    first = trainer(small, data, tmp_path / "parts")
     first.run(minutes=0)
     assert first.step == 1
-    second = Trainer(small, data, tmp_path / "parts")
+    second = trainer(small, data, tmp_path / "parts")
     assert second.step == 1
     second.run()
-    for name, value in second.model.state_dict().items():
-        assert torch.equal(value, whole.model.state_dict()[name]), name
+    for name, value in second.task.state_dict().items():
+        assert torch.equal(value, whole.task.state_dict()[name]), name
 
     export_run(small, tmp_path / "whole", tmp_path / "out")
     base = load_base(tmp_path / "out" / "tiny_base.safetensors")
@@ -143,8 +150,7 @@ def test_training_learns_resumes_exactly_and_exports(data: Path, tmp_path: Path,
 def test_exported_names_are_wans(data: Path, tmp_path: Path, small: TrainConfig) -> None:
     from small_models import random_wan
 
-    trainer = Trainer(small, data, tmp_path / "run")
-    trainer.save()
+    trainer(small, data, tmp_path / "run").save()
     export_run(small, tmp_path / "run", tmp_path / "out")
     ours = load_file(str(tmp_path / "out" / "tiny_base.safetensors"))
     reference = random_wan(width=128, layers=1, ffn=64, channels=192, text_dim=16)

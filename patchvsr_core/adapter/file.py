@@ -20,10 +20,18 @@ from .config import AdapterConfig, BaseSpec
 FORMAT = "patchvsr-adapter"
 
 
-def save_adapter(adapter: Adapter, path: str | Path, dtype: torch.dtype = torch.bfloat16) -> None:
-    """Write an adapter with its configuration."""
+def save_adapter(
+    adapter: Adapter, path: str | Path, dtype: torch.dtype = torch.bfloat16, *, trained_on: str | None = None
+) -> None:
+    """Write an adapter with its configuration.
+
+    Args:
+        trained_on: sha256 of the base's file, for people who look for it.
+    """
     tensors = {name: tensor.detach().to(dtype).contiguous().cpu() for name, tensor in adapter.state_dict().items()}
     metadata = {"format": FORMAT, "config": json.dumps(asdict(adapter.config))}
+    if trained_on is not None:
+        metadata["base_sha256"] = trained_on
     save_file(tensors, str(path), metadata=metadata)
 
 

@@ -45,13 +45,18 @@ class DiffusersDenoiser:
     Args:
         prompts: (1, tokens, text_dim) embeddings, the positive and optionally a negative one.
         adapter: its LoRA is added to the transformer's weights until ``close``.
+        keep_control: keep the control of a call until the next one, for gradient checkpointing,
+            which runs the blocks again in the backward pass.
 
     Raises:
         AdapterError: when the adapter was made for another base.
     """
 
-    def __init__(self, base: Base, prompts: Sequence[Tensor], adapter: Adapter | None = None) -> None:
+    def __init__(
+        self, base: Base, prompts: Sequence[Tensor], adapter: Adapter | None = None, *, keep_control: bool = False
+    ) -> None:
         self.base = base
+        self.keep_control = keep_control
         self.prompts = prompts
         self._control: PatchControl | None = None
         if adapter is not None:
@@ -63,7 +68,8 @@ class DiffusersDenoiser:
         try:
             return [self._predict(x, sigma, prompt) for prompt in self.prompts]
         finally:
-            self._control = None
+            if not self.keep_control:
+                self._control = None
 
     def close(self) -> None:
         """Give the transformer back as it was."""

@@ -10,37 +10,79 @@ from ..errors import PatchVSRError
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse, train or export; user errors become one sentence and exit code 2."""
-    parser = argparse.ArgumentParser(prog="python -m patchvsr_core.training", description="Train PatchVSR models.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    train = commands.add_parser("train", help="train from a folder of videos and photographs; resumes by itself")
-    train.add_argument("--config", default="tiny", help="a TOML file or a shipped name (default: tiny)")
-    train.add_argument("--data", type=Path, required=True, help="folder of videos and photographs")
-    train.add_argument("--out", type=Path, required=True, help="folder for the state and the decoded videos")
-    train.add_argument("--device", default="cpu")
-    train.add_argument("--minutes", type=float, default=float("inf"), help="stop and save after this time")
-    train.add_argument("--init", type=Path, help="state.pt of an earlier run to start from")
-    export = commands.add_parser("export", help="write the averaged weights of a run as model files")
-    export.add_argument("--config", default="tiny")
-    export.add_argument("--run", type=Path, required=True, help="the --out folder of a run")
-    export.add_argument("--to", type=Path, required=True, help="folder for the model files")
-    options = parser.parse_args(arguments)
+    """Precompute, train or export; user errors become one sentence and exit code 2."""
+    options = _parser().parse_args(arguments)
     try:
-        if options.command == "train":
-            from .config import load_config
-            from .trainer import Trainer
-
-            config = load_config(options.config)
-            Trainer(config, options.data, options.out, options.device, options.init).run(options.minutes)
-        else:
-            from .config import load_config
-            from .export import export_run
-
-            export_run(load_config(options.config), options.run, options.to)
+        options.run(options)
     except PatchVSRError as error:
         print(error, file=sys.stderr)
         return 2
+    except ModuleNotFoundError as error:
+        if error.name != "accelerate":
+            raise
+        print("Training needs accelerate: pip install accelerate", file=sys.stderr)
+        return 2
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m patchvsr_core.training", description="Train PatchVSR models.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    precompute = commands.add_parser("precompute", help="encode footage for the adapter of a real Wan")
+    precompute.add_argument("--data", type=Path, required=True, help="folder of videos and photographs")
+    precompute.add_argument("--vae", type=Path, required=True, help="Wan's VAE, a file or folder")
+    precompute.add_argument("--samples", type=int, default=2000, help="clips to draw (default: 2000)")
+    precompute.add_argument("--prompt", type=Path, help="safetensors file with the embedding of the fixed prompt")
+    precompute.add_argument("--out", type=Path, required=True, help="folder for the latents")
+    precompute.set_defaults(run=_precompute)
+    train = commands.add_parser("train", help="train; resumes by itself, and writes the weights at the end")
+    train.add_argument("--data", type=Path, required=True, help="folder of footage (tiny), or of precomputed latents")
+    train.add_argument("--base", type=Path, help="the Wan that the adapter is for, a file or folder")
+    train.add_argument("--out", type=Path, required=True, help="folder for the state, the log and the weights")
+    train.add_argument("--init", type=Path, help="state.pt of an earlier run to start from")
+    train.add_argument("--validate", type=Path, help="folder of clips to look at; they must not be trained on")
+    train.add_argument("--vae", type=Path, help="Wan's VAE, to validate an adapter with")
+    train.add_argument("--minutes", type=float, default=float("inf"), help="stop and save after this time")
+    train.set_defaults(run=_train)
+    export = commands.add_parser("export", help="write the averaged weights of a run that has not ended")
+    export.add_argument("--run", dest="folder", type=Path, required=True, help="the --out folder of a run")
+    export.add_argument("--base", type=Path, help="the Wan that the adapter is for")
+    export.add_argument("--to", type=Path, required=True, help="folder (tiny) or file (adapter) to write")
+    export.set_defaults(run=_export)
+    for command in (precompute, train, export):
+        command.add_argument("--config", default="tiny", help="a TOML file or a shipped name (default: tiny)")
+    for command in (precompute, train):
+        command.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    return parser
+
+
+def _precompute(options: argparse.Namespace) -> None:
+    from ..hosts.loading import load_vae
+    from .config import load_config
+    from .latents import precompute
+
+    codec = load_vae(options.vae, device=options.device)
+    precompute(load_config(options.config), options.data, codec, options.out, options.samples, options.prompt)
+
+
+def _train(options: argparse.Namespace) -> None:
+    from .config import load_config
+    from .export import export_run
+    from .runs import adapter_run, tiny_run
+
+    config = load_config(options.config)
+    trainer = (tiny_run if config.flow is None else adapter_run)(config, options)
+    trainer.run(options.minutes)
+    if trainer.step == config.steps:
+        target = options.out / ("weights" if config.flow is None else "adapter.safetensors")
+        export_run(config, options.out, target, options.base)
+
+
+def _export(options: argparse.Namespace) -> None:
+    from .config import load_config
+    from .export import export_run
+
+    export_run(load_config(options.config), options.folder, options.to, options.base)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,12 @@ class DataConfig:
     """Scale factors to draw from, one per step."""
     photographs: float = 0.5
     """Share of clips that are photographs set in motion."""
+    most_view_px: int = 720
+    """Longest side of the clip that a crop is cut from."""
+    variants: int = 1
+    """Inputs that ``precompute`` makes of every clip, each damaged in its own way."""
+    batch: int = 1
+    """Precomputed samples in a batch."""
     occluders: float = 0.0
     """Share of moving photographs in front of which something passes."""
     degraded: float = 0.0
@@ -58,6 +64,18 @@ class Objective:
 
 
 @dataclass(frozen=True)
+class FlowObjective:
+    """What the adapter of a frozen base learns from."""
+
+    shift: float = 3.0
+    """Moves the logit-normal noise levels towards noise."""
+    condition_noise: tuple[float, float] = (0.0, 0.6)
+    """Range of the noise augmentation of the patch condition."""
+    null_prompt: float = 0.1
+    """Share of steps without a prompt, for classifier-free guidance."""
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """Everything a run depends on."""
 
@@ -66,6 +84,8 @@ class TrainConfig:
     refiner: RefinerConfig = field(default=RefinerConfig())
     data: DataConfig = field(default=DataConfig())
     objective: Objective = field(default=Objective())
+    flow: FlowObjective | None = None
+    """Given: an adapter is trained for a frozen base, on latents. None: the tiny default, on pixels."""
     steps: int = 10000
     refiner_from: float = 0.5
     """Part of the steps after which the refiner joins; before, the base learns alone and fast."""
@@ -76,10 +96,21 @@ class TrainConfig:
     warmup: int = 200
     ema: float = 0.999
     seed: int = 0
+    accumulate: int = 1
+    """Batches per step."""
+    clip_gradients: float = 1.0
+    checkpointing: bool = False
+    """Compute the base's activations twice instead of keeping them."""
     save_every: int = 250
+    validate_every: int = 500
     bfloat16: bool = True
     start_noise: float = 0.02
     """Noise in the start of a run with the trained model, stored in its file."""
+
+    @property
+    def joint(self) -> int:
+        """The step at which the refiner joins."""
+        return round(self.refiner_from * self.steps)
 
     @property
     def adapter_config(self) -> AdapterConfig:
@@ -105,7 +136,13 @@ def load_config(path: str | Path) -> TrainConfig:
     return _build(TrainConfig, values, path.name)
 
 
-_NESTED = {"base": BaseSpec, "refiner": RefinerConfig, "data": DataConfig, "objective": Objective}
+_NESTED = {
+    "base": BaseSpec,
+    "refiner": RefinerConfig,
+    "data": DataConfig,
+    "objective": Objective,
+    "flow": FlowObjective,
+}
 
 
 def _build(kind: Any, values: dict[str, Any], where: str) -> Any:

@@ -6,16 +6,17 @@ import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..adapter import save_adapter
+from ..adapter import Adapter, save_adapter
 from ..errors import PatchVSRError
 from ..refine import save_refiner
 from .config import TrainConfig
-from .trainer import TinyDefault
+from .tiny import TinyDefault
 
 LAYER_NAMES = {
     "condition_embedder.time_embedder.linear_1": "time_embedding.0",
@@ -39,8 +40,14 @@ BLOCK_NAMES = {
 }
 
 
-def export_run(config: TrainConfig, run: Path, target: Path) -> None:
-    """Write ``tiny_base``, ``tiny_adapter`` and ``tiny_refiner`` (bfloat16) from a run's state.
+def export_run(config: TrainConfig, run: Path, target: Path, base: Path | None = None) -> None:
+    """Write what a run has learned (bfloat16).
+
+    The tiny default gives ``tiny_base``, ``tiny_adapter`` and ``tiny_refiner`` in the folder
+    ``target``; an adapter run gives the one file ``target``.
+
+    Args:
+        base: file or folder of the frozen base, whose hash goes into the adapter's metadata.
 
     Raises:
         PatchVSRError: when the run has no state yet.
@@ -48,8 +55,16 @@ def export_run(config: TrainConfig, run: Path, target: Path) -> None:
     checkpoint = run / "state.pt"
     if not checkpoint.is_file():
         raise PatchVSRError(f"There is no training state at {checkpoint}; train first, or name the run's folder.")
+    average = torch.load(checkpoint, map_location="cpu", weights_only=True)["average"]
+    if config.flow is None:
+        _export_tiny(config, average, target)
+    else:
+        _export_adapter(config, average, target, base)
+
+
+def _export_tiny(config: TrainConfig, average: dict[str, Tensor], target: Path) -> None:
     model = TinyDefault(config)
-    model.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["average"])
+    model.load_state_dict(average)
     target.mkdir(parents=True, exist_ok=True)
     metadata = {
         "format": "patchvsr-base",
@@ -64,12 +79,31 @@ def export_run(config: TrainConfig, run: Path, target: Path) -> None:
     _update_manifest(target, config)
 
 
+def _export_adapter(config: TrainConfig, average: dict[str, Tensor], target: Path, base: Path | None) -> None:
+    adapter = Adapter(config.adapter_config)
+    state = {name.removeprefix("adapter."): tensor for name, tensor in average.items()}
+    adapter.prompt = nn.Parameter(state["prompt"])
+    adapter.load_state_dict(state)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    save_adapter(adapter, target, trained_on=None if base is None else sha256(base))
+
+
+def sha256(path: Path) -> str:
+    """Of a file, or of all safetensors files of a folder in order of their names."""
+    digest = hashlib.sha256()
+    for file in sorted(path.rglob("*.safetensors")) if path.is_dir() else [path]:
+        with file.open("rb") as stream:
+            while block := stream.read(2**24):
+                digest.update(block)
+    return digest.hexdigest()
+
+
 def _update_manifest(target: Path, config: TrainConfig) -> None:
     """Record what was written; what people wrote into the manifest (origin, licence) stays."""
     path = target / "manifest.json"
-    manifest = json.loads(path.read_text()) if path.is_file() else {}
+    manifest: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
     manifest["files"] = {
-        file.name: {"sha256": hashlib.sha256(file.read_bytes()).hexdigest(), "bytes": file.stat().st_size}
+        file.name: {"sha256": sha256(file), "bytes": file.stat().st_size}
         for file in sorted(target.glob("*.safetensors"))
     }
     manifest["config"] = asdict(config)

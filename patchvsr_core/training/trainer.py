@@ -1,103 +1,82 @@
-"""The training loop of the tiny default: base, adapter and refiner together."""
+"""The training loop: any task, saved and resumed exactly."""
 
 from __future__ import annotations
 
+import json
 import math
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Protocol
 
 import torch
-from diffusers import WanTransformer3DModel
-from einops import rearrange
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from ..adapter import Adapter, MicroConditions
 from ..errors import PatchVSRError
-from ..hosts.diffusers import Base, DiffusersDenoiser
-from ..hosts.wan import HEAD_DIM
-from ..refine import Refiner
-from . import losses
-from .clips import Batch, Batches
 from .config import TrainConfig
-from .whitening import principal_components, whiten_
+
+FLOOR = 0.01
+"""Learning rate at the end, relative to the peak."""
+SMOOTHING = 0.98
 
 
-class TinyDefault(nn.Module):
-    """The three trained parts, run as the product runs them."""
+class Task(Protocol):
+    """What is trained: a module whose call is the loss and whose state is what is learned."""
 
-    def __init__(self, config: TrainConfig) -> None:
-        super().__init__()
-        self.base = WanTransformer3DModel(
-            num_attention_heads=config.base.width // HEAD_DIM,
-            attention_head_dim=HEAD_DIM,
-            in_channels=config.base.channels,
-            out_channels=config.base.channels,
-            text_dim=config.base.text_dim,
-            ffn_dim=config.base.ffn,
-            num_layers=config.base.layers,
-        )
-        _start_as_identity(self.base)
-        self.adapter = Adapter(config.adapter_config)
-        self.refiner = Refiner(config.refiner)
-        self._denoiser = DiffusersDenoiser(Base(self.base, "residual"), [self.adapter.prompt], self.adapter)
+    def __call__(self, batch: Any, generator: torch.Generator, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """(loss, its readable parts); every random draw comes from ``generator``."""
 
-    def denoise(self, batch: Batch, x: Tensor, sigma: Tensor, condition: Tensor, noise: Tensor) -> Tensor:
-        """The base's frames, one step from state ``x``; shaped as ``batch.truth``."""
-        top, left = batch.position.unbind(1)
-        micro = MicroConditions(torch.full_like(top, batch.scale), top, left, noise.expand_as(top))
-        control = self.adapter.control(
-            condition, micro, anchor=batch.latent_enlarged(), view=batch.view, location=batch.location
-        )
-        return _frames(self._denoiser(x, sigma, control)[0])
+    def optimizer_groups(self) -> list[dict[str, Any]]:
+        """Groups of parameters with ``peak`` (learning rate) and ``from`` (first step)."""
 
-    def refine(self, batch: Batch, decoded: Tensor, detail: float = 0.0) -> Tensor:
-        """The refined frames, clip by clip."""
-        clips = zip(*(frames.movedim(-1, 2) for frames in (decoded, batch.enlarged, batch.neighbours)), strict=True)
-        return torch.stack([self.refiner(*clip, batch.scale, detail) for clip in clips]).movedim(2, -1)
+    def initialise(self, batches: Any) -> None:
+        """Give a new run its start."""
 
 
 class Trainer:
     """Runs, saves and resumes; the state on disk is enough to continue exactly.
 
     Args:
+        task: an ``nn.Module`` that is a :class:`Task`.
+        batches: batch number k must be a function of k alone.
+        out: folder for the state, the log and validation pictures.
         init: the state of another run, whose averaged weights this one starts from.
+        validate: called with the step while the averaged weights are in place.
     """
 
     def __init__(
-        self, config: TrainConfig, data: Path, out: Path, device: str = "cpu", init: Path | None = None
+        self,
+        task: Any,
+        batches: Dataset[Any],
+        config: TrainConfig,
+        out: Path,
+        *,
+        device: str = "cpu",
+        init: Path | None = None,
+        validate: Callable[[int], dict[str, float]] | None = None,
     ) -> None:
-        torch.manual_seed(config.seed)
-        self.config, self.out, self.device = config, out, torch.device(device)
-        self.model = TinyDefault(config).to(self.device)
-        self.average = {name: value.clone() for name, value in self.model.state_dict().items()}
-        model, refiner_peak = self.model, config.refiner_learning_rate
-        # The residual is small, and the head turns a step of its weights into a hundred times as much output.
-        head = list(model.base.proj_out.parameters())
-        rest = [p for p in [*model.base.parameters(), *model.adapter.parameters()] if all(p is not h for h in head)]
-        groups = [
-            {"params": head, "peak": config.learning_rate * config.head_rate, "from": 0},
-            {"params": rest, "peak": config.learning_rate, "from": 0},
-            {"params": list(model.refiner.parameters()), "peak": refiner_peak, "from": self.joint},
-        ]
-        self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99), weight_decay=0.01)
-        self.batches = Batches(data, out / "cache", config.data, config.seed, config.steps)
+        set_seed(config.seed)
+        self.task, self.batches, self.config, self.out, self.validate = task, batches, config, out, validate
+        self.accelerator = Accelerator(
+            cpu=device == "cpu",
+            mixed_precision="bf16" if config.bfloat16 else "no",
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+        )
         self.step = 0
         out.mkdir(parents=True, exist_ok=True)
+        if not self.checkpoint.is_file():
+            _load(task, init) if init is not None else task.initialise(batches)
+        optimizer = torch.optim.AdamW(task.optimizer_groups(), betas=(0.9, 0.99), weight_decay=0.01)
+        self.model, self.optimizer = self.accelerator.prepare(task, optimizer)
+        self.average = {name: value.clone() for name, value in task.state_dict().items()}
         if self.checkpoint.is_file():
             self._resume()
-        elif init is not None:
-            self._start_from(init)
-        else:
-            self._whiten()
-
-    @property
-    def joint(self) -> int:
-        """The step at which the refiner joins."""
-        return round(self.config.refiner_from * self.config.steps)
 
     @property
     def checkpoint(self) -> Path:
@@ -107,87 +86,34 @@ class Trainer:
         """Train until the last step, for so many minutes, or until SIGTERM; then save."""
         end = time.monotonic() + minutes * 60
         stopping = threading.Event()
-        signal.signal(signal.SIGTERM, lambda number, frame: stopping.set())
-        indices = range(self.step, self.config.steps)
-        loader = DataLoader(self.batches, batch_size=None, sampler=indices, num_workers=1, prefetch_factor=2)
+        previous = signal.signal(signal.SIGTERM, lambda number, frame: stopping.set())
         smooth: dict[str, float] = {}
-        with tqdm(loader, initial=self.step, total=self.config.steps, unit="step", mininterval=10) as bar:
-            for batch in bar:
-                terms = self._train_step(batch)
-                self.step += 1
-                for name, value in terms.items():
-                    smooth[name] = 0.98 * smooth.get(name, value) + 0.02 * value
-                bar.set_postfix({name: f"{value:.5f}" for name, value in smooth.items()}, refresh=False)
-                if stopping.is_set() or time.monotonic() > end:
-                    break
-                if self.step % self.config.save_every == 0:
-                    self.save()
+        batches = iter(self._loader())
+        try:
+            with tqdm(initial=self.step, total=self.config.steps, unit="step", mininterval=10) as bar:
+                while self.step < self.config.steps:
+                    for name, value in self._train_step(batches).items():
+                        smooth[name] = SMOOTHING * smooth.get(name, value) + (1 - SMOOTHING) * value
+                    self.step += 1
+                    bar.update()
+                    bar.set_postfix({name: f"{value:.5f}" for name, value in smooth.items()}, refresh=False)
+                    if self.step % self.config.save_every == 0:
+                        self.save()
+                    if self.step % self.config.validate_every == 0:
+                        self.look(smooth)
+                    if stopping.is_set() or time.monotonic() > end:
+                        break
+        finally:
+            signal.signal(signal.SIGTERM, previous)
         self.save()
-
-    def _train_step(self, batch: Batch) -> dict[str, float]:
-        self._set_learning_rates()
-        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.step)
-        batch = batch.to(self.device)
-        objective, truth = self.config.objective, batch.truth
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16):
-            decoded = self.model.denoise(batch, *self._noised(batch, generator))
-            detail = self._detail(generator)
-            # The base does not know how much detail is asked for, and is not to guess it.
-            start = decoded.detach() if detail else decoded
-            refined = self.model.refine(batch, start, detail) if self.step >= self.joint else decoded
-        terms = {"bicubic": losses.charbonnier(batch.enlarged, truth), "base": losses.charbonnier(decoded, truth)}
-        terms["result"] = losses.charbonnier(refined, truth)
-        total = terms["result"] + objective.base_weight * terms["base"]
-        total = total + objective.spectrum_weight * losses.spectrum(refined, truth)
-        total = total + objective.motion_weight * losses.motion(refined, truth)
-        if detail:
-            total = total + objective.detail_weight * detail * losses.detail(refined, truth)
-        self.optimizer.zero_grad()
-        total.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimizer.step()
-        decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
-        for name, value in self.model.state_dict().items():
-            self.average[name].lerp_(value, 1 - decay)
-        return {name: value.item() for name, value in terms.items()}
-
-    def _noised(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(state, sigma, noise-augmented condition, its level) of a point on the bridge."""
-        objective = self.config.objective
-        draw = torch.rand(5, generator=generator).tolist()
-        sigma = torch.tensor(1.0 if draw[0] < objective.full_bridge else max(draw[1], 0.02))
-        start_noise = objective.start_noise * draw[2] ** 3
-        level = torch.tensor(objective.condition_noise * max(0.0, 2 * draw[3] - 1), device=self.device)
-        truth, enlarged = batch.latent_truth(), batch.latent_enlarged()
-        noise = [torch.randn(truth.shape, generator=generator).to(self.device) for _ in range(2)]
-        x = (1 - sigma) * truth + sigma * (enlarged + start_noise * noise[0])
-        return x, sigma.to(self.device), (1 - level) * enlarged + level * noise[1], level
-
-    def _detail(self, generator: torch.Generator) -> float:
-        draw = torch.rand(2, generator=generator).tolist()
-        return draw[1] if draw[0] < self.config.objective.detailed and self.step >= self.joint else 0.0
-
-    def _set_learning_rates(self) -> None:
-        """Each part warms up when it joins; one cosine over the whole run."""
-        cosine = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * self.step / self.config.steps))
-        for group in self.optimizer.param_groups:
-            warm = min(1.0, (self.step + 1 - group["from"]) / self.config.warmup)
-            group["lr"] = group["peak"] * max(warm, 0.0) * cosine
-
-    def _whiten(self) -> None:
-        """Start both embeddings of the patch at whitened components of real tokens."""
-        components = principal_components(self.batches, self.config.base.width)
-        noise = self.config.objective.start_noise / 2
-        whiten_(self.model.base.patch_embedding, components, noise)
-        if self.model.adapter.patch is not None and self.config.adapter_config.width == self.config.base.width:
-            whiten_(self.model.adapter.patch.patch_embedding, components, noise)
-        self.average = {name: value.clone() for name, value in self.model.state_dict().items()}
 
     def save(self) -> None:
         """Write the full state, atomically."""
+        if not self.accelerator.is_main_process:
+            return
         state = {
             "step": self.step,
-            "model": self.model.state_dict(),
+            "model": self.task.state_dict(),
             "average": self.average,
             "optimizer": self.optimizer.state_dict(),
         }
@@ -195,29 +121,75 @@ class Trainer:
         torch.save(state, partial)
         partial.replace(self.checkpoint)
 
-    def _start_from(self, init: Path) -> None:
-        if not init.is_file():
-            raise PatchVSRError(f"There is no training state at {init}; give the state.pt of an earlier run.")
-        self.average = torch.load(init, map_location=self.device, weights_only=True)["average"]
-        self.model.load_state_dict(self.average)
+    def look(self, terms: dict[str, float]) -> None:
+        """Validate with the averaged weights, and add a line to the log."""
+        if not self.accelerator.is_main_process:
+            return
+        line = {"step": self.step, **terms}
+        if self.validate is not None:
+            current = {name: value.clone() for name, value in self.task.state_dict().items()}
+            self.task.load_state_dict(self.average)
+            try:
+                line |= self.validate(self.step)
+            finally:
+                self.task.load_state_dict(current)
+        with (self.out / "log.jsonl").open("a") as log:
+            log.write(json.dumps({name: round(value, 6) for name, value in line.items()}) + "\n")
+
+    def _loader(self) -> DataLoader[Any]:
+        config, workers = self.config, self.accelerator.num_processes
+        first, last = self.step * config.accumulate, config.steps * config.accumulate
+        indices = [k * workers + self.accelerator.process_index for k in range(first, last)]
+        return DataLoader(
+            self.batches,
+            batch_size=None,
+            sampler=indices,
+            num_workers=1,
+            prefetch_factor=2,
+            worker_init_fn=_outlive_signals,
+        )
+
+    def _train_step(self, batches: Any) -> dict[str, float]:
+        self._set_learning_rates()
+        self.optimizer.zero_grad()
+        sums: dict[str, float] = {}
+        for part in range(self.config.accumulate):
+            key = (self.step * self.config.accumulate + part) * self.accelerator.num_processes
+            key += self.accelerator.process_index
+            generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + key)
+            batch = next(batches).to(self.accelerator.device)
+            loss, terms = self.model(batch, generator, self.step)
+            self.accelerator.backward(loss / self.config.accumulate)
+            for name, value in terms.items():
+                sums[name] = sums.get(name, 0.0) + value.item() / self.config.accumulate
+        self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip_gradients)
+        self.optimizer.step()
+        decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
+        for name, value in self.task.state_dict().items():
+            self.average[name].lerp_(value.to(self.average[name]), 1 - decay)
+        return sums
+
+    def _set_learning_rates(self) -> None:
+        """Each part warms up when it joins; one cosine over the whole run."""
+        cosine = FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * self.step / self.config.steps))
+        for group in self.optimizer.param_groups:
+            warm = min(1.0, (self.step + 1 - group["from"]) / self.config.warmup)
+            group["lr"] = group["peak"] * max(warm, 0.0) * cosine
 
     def _resume(self) -> None:
-        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-        self.model.load_state_dict(state["model"])
+        state = torch.load(self.checkpoint, map_location=self.accelerator.device, weights_only=True)
+        self.task.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.average, self.step = state["average"], state["step"]
 
 
-@torch.no_grad()
-def _start_as_identity(transformer: WanTransformer3DModel) -> None:
-    """Zero output, closed gates: blocks join in as they learn, and nothing blows up before."""
-    for layer in (transformer.proj_out, transformer.condition_embedder.time_proj):
-        nn.init.zeros_(layer.weight)
-        nn.init.zeros_(layer.bias)
-    for block in transformer.blocks:
-        block.scale_shift_table[:, [2, 5]] = 0  # the gates of self-attention and feed-forward
-        block.attn2.to_out[0].weight.mul_(0.1)
+def _load(task: nn.Module, init: Path) -> None:
+    if not init.is_file():
+        raise PatchVSRError(f"There is no training state at {init}; give the state.pt of an earlier run.")
+    task.load_state_dict(torch.load(init, map_location="cpu", weights_only=True)["average"])
 
 
-def _frames(latent: Tensor) -> Tensor:
-    return (rearrange(latent, "n (c p q) t h w -> n t (h p) (w q) c", p=8, q=8) + 1) / 2
+def _outlive_signals(worker: int) -> None:
+    """A signal to the whole process group ends the loop, which then saves; its workers must last until then."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)

@@ -7,20 +7,17 @@ components give every frequency a voice from the first step on.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
-from .clips import Batches
 
-BATCHES = 24
-
-
-def principal_components(batches: Batches, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """(mean, variances, directions) of the tokens of enlarged clips: (D,), (count,), (count, D)."""
+def principal_components(latents: Iterable[Tensor], count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """(mean, variances, directions) of the tokens of (N, C, t, h, w) latents: (D,), (count,), (count, D)."""
     total = torch.zeros(1)
     first = second = torch.zeros(1, dtype=torch.float64)
-    for index in range(BATCHES):
-        latent = batches[index].latent_enlarged()
+    for latent in latents:
         n, c, t, h, w = latent.shape
         tokens = latent.reshape(n, c, t, h // 2, 2, w // 2, 2).permute(0, 2, 3, 5, 1, 4, 6).reshape(-1, 4 * c).double()
         first, second = first + tokens.sum(0), second + tokens.T @ tokens

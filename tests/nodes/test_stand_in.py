@@ -24,7 +24,6 @@ OURS_ALONE = {
     "comfy.ldm.wan.model": {"WanAttention", "WanBlock", "WanHead"},
     "comfy.model_base": {"FlowSampling"},
     "comfy.model_patcher": {"copied", "ModelPatcher.applied"},
-    "comfy.samplers": {"Euler"},
     "comfy_api.latest._io": {"given"},
 }
 """How the stand-in gets its work done; the pack does not use these."""

@@ -2,6 +2,7 @@
 
 from .codec import codec_of
 from .control import attach_control
+from .enhance import EnhanceOptions, attach_enhancement
 from .joint import FusionOptions, attach_joint_modulation
 from .loading import load_model_patch, prompt_conditioning
 from .progress import Progress, check_interrupt
@@ -10,9 +11,11 @@ from .sampling import sample_latent
 from .tiny import load_tiny
 
 __all__ = [
+    "EnhanceOptions",
     "FusionOptions",
     "Progress",
     "attach_control",
+    "attach_enhancement",
     "attach_joint_modulation",
     "check_interrupt",
     "codec_of",

@@ -19,7 +19,6 @@ from torch import Tensor
 from ...adapter import Adapter, BaseSpec, PatchControl
 from ...conditions import Controls, PatchConditions
 from ...encode import noise_augmented
-from ...enhance import structure_lock
 from ...errors import PlanError
 from ...fusion import check_canvas
 from ...layout import Patch, PatchPlan
@@ -41,7 +40,6 @@ def attach_control(
     patch_strength: float = 1.0,
     global_strength: float = 1.0,
     sigma_range: tuple[float, float] = (float("inf"), 0.0),
-    lock: float = 0.0,
 ) -> Any:
     """A clone of ``model`` that is told about every patch.
 
@@ -50,7 +48,6 @@ def attach_control(
         model_patch: adapter; None leaves only the anchor of a residual base.
         view: latent of the whole video, as Global Context Encoder makes it.
         sigma_range: (from, to) noise levels at which the adapter acts.
-        lock: strength of the structure lock, 0 (off) to 1; see :func:`enhance.structure_lock`.
 
     Raises:
         AdapterError: when the adapter was made for another base.
@@ -81,17 +78,7 @@ def attach_control(
     control = _Control(controls, spec.layers, patched.get_model_object(time_embedding), sigma_range)
     patched.add_wrapper_with_key(WrappersMP.APPLY_MODEL, KEY, control.apply_model)
     patched.add_object_patch(time_embedding, control.embed_time)
-    if lock > 0:
-        patched.set_model_sampler_post_cfg_function(partial(_locked, clean, lock))
     return patched
-
-
-def _locked(clean: Tensor, strength: float, args: dict[str, Any]) -> Tensor:
-    """ComfyUI's post-CFG function: the fused and guided prediction, held to the input."""
-    denoised, sigma = args["denoised"], args["sigma"].max()
-    schedule = args["model_options"].get("transformer_options", {}).get("sample_sigmas")
-    start = float(sigma if schedule is None else schedule[0])
-    return structure_lock(denoised, clean.to(denoised), sigma, strength=strength, start=start)
 
 
 def refuse_second(model: Any, kind: str, node: str) -> None:

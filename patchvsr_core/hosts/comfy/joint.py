@@ -21,6 +21,7 @@ from ...fusion import check_canvas, check_steps, fuse
 from ...layout import Patch, PatchPlan
 from .control import KEY, PATCHES, refuse_second
 from .progress import check_interrupt
+from .schedule import position, schedule_of
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class _JointModulation:
         """Wraps ComfyUI's evaluation of all conditions on one state."""
         self._check(conds, x, model_options)
         transformer_options = model_options.get("transformer_options", {})
-        step, steps = _position(sigma, transformer_options.get("sample_sigmas"))
+        step, steps = position(sigma, schedule_of(model_options))
         check_steps(self.plan, steps)
         start, end = self.options.auxiliary_range
         patches = self.plan.at_step(step, auxiliary=end <= float(sigma.max()) <= start)
@@ -97,14 +98,6 @@ class _JointModulation:
             self.patches_at_once //= 2
             log.info("PatchVSR: out of memory; going on with %d patches at once", self.patches_at_once)
             comfy.model_management.soft_empty_cache()
-
-
-def _position(sigma: Tensor, schedule: Tensor | None) -> tuple[int, int]:
-    """(step, steps) of a noise level in the sampler's schedule."""
-    if schedule is None:
-        return 0, 1
-    distance = (schedule[:-1].to(sigma) - sigma.max()).abs()
-    return int(distance.argmin()), len(distance)
 
 
 class _Progress:

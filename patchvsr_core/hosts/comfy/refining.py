@@ -26,8 +26,10 @@ def _patcher() -> Any:
     )
 
 
-def run_refiner(frames: Tensor, source: Tensor, strength: float, on_frames: OnDone | None = None) -> Tensor:
+def run_refiner(
+    frames: Tensor, source: Tensor, strength: float, detail: float, on_frames: OnDone | None = None
+) -> Tensor:
     """See :func:`refine.refine_frames`; computes on ComfyUI's device and answers where ``frames`` are."""
     patcher = _patcher()
     comfy.model_management.load_models_gpu([patcher], memory_required=TILE_BYTES)
-    return refine_frames(patcher.model, frames, source, strength=strength, on_frames=on_frames)
+    return refine_frames(patcher.model, frames, source, strength=strength, detail=detail, on_frames=on_frames)

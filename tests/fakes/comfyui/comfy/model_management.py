@@ -30,6 +30,11 @@ def load_models_gpu(models: list[Any], **memory: Any) -> None:
     """Everything is loaded already."""
 
 
+def loaded_models(only_currently_used: bool = False) -> list[Any]:
+    """None is kept track of."""
+    return []
+
+
 def soft_empty_cache(force: bool = False) -> None:
     """There is no cache."""
 

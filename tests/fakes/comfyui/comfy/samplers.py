@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from comfy.k_diffusion import sampling
 from comfy.model_patcher import ModelPatcher, copied
 from comfy.patcher_extension import WrapperExecutor, WrappersMP, get_all_wrappers
 
@@ -52,41 +53,61 @@ class CFGGuider:
         options["transformer_options"] |= {"wrappers": copied(self.model_patcher.wrappers), "sample_sigmas": sigmas}
         model = _prepare_sampling(self.model_patcher, noise.shape, self.conds, options)
         with self.model_patcher.applied():
+            self.inner_model = model
             latent = model.process_latent_in(latent_image.float())
-            out = sampler.sample(model, self._denoiser(model, options), sigmas, noise.float(), latent, callback)
+            wrappers = get_all_wrappers(WrappersMP.SAMPLER_SAMPLE, options, is_model_options=True)
+            run = WrapperExecutor(sampler.sample, sampler, wrappers)
+            extra = {"model_options": options, "seed": seed}
+            out = run(self, sigmas, extra, callback, noise.float(), latent, denoise_mask, disable_pbar)
             return model.process_latent_out(out)
 
-    def _denoiser(self, model: Any, options: dict[str, Any]) -> Any:
-        def denoise(x: Tensor, sigma: Tensor) -> Tensor:
-            negative = None if self.cfg == 1.0 else self.conds.get("negative")
-            positive_x0, negative_x0 = calc_cond_batch(model, [self.conds["positive"], negative], x, sigma, options)
-            x0 = negative_x0 + self.cfg * (positive_x0 - negative_x0) if negative is not None else positive_x0
-            for function in options.get("sampler_post_cfg_function", []):
-                x0 = function({"denoised": x0, "sigma": sigma, "input": x, "model": model, "model_options": options})
-            return x0
+    def __call__(self, x: Tensor, timestep: Tensor, model_options: Any = None, seed: int | None = None) -> Tensor:
+        negative = None if self.cfg == 1.0 else self.conds.get("negative")
+        conds, options = [self.conds["positive"], negative], model_options
+        positive_x0, negative_x0 = calc_cond_batch(self.inner_model, conds, x, timestep, options)
+        x0 = negative_x0 + self.cfg * (positive_x0 - negative_x0) if negative is not None else positive_x0
+        args = {"sigma": timestep, "input": x, "model": self.inner_model, "model_options": options}
+        for function in options.get("sampler_post_cfg_function", []):
+            x0 = function({"denoised": x0, **args})
+        return x0
 
-        return denoise
 
+class KSAMPLER:
+    """Runs a sampler function on a guider."""
 
-class Euler:
-    """First-order steps from the first noise level to the last."""
+    def __init__(self, sampler_function: Any, extra_options: Any = None, inpaint_options: Any = None) -> None:
+        self.sampler_function = sampler_function
+        self.extra_options, self.inpaint_options = extra_options or {}, inpaint_options or {}
 
     def sample(
-        self, model: Any, denoise: Any, sigmas: Tensor, noise: Tensor, latent_image: Tensor, callback: Any
+        self,
+        model_wrap: Any,
+        sigmas: Tensor,
+        extra_args: dict[str, Any],
+        callback: Any,
+        noise: Tensor,
+        latent_image: Tensor | None = None,
+        denoise_mask: Tensor | None = None,
+        disable_pbar: bool = False,
     ) -> Tensor:
-        x = model.model_sampling.noise_scaling(sigmas[0], noise, latent_image)
-        steps = len(sigmas) - 1
-        for step in range(steps):
-            x0 = denoise(x, sigmas[step].expand(len(x)))
+        def report(state: dict[str, Any]) -> None:
             if callback is not None:
-                callback(step, x0, x, steps)
-            x = x + (x - x0) / sigmas[step] * (sigmas[step + 1] - sigmas[step])
-        return model.model_sampling.inverse_noise_scaling(sigmas[-1], x)
+                callback(state["i"], state["denoised"], state["x"], len(sigmas) - 1)
+
+        def unmasked(x: Tensor, sigma: Tensor, denoise_mask: Any, **rest: Any) -> Tensor:
+            return model_wrap(x, sigma, **rest)
+
+        levels = model_wrap.inner_model.model_sampling
+        x = levels.noise_scaling(sigmas[0], noise, latent_image)
+        extra = extra_args | {"denoise_mask": denoise_mask}
+        x = self.sampler_function(
+            unmasked, x, sigmas, extra_args=extra, callback=report, disable=disable_pbar, **self.extra_options
+        )
+        return levels.inverse_noise_scaling(sigmas[-1], x)
 
 
-def sampler_object(name: str) -> Euler:
-    assert name == "euler", f"the stand-in has no sampler {name}"
-    return Euler()
+def sampler_object(name: str) -> KSAMPLER:
+    return KSAMPLER(getattr(sampling, f"sample_{name}"))
 
 
 def calculate_sigmas(model_sampling: Any, scheduler_name: str, steps: int) -> Tensor:

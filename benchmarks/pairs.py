@@ -1,0 +1,73 @@
+"""Pairs of a clip and the small, perhaps damaged version that it is to be restored from."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import av
+import torch
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from patchvsr_core.errors import MediaError
+from patchvsr_core.resample import resize
+from patchvsr_core.training.degrade import Degradation, blurred, degraded
+from patchvsr_core.video import probe
+from patchvsr_core.video.reader import to_rgb
+
+INPUTS = {
+    "clean": Degradation(),
+    "h264": Degradation(h264=28),
+    "noise": Degradation(noise=5 / 255),
+    "jpeg": Degradation(jpeg=60),
+    "blur": Degradation(blur=(0.8, 0.8)),
+    "mixed": Degradation(blur=(0.6, 0.6), noise=3 / 255, h264=26),
+}
+"""Damage by name: x264 at crf 28, Gaussian noise of 5/255, and so on. Blur comes before the reduction."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """An original and the input made from it."""
+
+    name: str
+    truth: Tensor = field(repr=False)
+    """(T, H, W, 3) in [0, 1], whole steps of 1/255."""
+    small: Tensor = field(repr=False)
+    """(T, h, w, 3), the same."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the original."""
+        return int(self.truth.shape[1]), int(self.truth.shape[2])
+
+
+def read_pair(path: Path, scale: int, frames: int, kind: str) -> Pair:
+    """The first ``frames`` frames of a clip, and the input of the named kind."""
+    return Pair(path.stem, *reduced(first_frames(path, frames), scale, INPUTS[kind]))
+
+
+def reduced(truth: Tensor, scale: int, degradation: Degradation = Degradation()) -> tuple[Tensor, Tensor]:
+    """(truth cropped to a multiple of the scale, its 8-bit bicubic reduction with the damage)."""
+    height, width = (side // scale * scale for side in truth.shape[1:3])
+    truth = (truth[:, :height, :width] * 255).round() / 255
+    small = resize(blurred(truth, degradation, scale), (height // scale, width // scale)).clamp(0, 1)
+    return truth, degraded((small * 255).round() / 255, degradation)
+
+
+def first_frames(path: Path, count: int) -> Tensor:
+    """(T, H, W, 3) in [0, 1], at most ``count`` frames: benchmark clips can be too long to hold.
+
+    Raises:
+        MediaError: when there is no such file, or no picture in it.
+    """
+    info = probe(path)
+    with av.open(str(info.path)) as container:
+        frames = [to_rgb(frame) for frame in islice(container.decode(video=0), count)]
+    if not frames:
+        raise MediaError(f"{info.path.name} has not one frame; choose another clip and --frames of at least 1.")
+    return torch.stack(frames)

@@ -1,0 +1,83 @@
+"""Crops for training: a piece of a large clip, and the small clip that it is to be restored from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..layout import Canvas, location_mask
+from ..resample import resize, upsampled_window
+from .config import DataConfig
+from .degrade import Degradation, blurred, degraded, draw_degradation
+from .footage import Footage
+
+GRID_PX = 8
+"""Crops lie on the cells of the codec."""
+
+
+@dataclass(frozen=True, eq=False)
+class Crop:
+    """One square piece of a clip."""
+
+    truth: Tensor
+    """(T, side, side, 3) in [0, 1]."""
+    small: Tensor
+    """(T, h, w, 3) the whole input clip."""
+    canvas: Canvas
+    """From the input to the whole large clip."""
+    top: int
+    left: int
+
+    @property
+    def side(self) -> int:
+        return int(self.truth.shape[1])
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """(rows, columns) of the crop in the large clip."""
+        return slice(self.top, self.top + self.side), slice(self.left, self.left + self.side)
+
+    @property
+    def position(self) -> Tensor:
+        """(2,) of top and left as fractions of the large clip."""
+        height, width = self.canvas.target
+        return torch.tensor([self.top / height, self.left / width])
+
+    def enlarged(self) -> Tensor:
+        """(T, side, side, 3) the crop of the bicubically enlarged input."""
+        return upsampled_window(self.small, self.canvas, *self.window).clamp(0, 1)
+
+    def location(self, cells: int) -> Tensor:
+        """(1, cells, cells) mask of the crop in a view of the whole clip."""
+        return location_mask((self.top, self.left), (self.side, self.side), self.canvas.target, (cells, cells))[None]
+
+
+class Crops:
+    """Draws crops from a folder of footage; what is drawn depends on the generator alone."""
+
+    def __init__(self, folder: Path, cache: Path, config: DataConfig) -> None:
+        self.footage = Footage(folder, cache, config)
+        self.config = config
+
+    def draw(self, rng: np.random.Generator, frames: int, scale: int, side: int, variants: int = 1) -> list[Crop]:
+        """One crop of ``side`` px from a clip that was reduced by ``scale``, in so many ways."""
+        picture = self.footage.draw(rng, frames)
+        height, width = (length // (GRID_PX * scale) * GRID_PX * scale for length in picture.shape[1:3])
+        picture = picture[:, :height, :width].clamp(0, 1)
+        canvas = Canvas(frames, (height // scale, width // scale), (height, width))
+        top, left = (int(rng.integers(0, (length - side) // GRID_PX + 1)) * GRID_PX for length in (height, width))
+        truth = picture[:, top : top + side, left : left + side]
+        smalls = [self._reduced(rng, picture, canvas.source) for _ in range(variants)]
+        return [Crop(truth, small, canvas, top, left) for small in smalls]
+
+    def _reduced(self, rng: np.random.Generator, picture: Tensor, size: tuple[int, int]) -> Tensor:
+        """The input that a picture is to be restored from, in whole steps of 1/255."""
+        damage = Degradation()
+        if self.config.degraded and rng.random() < self.config.degraded:
+            damage = draw_degradation(rng)
+        soft = blurred(picture, damage, picture.shape[1] / size[0])
+        return degraded((resize(soft, size).clamp(0, 1) * 255).round() / 255, damage)

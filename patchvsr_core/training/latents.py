@@ -1,0 +1,121 @@
+"""Precomputed latents: after this, training needs neither the VAE nor the footage."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from ..codec import Codec
+from ..encode import encode_global
+from ..errors import PatchVSRError
+from .config import DataConfig, TrainConfig
+from .crops import Crop, Crops
+
+INDEX = "latents.json"
+
+
+@dataclass(frozen=True, eq=False)
+class LatentBatch:
+    """N precomputed crops of one size and length; latents are (N, C, t, h, w)."""
+
+    truth: Tensor
+    enlarged: Tensor
+    view: Tensor
+    """Latent of the whole enlarged video at crop size."""
+    location: Tensor
+    """(N, 1, h, w)."""
+    position: Tensor
+    """(N, 2) of top and left as fractions of the video."""
+    scale: Tensor
+    """(N,)."""
+
+    def to(self, device: torch.device) -> LatentBatch:
+        fields: dict[str, Any] = {name: value.to(device) for name, value in vars(self).items()}
+        return replace(self, **fields)
+
+
+def precompute(config: TrainConfig, data: Path, codec: Codec, out: Path, samples: int, prompt: Path | None) -> None:
+    """Encode crops of a folder of footage; files that are there already are kept.
+
+    Args:
+        samples: how many clips to draw; every one gives ``data.variants`` samples.
+        prompt: safetensors file with one tensor, (1, tokens, text_dim) or (tokens, text_dim): the
+            embedding of the fixed prompt.
+    """
+    crops = Crops(data, out / "decoded", config.data)
+    folder = out / "samples"
+    folder.mkdir(parents=True, exist_ok=True)
+    for index in tqdm(range(samples), unit="clip"):
+        rng = np.random.default_rng((config.seed, index))
+        frames, scale, side = (
+            int(rng.choice(choices)) for choices in (config.data.frames, config.data.scales, config.data.crop_px)
+        )
+        name = f"{index:07d}-{frames}f-{side}px"
+        if all((folder / f"{name}-{k}.safetensors").is_file() for k in range(config.data.variants)):
+            continue
+        for k, crop in enumerate(crops.draw(rng, frames, scale, side, config.data.variants)):
+            partial = folder / f"{name}-{k}.part"
+            save_file(_encoded(codec, crop, scale), str(partial))
+            partial.replace(folder / f"{name}-{k}.safetensors")
+    if prompt is not None:
+        save_file({"prompt": _prompt(prompt, config)}, str(out / "prompt.safetensors"))
+    (out / INDEX).write_text(json.dumps({"channels": codec.channels, "seed": config.seed, "clips": samples}) + "\n")
+
+
+def _encoded(codec: Codec, crop: Crop, scale: int) -> dict[str, Tensor]:
+    canvas = replace(crop.canvas, stride_px=codec.stride_px, stride_frames=codec.stride_frames)
+    cells = crop.side // codec.stride_px
+    latents = {
+        "truth": codec.encode(crop.truth)[0],
+        "enlarged": codec.encode(crop.enlarged())[0],
+        "view": encode_global(codec, crop.small, canvas, (cells, cells))[0],
+    }
+    return {
+        **{name: latent.to(torch.bfloat16).contiguous() for name, latent in latents.items()},
+        "location": crop.location(cells).contiguous(),
+        "position": crop.position.float(),
+        "scale": torch.tensor(float(scale)),
+    }
+
+
+def _prompt(path: Path, config: TrainConfig) -> Tensor:
+    tensors = load_file(str(path))
+    prompt = next(iter(tensors.values())).float()
+    prompt = prompt if prompt.ndim == 3 else prompt[None]
+    if prompt.shape[-1] != config.base.text_dim:
+        raise PatchVSRError(
+            f"The prompt in {path.name} has {prompt.shape[-1]} channels, the base's text {config.base.text_dim}; "
+            "encode it with the base's own text encoder."
+        )
+    return prompt.contiguous()
+
+
+class Latents(Dataset[LatentBatch]):
+    """Batches of precomputed samples; batch number k is a pure function of the seed and k."""
+
+    def __init__(self, folder: Path, config: DataConfig, seed: int) -> None:
+        if not (folder / INDEX).is_file():
+            raise PatchVSRError(f"{folder} holds no precomputed latents; run precompute with this --out first.")
+        files = sorted((folder / "samples").glob("*.safetensors"))
+        self.buckets: dict[str, list[Path]] = {}
+        for file in files:
+            self.buckets.setdefault(file.stem.split("-", 1)[1].rsplit("-", 1)[0], []).append(file)
+        self.config, self.seed = config, seed
+        prompt = folder / "prompt.safetensors"
+        self.prompt = load_file(str(prompt))["prompt"] if prompt.is_file() else None
+
+    def __getitem__(self, index: int) -> LatentBatch:
+        rng = np.random.default_rng((self.seed, index))
+        sizes = np.array([len(files) for files in self.buckets.values()], dtype=np.float64)
+        bucket = list(self.buckets.values())[rng.choice(len(sizes), p=sizes / sizes.sum())]
+        chosen = [load_file(str(bucket[k])) for k in rng.integers(len(bucket), size=self.config.batch)]
+        return LatentBatch(**{name: torch.stack([sample[name].float() for sample in chosen]) for name in chosen[0]})

@@ -1,0 +1,192 @@
+"""What is trained for the tiny default: base, adapter and refiner together, in pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import WanTransformer3DModel
+from einops import rearrange
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from ..adapter import Adapter, MicroConditions
+from ..codec import SpaceToDepth
+from ..encode import encode_global
+from ..hosts.diffusers import Base, DiffusersDenoiser
+from ..hosts.wan import HEAD_DIM
+from ..propagation.align import aligned_window, neighbour_flows
+from ..refine import Refiner
+from . import losses
+from .config import DataConfig, TrainConfig
+from .crops import Crop, Crops
+from .whitening import principal_components, whiten_
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """N crops with what the model is told about them; latents are (N, C, t, h, w)."""
+
+    scale: int
+    truth: Tensor
+    """(N, T, H, W, 3) in [0, 1]."""
+    enlarged: Tensor
+    """(N, T, H, W, 3) the bicubically enlarged input."""
+    neighbours: Tensor
+    """(N, T, H, W, 6) the enlarged frames before and after, aligned."""
+    view: Tensor
+    """Latent of the whole enlarged video at crop size."""
+    location: Tensor
+    """(N, 1, h, w)."""
+    position: Tensor
+    """(N, 2) of top and left as fractions of the video."""
+
+    def latent_truth(self) -> Tensor:
+        """(N, 192, t, h, w) latents of the truth."""
+        return _latent(self.truth)
+
+    def latent_enlarged(self) -> Tensor:
+        """(N, 192, t, h, w) latents of the enlarged input."""
+        return _latent(self.enlarged)
+
+    def to(self, device: torch.device) -> Batch:
+        fields = vars(self).items()
+        tensors: dict[str, Any] = {name: value.to(device) for name, value in fields if isinstance(value, Tensor)}
+        return replace(self, **tensors)
+
+
+class Batches(Dataset[Batch]):
+    """Batch number k is a pure function of the seed and k, so a run can resume anywhere."""
+
+    def __init__(self, folder: Path, cache: Path, config: DataConfig, seed: int) -> None:
+        self.crops, self.config, self.seed = Crops(folder, cache, config), config, seed
+
+    def __getitem__(self, index: int) -> Batch:
+        rng = np.random.default_rng((self.seed, index))
+        frames, scale, side = (
+            int(rng.choice(choices)) for choices in (self.config.frames, self.config.scales, self.config.crop_px)
+        )
+        count = max(1, self.config.tokens // (frames * (side // 16) ** 2))
+        crops = [_tensors(self.crops.draw(rng, frames, scale, side)[0]) for _ in range(count)]
+        return Batch(scale, *(torch.stack(part) for part in zip(*crops, strict=True)))
+
+
+def _tensors(crop: Crop) -> tuple[Tensor, ...]:
+    """In the order of :class:`Batch`."""
+    neighbours = aligned_window(crop.small, neighbour_flows(crop.small), crop.canvas, *crop.window)
+    cells = crop.side // 8
+    view = encode_global(SpaceToDepth(), crop.small, crop.canvas, (cells, cells))[0]
+    return crop.truth, crop.enlarged(), neighbours, view, crop.location(cells), crop.position
+
+
+class TinyDefault(nn.Module):
+    """The three trained parts, run as the product runs them."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.base = WanTransformer3DModel(
+            num_attention_heads=config.base.width // HEAD_DIM,
+            attention_head_dim=HEAD_DIM,
+            in_channels=config.base.channels,
+            out_channels=config.base.channels,
+            text_dim=config.base.text_dim,
+            ffn_dim=config.base.ffn,
+            num_layers=config.base.layers,
+        )
+        _start_as_identity(self.base)
+        self.adapter = Adapter(config.adapter_config)
+        self.refiner = Refiner(config.refiner)
+        self._denoiser = DiffusersDenoiser(Base(self.base, "residual"), [self.adapter.prompt], self.adapter)
+
+    def forward(self, batch: Batch, generator: torch.Generator, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """(loss, its readable parts) of one batch; every draw comes from ``generator``."""
+        objective, truth = self.config.objective, batch.truth
+        decoded = self._denoise(batch, *self._noised(batch, generator))
+        terms = {"bicubic": losses.charbonnier(batch.enlarged, truth), "base": losses.charbonnier(decoded, truth)}
+        if step < self.config.joint:
+            return (1 + objective.base_weight) * terms["base"] + self._shape(decoded, truth), terms
+        draw = torch.rand(2, generator=generator).tolist()
+        detail = draw[1] if draw[0] < objective.detailed else 0.0
+        # The base does not know how much detail is asked for, and is not to guess it.
+        refined = self._refine(batch, decoded.detach() if detail else decoded, detail)
+        terms["result"] = losses.charbonnier(refined, truth)
+        total = terms["result"] + objective.base_weight * terms["base"] + self._shape(refined, truth)
+        if detail:
+            total = total + objective.detail_weight * detail * losses.detail(refined, truth)
+        return total, terms
+
+    def optimizer_groups(self) -> list[dict[str, Any]]:
+        """Parameters with the peak of their learning rate and the step from which they learn."""
+        config = self.config
+        # The residual is small, and the head turns a step of its weights into a hundred times as much output.
+        head = list(self.base.proj_out.parameters())
+        rest = [p for p in [*self.base.parameters(), *self.adapter.parameters()] if all(p is not h for h in head)]
+        return [
+            {"params": head, "peak": config.learning_rate * config.head_rate, "from": 0},
+            {"params": rest, "peak": config.learning_rate, "from": 0},
+            {"params": list(self.refiner.parameters()), "peak": config.refiner_learning_rate, "from": config.joint},
+        ]
+
+    def initialise(self, batches: Batches) -> None:
+        """Patch embeddings start at the principal components of the data."""
+        objective, width = self.config.objective, self.config.base.width
+        components = principal_components((batches[k].latent_enlarged() for k in range(24)), width)
+        noise = objective.start_noise / 2
+        whiten_(self.base.patch_embedding, components, noise)
+        if self.adapter.patch is not None and self.config.adapter_config.width == width:
+            whiten_(self.adapter.patch.patch_embedding, components, noise)
+
+    def _denoise(self, batch: Batch, x: Tensor, sigma: Tensor, condition: Tensor, noise: Tensor) -> Tensor:
+        """The base's frames, one step from state ``x``; shaped as ``batch.truth``."""
+        top, left = batch.position.unbind(1)
+        micro = MicroConditions(torch.full_like(top, batch.scale), top, left, noise.expand_as(top))
+        control = self.adapter.control(
+            condition, micro, anchor=batch.latent_enlarged(), view=batch.view, location=batch.location
+        )
+        return _frames(self._denoiser(x, sigma, control)[0].float())
+
+    def _refine(self, batch: Batch, decoded: Tensor, detail: float) -> Tensor:
+        """The refined frames, clip by clip."""
+        clips = zip(*(frames.movedim(-1, 2) for frames in (decoded, batch.enlarged, batch.neighbours)), strict=True)
+        return torch.stack([self.refiner(*clip, batch.scale, detail) for clip in clips]).movedim(2, -1).float()
+
+    def _shape(self, result: Tensor, truth: Tensor) -> Tensor:
+        objective = self.config.objective
+        spectrum = losses.spectrum(result, truth)
+        return objective.spectrum_weight * spectrum + objective.motion_weight * losses.motion(result, truth)
+
+    def _noised(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(state, sigma, noise-augmented condition, its level) of a point on the bridge."""
+        objective, device = self.config.objective, batch.truth.device
+        draw = torch.rand(5, generator=generator).tolist()
+        sigma = torch.tensor(1.0 if draw[0] < objective.full_bridge else max(draw[1], 0.02), device=device)
+        start_noise = objective.start_noise * draw[2] ** 3
+        level = torch.tensor(objective.condition_noise * max(0.0, 2 * draw[3] - 1), device=device)
+        truth, enlarged = batch.latent_truth(), batch.latent_enlarged()
+        noise = [torch.randn(truth.shape, generator=generator).to(device) for _ in range(2)]
+        x = (1 - sigma) * truth + sigma * (enlarged + start_noise * noise[0])
+        return x, sigma, (1 - level) * enlarged + level * noise[1], level
+
+
+@torch.no_grad()
+def _start_as_identity(transformer: WanTransformer3DModel) -> None:
+    """Zero output, closed gates: blocks join in as they learn, and nothing blows up before."""
+    for layer in (transformer.proj_out, transformer.condition_embedder.time_proj):
+        nn.init.zeros_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    for block in transformer.blocks:
+        block.scale_shift_table[:, [2, 5]] = 0  # the gates of self-attention and feed-forward
+        block.attn2.to_out[0].weight.mul_(0.1)
+
+
+def _latent(frames: Tensor) -> Tensor:
+    """(N, T, H, W, 3) frames to latents, as SpaceToDepth does for one clip."""
+    return rearrange(frames * 2 - 1, "n t (h p) (w q) c -> n (c p q) t h w", p=8, q=8)
+
+
+def _frames(latent: Tensor) -> Tensor:
+    return (rearrange(latent, "n (c p q) t h w -> n t (h p) (w q) c", p=8, q=8) + 1) / 2
