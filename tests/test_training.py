@@ -1,6 +1,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 from test_video import colors, write
 
+import patchvsr_core
 from patchvsr_core.adapter import load_adapter
 from patchvsr_core.errors import MediaError, PatchVSRError
 from patchvsr_core.hosts.loading import load_base
@@ -18,7 +24,8 @@ from patchvsr_core.refine import RefinerConfig, load_refiner
 from patchvsr_core.training.config import DataConfig, TrainConfig, load_config
 from patchvsr_core.training.export import export_run, original_name
 from patchvsr_core.training.losses import charbonnier, motion, spectrum
-from patchvsr_core.training.tiny import Batches, TinyDefault
+from patchvsr_core.training.shots import usable_shots
+from patchvsr_core.training.tiny import Batch, Batches, TinyDefault
 from patchvsr_core.training.trainer import Trainer
 from patchvsr_core.training.whitening import principal_components, whiten_
 
@@ -145,6 +152,76 @@ def test_training_learns_resumes_exactly_and_exports(data: Path, tmp_path: Path,
     assert load_refiner(tmp_path / "out" / "tiny_refiner.safetensors").config == small.refiner
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert set(manifest["files"]) == {f"tiny_{part}.safetensors" for part in ("base", "adapter", "refiner")}
+
+
+def test_twenty_steps_learn_one_batch(data: Path, tmp_path: Path, small: TrainConfig) -> None:
+    class One(Batches):
+        def __getitem__(self, index: int) -> Batch:
+            return super().__getitem__(0)
+
+    objective = replace(small.objective, detailed=0.0, full_bridge=1.0)
+    config = replace(small, steps=20, objective=objective, learning_rate=1e-3, refiner_learning_rate=3e-3, warmup=1)
+    run = Trainer(TinyDefault(config), One(data, tmp_path / "decoded", small.data, 0), config, tmp_path)
+
+    def error() -> float:
+        with torch.no_grad():
+            return float(run.task(run.batches[0], torch.Generator().manual_seed(0), 20)[1]["result"])
+
+    before = error()
+    run.run()
+    assert error() < 0.8 * before
+
+
+def test_a_signal_to_the_whole_group_saves_the_run(data: Path, tmp_path: Path) -> None:
+    """As a batch system or Ctrl-C in a shell sends it: the loop and its workers get it."""
+    command = [sys.executable, "-m", "patchvsr_core.training", "train", "--config", "finetune", "--data", str(data)]
+    command += ["--out", str(tmp_path), "--init", str(Path(patchvsr_core.__file__).parent / "weights")]
+    process = subprocess.Popen(
+        command, start_new_session=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    log = tmp_path / "decoded"
+    for _ in range(600):
+        time.sleep(0.1)
+        if any(log.glob("*.npy")) and process.poll() is None and _workers(process.pid):
+            break
+    time.sleep(1)
+    os.killpg(process.pid, signal.SIGTERM)
+    out, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert 1 <= state["step"] < 60 and f"step {state['step']} of 60" in out
+
+
+def _workers(parent: int) -> bool:
+    children = Path(f"/proc/{parent}/task/{parent}/children")
+    return not children.exists() or bool(children.read_text().strip())
+
+
+def test_frozen_parts_stay(data: Path, tmp_path: Path, small: TrainConfig) -> None:
+    run = trainer(replace(small, frozen=("base", "refiner"), steps=2), data, tmp_path)
+    before = {name: value.clone() for name, value in run.task.state_dict().items()}
+    run.run()
+    moved = {
+        name.split(".")[0] for name, value in run.task.state_dict().items() if not torch.equal(value, before[name])
+    }
+    assert moved == {"adapter"}
+
+
+def test_shots_end_at_cuts_and_leave_out_what_teaches_nothing() -> None:
+    rng = np.random.default_rng(0)
+    small = rng.integers(0, 255, (4, 12, 16, 3), dtype=np.uint8)
+    textures = [cv2.resize(texture, (80, 60)) for texture in small]
+    moving = [np.stack([np.roll(t, 2 * k, axis=1) for k in range(6)]) for t in textures[:2]]
+    moving[1] //= 3  # another brightness, as another place has
+    still = np.stack([textures[2]] * 5)
+    soft = np.stack([cv2.GaussianBlur(np.roll(textures[3], 2 * k, axis=1), (0, 0), 12) for k in range(6)])
+    video = np.concatenate([moving[0], moving[1], still, soft])
+    assert usable_shots(moving[0]) == [(0, 6)]
+    assert usable_shots(still) == [] and usable_shots(soft) == []
+    shots = usable_shots(np.concatenate(moving))
+    assert shots == [(0, 6), (6, 12)]
+    assert usable_shots(video)[:2] == shots
+    assert usable_shots(video[:1]) == [(0, 1)]
 
 
 def test_exported_names_are_wans(data: Path, tmp_path: Path, small: TrainConfig) -> None:

@@ -147,7 +147,7 @@ def test_training_resumes_and_the_adapter_loads(folder: Path, tmp_path: Path) ->
     assert whole.keys() == parts.keys() and all(torch.equal(value, parts[name]) for name, value in whole.items())
     assert not any("transformer" in name or "base" in name.split(".")[0] for name in whole)
 
-    file = tmp_path / "whole" / "adapter.safetensors"
+    file = tmp_path / "whole" / "weights" / "adapter.safetensors"
     adapter = load_adapter(file)
     adapter.config.base.check_same(load_base(folder / "wan.safetensors").spec)
     assert torch.equal(adapter.prompt, Latents(folder / "latents", DataConfig(), 0).prompt.to(adapter.prompt))

@@ -35,16 +35,16 @@ def _parser() -> argparse.ArgumentParser:
     precompute.add_argument("--prompt", type=Path, help="safetensors file with the embedding of the fixed prompt")
     precompute.add_argument("--out", type=Path, required=True, help="folder for the latents")
     precompute.set_defaults(run=_precompute)
-    train = commands.add_parser("train", help="train; resumes by itself, and writes the weights at the end")
+    train = commands.add_parser("train", help="train; resumes by itself, and writes the weights when it stops")
     train.add_argument("--data", type=Path, required=True, help="folder of footage (tiny), or of precomputed latents")
     train.add_argument("--base", type=Path, help="the Wan that the adapter is for, a file or folder")
     train.add_argument("--out", type=Path, required=True, help="folder for the state, the log and the weights")
-    train.add_argument("--init", type=Path, help="state.pt of an earlier run to start from")
+    train.add_argument("--init", type=Path, help="start from a run's state.pt, or a folder of weights")
     train.add_argument("--validate", type=Path, help="folder of clips to look at; they must not be trained on")
     train.add_argument("--vae", type=Path, help="Wan's VAE, to validate an adapter with")
     train.add_argument("--minutes", type=float, default=float("inf"), help="stop and save after this time")
     train.set_defaults(run=_train)
-    export = commands.add_parser("export", help="write the averaged weights of a run that has not ended")
+    export = commands.add_parser("export", help="write the averaged weights of a run that is still going")
     export.add_argument("--run", dest="folder", type=Path, required=True, help="the --out folder of a run")
     export.add_argument("--base", type=Path, help="the Wan that the adapter is for")
     export.add_argument("--to", type=Path, required=True, help="folder (tiny) or file (adapter) to write")
@@ -73,9 +73,9 @@ def _train(options: argparse.Namespace) -> None:
     config = load_config(options.config)
     trainer = (tiny_run if config.flow is None else adapter_run)(config, options)
     trainer.run(options.minutes)
-    if trainer.step == config.steps:
-        target = options.out / ("weights" if config.flow is None else "adapter.safetensors")
-        export_run(config, options.out, target, options.base)
+    target = options.out / ("weights" if config.flow is None else "weights/adapter.safetensors")
+    export_run(config, options.out, target, options.base)
+    print(f"step {trainer.step} of {config.steps}; weights in {options.out / 'weights'}")
 
 
 def _export(options: argparse.Namespace) -> None:

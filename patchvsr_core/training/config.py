@@ -89,6 +89,8 @@ class TrainConfig:
     steps: int = 10000
     refiner_from: float = 0.5
     """Part of the steps after which the refiner joins; before, the base learns alone and fast."""
+    frozen: tuple[str, ...] = ()
+    """Parts of the tiny default that stay as they are: ``base``, ``adapter``, ``refiner``."""
     learning_rate: float = 5e-4
     head_rate: float = 0.1
     """Learning rate of the base's output layer, relative to the rest."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..adapter import Adapter, MicroConditions
+from ..adapter import Adapter, MicroConditions, load_adapter
 from ..adapter.conditioning import zero_
 from ..hosts.diffusers import Base, DiffusersDenoiser
 from .config import FlowObjective, TrainConfig
@@ -81,6 +82,10 @@ class AdapterTask(nn.Module):
         adapter.micro.networks["noise"].load_state_dict(_below(base, "time_embedding."))
         for name in ("scale", "top", "left"):
             zero_(adapter.micro.networks.get_submodule(f"{name}.2"))
+
+    def load_weights(self, folder: Path) -> None:
+        """Start from an exported adapter, ``adapter.safetensors``."""
+        self.adapter.load_state_dict(load_adapter(folder / "adapter.safetensors").state_dict())
 
     @contextmanager
     def released(self) -> Iterator[Base]:

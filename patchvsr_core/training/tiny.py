@@ -13,13 +13,15 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from ..adapter import Adapter, MicroConditions
+from ..adapter import Adapter, MicroConditions, load_adapter
 from ..codec import SpaceToDepth
 from ..encode import encode_global
+from ..errors import ModelError
 from ..hosts.diffusers import Base, DiffusersDenoiser
+from ..hosts.loading import load_base
 from ..hosts.wan import HEAD_DIM
 from ..propagation.align import aligned_window, neighbour_flows
-from ..refine import Refiner
+from ..refine import Refiner, load_refiner
 from . import losses
 from .config import DataConfig, TrainConfig
 from .crops import Crop, Crops
@@ -122,14 +124,37 @@ class TinyDefault(nn.Module):
     def optimizer_groups(self) -> list[dict[str, Any]]:
         """Parameters with the peak of their learning rate and the step from which they learn."""
         config = self.config
+        for part in config.frozen:
+            self.get_submodule(part).requires_grad_(False)
         # The residual is small, and the head turns a step of its weights into a hundred times as much output.
         head = list(self.base.proj_out.parameters())
         rest = [p for p in [*self.base.parameters(), *self.adapter.parameters()] if all(p is not h for h in head)]
-        return [
+        groups: list[dict[str, Any]] = [
             {"params": head, "peak": config.learning_rate * config.head_rate, "from": 0},
             {"params": rest, "peak": config.learning_rate, "from": 0},
             {"params": list(self.refiner.parameters()), "peak": config.refiner_learning_rate, "from": config.joint},
         ]
+        learning = [{**group, "params": [p for p in group["params"] if p.requires_grad]} for group in groups]
+        return [group for group in learning if group["params"]]
+
+    def load_weights(self, folder: Path) -> None:
+        """Start from exported files.
+
+        Raises:
+            PatchVSRError: when one is missing or has other sizes than the configuration.
+        """
+        parts = {
+            "base": load_base(folder / "tiny_base.safetensors").transformer,
+            "adapter": load_adapter(folder / "tiny_adapter.safetensors"),
+            "refiner": load_refiner(folder / "tiny_refiner.safetensors"),
+        }
+        for name, part in parts.items():
+            try:
+                self.get_submodule(name).load_state_dict(part.state_dict())
+            except RuntimeError as error:
+                raise ModelError(
+                    f"The {name} in {folder} has other sizes than the configuration; use the one it was trained with."
+                ) from error
 
     def initialise(self, batches: Batches) -> None:
         """Patch embeddings start at the principal components of the data."""

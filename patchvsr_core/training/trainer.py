@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, set_seed
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
@@ -38,6 +38,9 @@ class Task(Protocol):
     def initialise(self, batches: Any) -> None:
         """Give a new run its start."""
 
+    def load_weights(self, folder: Path) -> None:
+        """Start from exported files."""
+
 
 class Trainer:
     """Runs, saves and resumes; the state on disk is enough to continue exactly.
@@ -46,7 +49,7 @@ class Trainer:
         task: an ``nn.Module`` that is a :class:`Task`.
         batches: batch number k must be a function of k alone.
         out: folder for the state, the log and validation pictures.
-        init: the state of another run, whose averaged weights this one starts from.
+        init: the state of another run, whose averaged weights this one starts from; or a folder of exported weights.
         validate: called with the step while the averaged weights are in place.
     """
 
@@ -183,7 +186,10 @@ class Trainer:
         self.average, self.step = state["average"], state["step"]
 
 
-def _load(task: nn.Module, init: Path) -> None:
+def _load(task: Any, init: Path) -> None:
+    if init.is_dir():
+        task.load_weights(init)
+        return
     if not init.is_file():
         raise PatchVSRError(f"There is no training state at {init}; give the state.pt of an earlier run.")
     task.load_state_dict(torch.load(init, map_location="cpu", weights_only=True)["average"])
