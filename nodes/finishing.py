@@ -29,7 +29,7 @@ class RefineFidelity(io.ComfyNode):
                     default=8,
                     min=0,
                     max=32,
-                    tooltip="Rounds of back-projection. 0 turns it off; use few for a noisy or compressed input.",
+                    tooltip="Rounds of back-projection. 0 turns it off.",
                 ),
                 io.Float.Input(
                     "fidelity",
@@ -48,6 +48,12 @@ class RefineFidelity(io.ComfyNode):
                     tooltip="What the refiner aims at: the most probable picture (0) or one as crisp as the original "
                     "may have been (1). 0.5 is a good choice for viewing. It costs no time.",
                 ),
+                io.Boolean.Input(
+                    "keep_noise",
+                    default=False,
+                    tooltip="Off: noise that the model removed stays away. On: the result, shrunk again, is exactly "
+                    "the input, with its noise and grain.",
+                ),
             ],
             outputs=[io.Image.Output()],
         )
@@ -61,10 +67,13 @@ class RefineFidelity(io.ComfyNode):
         rounds: int,
         fidelity: float,
         detail: float,
+        keep_noise: bool,
     ) -> io.NodeOutput:
         frames, source = image[..., :3], source[..., :3]
         check_pair(frames, source)
         if refine_strength > 0:
             frames = run_refiner(frames, source, refine_strength, detail, Progress())
-        frames = back_project(frames, source, rounds=rounds, strength=fidelity, on_frames=Progress())
+        frames = back_project(
+            frames, source, rounds=rounds, strength=fidelity, keep_noise=keep_noise, on_frames=Progress()
+        )
         return io.NodeOutput(frames.clamp(0, 1))

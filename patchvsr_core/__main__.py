@@ -193,6 +193,9 @@ def _add_choices(command: argparse.ArgumentParser) -> None:
     command.add_argument("--refine-strength", type=float, help="0 (off) to 1")
     command.add_argument("--detail", type=float, help="crispness that the refiner aims at, 0 (most faithful) to 1")
     command.add_argument("--fidelity-strength", type=float, help="back-projection onto the input, 0 (off) to 1")
+    command.add_argument(
+        "--keep-noise", action="store_true", default=None, help="match the input exactly even where it is noisy"
+    )
     command.add_argument("--patches-at-once", type=int, help="patches per model call (default: 1)")
     command.add_argument("--device", default="auto", help="cpu, cuda, mps, ... (default: a CUDA GPU if there is one)")
 

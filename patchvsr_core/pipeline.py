@@ -163,6 +163,7 @@ def _finish(frames: Tensor, source: Tensor, models: Models, settings: Settings, 
         source,
         rounds=settings.fidelity_rounds,
         strength=settings.fidelity_strength,
+        keep_noise=settings.keep_noise,
         on_frames=lambda done, total: report("fidelity", done, total),
     )
 

@@ -68,6 +68,8 @@ class Settings:
     """What the refiner aims at: the most probable picture (0) or the crispest (1)."""
     fidelity_rounds: int = 8
     fidelity_strength: float = 1.0
+    keep_noise: bool = False
+    """Whether a noisy input is matched exactly too; otherwise only as far as it is clean."""
 
     def __post_init__(self) -> None:
         for name, (low, high) in RANGES.items():

@@ -202,6 +202,8 @@ WAN21 = Example(
                 "plan": "@plan.plan",
                 "patch_cond": "@encode.patch_cond",
                 "structure_lock": 0.5,
+                "projection_steps": 1,
+                "churn": 0.2,
             },
         ),
         "merge": Node("PatchVSR_JointModulationMerger", {"model": "@apply.MODEL", "plan": "@plan.plan"}),

@@ -27,6 +27,7 @@ EXPECTED = {
         "CFGGuider": {"cfg": 2},
         "BasicScheduler": {"scheduler": "simple", "steps": 10, "denoise": 0.3},
         "PatchVSR_PatchPlanner": {"patch_px": 512, "window_frames": 81, "overlap_frames": 16},
+        "PatchVSR_ApplyPatchVSR": {"structure_lock": 0.5, "projection_steps": 1, "churn": 0.2},
         "PatchVSR_Blender": {"color_fix": "wavelet"},
         "PatchVSR_RefineFidelity": {"refine_strength": 0.5},
     },
