@@ -1,0 +1,114 @@
+"""One step of inference and one of training for a real Wan's adapter, with random weights: memory and time.
+
+Nothing is downloaded: base and adapter are built at their real sizes and filled with noise.
+
+    python benchmarks/real_size.py --config wan21_1p3b --px 512 --frames 17 --device cuda
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import sys
+import time
+from pathlib import Path
+
+import torch
+from diffusers import WanTransformer3DModel
+from diffusers.utils import logging
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from patchvsr_core.adapter import MicroConditions
+from patchvsr_core.hosts.diffusers import Base
+from patchvsr_core.hosts.wan import HEAD_DIM
+from patchvsr_core.training.config import TrainConfig, load_config
+from patchvsr_core.training.frozen import AdapterTask
+from patchvsr_core.training.latents import LatentBatch
+
+GIB = 2**30
+
+
+def random_base(config: TrainConfig, device: str) -> Base:
+    """The base that a configuration is for, in bfloat16."""
+    spec = config.base
+    with torch.device("meta"):
+        model = WanTransformer3DModel(
+            num_attention_heads=spec.width // HEAD_DIM,
+            attention_head_dim=HEAD_DIM,
+            in_channels=spec.channels,
+            out_channels=spec.channels,
+            text_dim=spec.text_dim,
+            ffn_dim=spec.ffn,
+            num_layers=spec.layers,
+        )
+    model = model.to(torch.bfloat16).to_empty(device=device)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.02)
+    model.rope = type(model.rope)(HEAD_DIM, model.config.patch_size, model.config.rope_max_seq_len).to(device)
+    return Base(model.requires_grad_(False).eval())
+
+
+def random_batch(config: TrainConfig, frames: int, px: int, device: str) -> LatentBatch:
+    """One crop of noise."""
+    cells, length = px // 8, 1 + (frames - 1) // 4
+    latents = [torch.randn(1, config.base.channels, length, cells, cells, device=device) for _ in range(3)]
+    location = torch.zeros(1, 1, cells, cells, device=device)
+    location[..., : cells // 2, : cells // 2] = 1
+    return LatentBatch(*latents, location, torch.zeros(1, 2, device=device), torch.full((1,), 4.0, device=device))
+
+
+def peak(device: str) -> float:
+    """GiB used at most so far: of the GPU, or of the process."""
+    if device != "cpu":
+        return torch.cuda.max_memory_allocated() / GIB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GIB
+
+
+def infer(task: AdapterTask, batch: LatentBatch) -> None:
+    top, left = batch.position.unbind(1)
+    with torch.inference_mode():
+        control = task.adapter.control(
+            batch.enlarged,
+            MicroConditions(batch.scale, top, left, torch.zeros_like(top)),
+            view=batch.view,
+            location=batch.location,
+        )
+        task._denoiser(batch.truth, torch.tensor(0.5, device=batch.truth.device), control)
+
+
+def train(task: AdapterTask, batch: LatentBatch) -> None:
+    groups = [{"params": group["params"], "lr": 1e-4} for group in task.optimizer_groups()]
+    optimizer = torch.optim.AdamW(groups)
+    loss, _ = task(batch, torch.Generator().manual_seed(0), 0)
+    loss.backward()
+    optimizer.step()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", default="wan21_1p3b")
+    parser.add_argument("--px", type=int, default=512, help="side of the patch")
+    parser.add_argument("--frames", type=int, default=17, help="1 + a multiple of 4")
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args()
+    config = load_config(options.config)
+    torch.manual_seed(0)
+    logging.set_verbosity_error()  # it warns of casts that random weights do not mind
+    base = random_base(config, options.device)
+    task = AdapterTask(config, base).to(options.device)
+    sizes = [sum(p.numel() for p in module.parameters()) / 1e6 for module in (base.transformer, task.adapter)]
+    print(f"{options.config}: base {sizes[0]:.0f} M, adapter {sizes[1]:.0f} M parameters")
+    print(f"one patch of {options.px} px, {options.frames} frames, on {options.device}")
+    batch = random_batch(config, options.frames, options.px, options.device)
+    for name, work in (("inference", infer), ("training", train)):
+        start = time.monotonic()
+        with torch.autocast(options.device, torch.bfloat16):
+            work(task, batch)
+        if options.device != "cpu":
+            torch.cuda.synchronize()
+        print(f"{name:9} step {time.monotonic() - start:7.1f} s, peak {peak(options.device):5.1f} GiB", flush=True)
+
+
+if __name__ == "__main__":
+    main()
