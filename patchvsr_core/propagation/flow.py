@@ -6,7 +6,6 @@ frame b at p + flow(p).
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -25,6 +24,8 @@ def optical_flow(first: Tensor, second: Tensor) -> Tensor:
     Returns:
         (B, 2, H, W) float32 pixels, on the device of ``first``.
     """
+    import cv2  # slow to load, and not needed by everyone who imports the core
+
     estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     height, width = first.shape[-2:]
     flows = [estimator.calc(a, b, None)[:height, :width] for a, b in zip(_gray(first), _gray(second), strict=True)]
