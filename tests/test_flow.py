@@ -61,7 +61,7 @@ def test_neighbours_show_the_present_frame() -> None:
     enlarged = upsampled_window(source, canvas, *window)
     for k, neighbours in ((1, (slice(0, 3), slice(3, 6))), (2, (slice(0, 3),))):
         for neighbour in neighbours:
-            assert (aligned[k, ..., neighbour] - enlarged[k]).abs().mean() < 0.01
+            assert (aligned[k, ..., neighbour] - enlarged[k]).abs().mean() < 0.02
             assert (enlarged[k - 1] - enlarged[k]).abs().mean() > 0.05
     torch.testing.assert_close(aligned[0, ..., :3], enlarged[0], atol=0.02, rtol=0)
 
