@@ -65,6 +65,6 @@ def test_draws_cover_every_kind_and_clean_clips() -> None:
     drawn = [draw_degradation(np.random.default_rng(k)) for k in range(300)]
     for kind in ("noise", "jpeg", "h264"):
         assert 0.15 < sum(bool(getattr(d, kind)) for d in drawn) / 300 < 0.6
-    assert 0.4 < sum(any(d.blur) for d in drawn) / 300 < 0.6
+    assert 0.05 < sum(any(d.blur) for d in drawn) / 300 < 0.2
     assert any(d.is_clean for d in drawn)
     assert not any(d.jpeg and d.h264 for d in drawn)

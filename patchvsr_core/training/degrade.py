@@ -23,6 +23,8 @@ STRONGEST_BLUR = 1.2
 STRONGEST_NOISE = 12 / 255
 JPEG_QUALITY = (40, 95)
 H264_CRF = (18, 32)
+LIKELY = (0.12, 0.5, 0.5, 0.5)
+"""Shares of blur, noise, JPEG, H.264. Blur is rare: a model that expects it sharpens what was soft."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,8 @@ class Degradation:
 
 
 def draw_degradation(rng: np.random.Generator) -> Degradation:
-    """Every kind in half of the clips; weak ones are as likely as strong ones."""
-    is_blurred, is_noisy, is_jpeg, is_h264 = rng.random(4) < 0.5
+    """Several kinds at once or none; weak ones are as likely as strong ones."""
+    is_blurred, is_noisy, is_jpeg, is_h264 = rng.random(4) < LIKELY
     first, second = rng.uniform(0.1, STRONGEST_BLUR, 2)
     return Degradation(
         blur=(float(first), float(second)) if is_blurred else (0.0, 0.0),
