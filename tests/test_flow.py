@@ -63,7 +63,7 @@ def test_neighbours_show_the_present_frame() -> None:
         for neighbour in neighbours:
             assert (aligned[k, ..., neighbour] - enlarged[k]).abs().mean() < 0.02
             assert (enlarged[k - 1] - enlarged[k]).abs().mean() > 0.05
-    assert (aligned[0, ..., :3] - enlarged[0]).abs().mean() < 0.01, "the first frame is its own neighbour"
+    assert (aligned[0, ..., :3] - enlarged[0]).abs().mean() < 0.02, "the first frame is its own neighbour"
 
 
 def test_a_window_is_cut_from_the_whole() -> None:
