@@ -7,10 +7,8 @@ import itertools
 import cv2
 import numpy as np
 
-CUT_DIFFERENCE = 0.1
-"""Mean change of brightness, of 1, above which two frames belong to different shots."""
-CUT_RATIO = 4.0
-"""And it stands out by this factor from the changes around it."""
+from ..video.cuts import CutFinder
+
 STILL_DIFFERENCE = 0.2 / 255
 SOFT_VARIANCE = 8.0
 """Variance of the Laplacian (8-bit values) below which a shot is out of focus."""
@@ -25,21 +23,16 @@ def usable_shots(video: np.ndarray) -> list[tuple[int, int]]:
     """
     if len(video) == 1:
         return [(0, 1)]
+    finder = CutFinder()
+    borders = [0, *(k for k, frame in enumerate(video) if finder.begins_shot(frame)), len(video)]
     thumbs = np.stack([_thumb(frame) for frame in video])
     change = np.abs(np.diff(thumbs, axis=0)).mean(axis=(1, 2))
-    borders = [0, *(k + 1 for k in range(len(change)) if _is_cut(change, k)), len(video)]
     shots = [(first, end) for first, end in itertools.pairwise(borders) if end - first > 1]
     return [
         (first, end)
         for first, end in shots
         if change[first : end - 1].mean() > STILL_DIFFERENCE and _sharpness(video[(first + end) // 2]) > SOFT_VARIANCE
     ]
-
-
-def _is_cut(change: np.ndarray, k: int) -> bool:
-    around = np.concatenate([change[max(0, k - 4) : k], change[k + 1 : k + 5]])
-    usual = float(np.median(around)) if len(around) else 0.0
-    return bool(change[k] > CUT_DIFFERENCE and change[k] > CUT_RATIO * usual)
 
 
 def _thumb(frame: np.ndarray) -> np.ndarray:

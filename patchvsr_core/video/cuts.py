@@ -1,0 +1,66 @@
+"""Finds where one shot ends and the next begins.
+
+A cut changes the colours at once, and no motion explains the new picture: two signs that a pan, a
+flash or a fast object do not give together.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+THUMB_PX = 128
+"""Longer side of the pictures that are compared."""
+BINS = 8
+UNEXPLAINED = 0.45
+"""Share of the picture's contrast that motion must leave unexplained at a cut."""
+EVIDENCE = 0.2
+"""What that share, times the distance of the colour histograms (Bhattacharyya, 0 to 1), must exceed."""
+
+
+class CutFinder:
+    """Asked frame by frame, in order; keeps one thumbnail."""
+
+    def __init__(self) -> None:
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        self._last: tuple[np.ndarray, np.ndarray] | None = None
+
+    def begins_shot(self, frame: np.ndarray) -> bool:
+        """Whether a cut lies before this frame; never before the first.
+
+        Args:
+            frame: (H, W, 3) uint8 RGB.
+        """
+        thumb = _thumb(frame)
+        histogram = cv2.calcHist([thumb], [0, 1, 2], None, [BINS] * 3, [0, 256] * 3)
+        cv2.normalize(histogram, histogram, 1.0, norm_type=cv2.NORM_L1)
+        last, self._last = self._last, (thumb, histogram)
+        if last is None:
+            return False
+        distance = cv2.compareHist(last[1], histogram, cv2.HISTCMP_BHATTACHARYYA)
+        if distance <= EVIDENCE:  # the share cannot be far above 1
+            return False
+        unexplained = self._unexplained(last[0], thumb)
+        return unexplained > UNEXPLAINED and distance * unexplained > EVIDENCE
+
+    def _unexplained(self, before: np.ndarray, after: np.ndarray) -> float:
+        """Mean difference that motion leaves, of two pictures brought to the same brightness and contrast."""
+        first, second = (_normalised(cv2.cvtColor(thumb, cv2.COLOR_RGB2GRAY)) for thumb in (before, after))
+        flow = self._flow.calc(first, second, None)
+        height, width = first.shape
+        x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+        moved = cv2.remap(second, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        contrast = max(float(first.std() + second.std()) / 2, 1.0)
+        return float(np.abs(first.astype(np.float32) - moved).mean()) / contrast
+
+
+def _thumb(frame: np.ndarray) -> np.ndarray:
+    factor = THUMB_PX / max(frame.shape[:2])
+    size = tuple(max(16, round(side * factor)) for side in (frame.shape[1], frame.shape[0]))
+    return cv2.resize(frame, (size[0], size[1]), interpolation=cv2.INTER_AREA)
+
+
+def _normalised(gray: np.ndarray) -> np.ndarray:
+    """8-bit picture of middle brightness and fixed contrast, so that a flash is no new place."""
+    values = (gray.astype(np.float32) - gray.mean()) / max(float(gray.std()), 2.0)
+    return np.clip(values * 48 + 128, 0, 255).astype(np.uint8)
