@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import given
@@ -27,7 +29,7 @@ def test_every_frame_is_made_and_no_chunk_crosses_a_cut(
     for chunk in chunks:
         assert 0 < chunk.length <= length
         assert not any(chunk.first < cut < chunk.end for cut in cuts)
-    for before, after in zip(chunks, chunks[1:], strict=False):
+    for before, after in itertools.pairwise(chunks):
         assert before.end - after.first == after.lead
         assert after.lead == (0 if after.first in cuts else overlap)
         assert before.first + before.lead <= after.first, "no frame is in three chunks"

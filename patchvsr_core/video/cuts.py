@@ -55,9 +55,13 @@ class CutFinder:
 
 
 def _thumb(frame: np.ndarray) -> np.ndarray:
-    factor = THUMB_PX / max(frame.shape[:2])
-    size = tuple(max(16, round(side * factor)) for side in (frame.shape[1], frame.shape[0]))
-    return cv2.resize(frame, (size[0], size[1]), interpolation=cv2.INTER_AREA)
+    return cv2.resize(frame, thumb_size(frame.shape[1], frame.shape[0]), interpolation=cv2.INTER_AREA)
+
+
+def thumb_size(width: int, height: int) -> tuple[int, int]:
+    """(width, height) of the picture that a frame is reduced to."""
+    factor = THUMB_PX / max(width, height)
+    return max(16, round(width * factor)), max(16, round(height * factor))
 
 
 def _normalised(gray: np.ndarray) -> np.ndarray:

@@ -55,6 +55,17 @@ class Clip:
     time_base: Fraction
 
 
+@dataclass(frozen=True)
+class Timeline:
+    """When the frames of a file are shown, and where its shots begin."""
+
+    timestamps: tuple[int, ...]
+    """Presentation time of every frame in units of ``time_base``."""
+    time_base: Fraction
+    cuts: tuple[int, ...]
+    """First frames of new shots."""
+
+
 def probe(path: str | Path) -> VideoInfo:
     """Read the header of a video file.
 
@@ -73,26 +84,73 @@ def read_clip(path: str | Path) -> Clip:
         MediaError: when there is no such file, no video in it, or it is damaged.
     """
     info = probe(path)
-    path = info.path
+    frames = []
+    timestamps: list[int | None] = []
+    for frame in decoded(info.path):
+        frames.append(to_rgb(frame))
+        timestamps.append(frame.pts)
+    time_base = _time_base(info)
+    return Clip(info, torch.stack(frames), _increasing(timestamps, info.fps, time_base), time_base)
+
+
+def scan(path: str | Path, *, find_cuts: bool = True) -> Timeline:
+    """Decode a video file without keeping its frames.
+
+    Raises:
+        MediaError: as :func:`read_clip` does.
+    """
+    from .cuts import CutFinder, thumb_size
+
+    info = probe(path)
+    finder = CutFinder()
+    timestamps: list[int | None] = []
+    cuts = []
+    for frame in decoded(info.path):
+        if find_cuts:
+            width, height = thumb_size(frame.width, frame.height)
+            thumb = frame.to_ndarray(format="rgb24", width=width, height=height, interpolation=Interpolation.AREA)
+            if finder.begins_shot(thumb):
+                cuts.append(len(timestamps))
+        timestamps.append(frame.pts)
+    time_base = _time_base(info)
+    return Timeline(_increasing(timestamps, info.fps, time_base), time_base, tuple(cuts))
+
+
+def decoded(path: Path) -> Iterator[av.VideoFrame]:
+    """The frames of a file one by one, all of one size.
+
+    Raises:
+        MediaError: when it is damaged, or far shorter than it says.
+    """
     with _opened(path) as container:
         stream = _picture_stream(path, container)
         stream.thread_type = "AUTO"
-        frames, timestamps = [], []
-        try:
-            for frame in container.decode(stream):
-                frames.append(to_rgb(frame))
-                timestamps.append(frame.pts)
-        except (av.error.FFmpegError, OSError) as error:
-            raise MediaError(
-                f"{path.name} is damaged after frame {len(frames)} ({error}); re-encode or cut it before upscaling."
-            ) from error
-        if not frames:
+        timestamps: list[int | None] = []
+        size: tuple[int, int] | None = None
+        frames = iter(container.decode(stream))
+        while True:
+            try:
+                frame = next(frames, None)
+            except (av.error.FFmpegError, OSError) as error:
+                raise MediaError(
+                    f"{path.name} is damaged after frame {len(timestamps)} ({error}); re-encode or cut it before "
+                    "upscaling."
+                ) from error
+            if frame is None:
+                break
+            size = size or (frame.width, frame.height)
+            if (frame.width, frame.height) != size:
+                raise MediaError(f"{path.name} changes its resolution on the way; split it where the size changes.")
+            timestamps.append(frame.pts)
+            yield frame
+        if not timestamps:
             raise MediaError(f"{path.name} has a video stream but not one frame; check the export that made it.")
         _check_complete(path, stream, timestamps)
-        if any(frame.shape != frames[0].shape for frame in frames):
-            raise MediaError(f"{path.name} changes its resolution on the way; split it where the size changes.")
-        time_base = stream.time_base or 1 / info.fps
-    return Clip(info, torch.stack(frames), _increasing(timestamps, info.fps, time_base), time_base)
+
+
+def _time_base(info: VideoInfo) -> Fraction:
+    with _opened(info.path) as container:
+        return _picture_stream(info.path, container).time_base or 1 / info.fps
 
 
 def _check_complete(path: Path, stream: VideoStream, timestamps: Sequence[int | None]) -> None:

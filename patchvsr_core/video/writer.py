@@ -61,12 +61,12 @@ class VideoWriter:
         check_target(self.path)
 
     def __enter__(self) -> VideoWriter:
-        with _explained(self.path):
+        with explained(self.path):
             self.container = av.open(str(self.partial), "w")
         try:
-            with _explained(self.path):
+            with explained(self.path):
                 self.video = self._video_stream()
-                self.audio = _AudioCopy(self.audio_from, self.container) if self.audio_from else None
+                self.audio = AudioCopy(self.audio_from, self.container) if self.audio_from else None
             self._start()
         except BaseException:
             self.container.close()
@@ -86,7 +86,7 @@ class VideoWriter:
             )
             picture.color_primaries, picture.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
             picture.pts, picture.time_base = self.timestamps[self.written], self.time_base
-            with _explained(self.path):
+            with explained(self.path):
                 self._mux(picture)
             self.written += 1
 
@@ -94,7 +94,7 @@ class VideoWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            with _explained(self.path):
+            with explained(self.path):
                 try:
                     if error is None:
                         self._mux(None)
@@ -139,7 +139,7 @@ class VideoWriter:
         return stream
 
 
-class _AudioCopy:
+class AudioCopy:
     """Audio packets of a file, handed over in the order of time."""
 
     def __init__(self, path: Path, target: av.container.OutputContainer) -> None:
@@ -173,7 +173,7 @@ class _AudioCopy:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> Iterator[None]:
     """Turn operating-system and encoder errors into one sentence."""
     try:
         yield

@@ -1,0 +1,109 @@
+"""Pieces of an encoded video, and the file that they are joined to.
+
+Every piece is encoded on its own, so a finished piece never changes; joining copies packets and is
+quick. Presentation times come from the input's timeline, not from the pieces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+from torch import Tensor
+
+from ..errors import OutputError
+from .writer import AudioCopy, VideoWriter, explained
+
+
+def write_segment(path: Path, frames: Tensor, *, fps: Fraction, crf: int, pixel_aspect: Fraction = Fraction(1)) -> None:
+    """Encode (T, H, W, 3) frames in [0, 1] to a file of their own; it appears when it is complete."""
+    size = int(frames.shape[1]), int(frames.shape[2])
+    time_base = 1 / fps
+    with VideoWriter(path, size, range(len(frames)), time_base, fps=fps, crf=crf, pixel_aspect=pixel_aspect) as writer:
+        writer.write(frames)
+
+
+def join(
+    segments: Sequence[Path],
+    path: Path,
+    timestamps: Sequence[int],
+    time_base: Fraction,
+    audio_from: Path | None = None,
+) -> None:
+    """Write all pieces to one file, with the audio of ``audio_from``; it appears when it is complete.
+
+    Args:
+        timestamps: presentation time of every frame of all pieces, in units of ``time_base``.
+
+    Raises:
+        OutputError: when the target cannot be written, or a piece is damaged.
+    """
+    partial = path.with_name(f".{path.stem}.part{path.suffix}")
+    orders = [list(_display_order(segment)) for segment in segments]
+    if sum(map(len, orders)) != len(timestamps):
+        raise OutputError(
+            f"The pieces of {path.name} hold {sum(map(len, orders))} frames instead of {len(timestamps)}; "
+            "start again with --fresh."
+        )
+    times = _Times(timestamps, orders)
+    try:
+        with explained(path), av.open(str(partial), "w") as target:
+            _copy(segments, orders, times, target, time_base, audio_from)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _copy(
+    segments: Sequence[Path],
+    orders: list[list[int]],
+    times: _Times,
+    target: Any,
+    time_base: Fraction,
+    audio_from: Path | None,
+) -> None:
+    with av.open(str(segments[0])) as first:
+        video = target.add_stream_from_template(first.streams.video[0], opaque=True)
+    video.time_base = time_base
+    audio = AudioCopy(audio_from, target) if audio_from else None
+    number = begin = 0
+    for segment, order in zip(segments, orders, strict=True):
+        with av.open(str(segment)) as source:
+            packets = (packet for packet in source.demux(source.streams.video[0]) if packet.pts is not None)
+            for packet, rank in zip(packets, order, strict=True):
+                packet.pts, packet.dts, packet.time_base = times.shown(begin + rank), times.decoded(number), time_base
+                if audio:
+                    audio.copy_until(packet.dts * time_base)
+                packet.stream = video
+                target.mux(packet)
+                number += 1
+        begin += len(order)
+    if audio:
+        audio.copy_until(None)
+
+
+def _display_order(segment: Path) -> Iterator[int]:
+    """For every packet in the order of the file: which frame of the piece it shows."""
+    with av.open(str(segment)) as source:
+        shown = [packet.pts for packet in source.demux(source.streams.video[0]) if packet.pts is not None]
+    ranks = {pts: rank for rank, pts in enumerate(sorted(shown))}
+    return (ranks[pts] for pts in shown)
+
+
+class _Times:
+    """Presentation and decoding times over all pieces; frames are decoded in order, as late as they can be."""
+
+    def __init__(self, timestamps: Sequence[int], orders: list[list[int]]) -> None:
+        self.timestamps = timestamps
+        self.delay = max((i - rank for order in orders for i, rank in enumerate(order)), default=0)
+        self.step = timestamps[1] - timestamps[0] if len(timestamps) > 1 else 1
+
+    def shown(self, frame: int) -> int:
+        return self.timestamps[frame]
+
+    def decoded(self, number: int) -> int:
+        index = number - self.delay
+        return self.timestamps[index] if index >= 0 else self.timestamps[0] + index * self.step
