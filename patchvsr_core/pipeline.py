@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -26,6 +27,8 @@ from .settings import Settings
 
 OnProgress = Callable[[str, int, int], None]
 """Called with (stage, done, in all); raise from it to stop."""
+Noise = Callable[[torch.Size], Tensor]
+"""Asked for normal noise in the shape of the latent canvas."""
 
 
 def make_plan(
@@ -50,6 +53,8 @@ def upscale(
     models: Models,
     settings: Settings | None = None,
     on_progress: OnProgress | None = None,
+    *,
+    noise: Noise | None = None,
 ) -> Tensor:
     """Upscale one clip.
 
@@ -57,6 +62,7 @@ def upscale(
         frames: (T, h, w, 3) in [0, 1]; not changed.
         target: (height, width) of the result.
         settings: None takes the defaults of the model.
+        noise: makes the noise that denoising starts from; None: the seed's.
 
     Returns:
         (T, height, width, 3) float32 in [0, 1] on the CPU.
@@ -66,7 +72,7 @@ def upscale(
     source = (int(frames.shape[1]), int(frames.shape[2]))
     plan = make_plan(len(frames), source, target, models, settings)
     frames_on_device = frames.to(models.device, torch.float32)
-    latent = sample(frames_on_device, plan, models, settings, report)
+    latent = sample(frames_on_device, plan, models, settings, report, noise)
     tiles = decode_tiles(
         models.codec,
         latent,
@@ -81,7 +87,14 @@ def upscale(
     return _finish(out, frames_on_device, models, settings, report).clamp(0, 1).cpu()
 
 
-def sample(frames: Tensor, plan: PatchPlan, models: Models, settings: Settings, report: OnProgress) -> Tensor:
+def sample(
+    frames: Tensor,
+    plan: PatchPlan,
+    models: Models,
+    settings: Settings,
+    report: OnProgress,
+    noise: Noise | None = None,
+) -> Tensor:
     """Encode, condition and denoise with joint modulation: the fused canvas, (1, C, t, h, w)."""
     solver = _solver(models, settings)
     check_steps(plan, settings.steps)
@@ -116,7 +129,8 @@ def sample(frames: Tensor, plan: PatchPlan, models: Models, settings: Settings, 
 
     report("denoise", 0, progress.total)
     try:
-        return solver(model, _start(latent, sigmas[0], models, settings), sigmas, None)
+        drawn = (noise or partial(seeded_noise, seed=settings.seed))(latent.shape).to(latent)
+        return solver(model, _start(latent, drawn, sigmas[0], models), sigmas, None)
     finally:
         denoiser.close()
 
@@ -133,8 +147,7 @@ def _solver(models: Models, settings: Settings) -> Solver:
     return churned_euler(settings.churn, settings.seed)
 
 
-def _start(latent: Tensor, sigma: Tensor, models: Models, settings: Settings) -> Tensor:
-    noise = seeded_noise(latent.shape, settings.seed).to(latent)
+def _start(latent: Tensor, noise: Tensor, sigma: Tensor, models: Models) -> Tensor:
     if models.base.start_noise is None:
         return flow_start(latent, noise, sigma)
     return bridge_start(latent, noise, sigma, models.base.start_noise)

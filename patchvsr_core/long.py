@@ -1,0 +1,152 @@
+"""Upscales video files of any length: read, made and written chunk by chunk.
+
+Memory depends on the length of a chunk and the size of the result, never on the length of the
+clip. What is finished is kept, so that a run which was stopped goes on where it was and gives the
+same file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .chunks import Chunk, cross_fade, plan_chunks
+from .encode import seeded_noise
+from .hosts.models import Models
+from .pipeline import OnProgress, upscale
+from .settings import Settings
+from .version import VERSION
+from .video.journal import Journal
+from .video.reader import Timeline, VideoInfo, decoded, to_rgb
+from .video.segments import join, write_segment
+
+Upscale = Callable[..., Tensor]
+BLOCK_BYTES = 2**20
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file to make from another."""
+
+    info: VideoInfo
+    output: Path
+    target: tuple[int, int]
+    """(height, width) of the result."""
+    settings: Settings
+    chunk_frames: int
+    overlap_frames: int
+    """Frames in which successive chunks of a shot fade into one another."""
+    crf: int = 16
+    fresh: bool = False
+    """Discard what an unfinished run left."""
+
+
+def upscale_file(
+    job: Job,
+    timeline: Timeline,
+    models: Models,
+    *,
+    weights: str,
+    report: OnProgress,
+    on_chunk: Callable[[int, int], None] | None = None,
+    work: Upscale = upscale,
+) -> None:
+    """Make the file; finished chunks of an earlier run are kept.
+
+    Args:
+        weights: names the model, so that no other continues its run.
+        report: progress within a chunk.
+        on_chunk: told (number of chunks done, of all) before each and at the end.
+        work: what is done with the frames of a chunk; see :func:`pipeline.upscale`.
+
+    Raises:
+        MediaError, OutputError: in one sentence.
+    """
+    chunks = plan_chunks(len(timeline.timestamps), timeline.cuts, job.chunk_frames, job.overlap_frames)
+    journal = Journal(job.output, _identity(job, chunks, weights), fresh=job.fresh)
+    todo = [number for number in range(len(chunks)) if not journal.is_done(number)]
+    frames = _Window(job.info.path)
+    for number in todo:
+        if on_chunk:
+            on_chunk(number, len(chunks))
+        chunk = chunks[number]
+        following = chunks[number + 1].lead if number + 1 < len(chunks) else 0
+        noise = partial(chunk_noise, chunks, number, job.settings.seed)
+        result = work(frames.take(chunk), job.target, models, job.settings, report, noise=noise)
+        if chunk.lead:
+            result[: chunk.lead] = cross_fade(journal.tail(number - 1), result[: chunk.lead])
+        own = chunk.length - following
+        journal.keep_tail(number, result[own:] if following else None)
+        write_segment(
+            journal.piece(number), result[:own], fps=job.info.fps, crf=job.crf, pixel_aspect=job.info.pixel_aspect
+        )
+        del result
+        journal.forget_tail(number - 1)
+    if on_chunk:
+        on_chunk(len(chunks), len(chunks))
+    pieces = [journal.piece(number) for number in range(len(chunks))]
+    audio = job.info.path if job.info.audio_streams else None
+    join(pieces, job.output, timeline.timestamps, timeline.time_base, audio)
+    journal.remove()
+
+
+def chunk_noise(chunks: tuple[Chunk, ...], number: int, seed: int, shape: torch.Size) -> Tensor:
+    """The noise of a chunk: that of the chunk before where the two overlap, its own from there on.
+
+    Where several frames make one latent frame, chunks do not lie on the same grid, and only the seed changes.
+    """
+    chunk = chunks[number]
+    own = seed + number
+    if not chunk.lead or shape[2] != chunk.length:
+        return seeded_noise(shape, own)
+    batch, channels, _, *cells = shape
+    before = chunks[number - 1]
+    shared = seeded_noise((batch, channels, before.length - before.lead, *cells), own - 1)[:, :, -chunk.lead :]
+    return torch.cat([shared, seeded_noise((batch, channels, chunk.length - chunk.lead, *cells), own)], dim=2)
+
+
+class _Window:
+    """The frames of a file, in order; only those that a chunk still needs are kept."""
+
+    def __init__(self, path: Path) -> None:
+        self._frames: Iterator[Any] = decoded(path)
+        self._next = 0
+        self._kept: dict[int, Tensor] = {}
+
+    def take(self, chunk: Chunk) -> Tensor:
+        """(T, h, w, 3) of a chunk that begins no earlier than the last one."""
+        self._kept = {index: frame for index, frame in self._kept.items() if index >= chunk.first}
+        while self._next < chunk.end:
+            frame = next(self._frames)
+            if self._next >= chunk.first:  # others belong to chunks that are finished
+                self._kept[self._next] = to_rgb(frame)
+            self._next += 1
+        return torch.stack([self._kept[index] for index in range(chunk.first, chunk.end)])
+
+
+def _identity(job: Job, chunks: tuple[Chunk, ...], weights: str) -> dict[str, Any]:
+    """What the result depends on; see :data:`video.journal.NAMES`."""
+    return {
+        "input": _hash(job.info.path),
+        "size": list(job.target),
+        "settings": asdict(job.settings),
+        "weights": weights,
+        "chunks": [[chunk.first, chunk.end, chunk.lead] for chunk in chunks],
+        "encoder": [job.crf, job.output.suffix],
+        "version": VERSION,
+    }
+
+
+def _hash(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,88 @@
+"""What is finished of a long job, beside its output, so that a stopped run goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ..errors import OutputError
+
+NAMES = {
+    "input": "the input file",
+    "size": "the size of the result",
+    "settings": "the settings",
+    "weights": "the model or its weights",
+    "chunks": "how the clip is cut into chunks",
+    "encoder": "the encoder's quality or format",
+    "version": "PatchVSR itself",
+}
+
+
+class Journal:
+    """A hidden folder with one encoded piece per finished chunk, and the frames that the next one fades from.
+
+    Args:
+        output: the file that the job will make.
+        job: what the result depends on, as JSON values by the names in ``NAMES``.
+        fresh: discard what an earlier run left.
+
+    Raises:
+        OutputError: when an earlier run was another job, naming the difference.
+    """
+
+    def __init__(self, output: Path, job: dict[str, Any], *, fresh: bool = False) -> None:
+        self.folder = output.with_name(f".{output.name}.patchvsr")
+        self.suffix = output.suffix
+        if fresh:
+            self.remove()
+        record = self.folder / "job.json"
+        if record.is_file():
+            self._check(output, json.loads(record.read_text()), job)
+            return
+        try:
+            self.folder.mkdir(exist_ok=True)
+            partial = record.with_suffix(".part")
+            partial.write_text(json.dumps(job))
+            partial.replace(record)
+        except OSError as error:
+            raise OutputError(f"{self.folder} cannot be written ({error.strerror}); choose another place.") from error
+
+    def _check(self, output: Path, found: dict[str, Any], job: dict[str, Any]) -> None:
+        different = [name for name in job if found.get(name) != json.loads(json.dumps(job[name]))]
+        if different:
+            what = " and ".join(NAMES[name] for name in different)
+            raise OutputError(
+                f"An unfinished run for {output.name} exists, but {what} changed since; give --fresh to start again, "
+                "or another name for the result."
+            )
+
+    def piece(self, number: int) -> Path:
+        """Where the encoded frames of a chunk are, or will be."""
+        return self.folder / f"{number:06d}{self.suffix}"
+
+    def is_done(self, number: int) -> bool:
+        return self.piece(number).is_file()
+
+    def keep_tail(self, number: int, frames: Tensor | None) -> None:
+        """Store the last frames of a chunk, for the next one to fade from; before its piece is written."""
+        if frames is not None:
+            partial = self._tail(number).with_suffix(".part")
+            save_file({"frames": frames.contiguous()}, str(partial))
+            partial.replace(self._tail(number))
+
+    def tail(self, number: int) -> Tensor:
+        return load_file(str(self._tail(number)))["frames"]
+
+    def forget_tail(self, number: int) -> None:
+        self._tail(number).unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _tail(self, number: int) -> Path:
+        return self.folder / f"{number:06d}.tail"

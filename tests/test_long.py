@@ -1,0 +1,129 @@
+"""Files of any length, chunk by chunk."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from test_video import colors, write
+from torch import Tensor
+
+from patchvsr_core.chunks import plan_chunks
+from patchvsr_core.encode import seeded_noise
+from patchvsr_core.errors import OutputError
+from patchvsr_core.long import Job, chunk_noise, upscale_file
+from patchvsr_core.resample import resize
+from patchvsr_core.settings import TINY
+from patchvsr_core.video import probe, read_clip
+from patchvsr_core.video.reader import scan
+
+FRAMES = 23
+
+
+def enlarge(frames: Tensor, target: tuple[int, int], *others: Any, noise: Any) -> Tensor:
+    """Stands in for the model."""
+    return resize(frames, target).clamp(0, 1)
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    return write(tmp_path / "in.mp4", colors(FRAMES, 32, 48))
+
+
+def a_job(clip: Path, **changes: Any) -> Job:
+    return Job(probe(clip), clip.with_name("out.mp4"), (64, 96), TINY, chunk_frames=8, overlap_frames=2, **changes)
+
+
+def run(job: Job, work: Any = enlarge, weights: str = "w") -> list[int]:
+    """The chunks that were worked on."""
+    seen: list[int] = []
+    upscale_file(
+        job,
+        scan(job.info.path),
+        None,  # type: ignore[arg-type]
+        weights=weights,
+        report=lambda *_: None,
+        on_chunk=lambda number, total: seen.append(number),
+        work=work,
+    )
+    return seen[:-1]
+
+
+def test_every_frame_is_there_in_its_place(clip: Path) -> None:
+    assert run(a_job(clip)) == [0, 1, 2, 3]
+    source, made = read_clip(clip), read_clip(clip.with_name("out.mp4"))
+    assert made.timestamps == source.timestamps and made.time_base == source.time_base
+    assert (made.frames - resize(source.frames, (64, 96)).clamp(0, 1)).abs().mean() < 0.02
+    assert [path.name for path in clip.parent.iterdir() if path.name.startswith(".")] == []
+
+
+def test_overlaps_are_blends_of_both_chunks(clip: Path) -> None:
+    """Every chunk has a brightness of its own; one frame in the middle of an overlap lies between the two."""
+    numbers = iter(range(10))
+
+    def flat(frames: Tensor, target: tuple[int, int], *others: Any, noise: Any) -> Tensor:
+        return torch.full((len(frames), *target, 3), 0.2 * (1 + next(numbers)))
+
+    run(a_job(clip), flat)
+    chunks = plan_chunks(FRAMES, (), 8, 2)
+    means = read_clip(clip.with_name("out.mp4")).frames.mean((1, 2, 3))
+    for number, chunk in enumerate(chunks):
+        expected = torch.full((chunk.length,), 0.2 * (1 + number))
+        for step in range(chunk.lead):
+            expected[step] -= 0.2 * (1 - (step + 1) / (chunk.lead + 1))
+        following = chunks[number + 1].lead if number + 1 < len(chunks) else 0
+        own = slice(chunk.first, chunk.end - following)
+        torch.testing.assert_close(means[own], expected[: chunk.length - following], atol=0.01, rtol=0)
+
+
+@pytest.mark.parametrize("broken", [0, 1, 3])
+def test_a_stopped_run_goes_on_and_gives_the_same_file(clip: Path, broken: int) -> None:
+    run(a_job(clip))
+    whole = clip.with_name("out.mp4").read_bytes()
+    clip.with_name("out.mp4").unlink()
+    numbers = iter(range(10))
+
+    def stops(*arguments: Any, noise: Any) -> Tensor:
+        if next(numbers) == broken:
+            raise KeyboardInterrupt
+        return enlarge(*arguments, noise=noise)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(a_job(clip), stops)
+    assert not clip.with_name("out.mp4").exists()
+    assert run(a_job(clip)) == list(range(broken, 4))
+    assert clip.with_name("out.mp4").read_bytes() == whole
+
+
+def test_another_job_is_refused_unless_fresh(clip: Path) -> None:
+    def stops(*arguments: Any, noise: Any) -> Tensor:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(a_job(clip), stops)
+    for changed, words in (
+        ({"crf": 20}, "the encoder's quality"),
+        ({"target": (32, 48)}, "the size"),
+        ({"settings": replace(TINY, steps=2)}, "the settings"),
+    ):
+        with pytest.raises(OutputError, match=words):
+            run(replace(a_job(clip), **changed))
+    with pytest.raises(OutputError, match="the model or its weights changed since; give --fresh"):
+        run(a_job(clip), weights="other")
+    assert run(replace(a_job(clip), crf=20, fresh=True)) == [0, 1, 2, 3]
+
+
+def test_noise_goes_on_from_chunk_to_chunk() -> None:
+    chunks = plan_chunks(20, (), 8, 2)
+    noises = [
+        chunk_noise(chunks, number, 7, torch.Size((1, 4, chunk.length, 8, 8))) for number, chunk in enumerate(chunks)
+    ]
+    for before, after in itertools.pairwise(noises):
+        assert torch.equal(before[:, :, -2:], after[:, :, :2])
+        assert not torch.equal(before[:, :, :2], after[:, :, :2])
+    assert torch.equal(noises[0], seeded_noise(noises[0].shape, 7)), "a clip of one chunk has the noise of its seed"
+    assert chunk_noise(chunks, 1, 7, torch.Size((1, 4, 2, 8, 8))).shape == (1, 4, 2, 8, 8)
