@@ -131,8 +131,9 @@ class VideoWriter:
         stream.width, stream.height = width, height
         stream.pix_fmt = "yuv420p" if height % 2 == 0 and width % 2 == 0 else "yuv444p"
         stream.time_base = stream.codec_context.time_base = self.time_base
-        stream.thread_count = 1  # x264 with several threads does not always give the same file twice
-        stream.options = {"crf": str(self.crf), "b": "0"} if "vpx" in stream.codec.name else {"crf": str(self.crf)}
+        # x264's macroblock tree reads memory that it never wrote: with it, no file comes out the same twice.
+        own = {"b": "0"} if "vpx" in stream.codec.name else {"x264-params": "mbtree=0"}
+        stream.options = {"crf": str(self.crf), **own}
         context = stream.codec_context
         context.colorspace = context.color_primaries = context.color_trc = BT709
         context.color_range = LIMITED
