@@ -5,28 +5,17 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-import time
 from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
-from types import TracebackType
-
-from tqdm import tqdm
 
 from . import __version__
-from .errors import MediaError, PatchVSRError
+from .commands import plan, upscale
+from .errors import PatchVSRError
 from .planner import LAYOUTS
 from .sampling import SOLVERS
-from .settings import Settings
-from .sizes import target_size
 
 USER_ERROR = 2
 INTERRUPTED = 130
-OUT_OF_MEMORY = (
-    "Memory ran out; choose a smaller --scale or --patch-px, --patches-at-once 1, or cut the clip into shorter ones."
-)
-BAR = "{desc}|{bar}| {n_fmt}/{total_fmt} {unit} [{elapsed}<{remaining}]"
-UNITS = {"encode": "tiles", "denoise": "patches x steps", "decode": "tiles", "refine": "frames", "fidelity": "frames"}
+OUT_OF_MEMORY = "Memory ran out; choose fewer --chunk-frames, a smaller --scale or --patch-px, or --patches-at-once 1."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,103 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"patchvsr: {OUT_OF_MEMORY}", file=sys.stderr)
         return USER_ERROR
     except KeyboardInterrupt:
-        print("patchvsr: stopped; nothing was written.", file=sys.stderr)
+        print("patchvsr: stopped; the same command goes on from the last finished chunk.", file=sys.stderr)
         return INTERRUPTED
     return 0
-
-
-def _upscale(options: argparse.Namespace) -> None:
-    from .video import VideoWriter, probe, read_clip
-    from .video.writer import check_target
-
-    output = Path(options.output)
-    info = probe(options.input)
-    target = target_size((info.height, info.width), scale=options.scale, size=options.size)
-    check_target(output, info.path)
-    clip = read_clip(options.input)
-    from .hosts.models import load_models
-    from .pipeline import upscale
-
-    models = load_models(options.model, vae=options.vae, adapter=options.adapter, device=options.device)
-    settings = _settings(models.defaults, options)
-    start = time.monotonic()
-    with (
-        VideoWriter(
-            output,
-            target,
-            clip.timestamps,
-            clip.time_base,
-            fps=info.fps,
-            audio_from=info.path if info.audio_streams else None,
-            crf=options.crf,
-            pixel_aspect=info.pixel_aspect,
-        ) as writer,
-        _Bar() as bar,
-    ):
-        writer.write(upscale(clip.frames, target, models, settings, bar))
-    seconds = time.monotonic() - start
-    print(f"{output}: {len(clip.frames)} frames of {target[1]}x{target[0]} in {seconds:.0f} s")
-
-
-def _plan(options: argparse.Namespace) -> None:
-    from .video import probe
-
-    info = probe(options.input)
-    source = (info.height, info.width)
-    target = target_size(source, scale=options.scale, size=options.size)
-    from .estimate import estimate
-    from .hosts.models import load_models
-    from .pipeline import make_plan
-
-    models = load_models(options.model, vae=options.vae, adapter=options.adapter, device=options.device)
-    settings = _settings(models.defaults, options)
-    if not info.frames:
-        raise MediaError(f"{info.path.name} does not say how many frames it has; convert it to .mp4 first.")
-    plan = make_plan(info.frames, source, target, models, settings)
-    cost = estimate(plan, models, settings)
-    kinds = [patch.kind for patch in plan.patches]
-    frames, height, width = plan.patch_size
-    print(f"input      {info.width}x{info.height}, {info.frames} frames, {float(info.fps):g} frames/s")
-    print(f"output     {target[1]}x{target[0]}")
-    print(f"canvas     {' x '.join(map(str, plan.canvas.latent_shape))} latent cells (T x H x W)")
-    print(f"patches    {len(kinds)} of {frames} x {height} x {width}, layout {plan.layout}")
-    for kind in ("primary", "auxiliary", "corner"):
-        print(f"           {kinds.count(kind):6d} {kind}")
-    print(f"work       {cost.patches} patch evaluations in {settings.steps} steps")
-    print(f"memory     about {cost.memory_bytes / 2**30:.2f} GiB beside the weights")
-    print(f"time       about {cost.seconds:.0f} s on {models.device}")
-
-
-def _settings(defaults: Settings, options: argparse.Namespace) -> Settings:
-    """The model's defaults with what was given on the command line."""
-    names = Settings.__dataclass_fields__
-    given = {name: value for name, value in vars(options).items() if name in names and value is not None}
-    return replace(defaults, **given)
-
-
-class _Bar:
-    """A progress bar for each stage in turn."""
-
-    def __enter__(self) -> _Bar:
-        self.stage = ""
-        self.bar: tqdm[None] | None = None
-        return self
-
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        if self.bar is None or stage != self.stage:
-            self._close()
-            self.stage = stage
-            self.bar = tqdm(desc=f"{stage:8}", total=total, unit=UNITS[stage], dynamic_ncols=True, bar_format=BAR)
-        self.bar.update(done - self.bar.n)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._close()
-
-    def _close(self) -> None:
-        if self.bar is not None:
-            self.bar.close()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -152,10 +47,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"PatchVSR {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
-    upscale = commands.add_parser("upscale", help="upscale a video file")
-    upscale.add_argument("input", help="video file")
-    upscale.add_argument("output", help="target: .mp4, .mov, .mkv or .webm; replaced if it exists")
-    upscale.add_argument(
+    up = commands.add_parser("upscale", help="upscale a video file")
+    up.add_argument("input", help="video file")
+    up.add_argument("output", help="target: .mp4, .mov, .mkv or .webm; replaced if it exists")
+    up.add_argument(
         "--crf",
         type=int,
         choices=range(52),
@@ -163,11 +58,12 @@ def _parser() -> argparse.ArgumentParser:
         default=16,
         help="encoder quality, lower is better (default: 16)",
     )
-    upscale.set_defaults(run=_upscale)
-    plan = commands.add_parser("plan", help="say how many patches, how much memory and time a run takes")
-    plan.add_argument("input", help="video file")
-    plan.set_defaults(run=_plan)
-    for command in (upscale, plan):
+    up.add_argument("--fresh", action="store_true", help="discard what an unfinished run left, instead of going on")
+    up.set_defaults(run=upscale)
+    show = commands.add_parser("plan", help="say how many patches, how much memory and time a run takes")
+    show.add_argument("input", help="video file")
+    show.set_defaults(run=plan)
+    for command in (up, show):
         _add_choices(command)
     return parser
 
@@ -197,6 +93,9 @@ def _add_choices(command: argparse.ArgumentParser) -> None:
         "--keep-noise", action="store_true", default=None, help="match the input exactly even where it is noisy"
     )
     command.add_argument("--patches-at-once", type=int, help="patches per model call (default: 1)")
+    command.add_argument("--chunk-frames", type=int, help="frames in memory at once (default: what memory allows)")
+    command.add_argument("--chunk-overlap", type=int, help="frames in which chunks fade into one another (default: 2)")
+    command.add_argument("--no-cuts", action="store_true", help="take the clip for one shot")
     command.add_argument("--device", default="auto", help="cpu, cuda, mps, ... (default: a CUDA GPU if there is one)")
 
 

@@ -73,28 +73,35 @@ def upscale_file(
     journal = Journal(job.output, _identity(job, chunks, weights), fresh=job.fresh)
     todo = [number for number in range(len(chunks)) if not journal.is_done(number)]
     frames = _Window(job.info.path)
-    for number in todo:
-        if on_chunk:
-            on_chunk(number, len(chunks))
-        chunk = chunks[number]
-        following = chunks[number + 1].lead if number + 1 < len(chunks) else 0
-        noise = partial(chunk_noise, chunks, number, job.settings.seed)
-        result = work(frames.take(chunk), job.target, models, job.settings, report, noise=noise)
-        if chunk.lead:
-            result[: chunk.lead] = cross_fade(journal.tail(number - 1), result[: chunk.lead])
-        own = chunk.length - following
-        journal.keep_tail(number, result[own:] if following else None)
-        write_segment(
-            journal.piece(number), result[:own], fps=job.info.fps, crf=job.crf, pixel_aspect=job.info.pixel_aspect
-        )
-        del result
-        journal.forget_tail(number - 1)
+    try:
+        for number in todo:
+            if on_chunk:
+                on_chunk(number, len(chunks))
+            make = partial(work, noise=partial(chunk_noise, chunks, number, job.settings.seed))
+            result = make(frames.take(chunks[number]), job.target, models, job.settings, report)
+            _keep(journal, job, chunks, number, result)
+    finally:
+        if not journal.is_done(0):
+            journal.remove()  # nothing to go on from
     if on_chunk:
         on_chunk(len(chunks), len(chunks))
     pieces = [journal.piece(number) for number in range(len(chunks))]
     audio = job.info.path if job.info.audio_streams else None
     join(pieces, job.output, timeline.timestamps, timeline.time_base, audio)
     journal.remove()
+
+
+def _keep(journal: Journal, job: Job, chunks: tuple[Chunk, ...], number: int, result: Tensor) -> None:
+    """Fade in from the chunk before, and store what is final; the rest waits for the chunk after."""
+    chunk = chunks[number]
+    if chunk.lead:
+        result[: chunk.lead] = cross_fade(journal.tail(number - 1), result[: chunk.lead])
+    following = chunks[number + 1].lead if number + 1 < len(chunks) else 0
+    own = chunk.length - following
+    journal.keep_tail(number, result[own:] if following else None)
+    aspect = job.info.pixel_aspect
+    write_segment(journal.piece(number), result[:own], fps=job.info.fps, crf=job.crf, pixel_aspect=aspect)
+    journal.forget_tail(number - 1)
 
 
 def chunk_noise(chunks: tuple[Chunk, ...], number: int, seed: int, shape: torch.Size) -> Tensor:

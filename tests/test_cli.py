@@ -63,7 +63,7 @@ def test_plan_says_counts_memory_and_time(tmp_path: Path) -> None:
     done = run("plan", source, "--scale", 4)
     assert done.returncode == 0, done.stderr
     assert "512x256" in done.stdout
-    assert "9 x 32 x 64" in done.stdout
+    assert "9 x 32 x 64" in done.stdout and "1 of up to 9 frames" in done.stdout
     assert "patches    6 of 8 x 32 x 32" in done.stdout
     assert "4 primary" in done.stdout and "2 auxiliary" in done.stdout
     assert "GiB" in done.stdout and "about" in done.stdout
@@ -123,10 +123,10 @@ def test_help_and_version() -> None:
 def test_running_out_of_memory_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def no_room(*arguments: object) -> None:
+    def no_room(*arguments: object, **options: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("patchvsr_core.pipeline.upscale", no_room)
+    monkeypatch.setattr("patchvsr_core.long.upscale_file", no_room)
     source = write(tmp_path / "in.mp4", colors(2, 16, 16))
     assert main(["upscale", str(source), str(tmp_path / "out.mp4")]) == 2
     assert "--patch-px" in capsys.readouterr().err

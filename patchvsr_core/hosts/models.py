@@ -13,7 +13,7 @@ from ..codec import Codec, SpaceToDepth
 from ..errors import ModelError
 from ..refine import Refiner, load_refiner
 from ..settings import TINY, WAN, WAN_PLAIN, Settings
-from ..weights import shipped
+from ..weights import manifest, shipped
 from .diffusers import Base
 from .loading import load_base, load_vae
 
@@ -33,6 +33,8 @@ class Models:
     refiner: Refiner | None
     defaults: Settings
     device: torch.device
+    identity: str = ""
+    """Changes when a file that was loaded changes."""
 
 
 def load_models(
@@ -69,7 +71,9 @@ def load_models(
     else:
         chosen.config.base.check_same(base.spec)
         prompt = chosen.prompt.detach()
-    return Models(base, codec, prompt, chosen, None, WAN_PLAIN if chosen is None else WAN, where)
+    defaults = WAN_PLAIN if chosen is None else WAN
+    identity = " ".join(_stamp(path) for path in (model, vae, adapter) if path is not None)
+    return Models(base, codec, prompt, chosen, None, defaults, where, identity)
 
 
 def _tiny(device: torch.device, adapter: str | Path | None) -> Models:
@@ -77,7 +81,16 @@ def _tiny(device: torch.device, adapter: str | Path | None) -> Models:
     chosen = load_adapter(adapter or shipped("tiny_adapter.safetensors"), dtype=torch.float32).to(device)
     chosen.config.base.check_same(base.spec)
     refiner = load_refiner(shipped("tiny_refiner.safetensors")).to(device)
-    return Models(base, SpaceToDepth(), chosen.prompt.detach(), chosen, refiner, TINY, device)
+    files = " ".join(file["sha256"] for file in manifest()["files"].values())
+    identity = files if adapter is None else f"{files} {_stamp(adapter)}"
+    return Models(base, SpaceToDepth(), chosen.prompt.detach(), chosen, refiner, TINY, device, identity)
+
+
+def _stamp(path: str | Path) -> str:
+    """Name, size and time of a file or of all files of a folder."""
+    path = Path(path)
+    files = sorted(path.rglob("*.safetensors")) if path.is_dir() else [path]
+    return " ".join(f"{file.name}:{file.stat().st_size}:{file.stat().st_mtime_ns}" for file in files)
 
 
 def _device(name: str) -> torch.device:

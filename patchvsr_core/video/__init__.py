@@ -1,6 +1,6 @@
 """Video files in and out, through PyAV."""
 
-from .reader import Clip, VideoInfo, probe, read_clip
+from .reader import Clip, VideoInfo, probe, read_clip, scan
 from .writer import VideoWriter
 
-__all__ = ["Clip", "VideoInfo", "VideoWriter", "probe", "read_clip"]
+__all__ = ["Clip", "VideoInfo", "VideoWriter", "probe", "read_clip", "scan"]

@@ -7,6 +7,7 @@ quick. Presentation times come from the input's timeline, not from the pieces.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,20 @@ def write_segment(path: Path, frames: Tensor, *, fps: Fraction, crf: int, pixel_
     time_base = 1 / fps
     with VideoWriter(path, size, range(len(frames)), time_base, fps=fps, crf=crf, pixel_aspect=pixel_aspect) as writer:
         writer.write(frames)
+
+
+def check_container(path: Path, size: tuple[int, int], fps: Fraction, audio_from: Path | None) -> None:
+    """Raise what :func:`join` would only say after the work: that a container cannot hold picture or sound.
+
+    Raises:
+        OutputError: in one sentence.
+    """
+    with suppress(_Enough), VideoWriter(path, size, (), 1 / fps, fps=fps, audio_from=audio_from):
+        raise _Enough
+
+
+class _Enough(Exception):
+    """Leaves a writer without a file."""
 
 
 def join(

@@ -1,0 +1,50 @@
+"""How much fits: the length of a chunk from the memory that is free."""
+
+from __future__ import annotations
+
+import psutil
+import torch
+
+from .errors import PlanError
+from .estimate import memory_bytes
+from .hosts.models import Models
+from .pipeline import make_plan
+from .settings import Settings
+
+SHARE = 0.6
+"""Part of the free memory that the frames of a chunk may take."""
+ENOUGH_BYTES = 4 * 2**30
+"""More would make chunks longer and the result no better."""
+WINDOWS = 3
+"""Windows of time in a chunk, at most."""
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that is free where the work is done."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)
+
+
+def chunk_frames(
+    frames: int, source: tuple[int, int], target: tuple[int, int], models: Models, settings: Settings
+) -> int:
+    """The longest useful chunk that fits into memory.
+
+    Raises:
+        PlanError: when not even a few frames fit.
+    """
+    free = min(free_bytes(models.device), free_bytes(torch.device("cpu")))
+    budget = min(SHARE * free, ENOUGH_BYTES)
+    window, overlap = settings.window_frames, settings.overlap_frames
+    lengths = [window + k * (window - overlap) for k in range(WINDOWS - 1, -1, -1)]
+    lengths += [window - k for k in range(1, window)]
+    needed = 0
+    for length in (min(length, frames) for length in lengths):
+        needed = memory_bytes(make_plan(length, source, target, models, settings), models, settings)
+        if needed <= budget:
+            return length
+    raise PlanError(
+        f"{target[1]}x{target[0]} needs about {needed / 2**30:.1f} GiB of memory for a single frame, and "
+        f"{free / 2**30:.1f} GiB are free; choose a smaller --scale or --size."
+    )
