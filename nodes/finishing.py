@@ -26,10 +26,10 @@ class RefineFidelity(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "rounds",
-                    default=8,
+                    default=1,
                     min=0,
                     max=32,
-                    tooltip="Rounds of back-projection. 0 turns it off.",
+                    tooltip="Rounds of back-projection; 0 turns it off. 1 is enough for the tiny default, 8 for a Wan.",
                 ),
                 io.Float.Input(
                     "fidelity",

@@ -91,7 +91,7 @@ def _sampling(steps: int, denoise: float) -> dict[str, Node]:
     }
 
 
-def _finishing(vae: str, color_fix: str, refine_strength: float, prefix: str) -> dict[str, Node]:
+def _finishing(vae: str, color_fix: str, refine: dict[str, Any], prefix: str) -> dict[str, Node]:
     return {
         "decode": Node("PatchVSR_PatchDecoder", {"vae": vae, "latent": "@sample.LATENT", "plan": "@plan.plan"}),
         "blend": Node(
@@ -100,7 +100,7 @@ def _finishing(vae: str, color_fix: str, refine_strength: float, prefix: str) ->
         ),
         "refine": Node(
             "PatchVSR_RefineFidelity",
-            {"image": "@blend.IMAGE", "source": "@parts.images", "refine_strength": refine_strength},
+            {"image": "@blend.IMAGE", "source": "@parts.images", **refine},
         ),
         "join": Node("CreateVideo", {"images": "@refine.IMAGE", "fps": "@parts.fps", "audio": "@parts.audio"}),
         "save": Node("SaveVideo", {"video": "@join.VIDEO", "filename_prefix": prefix}, size=(360, 380)),
@@ -142,7 +142,7 @@ TINY = Example(
         "merge": Node("PatchVSR_JointModulationMerger", {"model": "@apply.MODEL", "plan": "@plan.plan"}),
         "guider": Node("BasicGuider", {"model": "@merge.MODEL", "conditioning": "@tiny.prompt"}),
         **_sampling(steps=1, denoise=1.0),
-        **_finishing("@tiny.VAE", "none", 1.0, "video/PatchVSR"),
+        **_finishing("@tiny.VAE", "none", {"refine_strength": 1.0, "rounds": 1}, "video/PatchVSR"),
     },
     groups=[
         Group("Load", LOAD, [["note", "video", "parts", "tiny"]]),
@@ -217,7 +217,7 @@ WAN21 = Example(
             },
         ),
         **_sampling(steps=10, denoise=0.3),
-        **_finishing("@vae.VAE", "wavelet", 0.5, "video/PatchVSR"),
+        **_finishing("@vae.VAE", "wavelet", {"refine_strength": 0.5, "rounds": 8}, "video/PatchVSR"),
     },
     groups=[
         Group("Load", LOAD, [["note", "video", "parts"], ["base", "vae", "clip", "positive", "negative"]]),

@@ -16,7 +16,7 @@ EXPECTED = {
         "KSamplerSelect": {"sampler_name": "euler"},
         "PatchVSR_PatchPlanner": {"scale": 4, "patch_px": 256, "layout": "corner", "window_frames": 8},
         "PatchVSR_Blender": {"color_fix": "none"},
-        "PatchVSR_RefineFidelity": {"refine_strength": 1},
+        "PatchVSR_RefineFidelity": {"refine_strength": 1, "rounds": 1},
     },
     "patchvsr_wan21": {
         "LoadVideo": {"file": "patchvsr_sample.mp4"},
@@ -29,7 +29,7 @@ EXPECTED = {
         "PatchVSR_PatchPlanner": {"patch_px": 512, "window_frames": 81, "overlap_frames": 16},
         "PatchVSR_ApplyPatchVSR": {"structure_lock": 0.5, "projection_steps": 1, "churn": 0.2},
         "PatchVSR_Blender": {"color_fix": "wavelet"},
-        "PatchVSR_RefineFidelity": {"refine_strength": 0.5},
+        "PatchVSR_RefineFidelity": {"refine_strength": 0.5, "rounds": 8},
     },
 }
 """Choices that make an example what it is."""
