@@ -15,7 +15,7 @@ SHARE = 0.6
 """Part of the free memory that the frames of a chunk may take."""
 ENOUGH_BYTES = 4 * 2**30
 """More would make chunks longer and the result no better."""
-WINDOWS = 3
+WINDOWS = 8
 """Windows of time in a chunk, at most."""
 
 
