@@ -26,10 +26,10 @@ class RefineFidelity(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "rounds",
-                    default=1,
+                    default=8,
                     min=0,
                     max=32,
-                    tooltip="Rounds of back-projection; 0 turns it off. 1 is enough for the tiny default, 8 for a Wan.",
+                    tooltip="Rounds of back-projection, at most; 0 turns it off.",
                 ),
                 io.Float.Input(
                     "fidelity",

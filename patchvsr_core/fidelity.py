@@ -14,6 +14,10 @@ FRAMES_AT_ONCE = 8
 CLEAN, NOISY = 0.45 / 255, 0.95 / 255
 """Deviation of the noise in an input up to which it is believed wholly, and from which not at all."""
 BLOCK_PX = 8
+ALIKE = 0.5
+"""Correlation of neighbouring pixels above which a difference is no noise."""
+AGREED = 1 / 255
+"""Root mean square of the difference below which a frame gets no further round."""
 QUIET = 0.1
 """Share of the blocks that is looked at for noise: those where the result agrees best with the input."""
 
@@ -53,7 +57,8 @@ def back_project(
     Args:
         frames: (T, H, W, C) result; not changed.
         source: (T, h, w, C) input y.
-        rounds: iterations; 0 leaves the result alone.
+        rounds: iterations; 0 leaves the result alone. Without ``keep_noise`` a frame gets no more
+            than it needs to agree with the input within a level: more only add flicker.
         strength: 0 (off) to 1; below 1 keeps more of the model's own low frequencies.
         keep_noise: False believes every frame of the input only as far as it is clean (see
             :func:`trust`), so that noise which the model removed does not come back.
@@ -65,9 +70,12 @@ def back_project(
     for start in range(0, len(frames), FRAMES_AT_ONCE):
         chunk = slice(start, start + FRAMES_AT_ONCE)
         x = _planar(frames[chunk])
-        share = strength if keep_noise else strength * trust(x, source[chunk])[:, None, None, None]
-        for _ in range(rounds):
-            x.add_(resize((source[chunk] - resize(x, small)) * share, size))
+        share = 1.0 if keep_noise else trust(x, source[chunk])[:, None, None, None]
+        for number in range(rounds):
+            missing = (source[chunk] - resize(x, small)) * share
+            if not keep_noise and number:
+                missing = missing * (_deviation(missing) > AGREED)[:, None, None, None]
+            x.add_(resize(missing, size), alpha=strength)
         out[chunk] = x
         if on_frames:
             on_frames(min(start + FRAMES_AT_ONCE, len(frames)), len(frames))
@@ -79,7 +87,8 @@ def trust(frames: Tensor, source: Tensor) -> Tensor:
 
     A model that removes noise leaves it as the difference between the input and its own result
     shrunk again. In textured places that difference is also what the model could not restore, so
-    it is read where it is least.
+    it is read in the blocks where it is least; and where neighbouring pixels differ alike, it is
+    no noise.
 
     Args:
         frames: (T, H, W, C) result, in [0, 1].
@@ -88,11 +97,23 @@ def trust(frames: Tensor, source: Tensor) -> Tensor:
     Returns:
         (T,) in [0, 1].
     """
-    difference = (source - resize(frames, (int(source.shape[1]), int(source.shape[2])))).square().mean(-1)
-    block = min(BLOCK_PX, *difference.shape[1:])
-    blocks = F.avg_pool2d(difference[:, None].float(), block).flatten(1)
-    noise = blocks.quantile(QUIET, dim=1).sqrt()
-    return ((NOISY - noise) / (NOISY - CLEAN)).clamp(0, 1).to(frames)
+    difference = (source - resize(frames, (int(source.shape[1]), int(source.shape[2])))).float()
+    block = min(BLOCK_PX, *difference.shape[1:3])
+    right, below = difference.roll(-1, dims=2), difference.roll(-1, dims=1)
+    products = [difference * other for other in (difference, right, below)]
+    energy, across, down = (F.avg_pool2d(p.mean(-1)[:, None], block).flatten(1) for p in products)
+    limit = energy.quantile(QUIET, dim=1, keepdim=True)
+    quiet = energy <= limit
+    alike = torch.maximum((across * quiet).sum(1).abs(), (down * quiet).sum(1).abs())
+    likeness = alike / (energy * quiet).sum(1).clamp(min=1e-12)
+    is_clean = (NOISY - limit[:, 0].sqrt()) / (NOISY - CLEAN)
+    is_structure = (likeness - ALIKE) / (1 - ALIKE) * 4
+    return torch.maximum(is_clean, is_structure).clamp(0, 1).to(frames)
+
+
+def _deviation(difference: Tensor) -> Tensor:
+    """(T,) root mean square of (T, h, w, C)."""
+    return difference.square().mean((1, 2, 3)).sqrt()
 
 
 def _planar(frames: Tensor) -> Tensor:

@@ -79,8 +79,8 @@ class Settings:
                 raise PlanError(f"{name} is {value}; it {limits}.")
 
 
-TINY = Settings(fidelity_rounds=1)
-"""The tiny default; its refiner agrees with the input already, and more rounds only add flicker."""
+TINY = Settings()
+"""The tiny default."""
 
 WAN = Settings(
     patch_px=512, window_frames=81, overlap_frames=16, steps=20, shift=5.0, color="wavelet", noise_level=0.25

@@ -142,7 +142,7 @@ TINY = Example(
         "merge": Node("PatchVSR_JointModulationMerger", {"model": "@apply.MODEL", "plan": "@plan.plan"}),
         "guider": Node("BasicGuider", {"model": "@merge.MODEL", "conditioning": "@tiny.prompt"}),
         **_sampling(steps=1, denoise=1.0),
-        **_finishing("@tiny.VAE", "none", {"refine_strength": 1.0, "rounds": 1}, "video/PatchVSR"),
+        **_finishing("@tiny.VAE", "none", {"refine_strength": 1.0, "rounds": 8}, "video/PatchVSR"),
     },
     groups=[
         Group("Load", LOAD, [["note", "video", "parts", "tiny"]]),

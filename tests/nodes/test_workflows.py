@@ -16,7 +16,7 @@ EXPECTED = {
         "KSamplerSelect": {"sampler_name": "euler"},
         "PatchVSR_PatchPlanner": {"scale": 4, "patch_px": 256, "layout": "corner", "window_frames": 8},
         "PatchVSR_Blender": {"color_fix": "none"},
-        "PatchVSR_RefineFidelity": {"refine_strength": 1, "rounds": 1},
+        "PatchVSR_RefineFidelity": {"refine_strength": 1, "rounds": 8},
     },
     "patchvsr_wan21": {
         "LoadVideo": {"file": "patchvsr_sample.mp4"},
