@@ -21,6 +21,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from patchvsr_core import refine
 from patchvsr_core.adapter import Adapter
 from patchvsr_core.hosts.diffusers import DiffusersDenoiser
 from patchvsr_core.hosts.models import Models, load_models
@@ -30,11 +31,12 @@ from patchvsr_core.settings import Settings
 
 
 class Watch:
-    """Adds up the seconds spent in the networks: base, adapter and refiner."""
+    """Adds up the seconds spent in base, adapter, refiner and optical flow."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        for owner, method in ((DiffusersDenoiser, "__call__"), (Adapter, "control"), (Refiner, "forward")):
+        models = ((DiffusersDenoiser, "__call__"), (Adapter, "control"), (Refiner, "forward"))
+        for owner, method in (*models, (refine, "neighbour_flows")):
             setattr(owner, method, self._timed(getattr(owner, method)))
 
     def _timed(self, original: Callable[..., object]) -> Callable[..., object]:
