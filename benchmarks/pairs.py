@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
-import av
-import torch
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from patchvsr_core.errors import MediaError
-from patchvsr_core.resample import resize
-from patchvsr_core.training.degrade import Degradation, blurred, degraded
-from patchvsr_core.video import probe
-from patchvsr_core.video.reader import to_rgb
+from patchvsr_core.training.degrade import Degradation, make_input
+from patchvsr_core.video import read_frames
 
 INPUTS = {
     "clean": Degradation(),
@@ -55,8 +50,7 @@ def reduced(truth: Tensor, scale: int, degradation: Degradation = Degradation())
     """(truth cropped to a multiple of the scale, its 8-bit bicubic reduction with the damage)."""
     height, width = (side // scale * scale for side in truth.shape[1:3])
     truth = (truth[:, :height, :width] * 255).round() / 255
-    small = resize(blurred(truth, degradation, scale), (height // scale, width // scale)).clamp(0, 1)
-    return truth, degraded((small * 255).round() / 255, degradation)
+    return truth, make_input(truth, (height // scale, width // scale), degradation)
 
 
 def first_frames(path: Path, count: int) -> Tensor:
@@ -65,9 +59,6 @@ def first_frames(path: Path, count: int) -> Tensor:
     Raises:
         MediaError: when there is no such file, or no picture in it.
     """
-    info = probe(path)
-    with av.open(str(info.path)) as container:
-        frames = [to_rgb(frame) for frame in islice(container.decode(video=0), count)]
-    if not frames:
-        raise MediaError(f"{info.path.name} has not one frame; choose another clip and --frames of at least 1.")
-    return torch.stack(frames)
+    if count < 1:
+        raise MediaError(f"{path.name} is to be read up to frame {count}; give --frames of at least 1.")
+    return read_frames(path, count)

@@ -87,29 +87,29 @@ COMPARED = {
 
 def measure(pair: Pair, methods: list[str], models: Models) -> tuple[dict[str, Scores], Versions]:
     """(scores, middle frame) of every method and of the original."""
-    scores, versions = {}, {}
+    scores, versions, known = {}, {}, metrics.available()
+    seamless = projected(pair.small, pair.size, models)
     for name in methods:
         start = time.monotonic()
         result = METHODS[name](pair.small, pair.size, models)
         seconds = (time.monotonic() - start) / len(result)
-        scores[name] = {column: metric(result, pair.truth) for column, metric in metrics.available().items()}
-        scores[name]["seam"] = math.nan if name in WITHOUT_PATCHES else seam(result, pair, models)
+        scores[name] = {column: metric(result, pair.truth) for column, metric in known.items()}
+        scores[name]["seam"] = math.nan if name in WITHOUT_PATCHES else seam(result, seamless, pair, models)
         scores[name]["s/frame"] = seconds
         versions[name] = middle(result)
         print(f"{pair.name}: {name} {scores[name]['PSNR']:.2f} dB", file=sys.stderr, flush=True)
-    known = metrics.available()
     scores["original"] = {name: known[name](pair.truth, pair.truth) for name in ORIGINAL_METRICS if name in known}
     versions["original"] = middle(pair.truth)
     return scores, versions
 
 
-def seam(result: Tensor, pair: Pair, models: Models) -> float:
+def seam(result: Tensor, seamless: Tensor, pair: Pair, models: Models) -> float:
     """The seam ratio of a result of the default plan; NaN where one patch covers all."""
     source = int(pair.small.shape[1]), int(pair.small.shape[2])
     plan = make_plan(len(result), source, pair.size, models, models.defaults)
     if len({patch.origin[1:] for patch in plan.patches}) == 1:
         return math.nan
-    return seam_ratio(result, projected(pair.small, pair.size, models), plan)
+    return seam_ratio(result, seamless, plan)
 
 
 def seam_ratio(frames: Tensor, seamless: Tensor, plan: PatchPlan) -> float:

@@ -14,14 +14,12 @@ import time
 from pathlib import Path
 
 import torch
-from diffusers import WanTransformer3DModel
 from diffusers.utils import logging
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from patchvsr_core.adapter import MicroConditions
-from patchvsr_core.hosts.diffusers import Base
-from patchvsr_core.hosts.wan import HEAD_DIM
+from patchvsr_core.hosts.diffusers import Base, new_transformer, restore_positions
 from patchvsr_core.training.config import TrainConfig, load_config
 from patchvsr_core.training.frozen import AdapterTask
 from patchvsr_core.training.latents import LatentBatch
@@ -31,22 +29,13 @@ GIB = 2**30
 
 def random_base(config: TrainConfig, device: str) -> Base:
     """The base that a configuration is for, in bfloat16."""
-    spec = config.base
     with torch.device("meta"):
-        model = WanTransformer3DModel(
-            num_attention_heads=spec.width // HEAD_DIM,
-            attention_head_dim=HEAD_DIM,
-            in_channels=spec.channels,
-            out_channels=spec.channels,
-            text_dim=spec.text_dim,
-            ffn_dim=spec.ffn,
-            num_layers=spec.layers,
-        )
+        model = new_transformer(config.base)
     model = model.to(torch.bfloat16).to_empty(device=device)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.02)
-    model.rope = type(model.rope)(HEAD_DIM, model.config.patch_size, model.config.rope_max_seq_len).to(device)
-    return Base(model.requires_grad_(False).eval())
+    restore_positions(model)
+    return Base(model.to(device).requires_grad_(False).eval())
 
 
 def random_batch(config: TrainConfig, frames: int, px: int, device: str) -> LatentBatch:

@@ -7,7 +7,6 @@ same file.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from .chunks import Chunk, cross_fade, plan_chunks
 from .encode import seeded_noise
+from .files import sha256
 from .hosts.models import Models
 from .pipeline import OnProgress, upscale
 from .settings import Settings
@@ -28,7 +28,6 @@ from .video.reader import Timeline, VideoInfo, decoded, to_rgb
 from .video.segments import join, write_segment
 
 Upscale = Callable[..., Tensor]
-BLOCK_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -141,7 +140,7 @@ class _Window:
 def _identity(job: Job, chunks: tuple[Chunk, ...], weights: str) -> dict[str, Any]:
     """What the result depends on; see :data:`video.journal.NAMES`."""
     return {
-        "input": _hash(job.info.path),
+        "input": sha256(job.info.path),
         "size": list(job.target),
         "settings": asdict(job.settings),
         "weights": weights,
@@ -149,11 +148,3 @@ def _identity(job: Job, chunks: tuple[Chunk, ...], weights: str) -> dict[str, An
         "encoder": [job.crf, job.output.suffix],
         "version": VERSION,
     }
-
-
-def _hash(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()

@@ -15,6 +15,7 @@ from torch.nn.utils import parametrize
 
 from ..adapter import Adapter, BaseSpec, PatchControl
 from ..adapter.lora import LowRank
+from .wan import HEAD_DIM
 
 TIMESTEPS = 1000
 
@@ -34,6 +35,25 @@ class Base:
         config = self.transformer.config
         width = config.num_attention_heads * config.attention_head_dim
         return BaseSpec(config.in_channels, width, config.num_layers, config.ffn_dim, config.text_dim)
+
+
+def new_transformer(spec: BaseSpec) -> WanTransformer3DModel:
+    """A Wan of these sizes with random weights."""
+    return WanTransformer3DModel(
+        num_attention_heads=spec.width // HEAD_DIM,
+        attention_head_dim=HEAD_DIM,
+        in_channels=spec.channels,
+        out_channels=spec.channels,
+        text_dim=spec.text_dim,
+        ffn_dim=spec.ffn,
+        num_layers=spec.layers,
+    )
+
+
+def restore_positions(transformer: WanTransformer3DModel) -> None:
+    """Compute the table of positions anew: no file holds it, and one made on the meta device is empty."""
+    sizes = transformer.config
+    transformer.rope = type(transformer.rope)(sizes.attention_head_dim, sizes.patch_size, sizes.rope_max_seq_len)
 
 
 class DiffusersDenoiser:

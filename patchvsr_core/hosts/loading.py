@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from ..codec import WanVAE
 from ..errors import ModelError
-from .diffusers import Base
+from .diffusers import Base, restore_positions
 from .wan import HEAD_DIM, Shapes, transformer_sizes
 
 State = dict[str, torch.Tensor]
@@ -115,9 +115,8 @@ def _filled(model: Any, config: dict[str, Any], state: State, source: Path, dtyp
             f"{source} does not load as a Wan model: {len(wrong)} tensors are missing or unknown, "
             f"such as {wrong[0]!r}; download it again."
         )
-    if isinstance(loaded, WanTransformer3DModel):  # its table of positions is in no file
-        sizes = loaded.config
-        loaded.rope = type(loaded.rope)(sizes.attention_head_dim, sizes.patch_size, sizes.rope_max_seq_len)
+    if isinstance(loaded, WanTransformer3DModel):
+        restore_positions(loaded)
     return _in_precision(loaded, dtype)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..adapter import Adapter, load_adapter
 from ..codec import Codec, SpaceToDepth
 from ..errors import ModelError
+from ..files import weight_files
 from ..refine import Refiner, load_refiner
 from ..settings import TINY, WAN, WAN_PLAIN, Settings
 from ..weights import manifest, shipped
@@ -88,9 +89,8 @@ def _tiny(device: torch.device, adapter: str | Path | None) -> Models:
 
 def _stamp(path: str | Path) -> str:
     """Name, size and time of a file or of all files of a folder."""
-    path = Path(path)
-    files = sorted(path.rglob("*.safetensors")) if path.is_dir() else [path]
-    return " ".join(f"{file.name}:{file.stat().st_size}:{file.stat().st_mtime_ns}" for file in files)
+    stats = [(file.name, file.stat()) for file in weight_files(Path(path))]
+    return " ".join(f"{name}:{stat.st_size}:{stat.st_mtime_ns}" for name, stat in stats)
 
 
 def _device(name: str) -> torch.device:

@@ -122,20 +122,37 @@ class TrainConfig:
 def load_config(path: str | Path) -> TrainConfig:
     """Read a configuration; names of shipped ones (``tiny``) need no path.
 
+    One that begins with ``extends = "tiny"`` states only what differs.
+
     Raises:
         PatchVSRError: when there is no such file, or it is no TOML, lacks a key or has an unknown one.
     """
+    path = _found(path)
+    return _build(TrainConfig, _read(path), path.name)
+
+
+def _found(path: str | Path) -> Path:
     shipped = Path(__file__).parent / "configs" / f"{path}.toml"
     path = shipped if shipped.is_file() else Path(path)
     if not path.is_file():
         raise PatchVSRError(
             f"There is no training configuration {path}; give a TOML file or a shipped name such as 'tiny'."
         )
+    return path
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The values of a file, over those of the one that it ``extends``."""
     try:
         values = tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PatchVSRError(f"{path.name} is no valid TOML ({error}).") from error
-    return _build(TrainConfig, values, path.name)
+    parent = values.pop("extends", None)
+    if parent is None:
+        return values
+    inherited = _read(_found(parent))
+    tables = {name: {**inherited.get(name, {}), **table} for name, table in values.items() if isinstance(table, dict)}
+    return {**inherited, **values, **tables}
 
 
 _NESTED = {

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from ..layout import Canvas, location_mask
-from ..resample import resize, upsampled_window
+from ..resample import upsampled_window
 from .config import DataConfig
-from .degrade import Degradation, blurred, degraded, draw_degradation
+from .degrade import Degradation, draw_degradation, make_input
 from .footage import Footage
 
 GRID_PX = 8
@@ -56,6 +56,11 @@ class Crop:
         return location_mask((self.top, self.left), (self.side, self.side), self.canvas.target, (cells, cells))[None]
 
 
+def draw_sizes(config: DataConfig, rng: np.random.Generator) -> tuple[int, int, int]:
+    """(frames, scale, side in px) of the next crops."""
+    return int(rng.choice(config.frames)), int(rng.choice(config.scales)), int(rng.choice(config.crop_px))
+
+
 class Crops:
     """Draws crops from a folder of footage; what is drawn depends on the generator alone."""
 
@@ -71,13 +76,9 @@ class Crops:
         canvas = Canvas(frames, (height // scale, width // scale), (height, width))
         top, left = (int(rng.integers(0, (length - side) // GRID_PX + 1)) * GRID_PX for length in (height, width))
         truth = picture[:, top : top + side, left : left + side]
-        smalls = [self._reduced(rng, picture, canvas.source) for _ in range(variants)]
+        smalls = [make_input(picture, canvas.source, self._damage(rng)) for _ in range(variants)]
         return [Crop(truth, small, canvas, top, left) for small in smalls]
 
-    def _reduced(self, rng: np.random.Generator, picture: Tensor, size: tuple[int, int]) -> Tensor:
-        """The input that a picture is to be restored from, in whole steps of 1/255."""
-        damage = Degradation()
-        if self.config.degraded and rng.random() < self.config.degraded:
-            damage = draw_degradation(rng)
-        soft = blurred(picture, damage, picture.shape[1] / size[0])
-        return degraded((resize(soft, size).clamp(0, 1) * 255).round() / 255, damage)
+    def _damage(self, rng: np.random.Generator) -> Degradation:
+        is_damaged = self.config.degraded and rng.random() < self.config.degraded
+        return draw_degradation(rng) if is_damaged else Degradation()

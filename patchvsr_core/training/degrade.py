@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..resample import resize
+
 STRONGEST_BLUR = 1.2
 """Deviation of the Gaussian, pixels of the reduced picture."""
 STRONGEST_NOISE = 12 / 255
@@ -63,6 +65,20 @@ def draw_degradation(rng: np.random.Generator) -> Degradation:
         h264=int(rng.integers(*H264_CRF)) if is_h264 else 0,
         seed=int(rng.integers(2**31)),
     )
+
+
+def make_input(large: Tensor, size: tuple[int, int], degradation: Degradation = Degradation()) -> Tensor:
+    """The clip that a large one is to be restored from: blurred, reduced by bicubic, damaged.
+
+    Args:
+        large: (T, H, W, 3) in [0, 1]; not changed.
+        size: (height, width) of the result.
+
+    Returns:
+        (T, *size, 3) in whole steps of 1/255.
+    """
+    soft = blurred(large, degradation, large.shape[1] / size[0])
+    return degraded((resize(soft, size).clamp(0, 1) * 255).round() / 255, degradation)
 
 
 def blurred(frames: Tensor, degradation: Degradation, scale: float) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from ..adapter import Adapter, save_adapter
 from ..errors import PatchVSRError
+from ..files import sha256, weight_files
 from ..refine import save_refiner
 from .config import TrainConfig
 from .tiny import TinyDefault
@@ -85,17 +85,7 @@ def _export_adapter(config: TrainConfig, average: dict[str, Tensor], target: Pat
     adapter.prompt = nn.Parameter(state["prompt"])
     adapter.load_state_dict(state)
     target.parent.mkdir(parents=True, exist_ok=True)
-    save_adapter(adapter, target, trained_on=None if base is None else sha256(base))
-
-
-def sha256(path: Path) -> str:
-    """Of a file, or of all safetensors files of a folder in order of their names."""
-    digest = hashlib.sha256()
-    for file in sorted(path.rglob("*.safetensors")) if path.is_dir() else [path]:
-        with file.open("rb") as stream:
-            while block := stream.read(2**24):
-                digest.update(block)
-    return digest.hexdigest()
+    save_adapter(adapter, target, trained_on=None if base is None else sha256(*weight_files(base)))
 
 
 def _update_manifest(target: Path, config: TrainConfig) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import defaultdict
 from pathlib import Path
 
 import av
@@ -88,7 +89,9 @@ def _weights(shots: list[tuple[Path, int, int]]) -> np.ndarray:
     """Every file is drawn equally often, its shots by their length."""
     lengths = np.array([end - first for _, first, end in shots], dtype=np.float64)
     files = [path for path, _, _ in shots]
-    totals = {path: sum(length for length, f in zip(lengths, files, strict=True) if f == path) for path in set(files)}
+    totals: dict[Path, float] = defaultdict(float)
+    for path, length in zip(files, lengths, strict=True):
+        totals[path] += length
     weights = np.array([length / totals[path] for length, path in zip(lengths, files, strict=True)])
     return weights / max(weights.sum(), 1)
 

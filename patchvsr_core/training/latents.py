@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from ..codec import Codec
 from ..encode import encode_global
 from ..errors import PatchVSRError
 from .config import DataConfig, TrainConfig
-from .crops import Crop, Crops
+from .crops import Crop, Crops, draw_sizes
 
 INDEX = "latents.json"
 
@@ -38,10 +37,6 @@ class LatentBatch:
     scale: Tensor
     """(N,)."""
 
-    def to(self, device: torch.device) -> LatentBatch:
-        fields: dict[str, Any] = {name: value.to(device) for name, value in vars(self).items()}
-        return replace(self, **fields)
-
 
 def precompute(config: TrainConfig, data: Path, codec: Codec, out: Path, samples: int, prompt: Path | None) -> None:
     """Encode crops of a folder of footage; files that are there already are kept.
@@ -56,9 +51,7 @@ def precompute(config: TrainConfig, data: Path, codec: Codec, out: Path, samples
     folder.mkdir(parents=True, exist_ok=True)
     for index in tqdm(range(samples), unit="clip"):
         rng = np.random.default_rng((config.seed, index))
-        frames, scale, side = (
-            int(rng.choice(choices)) for choices in (config.data.frames, config.data.scales, config.data.crop_px)
-        )
+        frames, scale, side = draw_sizes(config.data, rng)
         name = f"{index:07d}-{frames}f-{side}px"
         if all((folder / f"{name}-{k}.safetensors").is_file() for k in range(config.data.variants)):
             continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,13 @@ from ..adapter import Adapter, MicroConditions, load_adapter
 from ..codec import SpaceToDepth
 from ..encode import encode_global
 from ..errors import ModelError
-from ..hosts.diffusers import Base, DiffusersDenoiser
+from ..hosts.diffusers import Base, DiffusersDenoiser, new_transformer
 from ..hosts.loading import load_base
-from ..hosts.wan import HEAD_DIM
 from ..propagation.align import aligned_window, neighbour_flows
 from ..refine import Refiner, load_refiner
 from . import losses
 from .config import DataConfig, TrainConfig
-from .crops import Crop, Crops
+from .crops import Crop, Crops, draw_sizes
 from .whitening import principal_components, whiten_
 
 
@@ -54,11 +53,6 @@ class Batch:
         """(N, 192, t, h, w) latents of the enlarged input."""
         return _latent(self.enlarged)
 
-    def to(self, device: torch.device) -> Batch:
-        fields = vars(self).items()
-        tensors: dict[str, Any] = {name: value.to(device) for name, value in fields if isinstance(value, Tensor)}
-        return replace(self, **tensors)
-
 
 class Batches(Dataset[Batch]):
     """Batch number k is a pure function of the seed and k, so a run can resume anywhere."""
@@ -68,9 +62,7 @@ class Batches(Dataset[Batch]):
 
     def __getitem__(self, index: int) -> Batch:
         rng = np.random.default_rng((self.seed, index))
-        frames, scale, side = (
-            int(rng.choice(choices)) for choices in (self.config.frames, self.config.scales, self.config.crop_px)
-        )
+        frames, scale, side = draw_sizes(self.config, rng)
         count = max(1, self.config.tokens // (frames * (side // 16) ** 2))
         crops = [_tensors(self.crops.draw(rng, frames, scale, side)[0]) for _ in range(count)]
         return Batch(scale, *(torch.stack(part) for part in zip(*crops, strict=True)))
@@ -90,15 +82,7 @@ class TinyDefault(nn.Module):
     def __init__(self, config: TrainConfig) -> None:
         super().__init__()
         self.config = config
-        self.base = WanTransformer3DModel(
-            num_attention_heads=config.base.width // HEAD_DIM,
-            attention_head_dim=HEAD_DIM,
-            in_channels=config.base.channels,
-            out_channels=config.base.channels,
-            text_dim=config.base.text_dim,
-            ffn_dim=config.base.ffn,
-            num_layers=config.base.layers,
-        )
+        self.base = new_transformer(config.base)
         _start_as_identity(self.base)
         self.adapter = Adapter(config.adapter_config)
         self.refiner = Refiner(config.refiner)

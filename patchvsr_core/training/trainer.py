@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -140,9 +141,8 @@ class Trainer:
             log.write(json.dumps({name: round(value, 6) for name, value in line.items()}) + "\n")
 
     def _loader(self) -> DataLoader[Any]:
-        config, workers = self.config, self.accelerator.num_processes
-        first, last = self.step * config.accumulate, config.steps * config.accumulate
-        indices = [k * workers + self.accelerator.process_index for k in range(first, last)]
+        first, last = (step * self.config.accumulate for step in (self.step, self.config.steps))
+        indices = [self._number(k) for k in range(first, last)]
         return DataLoader(
             self.batches,
             batch_size=None,
@@ -152,15 +152,18 @@ class Trainer:
             worker_init_fn=_outlive_signals,
         )
 
+    def _number(self, k: int) -> int:
+        """Of this process's batch ``k``, over all processes."""
+        return k * self.accelerator.num_processes + self.accelerator.process_index
+
     def _train_step(self, batches: Any) -> dict[str, float]:
         self._set_learning_rates()
         self.optimizer.zero_grad()
         sums: dict[str, float] = {}
         for part in range(self.config.accumulate):
-            key = (self.step * self.config.accumulate + part) * self.accelerator.num_processes
-            key += self.accelerator.process_index
-            generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + key)
-            batch = next(batches).to(self.accelerator.device)
+            number = self._number(self.step * self.config.accumulate + part)
+            generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + number)
+            batch = _moved(next(batches), self.accelerator.device)
             loss, terms = self.model(batch, generator, self.step)
             self.accelerator.backward(loss / self.config.accumulate)
             for name, value in terms.items():
@@ -193,6 +196,12 @@ def _load(task: Any, init: Path) -> None:
     if not init.is_file():
         raise PatchVSRError(f"There is no training state at {init}; give the state.pt of an earlier run.")
     task.load_state_dict(torch.load(init, map_location="cpu", weights_only=True)["average"])
+
+
+def _moved(batch: Any, device: torch.device) -> Any:
+    """A dataclass with its tensors on ``device``."""
+    tensors = {name: value.to(device) for name, value in vars(batch).items() if isinstance(value, Tensor)}
+    return replace(batch, **tensors)
 
 
 def _outlive_signals(worker: int) -> None:

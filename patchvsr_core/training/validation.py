@@ -13,7 +13,8 @@ from ..fidelity import back_project
 from ..hosts.models import Models
 from ..pipeline import upscale
 from ..resample import resize
-from ..video import read_clip
+from ..video import read_frames
+from .degrade import make_input
 from .footage import VIDEO
 
 FRAMES = 5
@@ -34,9 +35,9 @@ def validate(models: Models, folder: Path, scale: int, sheet: Path) -> dict[str,
     """
     rows, scores = [], []
     for path in sorted(file for file in folder.rglob("*") if file.suffix.lower() in VIDEO):
-        truth = _middle(read_clip(path).frames[:FRAMES], SIDE_PX // (8 * scale) * 8 * scale)
+        truth = _middle(read_frames(path, FRAMES), SIDE_PX // (8 * scale) * 8 * scale)
         size = int(truth.shape[1]), int(truth.shape[2])
-        small = (resize(truth, (size[0] // scale, size[1] // scale)).clamp(0, 1) * 255).round() / 255
+        small = make_input(truth, (size[0] // scale, size[1] // scale))
         bicubic = resize(small, size)
         versions = (bicubic, back_project(bicubic, small), upscale(small, size, models, models.defaults))
         scores.append([psnr(version, truth) for version in versions])

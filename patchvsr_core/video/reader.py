@@ -39,6 +39,8 @@ class VideoInfo:
     frames: int
     """Exact where the container says it, otherwise from the duration; 0 when unknown."""
     audio_streams: int
+    time_base: Fraction
+    """Unit of the timestamps, seconds."""
     pixel_aspect: Fraction = Fraction(1)
     """Width of a pixel over its height."""
 
@@ -89,8 +91,16 @@ def read_clip(path: str | Path) -> Clip:
     for frame in decoded(info.path):
         frames.append(to_rgb(frame))
         timestamps.append(frame.pts)
-    time_base = _time_base(info)
-    return Clip(info, torch.stack(frames), _increasing(timestamps, info.fps, time_base), time_base)
+    return Clip(info, torch.stack(frames), _increasing(timestamps, info), info.time_base)
+
+
+def read_frames(path: str | Path, count: int) -> Tensor:
+    """Decode the first frames of a video file and no more: (T, H, W, 3) float32 in [0, 1], T at most ``count``.
+
+    Raises:
+        MediaError: as :func:`read_clip` does.
+    """
+    return torch.stack([to_rgb(frame) for frame in itertools.islice(decoded(Path(path)), count)])
 
 
 def scan(path: str | Path, *, find_cuts: bool = True) -> Timeline:
@@ -112,8 +122,7 @@ def scan(path: str | Path, *, find_cuts: bool = True) -> Timeline:
             if finder.begins_shot(thumb):
                 cuts.append(len(timestamps))
         timestamps.append(frame.pts)
-    time_base = _time_base(info)
-    return Timeline(_increasing(timestamps, info.fps, time_base), time_base, tuple(cuts))
+    return Timeline(_increasing(timestamps, info), info.time_base, tuple(cuts))
 
 
 def decoded(path: Path) -> Iterator[av.VideoFrame]:
@@ -146,11 +155,6 @@ def decoded(path: Path) -> Iterator[av.VideoFrame]:
         if not timestamps:
             raise MediaError(f"{path.name} has a video stream but not one frame; check the export that made it.")
         _check_complete(path, stream, timestamps)
-
-
-def _time_base(info: VideoInfo) -> Fraction:
-    with _opened(info.path) as container:
-        return _picture_stream(info.path, container).time_base or 1 / info.fps
 
 
 def _check_complete(path: Path, stream: VideoStream, timestamps: Sequence[int | None]) -> None:
@@ -218,7 +222,9 @@ def _info(path: Path, container: InputContainer) -> VideoInfo:
     aspect = stream.sample_aspect_ratio or Fraction(1)
     if _rotation(container, stream) % 180:
         width, height, aspect = height, width, 1 / aspect
-    return VideoInfo(path, width, height, fps, frames, len(container.streams.audio), aspect)
+    return VideoInfo(
+        path, width, height, fps, frames, len(container.streams.audio), stream.time_base or 1 / fps, aspect
+    )
 
 
 def _rotation(container: InputContainer, stream: VideoStream) -> int:
@@ -229,9 +235,9 @@ def _rotation(container: InputContainer, stream: VideoStream) -> int:
         return 0  # decoding for real says what is wrong
 
 
-def _increasing(timestamps: list[int | None], fps: Fraction, time_base: Fraction) -> tuple[int, ...]:
+def _increasing(timestamps: list[int | None], info: VideoInfo) -> tuple[int, ...]:
     """The file's own timestamps, or evenly spaced ones where it has none or they run back."""
     known = [t for t in timestamps if t is not None]
     if len(known) == len(timestamps) and all(a < b for a, b in itertools.pairwise(known)):
         return tuple(known)
-    return tuple(round(k / fps / time_base) for k in range(len(timestamps)))
+    return tuple(round(k / info.fps / info.time_base) for k in range(len(timestamps)))

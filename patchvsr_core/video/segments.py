@@ -6,7 +6,7 @@ quick. Presentation times come from the input's timeline, not from the pieces.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +16,7 @@ import av
 from torch import Tensor
 
 from ..errors import OutputError
-from .writer import AudioCopy, VideoWriter, explained
+from .writer import AudioCopy, VideoWriter, explained, partial_of
 
 
 def write_segment(path: Path, frames: Tensor, *, fps: Fraction, crf: int, pixel_aspect: Fraction = Fraction(1)) -> None:
@@ -56,17 +56,16 @@ def join(
     Raises:
         OutputError: when the target cannot be written, or a piece is damaged.
     """
-    partial = path.with_name(f".{path.stem}.part{path.suffix}")
-    orders = [list(_display_order(segment)) for segment in segments]
+    partial = partial_of(path)
+    orders = [_display_order(segment) for segment in segments]
     if sum(map(len, orders)) != len(timestamps):
         raise OutputError(
             f"The pieces of {path.name} hold {sum(map(len, orders))} frames instead of {len(timestamps)}; "
             "start again with --fresh."
         )
-    times = _Times(timestamps, orders)
     try:
         with explained(path), av.open(str(partial), "w") as target:
-            _copy(segments, orders, times, target, time_base, audio_from)
+            _copy(segments, orders, timestamps, target, time_base, audio_from)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
@@ -75,7 +74,7 @@ def join(
 def _copy(
     segments: Sequence[Path],
     orders: list[list[int]],
-    times: _Times,
+    timestamps: Sequence[int],
     target: Any,
     time_base: Fraction,
     audio_from: Path | None,
@@ -84,41 +83,32 @@ def _copy(
         video = target.add_stream_from_template(first.streams.video[0], opaque=True)
     video.time_base = time_base
     audio = AudioCopy(audio_from, target) if audio_from else None
-    number = begin = 0
+    decoded = iter(_decoding_times(timestamps, orders))
+    begin = 0
     for segment, order in zip(segments, orders, strict=True):
         with av.open(str(segment)) as source:
             packets = (packet for packet in source.demux(source.streams.video[0]) if packet.pts is not None)
             for packet, rank in zip(packets, order, strict=True):
-                packet.pts, packet.dts, packet.time_base = times.shown(begin + rank), times.decoded(number), time_base
+                packet.pts, packet.dts, packet.time_base = timestamps[begin + rank], next(decoded), time_base
                 if audio:
                     audio.copy_until(packet.dts * time_base)
                 packet.stream = video
                 target.mux(packet)
-                number += 1
         begin += len(order)
     if audio:
         audio.copy_until(None)
 
 
-def _display_order(segment: Path) -> Iterator[int]:
+def _display_order(segment: Path) -> list[int]:
     """For every packet in the order of the file: which frame of the piece it shows."""
     with av.open(str(segment)) as source:
         shown = [packet.pts for packet in source.demux(source.streams.video[0]) if packet.pts is not None]
     ranks = {pts: rank for rank, pts in enumerate(sorted(shown))}
-    return (ranks[pts] for pts in shown)
+    return [ranks[pts] for pts in shown]
 
 
-class _Times:
-    """Presentation and decoding times over all pieces; frames are decoded in order, as late as they can be."""
-
-    def __init__(self, timestamps: Sequence[int], orders: list[list[int]]) -> None:
-        self.timestamps = timestamps
-        self.delay = max((i - rank for order in orders for i, rank in enumerate(order)), default=0)
-        self.step = timestamps[1] - timestamps[0] if len(timestamps) > 1 else 1
-
-    def shown(self, frame: int) -> int:
-        return self.timestamps[frame]
-
-    def decoded(self, number: int) -> int:
-        index = number - self.delay
-        return self.timestamps[index] if index >= 0 else self.timestamps[0] + index * self.step
+def _decoding_times(timestamps: Sequence[int], orders: list[list[int]]) -> list[int]:
+    """When each packet is decoded: in order, and early enough for every frame that is shown before its turn."""
+    delay = max((i - rank for order in orders for i, rank in enumerate(order)), default=0)
+    step = timestamps[1] - timestamps[0] if len(timestamps) > 1 else 1
+    return [timestamps[0] - step * k for k in range(delay, 0, -1)] + list(timestamps)

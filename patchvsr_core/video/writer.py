@@ -54,7 +54,7 @@ class VideoWriter:
         pixel_aspect: Fraction = Fraction(1),
     ) -> None:
         self.path = Path(path)
-        self.partial = self.path.with_name(f".{self.path.stem}.part{self.path.suffix}")
+        self.partial = partial_of(self.path)
         self.size, self.timestamps, self.time_base, self.fps = size, timestamps, time_base, fps
         self.audio_from, self.crf, self.pixel_aspect = audio_from, crf, pixel_aspect
         self.written = 0
@@ -185,6 +185,11 @@ def explained(path: Path) -> Iterator[None]:
         ) from error
 
 
+def partial_of(path: Path) -> Path:
+    """Where a file is until it is complete."""
+    return path.with_name(f".{path.stem}.part{path.suffix}")
+
+
 def check_target(path: Path, source: Path | None = None) -> None:
     """Raise unless a video made from ``source`` could be written to ``path``.
 
@@ -200,7 +205,7 @@ def check_target(path: Path, source: Path | None = None) -> None:
         raise OutputError(f"{path} is the input itself; choose another name for the result.")
     if not path.parent.is_dir():
         raise OutputError(f"The folder {path.parent} does not exist; create it first.")
-    probe_file = path.with_name(f".{path.stem}.part{path.suffix}")
+    probe_file = partial_of(path)
     try:
         probe_file.touch()
         probe_file.unlink()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from ..errors import ModelError
+from ..files import sha256
 
 FOLDER = Path(__file__).parent
 
@@ -29,6 +29,6 @@ def shipped(name: str) -> Path:
     expected = manifest()["files"][name]["sha256"]
     if not path.is_file():
         raise ModelError(f"The shipped file {name} is missing; reinstall PatchVSR.")
-    if hashlib.sha256(path.read_bytes()).hexdigest() != expected:
+    if sha256(path) != expected:
         raise ModelError(f"The shipped file {name} is damaged (its checksum differs); reinstall PatchVSR.")
     return path
