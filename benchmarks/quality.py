@@ -30,8 +30,9 @@ from tables import Table, as_text, mean, number, write_markdown
 from patchvsr_core.fidelity import back_project
 from patchvsr_core.hosts.models import Models, load_models
 from patchvsr_core.layout import PatchPlan
-from patchvsr_core.pipeline import make_plan, upscale
+from patchvsr_core.pipeline import upscale
 from patchvsr_core.resample import resize
+from patchvsr_core.stages import make_plan
 
 Method = Callable[[Tensor, tuple[int, int], Models], Tensor]
 """(T, h, w, 3) frames and (height, width) to (T, height, width, 3) frames."""

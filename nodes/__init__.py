@@ -7,6 +7,7 @@ from .loaders import LoadAdapter, LoadTinyDefault
 from .model import ApplyPatchVSR, JointModulationMerger
 from .planning import PatchPlanner
 from .sampling import PatchSampler
+from .video import UpscaleVideo
 
 NODES = [
     LoadTinyDefault,
@@ -20,4 +21,5 @@ NODES = [
     PatchDecoder,
     Blender,
     RefineFidelity,
+    UpscaleVideo,
 ]

@@ -48,11 +48,14 @@ class RefineFidelity(io.ComfyNode):
                     tooltip="What the refiner aims at: the most probable picture (0) or one as crisp as the original "
                     "may have been (1). 0.5 is a good choice for viewing. It costs no time.",
                 ),
-                io.Boolean.Input(
-                    "keep_noise",
-                    default=False,
-                    tooltip="Off: noise that the model removed stays away. On: the result, shrunk again, is exactly "
-                    "the input, with its noise and grain.",
+                io.Float.Input(
+                    "cleanup",
+                    default=1.0,
+                    min=0.0,
+                    max=2.0,
+                    step=0.05,
+                    tooltip="Noise and compression are measured and removed. 1: as measured. Higher removes more. "
+                    "0 keeps them, film grain too: the result, shrunk again, is exactly the input.",
                 ),
             ],
             outputs=[io.Image.Output()],
@@ -67,13 +70,13 @@ class RefineFidelity(io.ComfyNode):
         rounds: int,
         fidelity: float,
         detail: float,
-        keep_noise: bool,
+        cleanup: float,
     ) -> io.NodeOutput:
         frames, source = image[..., :3], source[..., :3]
         check_pair(frames, source)
         if refine_strength > 0:
-            frames = run_refiner(frames, source, refine_strength, detail, Progress())
+            frames = run_refiner(frames, source, refine_strength, detail, cleanup, Progress())
         frames = back_project(
-            frames, source, rounds=rounds, strength=fidelity, keep_noise=keep_noise, on_frames=Progress()
+            frames, source, rounds=rounds, strength=fidelity, keep_noise=cleanup == 0, on_frames=Progress()
         )
         return io.NodeOutput(frames.clamp(0, 1))

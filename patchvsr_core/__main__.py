@@ -15,6 +15,7 @@ from .sampling import SOLVERS
 
 USER_ERROR = 2
 INTERRUPTED = 130
+CODECS = ("h264", "hevc", "av1", "vp9", "prores", "ffv1")
 OUT_OF_MEMORY = "Memory ran out; choose fewer --chunk-frames, a smaller --scale or --patch-px, or --patches-at-once 1."
 
 
@@ -48,8 +49,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"PatchVSR {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("upscale", help="upscale a video file")
-    up.add_argument("input", help="video file")
-    up.add_argument("output", help="target: .mp4, .mov, .mkv or .webm; replaced if it exists")
+    up.add_argument("input", help="video file, folder of images, or a pattern such as frame_%%05d.png")
+    up.add_argument(
+        "output", help=".mp4, .mov, .mkv or .webm file; folder for .png images; or a pattern such as out/f_%%05d.exr"
+    )
+    up.add_argument("--codec", choices=CODECS, help="default: what suits the file's suffix and transparency")
+    up.add_argument("--depth", type=int, choices=(8, 10), help="bits of the result (default: as the input)")
+    up.add_argument("--no-alpha", action="store_true", help="drop transparency")
+    up.add_argument("--no-subtitles", action="store_true", help="do not copy subtitles")
     up.add_argument(
         "--crf",
         type=int,
@@ -61,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--fresh", action="store_true", help="discard what an unfinished run left, instead of going on")
     up.set_defaults(run=upscale)
     show = commands.add_parser("plan", help="say how many patches, how much memory and time a run takes")
-    show.add_argument("input", help="video file")
+    show.add_argument("input", help="video file or folder of images")
     show.set_defaults(run=plan)
     for command in (up, show):
         _add_choices(command)
@@ -90,7 +97,7 @@ def _add_choices(command: argparse.ArgumentParser) -> None:
     command.add_argument("--detail", type=float, help="crispness that the refiner aims at, 0 (most faithful) to 1")
     command.add_argument("--fidelity-strength", type=float, help="back-projection onto the input, 0 (off) to 1")
     command.add_argument(
-        "--keep-noise", action="store_true", default=None, help="match the input exactly even where it is noisy"
+        "--cleanup", type=float, help="factor on the measured noise and compression to remove; 0 keeps film grain"
     )
     command.add_argument("--patches-at-once", type=int, help="patches per model call (default: 1)")
     command.add_argument("--chunk-frames", type=int, help="frames in memory at once (default: what memory allows)")

@@ -19,6 +19,7 @@ from .sizes import target_size
 if TYPE_CHECKING:
     from .hosts.models import Models
     from .video import VideoInfo
+    from .video.pieces import Encoding
 
 BAR = "{desc}|{bar}| {n_fmt}/{total_fmt} {unit} [{elapsed}<{remaining}]"
 UNITS = {"encode": "tiles", "denoise": "patches x steps", "decode": "tiles", "refine": "frames", "fidelity": "frames"}
@@ -37,23 +38,40 @@ class _Task:
 def upscale(options: argparse.Namespace) -> None:
     """Make a file from a file."""
     from .video import probe, scan
-    from .video.segments import check_container
+    from .video.pieces import Encoding, check_output
     from .video.writer import check_target
 
     output = Path(options.output)
     info = probe(options.input)
     target = target_size((info.height, info.width), scale=options.scale, size=options.size)
     check_target(output, info.path)
-    check_container(output, target, info.fps, info.path if info.audio_streams else None)
+    encoding = Encoding(
+        crf=options.crf,
+        codec=options.codec,
+        depth=options.depth,
+        alpha=not options.no_alpha,
+        subtitles=not options.no_subtitles,
+    )
+    check_output(output, target, info, encoding)
     timeline = scan(info.path, find_cuts=not options.no_cuts)
     task = _task(options, info, target)
     from .long import Job, upscale_file
+    from .pipeline import upscale as upscale_clip
 
-    length, overlap = _chunks(options, task, len(timeline.timestamps))
+    length, overlap = _chunks_to_go_on_with(options, output) or _chunks(options, task, len(timeline.timestamps))
+    _announce(options, task, len(timeline.timestamps), length, overlap, encoding)
     start = time.monotonic()
     with _Bar() as bar:
-        job = Job(info, output, target, task.settings, length, overlap, crf=options.crf, fresh=options.fresh)
-        upscale_file(job, timeline, task.models, weights=task.models.identity, report=bar, on_chunk=bar.next_chunk)
+        job = Job(info, output, target, task.settings, length, overlap, encoding, fresh=options.fresh)
+        upscale_file(
+            job,
+            timeline,
+            task.models,
+            work=upscale_clip,
+            weights=task.models.identity,
+            report=bar,
+            on_chunk=bar.next_chunk,
+        )
     seconds = time.monotonic() - start
     print(f"{output}: {len(timeline.timestamps)} frames of {target[1]}x{target[0]} in {seconds:.0f} s")
 
@@ -69,7 +87,7 @@ def plan(options: argparse.Namespace) -> None:
         raise MediaError(f"{info.path.name} does not say how many frames it has; convert it to .mp4 first.")
     from .chunks import plan_chunks
     from .estimate import estimate
-    from .pipeline import make_plan
+    from .stages import make_plan
 
     length, overlap = _chunks(options, task, info.frames)
     chunks = plan_chunks(info.frames, (), length, overlap)
@@ -108,6 +126,43 @@ def _chunks(options: argparse.Namespace, task: _Task, frames: int) -> tuple[int,
         length = chunk_frames(frames, (task.info.height, task.info.width), task.target, task.models, task.settings)
     overlap = options.chunk_overlap
     return length, min(2, length // 3) if overlap is None else overlap
+
+
+def _chunks_to_go_on_with(options: argparse.Namespace, output: Path) -> tuple[int, int] | None:
+    """Those of an unfinished run: how much memory is free now must not stop it."""
+    from .video.journal import unfinished
+
+    chosen = options.fresh or options.chunk_frames is not None or options.chunk_overlap is not None
+    left = None if chosen else unfinished(output)
+    return None if left is None else (left["chunks"][0], left["chunks"][1])
+
+
+def _announce(
+    options: argparse.Namespace, task: _Task, frames: int, length: int, overlap: int, encoding: Encoding
+) -> None:
+    """Say what the run will take, and refuse what the disk cannot hold."""
+    from .chunks import plan_chunks
+    from .estimate import estimate
+    from .stages import make_plan
+    from .video.space import check_space, disk_bytes
+
+    disk = disk_bytes(Path(options.output), frames, task.target, task.info, encoding)
+    check_space(Path(options.output), disk)
+    chunks = plan_chunks(frames, (), length, overlap)
+    source = task.info.height, task.info.width
+    plan = make_plan(chunks[0].length, source, task.target, task.models, task.settings)
+    cost = estimate(plan, task.models, task.settings)
+    print(
+        f"{frames} frames to {task.target[1]}x{task.target[0]}: about {_time(cost.seconds * len(chunks))}, "
+        f"{cost.memory_bytes / 2**30:.1f} GiB of memory beside the weights, {disk / 2**30:.2f} GiB of disk",
+        file=sys.stderr,
+    )
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 class _Bar:

@@ -14,11 +14,11 @@ from .fusion import check_steps
 from .hosts.diffusers import DiffusersDenoiser
 from .hosts.models import Models
 from .layout import Canvas, PatchPlan
+from .memory import memory_bytes
 from .planner import plan_tiles
-from .refine import refine_frames, working_bytes
+from .refine import refine_frames
 from .settings import Settings
 
-FLOAT_BYTES = 4
 PIECE_PX = 256
 PIECE_FRAMES = 4
 """Size of what is refined and back-projected to measure the speed."""
@@ -33,21 +33,6 @@ class Estimate:
     memory_bytes: int
     """Working memory beside the weights: frames and latents of the whole clip."""
     seconds: float
-
-
-def memory_bytes(plan: PatchPlan, models: Models, settings: Settings) -> int:
-    """Largest sum of arrays alive at once: while sampling, or while refining."""
-    canvas = plan.canvas
-    t, h, w = canvas.latent_shape
-    latent = models.codec.channels * t * h * w * FLOAT_BYTES
-    out = canvas.frames * canvas.target[0] * canvas.target[1] * 3 * FLOAT_BYTES
-    clip = canvas.frames * canvas.source[0] * canvas.source[1] * 3 * FLOAT_BYTES
-    # The input's latent, the state before and after a step, the fused prediction; then what solvers and noise add.
-    states = 4 + (settings.steps > 1) + 3 * (settings.solver == "heun") + 2 * (settings.noise_level > 0)
-    refining = 0
-    if models.refiner is not None and settings.refine_strength > 0:
-        refining = working_bytes(models.refiner, canvas.frames, canvas.target)
-    return clip + max(states * latent, latent + 2 * out, 2 * out + refining, 3 * out)
 
 
 def estimate(plan: PatchPlan, models: Models, settings: Settings) -> Estimate:

@@ -8,7 +8,7 @@ same file.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,17 @@ from torch import Tensor
 
 from .chunks import Chunk, cross_fade, plan_chunks
 from .encode import seeded_noise
+from .extras import with_extras
 from .files import sha256
-from .hosts.models import Models
-from .pipeline import OnProgress, upscale
 from .settings import Settings
+from .stages import OnProgress
+from .stepdown import SteppingDown, Work
 from .version import VERSION
+from .video.info import VideoInfo
 from .video.journal import Journal
-from .video.reader import Timeline, VideoInfo, decoded, to_rgb
-from .video.segments import join, write_segment
-
-Upscale = Callable[..., Tensor]
+from .video.pieces import Encoding, join_pieces, piece_suffix, write_piece
+from .video.reader import Timeline, decoded, to_tensor
+from .video.sequence import images, is_sequence
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Job:
     chunk_frames: int
     overlap_frames: int
     """Frames in which successive chunks of a shot fade into one another."""
-    crf: int = 16
+    encoding: Encoding = field(default=Encoding())
     fresh: bool = False
     """Discard what an unfinished run left."""
 
@@ -50,34 +51,35 @@ class Job:
 def upscale_file(
     job: Job,
     timeline: Timeline,
-    models: Models,
+    models: Any,
     *,
+    work: Work,
     weights: str,
     report: OnProgress,
     on_chunk: Callable[[int, int], None] | None = None,
-    work: Upscale = upscale,
 ) -> None:
     """Make the file; finished chunks of an earlier run are kept.
 
     Args:
+        work: what is done with the frames of a chunk: :func:`pipeline.upscale`, or that of another host.
+        models: what it gets.
         weights: names the model, so that no other continues its run.
         report: progress within a chunk.
         on_chunk: told (number of chunks done, of all) before each and at the end.
-        work: what is done with the frames of a chunk; see :func:`pipeline.upscale`.
 
     Raises:
         MediaError, OutputError: in one sentence.
     """
     chunks = plan_chunks(len(timeline.timestamps), timeline.cuts, job.chunk_frames, job.overlap_frames)
-    journal = Journal(job.output, _identity(job, chunks, weights), fresh=job.fresh)
+    journal = Journal(job.output, piece_suffix(job.output), _identity(job, chunks, weights), fresh=job.fresh)
     todo = [number for number in range(len(chunks)) if not journal.is_done(number)]
-    frames = _Window(job.info.path)
+    frames, stepping_down = _Window(job.info.path), SteppingDown(work)
     try:
         for number in todo:
             if on_chunk:
                 on_chunk(number, len(chunks))
-            make = partial(work, noise=partial(chunk_noise, chunks, number, job.settings.seed))
-            result = make(frames.take(chunks[number]), job.target, models, job.settings, report)
+            make = partial(stepping_down, noise=partial(chunk_noise, chunks, number, job.settings.seed))
+            result = with_extras(make, frames.take(chunks[number]), job.target, models, job.settings, report)
             _keep(journal, job, chunks, number, result)
     finally:
         if not journal.is_done(0):
@@ -85,11 +87,11 @@ def upscale_file(
     if on_chunk:
         on_chunk(len(chunks), len(chunks))
     pieces = [journal.piece(number) for number in range(len(chunks))]
-    audio = job.info.path if job.info.audio_streams else None
-    join(pieces, job.output, timeline.timestamps, timeline.time_base, audio)
+    join_pieces(pieces, job.output, timeline, job.info, job.encoding)
     journal.remove()
 
 
+@torch.inference_mode()
 def _keep(journal: Journal, job: Job, chunks: tuple[Chunk, ...], number: int, result: Tensor) -> None:
     """Fade in from the chunk before, and store what is final; the rest waits for the chunk after."""
     chunk = chunks[number]
@@ -98,8 +100,7 @@ def _keep(journal: Journal, job: Job, chunks: tuple[Chunk, ...], number: int, re
     following = chunks[number + 1].lead if number + 1 < len(chunks) else 0
     own = chunk.length - following
     journal.keep_tail(number, result[own:] if following else None)
-    aspect = job.info.pixel_aspect
-    write_segment(journal.piece(number), result[:own], fps=job.info.fps, crf=job.crf, pixel_aspect=aspect)
+    write_piece(journal.piece(number), result[:own], job.output, job.info, job.encoding)
     journal.forget_tail(number - 1)
 
 
@@ -132,7 +133,7 @@ class _Window:
         while self._next < chunk.end:
             frame = next(self._frames)
             if self._next >= chunk.first:  # others belong to chunks that are finished
-                self._kept[self._next] = to_rgb(frame)
+                self._kept[self._next] = to_tensor(frame)
             self._next += 1
         return torch.stack([self._kept[index] for index in range(chunk.first, chunk.end)])
 
@@ -140,11 +141,11 @@ class _Window:
 def _identity(job: Job, chunks: tuple[Chunk, ...], weights: str) -> dict[str, Any]:
     """What the result depends on; see :data:`video.journal.NAMES`."""
     return {
-        "input": sha256(job.info.path),
+        "input": sha256(*images(job.info.path)) if is_sequence(job.info.path) else sha256(job.info.path),
         "size": list(job.target),
         "settings": asdict(job.settings),
         "weights": weights,
-        "chunks": [[chunk.first, chunk.end, chunk.lead] for chunk in chunks],
-        "encoder": [job.crf, job.output.suffix],
+        "chunks": [job.chunk_frames, job.overlap_frames, [chunk.first for chunk in chunks]],
+        "encoder": [asdict(job.encoding), job.output.suffix],
         "version": VERSION,
     }

@@ -6,10 +6,12 @@ import psutil
 import torch
 
 from .errors import PlanError
-from .estimate import memory_bytes
-from .hosts.models import Models
-from .pipeline import make_plan
+from .layout import PatchPlan
+from .refine import working_bytes
 from .settings import Settings
+from .stages import Parts, make_plan
+
+FLOAT_BYTES = 4
 
 SHARE = 0.6
 """Part of the free memory that the frames of a chunk may take."""
@@ -26,8 +28,23 @@ def free_bytes(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
+def memory_bytes(plan: PatchPlan, models: Parts, settings: Settings) -> int:
+    """Largest sum of arrays alive at once: while sampling, or while refining."""
+    canvas = plan.canvas
+    t, h, w = canvas.latent_shape
+    latent = models.codec.channels * t * h * w * FLOAT_BYTES
+    out = canvas.frames * canvas.target[0] * canvas.target[1] * 3 * FLOAT_BYTES
+    clip = canvas.frames * canvas.source[0] * canvas.source[1] * 3 * FLOAT_BYTES
+    # The input's latent, the state before and after a step, the fused prediction; then what solvers and noise add.
+    states = 4 + (settings.steps > 1) + 3 * (settings.solver == "heun") + 2 * (settings.noise_level > 0)
+    refining = 0
+    if models.refiner is not None and settings.refine_strength > 0:
+        refining = working_bytes(models.refiner, canvas.frames, canvas.target)
+    return clip + max(states * latent, latent + 2 * out, 2 * out + refining, 3 * out)
+
+
 def chunk_frames(
-    frames: int, source: tuple[int, int], target: tuple[int, int], models: Models, settings: Settings
+    frames: int, source: tuple[int, int], target: tuple[int, int], models: Parts, settings: Settings
 ) -> int:
     """The longest useful chunk that fits into memory.
 

@@ -2,48 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from .blend import blend_tiles
-from .color import match_colors
 from .conditions import Controls, PatchConditions
-from .decode import decode_tiles
 from .encode import encode_canvas, encode_global, seeded_noise
 from .enhance import churned_euler, pixel_projection, structure_lock
 from .errors import PlanError
-from .fidelity import back_project
 from .fusion import check_steps, fuse
 from .hosts.diffusers import DiffusersDenoiser
 from .hosts.models import Models
-from .layout import Canvas, PatchPlan
-from .planner import plan_patches
+from .layout import PatchPlan
 from .refine import refine_frames
 from .sampling import SOLVERS, Solver, bridge_start, flow_start, guided, sigma_schedule
 from .settings import Settings
-
-OnProgress = Callable[[str, int, int], None]
-"""Called with (stage, done, in all); raise from it to stop."""
-Noise = Callable[[torch.Size], Tensor]
-"""Asked for normal noise in the shape of the latent canvas."""
-
-
-def make_plan(
-    frames: int, source: tuple[int, int], target: tuple[int, int], models: Models, settings: Settings
-) -> PatchPlan:
-    """Plan a run for the codec of ``models``; sizes are (height, width)."""
-    codec = models.codec
-    canvas = Canvas(frames, source, target, codec.stride_px, codec.stride_frames)
-    return plan_patches(
-        canvas,
-        patch_px=settings.patch_px,
-        layout=settings.layout,
-        window_frames=settings.window_frames,
-        overlap_frames=settings.overlap_frames,
-    )
+from .stages import Noise, OnProgress, Refine, decoded_frames, finished, make_plan
 
 
 @torch.inference_mode()
@@ -73,18 +48,9 @@ def upscale(
     plan = make_plan(len(frames), source, target, models, settings)
     frames_on_device = frames.to(models.device, torch.float32)
     latent = sample(frames_on_device, plan, models, settings, report, noise)
-    tiles = decode_tiles(
-        models.codec,
-        latent,
-        plan.canvas,
-        tile_px=settings.tile_px,
-        overlap_px=settings.tile_overlap_px,
-        on_tile=lambda done, total: report("decode", done, total),
-    )
+    out = decoded_frames(latent, frames_on_device, plan.canvas, models.codec, settings, report)
     del latent
-    out = match_colors(blend_tiles(tiles, window=settings.window), frames_on_device, settings.color).clamp(0, 1)
-    del tiles
-    return _finish(out, frames_on_device, models, settings, report).clamp(0, 1).cpu()
+    return finished(out, frames_on_device, settings, report, _refine(models, settings, report)).cpu()
 
 
 def sample(
@@ -159,25 +125,16 @@ def _prompts(models: Models, settings: Settings) -> list[Tensor]:
     return [prompt] if settings.guidance == 1 else [prompt, torch.zeros_like(prompt)]
 
 
-def _finish(frames: Tensor, source: Tensor, models: Models, settings: Settings, report: OnProgress) -> Tensor:
-    """The refiner, and what makes the result agree with the input."""
-    if models.refiner is not None and settings.refine_strength > 0:
-        report("refine", 0, len(frames))
-        frames = refine_frames(
-            models.refiner,
-            frames,
-            source,
-            strength=settings.refine_strength,
-            detail=settings.detail,
-            on_frames=lambda done, total: report("refine", done, total),
-        )
-    return back_project(
-        frames,
-        source,
-        rounds=settings.fidelity_rounds,
-        strength=settings.fidelity_strength,
-        keep_noise=settings.keep_noise,
-        on_frames=lambda done, total: report("fidelity", done, total),
+def _refine(models: Models, settings: Settings, report: OnProgress) -> Refine | None:
+    if models.refiner is None:
+        return None
+    return partial(
+        refine_frames,
+        models.refiner,
+        strength=settings.refine_strength,
+        detail=settings.detail,
+        cleanup=settings.cleanup,
+        on_frames=lambda done, total: report("refine", done, total),
     )
 
 

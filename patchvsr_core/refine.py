@@ -4,6 +4,7 @@ It sees the decoded frames and the bicubically enlarged input side by side, at a
 output resolution, and adds detail and colour to the former (the idea of Upscale-A-Video's
 conditional decoder, after any codec). It also sees the frames before and after, moved along the
 optical flow to where their content is now; and every other block looks one frame back and ahead.
+How damaged the input is it is told by a meter of its own (see :mod:`.damage`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from .damage import DamageMeter
 from .errors import ModelError
 from .layout import Canvas
 from .planner import plan_tiles
@@ -28,6 +30,8 @@ from .propagation.align import aligned_window, neighbour_flows
 from .resample import reflected, upsampled_window
 
 FORMAT = "patchvsr-refiner"
+CONSTANTS = 3
+"""What holds for the whole clip: detail, scale, damage."""
 FOLD = 4
 """Pixels along one side that are folded into channels."""
 TILE_PX = 512
@@ -50,14 +54,15 @@ class Refiner(nn.Module):
         super().__init__()
         self.config = config
         folded = 3 * FOLD * FOLD
-        self.head = nn.Conv2d(2 + 4 * folded, config.channels, 3, padding=1)
+        self.meter = DamageMeter()
+        self.head = nn.Conv2d(CONSTANTS + 4 * folded, config.channels, 3, padding=1)
         self.blocks = nn.ModuleList(_Block(config.channels, bool(k % 2)) for k in range(config.blocks))
         self.tail = nn.Conv2d(config.channels, folded, 3, padding=1)
         for parameter in self.tail.parameters():
             nn.init.zeros_(parameter)  # an untrained refiner changes nothing
 
     def forward(
-        self, decoded: Tensor, enlarged: Tensor, neighbours: Tensor, scale: float, detail: float = 0.0
+        self, decoded: Tensor, enlarged: Tensor, neighbours: Tensor, scale: float, detail: float, damage: float
     ) -> Tensor:
         """Correct a clip.
 
@@ -66,6 +71,7 @@ class Refiner(nn.Module):
             neighbours: (T, 6, H, W), see :func:`propagation.align.aligned_window`.
             scale: factor by which the input was enlarged.
             detail: 0 for the most probable picture, 1 for one as crisp as the original may have been.
+            damage: see :func:`damage.damage_level`.
 
         Returns:
             (T, 3, H, W).
@@ -73,7 +79,7 @@ class Refiner(nn.Module):
         differences = torch.cat([decoded, neighbours], 1) - enlarged.repeat(1, 3, 1, 1)
         parts = (differences[:, :3], enlarged - 0.5, differences[:, 3:])
         x = torch.cat([F.pixel_unshuffle(part, FOLD) for part in parts], 1)
-        constants = x.new_tensor([detail, math.log2(scale)])[:, None, None].expand(len(x), -1, *x.shape[2:])
+        constants = x.new_tensor([detail, math.log2(scale), damage])[:, None, None].expand(len(x), -1, *x.shape[2:])
         features = self.head(torch.cat([constants, x], 1))
         skip = features
         for block in self.blocks:
@@ -127,6 +133,7 @@ def refine_frames(
     *,
     strength: float = 1.0,
     detail: float = 0.0,
+    cleanup: float = 1.0,
     tile_px: int = TILE_PX,
     chunk_frames: int = CHUNK_FRAMES,
     on_frames: OnDone | None = None,
@@ -140,17 +147,19 @@ def refine_frames(
         source: (T, h, w, 3) input clip in [0, 1].
         strength: 0 (off) to 1.
         detail: 0 (most faithful) to 1 (crispest).
+        cleanup: factor on the measured damage of the input; 0 restores it as if it were clean.
 
     Returns:
         (T, H, W, 3) float32.
     """
     canvas = Canvas(len(frames), _hw(source), _hw(frames), stride_px=FOLD)
+    damage = cleanup * refiner.meter.measure(source) if cleanup else 0.0
     out = torch.zeros_like(frames, dtype=torch.float32)
     for first in range(0, canvas.frames, chunk_frames):
         last = min(first + chunk_frames, canvas.frames)
         low, high = max(first - refiner.reach_frames, 0), min(last + refiner.reach_frames, canvas.frames)
         part = Canvas(high - low, canvas.source, canvas.target, stride_px=FOLD)
-        refined = _refine_chunk(refiner, frames[low:high], source[low:high], part, detail, tile_px)
+        refined = _refine_chunk(refiner, frames[low:high], source[low:high], part, (detail, damage), tile_px)
         out[first:last] = refined[first - low : last - low]
         if on_frames:
             on_frames(last, canvas.frames)
@@ -158,7 +167,7 @@ def refine_frames(
 
 
 def _refine_chunk(
-    refiner: Refiner, frames: Tensor, source: Tensor, canvas: Canvas, detail: float, tile_px: int
+    refiner: Refiner, frames: Tensor, source: Tensor, canvas: Canvas, wishes: tuple[float, float], tile_px: int
 ) -> Tensor:
     """Tiles overlap by twice the network's reach and are cut in the middle: equal to one large tile."""
     weight = refiner.head.weight
@@ -171,7 +180,7 @@ def _refine_chunk(
         decoded = _reflected_window(frames, rows, columns).movedim(-1, 1).to(weight)
         enlarged = upsampled_window(source, canvas, rows, columns).movedim(-1, 1).to(weight)
         neighbours = aligned_window(source, flows, canvas, rows, columns).movedim(-1, 1).to(weight)
-        refined = refiner(decoded, enlarged, neighbours, canvas.scale, detail).to(out).movedim(1, -1)
+        refined = refiner(decoded, enlarged, neighbours, canvas.scale, *wishes).to(out).movedim(1, -1)
         kept = [span.weights(out).repeat_interleave(FOLD) for span in (row, column)]
         refined *= torch.outer(*kept)[..., None]
         region = out[:, rows, columns]

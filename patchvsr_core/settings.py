@@ -22,6 +22,7 @@ RANGES = {
     "patches_at_once": (1, math.inf),
     "refine_strength": (0.0, 1.0),
     "detail": (0.0, 1.0),
+    "cleanup": (0.0, 2.0),
     "fidelity_rounds": (0, 100),
     "fidelity_strength": (0.0, 1.0),
 }
@@ -68,8 +69,8 @@ class Settings:
     """What the refiner aims at: the most probable picture (0) or the crispest (1)."""
     fidelity_rounds: int = 8
     fidelity_strength: float = 1.0
-    keep_noise: bool = False
-    """Whether a noisy input is matched exactly too; otherwise only as far as it is clean."""
+    cleanup: float = 1.0
+    """Factor on the measured noise and compression that are removed; 0 keeps the input's, grain and all."""
 
     def __post_init__(self) -> None:
         for name, (low, high) in RANGES.items():

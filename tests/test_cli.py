@@ -87,7 +87,7 @@ def test_plan_says_counts_memory_and_time(tmp_path: Path) -> None:
         (["{video}", "out.mp4", "--device", "abacus"], ["abacus"]),
         (["{text}", "out.mp4"], ["cannot be opened"]),
         (["{video}", "in.mp4"], ["the input itself"]),
-        (["{video}", "."], ["is a folder"]),
+        (["{video}", "."], ["folder with other files"]),
         (["{video}", "out.mp4", "--patches-at-once", "0"], ["patches_at_once", "at least 1"]),
         (["{video}", "out.mp4", "--seed", "99999999999999999999"], ["seed"]),
         (["{video}", "out.mp4", "--fidelity-strength", "-3"], ["between 0.0 and 1.0"]),

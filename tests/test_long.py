@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,10 @@ from patchvsr_core.long import Job, chunk_noise, upscale_file
 from patchvsr_core.resample import resize
 from patchvsr_core.settings import TINY
 from patchvsr_core.video import probe, read_clip
+from patchvsr_core.video.journal import unfinished
+from patchvsr_core.video.pieces import Encoding
 from patchvsr_core.video.reader import scan
+from patchvsr_core.video.space import check_space, disk_bytes
 
 FRAMES = 23
 
@@ -110,15 +114,15 @@ def test_another_job_is_refused_unless_fresh(clip: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(a_job(clip), stops)
     for changed, words in (
-        ({"crf": 20}, "the encoder's quality"),
+        ({"encoding": Encoding(crf=20)}, "the encoder's quality"),
         ({"target": (32, 48)}, "the size"),
         ({"settings": replace(TINY, steps=2)}, "the settings"),
     ):
         with pytest.raises(OutputError, match=words):
             run(replace(a_job(clip), **changed))
-    with pytest.raises(OutputError, match="the model or its weights changed since; give --fresh"):
+    with pytest.raises(OutputError, match="the model or its weights changed since; start again \\(--fresh\\)"):
         run(a_job(clip), weights="other")
-    assert run(replace(a_job(clip), crf=20, fresh=True)) == [0, 1, 2, 3]
+    assert run(replace(a_job(clip), encoding=Encoding(crf=20), fresh=True)) == [0, 1, 2, 3]
 
 
 def test_noise_goes_on_from_chunk_to_chunk() -> None:
@@ -131,3 +135,29 @@ def test_noise_goes_on_from_chunk_to_chunk() -> None:
         assert not torch.equal(before[:, :, :2], after[:, :, :2])
     assert torch.equal(noises[0], seeded_noise(noises[0].shape, 7)), "a clip of one chunk has the noise of its seed"
     assert chunk_noise(chunks, 1, 7, torch.Size((1, 4, 2, 8, 8))).shape == (1, 4, 2, 8, 8)
+
+
+def test_memory_that_is_less_now_does_not_stop_a_run(clip: Path) -> None:
+    numbers = iter(range(10))
+
+    def stops(*arguments: Any, noise: Any) -> Tensor:
+        if next(numbers) == 1:
+            raise KeyboardInterrupt
+        return enlarge(*arguments, noise=noise)
+
+    assert unfinished(clip.with_name("out.mp4")) is None
+    with pytest.raises(KeyboardInterrupt):
+        run(a_job(clip), stops)
+    left = unfinished(clip.with_name("out.mp4"))
+    assert left is not None and left["chunks"][:2] == [8, 2]
+
+
+def test_a_disk_that_is_too_small_is_told_first(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output, info = clip.with_name("out.mp4"), probe(clip)
+    needed = disk_bytes(output, 1000, (2160, 3840), info, Encoding())
+    assert needed > disk_bytes(output, 1000, (2160, 3840), info, Encoding(crf=28)) > 1e8
+    check_space(output, 1000)
+    free = shutil.disk_usage(clip.parent)._replace(free=10**6)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: free)
+    with pytest.raises(OutputError, match=r"about [\d.]+ GiB of disk, and 0\.0 GiB are free"):
+        check_space(output, needed)

@@ -7,9 +7,9 @@ import torch
 
 from patchvsr_core import memory
 from patchvsr_core.errors import PlanError
-from patchvsr_core.estimate import memory_bytes
 from patchvsr_core.hosts.models import load_models
-from patchvsr_core.pipeline import make_plan
+from patchvsr_core.memory import memory_bytes
+from patchvsr_core.stages import make_plan
 
 
 @pytest.mark.parametrize(("gib", "expected"), [(100, 50), (2, 38), (0.4, 5)])

@@ -11,10 +11,11 @@ from patchvsr_core.adapter import save_adapter
 from patchvsr_core.errors import AdapterError, Cancelled, ModelError, PlanError
 from patchvsr_core.hosts.diffusers import DiffusersDenoiser
 from patchvsr_core.hosts.models import Models, load_models
-from patchvsr_core.pipeline import make_plan, upscale
+from patchvsr_core.pipeline import upscale
 from patchvsr_core.planner import LAYOUTS
 from patchvsr_core.resample import resize
 from patchvsr_core.settings import Settings
+from patchvsr_core.stages import make_plan
 
 
 @pytest.fixture(scope="module")

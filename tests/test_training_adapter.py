@@ -204,5 +204,10 @@ def test_a_prompt_of_another_encoder_is_refused(folder: Path, tmp_path: Path) ->
 
     with pytest.raises(PatchVSRError, match="text encoder"):
         precompute(
-            load_config(folder / "mine.toml"), folder / "clips", None, folder / "latents", 0, tmp_path / "p.safetensors"
+            load_config(folder / "mine.toml"),
+            folder / "clips",
+            None,
+            folder / "latents",
+            range(0),
+            tmp_path / "p.safetensors",
         )

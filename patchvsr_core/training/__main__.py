@@ -28,19 +28,24 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m patchvsr_core.training", description="Train PatchVSR models.")
     commands = parser.add_subparsers(dest="command", required=True)
-    precompute = commands.add_parser("precompute", help="encode footage for the adapter of a real Wan")
+    precompute = commands.add_parser(
+        "precompute", help="encode footage for a Wan's adapter, or decode it for the refiner"
+    )
     precompute.add_argument("--data", type=Path, required=True, help="folder of videos and photographs")
-    precompute.add_argument("--vae", type=Path, required=True, help="Wan's VAE, a file or folder")
-    precompute.add_argument("--samples", type=int, default=2000, help="clips to draw (default: 2000)")
+    precompute.add_argument("--vae", type=Path, help="Wan's VAE, a file or folder (for an adapter)")
+    precompute.add_argument("--weights", type=Path, help="folder of the tiny default's weights (for its refiner)")
+    precompute.add_argument("--samples", type=int, default=2000, help="clips or batches to draw (default: 2000)")
+    precompute.add_argument("--first", type=int, default=0, help="number of the first one, to share the work")
     precompute.add_argument("--prompt", type=Path, help="safetensors file with the embedding of the fixed prompt")
     precompute.add_argument("--out", type=Path, required=True, help="folder for the latents")
     precompute.set_defaults(run=_precompute)
     train = commands.add_parser("train", help="train; resumes by itself, and writes the weights when it stops")
-    train.add_argument("--data", type=Path, required=True, help="folder of footage (tiny), or of precomputed latents")
+    train.add_argument("--data", type=Path, required=True, help="folder of footage (tiny), or of what precompute wrote")
     train.add_argument("--base", type=Path, help="the Wan that the adapter is for, a file or folder")
     train.add_argument("--out", type=Path, required=True, help="folder for the state, the log and the weights")
     train.add_argument("--init", type=Path, help="start from a run's state.pt, or a folder of weights")
     train.add_argument("--validate", type=Path, help="folder of clips to look at; they must not be trained on")
+    train.add_argument("--weights", type=Path, help="folder of the tiny default's weights, to validate a refiner with")
     train.add_argument("--vae", type=Path, help="Wan's VAE, to validate an adapter with")
     train.add_argument("--minutes", type=float, default=float("inf"), help="stop and save after this time")
     train.set_defaults(run=_train)
@@ -57,21 +62,20 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _precompute(options: argparse.Namespace) -> None:
-    from ..hosts.loading import load_vae
     from .config import load_config
-    from .latents import precompute
+    from .runs import precompute_decoded, precompute_latents
 
-    codec = load_vae(options.vae, device=options.device)
-    precompute(load_config(options.config), options.data, codec, options.out, options.samples, options.prompt)
+    config = load_config(options.config)
+    (precompute_decoded if config.refiner_alone else precompute_latents)(config, options)
 
 
 def _train(options: argparse.Namespace) -> None:
     from .config import load_config
     from .export import export_run
-    from .runs import adapter_run, tiny_run
+    from .runs import run_for
 
     config = load_config(options.config)
-    trainer = (tiny_run if config.flow is None else adapter_run)(config, options)
+    trainer = run_for(config)(config, options)
     trainer.run(options.minutes)
     target = options.out / ("weights" if config.flow is None else "weights/adapter.safetensors")
     export_run(config, options.out, target, options.base)

@@ -59,6 +59,8 @@ class Objective:
     motion_weight: float = 0.5
     detail_weight: float = 0.006
     """Of the loss that makes a result as crisp as the truth, at detail = 1."""
+    damage_weight: float = 0.02
+    """Of the loss that teaches the refiner's meter how damaged an input is."""
     detailed: float = 0.4
     """Share of steps that train the refiner for detail above 0."""
 
@@ -89,6 +91,8 @@ class TrainConfig:
     steps: int = 10000
     refiner_from: float = 0.5
     """Part of the steps after which the refiner joins; before, the base learns alone and fast."""
+    refiner_alone: bool = False
+    """The refiner of the tiny default is trained alone, on what ``precompute`` kept of the base's frames."""
     frozen: tuple[str, ...] = ()
     """Parts of the tiny default that stay as they are: ``base``, ``adapter``, ``refiner``."""
     learning_rate: float = 5e-4

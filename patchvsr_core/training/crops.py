@@ -31,6 +31,8 @@ class Crop:
     """From the input to the whole large clip."""
     top: int
     left: int
+    damage: float
+    """Root mean square of what noise and compression changed in ``small``."""
 
     @property
     def side(self) -> int:
@@ -46,6 +48,13 @@ class Crop:
         """(2,) of top and left as fractions of the large clip."""
         height, width = self.canvas.target
         return torch.tensor([self.top / height, self.left / width])
+
+    def piece(self) -> Tensor:
+        """(T, side', side', 3) of the input about where the crop is."""
+        height, width = self.canvas.source
+        side = int(self.side / self.canvas.scale)
+        top, left = (min(round(at / self.canvas.scale), n - side) for at, n in ((self.top, height), (self.left, width)))
+        return self.small[:, top : top + side, left : left + side]
 
     def enlarged(self) -> Tensor:
         """(T, side, side, 3) the crop of the bicubically enlarged input."""
@@ -76,9 +85,15 @@ class Crops:
         canvas = Canvas(frames, (height // scale, width // scale), (height, width))
         top, left = (int(rng.integers(0, (length - side) // GRID_PX + 1)) * GRID_PX for length in (height, width))
         truth = picture[:, top : top + side, left : left + side]
-        smalls = [make_input(picture, canvas.source, self._damage(rng)) for _ in range(variants)]
-        return [Crop(truth, small, canvas, top, left) for small in smalls]
+        crops = []
+        for _ in range(variants):
+            degradation = self._degradation(rng)
+            small = make_input(picture, canvas.source, degradation)
+            clean = make_input(picture, canvas.source, degradation.without_damage())
+            damage = float((small - clean).square().mean().sqrt())
+            crops.append(Crop(truth, small, canvas, top, left, damage))
+        return crops
 
-    def _damage(self, rng: np.random.Generator) -> Degradation:
+    def _degradation(self, rng: np.random.Generator) -> Degradation:
         is_damaged = self.config.degraded and rng.random() < self.config.degraded
         return draw_degradation(rng) if is_damaged else Degradation()

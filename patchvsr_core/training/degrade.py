@@ -47,6 +47,10 @@ class Degradation:
     """Constant rate factor 1 to 51; 0: no H.264."""
     seed: int = 0
 
+    def without_damage(self) -> Degradation:
+        """The blur alone."""
+        return Degradation(blur=self.blur, blur_angle=self.blur_angle)
+
     @property
     def is_clean(self) -> bool:
         return not (any(self.blur) or self.noise or self.jpeg or self.h264)

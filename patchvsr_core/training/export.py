@@ -16,6 +16,7 @@ from ..errors import PatchVSRError
 from ..files import sha256, weight_files
 from ..refine import save_refiner
 from .config import TrainConfig
+from .refining import RefinerTask
 from .tiny import TinyDefault
 
 LAYER_NAMES = {
@@ -44,7 +45,7 @@ def export_run(config: TrainConfig, run: Path, target: Path, base: Path | None =
     """Write what a run has learned (bfloat16).
 
     The tiny default gives ``tiny_base``, ``tiny_adapter`` and ``tiny_refiner`` in the folder
-    ``target``; an adapter run gives the one file ``target``.
+    ``target``, a run of the refiner alone only the last; an adapter run gives the one file ``target``.
 
     Args:
         base: file or folder of the frozen base, whose hash goes into the adapter's metadata.
@@ -56,7 +57,9 @@ def export_run(config: TrainConfig, run: Path, target: Path, base: Path | None =
     if not checkpoint.is_file():
         raise PatchVSRError(f"There is no training state at {checkpoint}; train first, or name the run's folder.")
     average = torch.load(checkpoint, map_location="cpu", weights_only=True)["average"]
-    if config.flow is None:
+    if config.refiner_alone:
+        _export_refiner(config, average, target)
+    elif config.flow is None:
         _export_tiny(config, average, target)
     else:
         _export_adapter(config, average, target, base)
@@ -76,6 +79,14 @@ def _export_tiny(config: TrainConfig, average: dict[str, Tensor], target: Path) 
     save_file(_bfloat16(base), str(target / "tiny_base.safetensors"), metadata=metadata)
     save_adapter(model.adapter, target / "tiny_adapter.safetensors")
     save_refiner(model.refiner, target / "tiny_refiner.safetensors")
+    _update_manifest(target, config)
+
+
+def _export_refiner(config: TrainConfig, average: dict[str, Tensor], target: Path) -> None:
+    task = RefinerTask(config)
+    task.load_state_dict(average)
+    target.mkdir(parents=True, exist_ok=True)
+    save_refiner(task.refiner, target / "tiny_refiner.safetensors")
     _update_manifest(target, config)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,18 +39,20 @@ class LatentBatch:
     """(N,)."""
 
 
-def precompute(config: TrainConfig, data: Path, codec: Codec, out: Path, samples: int, prompt: Path | None) -> None:
+def precompute(
+    config: TrainConfig, data: Path, codec: Codec, out: Path, numbers: Sequence[int], prompt: Path | None
+) -> None:
     """Encode crops of a folder of footage; files that are there already are kept.
 
     Args:
-        samples: how many clips to draw; every one gives ``data.variants`` samples.
+        numbers: which clips to draw; every one gives ``data.variants`` samples.
         prompt: safetensors file with one tensor, (1, tokens, text_dim) or (tokens, text_dim): the
             embedding of the fixed prompt.
     """
     crops = Crops(data, out / "decoded", config.data)
     folder = out / "samples"
     folder.mkdir(parents=True, exist_ok=True)
-    for index in tqdm(range(samples), unit="clip"):
+    for index in tqdm(numbers, unit="clip"):
         rng = np.random.default_rng((config.seed, index))
         frames, scale, side = draw_sizes(config.data, rng)
         name = f"{index:07d}-{frames}f-{side}px"
@@ -61,7 +64,7 @@ def precompute(config: TrainConfig, data: Path, codec: Codec, out: Path, samples
             partial.replace(folder / f"{name}-{k}.safetensors")
     if prompt is not None:
         save_file({"prompt": _prompt(prompt, config)}, str(out / "prompt.safetensors"))
-    (out / INDEX).write_text(json.dumps({"channels": codec.channels, "seed": config.seed, "clips": samples}) + "\n")
+    (out / INDEX).write_text(json.dumps({"channels": codec.channels, "seed": config.seed}) + "\n")
 
 
 def _encoded(codec: Codec, crop: Crop, scale: int) -> dict[str, Tensor]:

@@ -18,6 +18,11 @@ def spectrum(x: Tensor, y: Tensor) -> Tensor:
     return torch.view_as_real(difference).abs().mean()
 
 
+def shape(x: Tensor, y: Tensor, spectrum_weight: float, motion_weight: float) -> Tensor:
+    """Weighted sum of :func:`spectrum` and :func:`motion`."""
+    return spectrum_weight * spectrum(x, y) + motion_weight * motion(x, y)
+
+
 def detail(x: Tensor, y: Tensor, cell: int = 16) -> Tensor:
     """How far the fine detail of ``x`` is from being as strong as that of ``y``, place by place.
 

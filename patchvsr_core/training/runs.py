@@ -17,9 +17,10 @@ from ..hosts.models import Models
 from ..settings import TINY, WAN
 from .config import TrainConfig
 from .frozen import AdapterTask
-from .latents import Latents
+from .latents import Latents, precompute
+from .refining import DecodedBatches, RefinerTask, write_decoded
 from .tiny import Batches, TinyDefault
-from .trainer import Trainer
+from .trainer import Trainer, moved
 from .validation import validate
 
 Validate = Callable[[int], dict[str, float]]
@@ -31,14 +32,63 @@ def tiny_run(config: TrainConfig, options: Namespace) -> Trainer:
     torch.manual_seed(config.seed)
     task = TinyDefault(config)
     batches = Batches(options.data, options.out / "decoded", config.data, config.seed)
-
-    def models() -> Models:
-        base = Base(task.base, "residual", config.start_noise)
-        device = task.base.proj_out.weight.device
-        return Models(base, SpaceToDepth(), task.adapter.prompt.detach(), task.adapter, task.refiner, TINY, device)
-
-    look = _validation(options, lambda sheet: validate(models(), options.validate, VALIDATION_SCALE, sheet))
+    look = _validation(options, lambda sheet: validate(_models(task), options.validate, VALIDATION_SCALE, sheet))
     return Trainer(task, batches, config, options.out, device=options.device, init=options.init, validate=look)
+
+
+def refiner_run(config: TrainConfig, options: Namespace) -> Trainer:
+    """The refiner of the tiny default alone, from precomputed frames of its base."""
+    torch.manual_seed(config.seed)
+    task = RefinerTask(config)
+    batches = DecodedBatches(options.data, config.seed)
+    look = None
+    if options.validate is not None:
+        if options.weights is None:
+            raise PatchVSRError("To look at the refiner's results its base is needed; name its folder with --weights.")
+        whole = TinyDefault(config)
+        whole.load_weights(options.weights)
+        whole.refiner = task.refiner
+        look = _validation(options, lambda sheet: validate(_models(whole), options.validate, VALIDATION_SCALE, sheet))
+    return Trainer(task, batches, config, options.out, device=options.device, init=options.init, validate=look)
+
+
+def run_for(config: TrainConfig) -> Callable[[TrainConfig, Namespace], Trainer]:
+    """What a configuration trains."""
+    if config.flow is not None:
+        return adapter_run
+    return refiner_run if config.refiner_alone else tiny_run
+
+
+def precompute_latents(config: TrainConfig, options: Namespace) -> None:
+    """See :func:`latents.precompute`.
+
+    Raises:
+        PatchVSRError: when the VAE was not named.
+    """
+    if options.vae is None:
+        raise PatchVSRError("Footage is encoded for an adapter with the Wan's VAE; name its file with --vae.")
+    codec = load_vae(options.vae, device=options.device)
+    numbers = range(options.first, options.first + options.samples)
+    precompute(config, options.data, codec, options.out, numbers, options.prompt)
+
+
+def precompute_decoded(config: TrainConfig, options: Namespace) -> None:
+    """What the refiner learns from; see :func:`refining.write_decoded`.
+
+    Raises:
+        PatchVSRError: when the weights of the base were not named.
+    """
+    if options.weights is None:
+        raise PatchVSRError("The refiner is trained on frames of a finished base; name its folder with --weights.")
+    task = TinyDefault(config)
+    task.load_weights(options.weights)
+    task.to(options.device)
+    batches = Batches(options.data, options.out / "footage", config.data, config.seed)
+    numbers = range(options.first, options.first + options.samples)
+    with torch.autocast(options.device, torch.bfloat16, enabled=config.bfloat16):
+        write_decoded(
+            batches, lambda batch: task.decode(moved(batch, options.device)), options.out, numbers, config.seed
+        )
 
 
 def adapter_run(config: TrainConfig, options: Namespace) -> Trainer:
@@ -71,6 +121,12 @@ def adapter_run(config: TrainConfig, options: Namespace) -> Trainer:
 
         look = _validation(options, score)
     return Trainer(task, latents, config, options.out, device=options.device, init=options.init, validate=look)
+
+
+def _models(task: TinyDefault) -> Models:
+    base = Base(task.base, "residual", task.config.start_noise)
+    device = task.base.proj_out.weight.device
+    return Models(base, SpaceToDepth(), task.adapter.prompt.detach(), task.adapter, task.refiner, TINY, device)
 
 
 def _validation(options: Namespace, score: Callable[[Path], dict[str, float]]) -> Validate | None:

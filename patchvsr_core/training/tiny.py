@@ -16,7 +16,6 @@ from torch.utils.data import Dataset
 from ..adapter import Adapter, MicroConditions, load_adapter
 from ..codec import SpaceToDepth
 from ..encode import encode_global
-from ..errors import ModelError
 from ..hosts.diffusers import Base, DiffusersDenoiser, new_transformer
 from ..hosts.loading import load_base
 from ..propagation.align import aligned_window, neighbour_flows
@@ -24,6 +23,7 @@ from ..refine import Refiner, load_refiner
 from . import losses
 from .config import DataConfig, TrainConfig
 from .crops import Crop, Crops, draw_sizes
+from .refining import drawn_detail, load_part, refiner_groups, refining_loss
 from .whitening import principal_components, whiten_
 
 
@@ -44,6 +44,10 @@ class Batch:
     """(N, 1, h, w)."""
     position: Tensor
     """(N, 2) of top and left as fractions of the video."""
+    small: Tensor
+    """(N, T, h, w, 3) the input about where the crop is."""
+    damage: Tensor
+    """(N,) root mean square of what noise and compression changed in the input."""
 
     def latent_truth(self) -> Tensor:
         """(N, 192, t, h, w) latents of the truth."""
@@ -73,7 +77,8 @@ def _tensors(crop: Crop) -> tuple[Tensor, ...]:
     neighbours = aligned_window(crop.small, neighbour_flows(crop.small), crop.canvas, *crop.window)
     cells = crop.side // 8
     view = encode_global(SpaceToDepth(), crop.small, crop.canvas, (cells, cells))[0]
-    return crop.truth, crop.enlarged(), neighbours, view, crop.location(cells), crop.position
+    damage = torch.tensor(crop.damage)
+    return crop.truth, crop.enlarged(), neighbours, view, crop.location(cells), crop.position, crop.piece(), damage
 
 
 class TinyDefault(nn.Module):
@@ -94,16 +99,21 @@ class TinyDefault(nn.Module):
         decoded = self._denoise(batch, *self._noised(batch, generator))
         terms = {"bicubic": losses.charbonnier(batch.enlarged, truth), "base": losses.charbonnier(decoded, truth)}
         if step < self.config.joint:
-            return (1 + objective.base_weight) * terms["base"] + self._shape(decoded, truth), terms
-        draw = torch.rand(2, generator=generator).tolist()
-        detail = draw[1] if draw[0] < objective.detailed else 0.0
+            shape = losses.shape(decoded, truth, objective.spectrum_weight, objective.motion_weight)
+            return (1 + objective.base_weight) * terms["base"] + shape, terms
+        detail = drawn_detail(objective, generator)
         # The base does not know how much detail is asked for, and is not to guess it.
-        refined = self._refine(batch, decoded.detach() if detail else decoded, detail)
-        terms["result"] = losses.charbonnier(refined, truth)
-        total = terms["result"] + objective.base_weight * terms["base"] + self._shape(refined, truth)
-        if detail:
-            total = total + objective.detail_weight * detail * losses.detail(refined, truth)
-        return total, terms
+        given = decoded.detach() if detail else decoded
+        loss, refined = refining_loss(self.refiner, objective, batch, given, detail, generator)
+        return loss + objective.base_weight * terms["base"], {**terms, **refined}
+
+    @torch.no_grad()
+    def decode(self, batch: Batch) -> Tensor:
+        """The base's frames as the product makes them, shaped as ``batch.truth``."""
+        enlarged = batch.latent_enlarged()
+        noise = torch.randn(enlarged.shape, generator=torch.Generator().manual_seed(0)).to(enlarged)
+        x = enlarged + self.config.start_noise * noise
+        return self._denoise(batch, x, torch.ones(()).to(x), enlarged, torch.zeros(()).to(x))
 
     def optimizer_groups(self) -> list[dict[str, Any]]:
         """Parameters with the peak of their learning rate and the step from which they learn."""
@@ -116,7 +126,7 @@ class TinyDefault(nn.Module):
         groups: list[dict[str, Any]] = [
             {"params": head, "peak": config.learning_rate * config.head_rate, "from": 0},
             {"params": rest, "peak": config.learning_rate, "from": 0},
-            {"params": list(self.refiner.parameters()), "peak": config.refiner_learning_rate, "from": config.joint},
+            *refiner_groups(self.refiner, config, config.joint),
         ]
         learning = [{**group, "params": [p for p in group["params"] if p.requires_grad]} for group in groups]
         return [group for group in learning if group["params"]]
@@ -133,12 +143,7 @@ class TinyDefault(nn.Module):
             "refiner": load_refiner(folder / "tiny_refiner.safetensors"),
         }
         for name, part in parts.items():
-            try:
-                self.get_submodule(name).load_state_dict(part.state_dict())
-            except RuntimeError as error:
-                raise ModelError(
-                    f"The {name} in {folder} has other sizes than the configuration; use the one it was trained with."
-                ) from error
+            load_part(self, name, part, folder)
 
     def initialise(self, batches: Batches) -> None:
         """Patch embeddings start at the principal components of the data."""
@@ -157,16 +162,6 @@ class TinyDefault(nn.Module):
             condition, micro, anchor=batch.latent_enlarged(), view=batch.view, location=batch.location
         )
         return _frames(self._denoiser(x, sigma, control)[0].float())
-
-    def _refine(self, batch: Batch, decoded: Tensor, detail: float) -> Tensor:
-        """The refined frames, clip by clip."""
-        clips = zip(*(frames.movedim(-1, 2) for frames in (decoded, batch.enlarged, batch.neighbours)), strict=True)
-        return torch.stack([self.refiner(*clip, batch.scale, detail) for clip in clips]).movedim(2, -1).float()
-
-    def _shape(self, result: Tensor, truth: Tensor) -> Tensor:
-        objective = self.config.objective
-        spectrum = losses.spectrum(result, truth)
-        return objective.spectrum_weight * spectrum + objective.motion_weight * losses.motion(result, truth)
 
     def _noised(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """(state, sigma, noise-augmented condition, its level) of a point on the bridge."""

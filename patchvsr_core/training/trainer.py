@@ -163,7 +163,7 @@ class Trainer:
         for part in range(self.config.accumulate):
             number = self._number(self.step * self.config.accumulate + part)
             generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + number)
-            batch = _moved(next(batches), self.accelerator.device)
+            batch = moved(next(batches), self.accelerator.device)
             loss, terms = self.model(batch, generator, self.step)
             self.accelerator.backward(loss / self.config.accumulate)
             for name, value in terms.items():
@@ -198,7 +198,7 @@ def _load(task: Any, init: Path) -> None:
     task.load_state_dict(torch.load(init, map_location="cpu", weights_only=True)["average"])
 
 
-def _moved(batch: Any, device: torch.device) -> Any:
+def moved(batch: Any, device: torch.device | str) -> Any:
     """A dataclass with its tensors on ``device``."""
     tensors = {name: value.to(device) for name, value in vars(batch).items() if isinstance(value, Tensor)}
     return replace(batch, **tensors)

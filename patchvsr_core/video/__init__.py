@@ -1,6 +1,7 @@
 """Video files in and out, through PyAV."""
 
-from .reader import Clip, VideoInfo, probe, read_clip, read_frames, scan
+from .info import Picture, VideoInfo, probe
+from .reader import Clip, read_clip, read_frames, scan
 from .writer import VideoWriter
 
-__all__ = ["Clip", "VideoInfo", "VideoWriter", "probe", "read_clip", "read_frames", "scan"]
+__all__ = ["Clip", "Picture", "VideoInfo", "VideoWriter", "probe", "read_clip", "read_frames", "scan"]

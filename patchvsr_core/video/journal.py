@@ -23,11 +23,23 @@ NAMES = {
 }
 
 
+def unfinished(output: Path) -> dict[str, Any] | None:
+    """What an unfinished run for ``output`` depends on; None when there is none."""
+    record = folder_of(output) / "job.json"
+    return json.loads(record.read_text()) if record.is_file() else None
+
+
+def folder_of(output: Path) -> Path:
+    """Where the journal of an output lies."""
+    return output.with_name(f".{output.name}.patchvsr")
+
+
 class Journal:
     """A hidden folder with one encoded piece per finished chunk, and the frames that the next one fades from.
 
     Args:
         output: the file that the job will make.
+        suffix: of a piece.
         job: what the result depends on, as JSON values by the names in ``NAMES``.
         fresh: discard what an earlier run left.
 
@@ -35,9 +47,9 @@ class Journal:
         OutputError: when an earlier run was another job, naming the difference.
     """
 
-    def __init__(self, output: Path, job: dict[str, Any], *, fresh: bool = False) -> None:
-        self.folder = output.with_name(f".{output.name}.patchvsr")
-        self.suffix = output.suffix
+    def __init__(self, output: Path, suffix: str, job: dict[str, Any], *, fresh: bool = False) -> None:
+        self.folder = folder_of(output)
+        self.suffix = suffix
         if fresh:
             self.remove()
         record = self.folder / "job.json"
@@ -57,8 +69,8 @@ class Journal:
         if different:
             what = " and ".join(NAMES[name] for name in different)
             raise OutputError(
-                f"An unfinished run for {output.name} exists, but {what} changed since; give --fresh to start again, "
-                "or another name for the result."
+                f"An unfinished run for {output.name} exists, but {what} changed since; start again (--fresh), or "
+                "choose another name for the result."
             )
 
     def piece(self, number: int) -> Path:
@@ -66,7 +78,7 @@ class Journal:
         return self.folder / f"{number:06d}{self.suffix}"
 
     def is_done(self, number: int) -> bool:
-        return self.piece(number).is_file()
+        return self.piece(number).exists()
 
     def keep_tail(self, number: int, frames: Tensor | None) -> None:
         """Store the last frames of a chunk, for the next one to fade from; before its piece is written."""

@@ -1,48 +1,40 @@
-"""Reads a video file into frames, with the timing that its output needs."""
+"""Reads videos and image sequences into frames, with the timing that their output needs."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import torch
 from av.container import InputContainer
-from av.video.reformatter import Colorspace, Interpolation
+from av.video.reformatter import Interpolation
 from av.video.stream import VideoStream
 from torch import Tensor
 
 from ..errors import MediaError
+from .info import (
+    RGB,
+    SWS_COLORSPACE,
+    VideoInfo,
+    alpha_decoder,
+    assumed_matrix,
+    is_float,
+    opened,
+    picture_stream,
+    probe,
+)
+from .sequence import images, is_sequence, to_display
 
 PRECISE = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 """Conversion without the shortcuts that swscale takes by default (54 dB instead of 46)."""
-HD_LINES = 720
-"""Untagged video with at least so many lines is BT.709, with fewer BT.601."""
-
 HDR = (16, 18)
 """AVCOL_TRC_SMPTE2084 (PQ) and AVCOL_TRC_ARIB_STD_B67 (HLG)."""
-
-
-@dataclass(frozen=True)
-class VideoInfo:
-    """What a file's header says."""
-
-    path: Path
-    width: int
-    height: int
-    fps: Fraction
-    frames: int
-    """Exact where the container says it, otherwise from the duration; 0 when unknown."""
-    audio_streams: int
-    time_base: Fraction
-    """Unit of the timestamps, seconds."""
-    pixel_aspect: Fraction = Fraction(1)
-    """Width of a pixel over its height."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +43,7 @@ class Clip:
 
     info: VideoInfo
     frames: Tensor
-    """(T, H, W, 3) float32 in [0, 1]."""
+    """(T, H, W, 3) float32 in [0, 1]; with transparency 4 channels."""
     timestamps: tuple[int, ...]
     """Presentation time of every frame in units of ``time_base``."""
     time_base: Fraction
@@ -68,17 +60,6 @@ class Timeline:
     """First frames of new shots."""
 
 
-def probe(path: str | Path) -> VideoInfo:
-    """Read the header of a video file.
-
-    Raises:
-        MediaError: when there is no such file, or no video in it.
-    """
-    path = Path(path)
-    with _opened(path) as container:
-        return _info(path, container)
-
-
 def read_clip(path: str | Path) -> Clip:
     """Decode a whole video file.
 
@@ -89,7 +70,7 @@ def read_clip(path: str | Path) -> Clip:
     frames = []
     timestamps: list[int | None] = []
     for frame in decoded(info.path):
-        frames.append(to_rgb(frame))
+        frames.append(to_tensor(frame))
         timestamps.append(frame.pts)
     return Clip(info, torch.stack(frames), _increasing(timestamps, info), info.time_base)
 
@@ -100,11 +81,14 @@ def read_frames(path: str | Path, count: int) -> Tensor:
     Raises:
         MediaError: as :func:`read_clip` does.
     """
-    return torch.stack([to_rgb(frame) for frame in itertools.islice(decoded(Path(path)), count)])
+    return torch.stack([to_tensor(frame) for frame in itertools.islice(decoded(Path(path)), count)])
 
 
-def scan(path: str | Path, *, find_cuts: bool = True) -> Timeline:
+def scan(path: str | Path, *, find_cuts: bool = True, on_frame: Callable[[], None] | None = None) -> Timeline:
     """Decode a video file without keeping its frames.
+
+    Args:
+        on_frame: called for every frame; raises to stop.
 
     Raises:
         MediaError: as :func:`read_clip` does.
@@ -122,39 +106,61 @@ def scan(path: str | Path, *, find_cuts: bool = True) -> Timeline:
             if finder.begins_shot(thumb):
                 cuts.append(len(timestamps))
         timestamps.append(frame.pts)
+        if on_frame:
+            on_frame()
     return Timeline(_increasing(timestamps, info), info.time_base, tuple(cuts))
 
 
 def decoded(path: Path) -> Iterator[av.VideoFrame]:
-    """The frames of a file one by one, all of one size.
+    """The frames of a file, or the images of a sequence, one by one, all of one size.
 
     Raises:
         MediaError: when it is damaged, or far shorter than it says.
     """
-    with _opened(path) as container:
-        stream = _picture_stream(path, container)
+    timestamps: list[int | None] = []
+    size: tuple[int, int] | None = None
+    frames = _images(path) if is_sequence(path) else _frames(path, timestamps)
+    while True:
+        try:
+            frame = next(frames, None)
+        except (av.error.FFmpegError, OSError) as error:
+            raise MediaError(
+                f"{path.name} is damaged after frame {len(timestamps)} ({error}); re-encode or cut it before upscaling."
+            ) from error
+        if frame is None:
+            break
+        size = size or (frame.width, frame.height)
+        if (frame.width, frame.height) != size:
+            raise MediaError(f"{path.name} changes its resolution on the way; split it where the size changes.")
+        timestamps.append(frame.pts)
+        yield frame
+
+
+def _images(path: Path) -> Iterator[av.VideoFrame]:
+    for number, file in enumerate(images(path)):
+        with opened(file) as container:
+            frame = next(container.decode(video=0))
+        frame.pts = number
+        yield frame
+
+
+def _frames(path: Path, timestamps: Sequence[int | None]) -> Iterator[av.VideoFrame]:
+    """All frames; then whether enough ``timestamps`` were collected from them."""
+    with opened(path) as container:
+        stream = picture_stream(path, container)
         stream.thread_type = "AUTO"
-        timestamps: list[int | None] = []
-        size: tuple[int, int] | None = None
-        frames = iter(container.decode(stream))
-        while True:
-            try:
-                frame = next(frames, None)
-            except (av.error.FFmpegError, OSError) as error:
-                raise MediaError(
-                    f"{path.name} is damaged after frame {len(timestamps)} ({error}); re-encode or cut it before "
-                    "upscaling."
-                ) from error
-            if frame is None:
-                break
-            size = size or (frame.width, frame.height)
-            if (frame.width, frame.height) != size:
-                raise MediaError(f"{path.name} changes its resolution on the way; split it where the size changes.")
-            timestamps.append(frame.pts)
-            yield frame
+        decoder = alpha_decoder(stream)
+        yield from container.decode(stream) if decoder is None else _decoded_by(decoder, container, stream)
         if not timestamps:
             raise MediaError(f"{path.name} has a video stream but not one frame; check the export that made it.")
         _check_complete(path, stream, timestamps)
+
+
+def _decoded_by(
+    decoder: av.VideoCodecContext, container: InputContainer, stream: VideoStream
+) -> Iterator[av.VideoFrame]:
+    for packet in container.demux(stream):
+        yield from decoder.decode(packet)
 
 
 def _check_complete(path: Path, stream: VideoStream, timestamps: Sequence[int | None]) -> None:
@@ -170,69 +176,38 @@ def _check_complete(path: Path, stream: VideoStream, timestamps: Sequence[int | 
         raise MediaError(f"{path.name} is cut off or damaged: {found} of about {promised} frames are there; repair it.")
 
 
-def to_rgb(frame: av.VideoFrame) -> Tensor:
-    """One decoded frame as (H, W, 3) float32 in [0, 1], upright, with the colour matrix that it declares."""
+def to_tensor(frame: av.VideoFrame) -> Tensor:
+    """One decoded frame, (H, W, 3) or with transparency 4, float32, upright, with the colour matrix that it declares.
+
+    In [0, 1], but for floating-point images, whose lights may be brighter.
+    """
     if frame.color_trc in HDR:
         raise MediaError("The video is HDR (PQ or HLG), which is not supported yet; convert it to SDR first.")
-    deep = max(component.bits for component in frame.format.components) > 8
-    untagged_hd = frame.colorspace == 2 and frame.height >= HD_LINES  # 2: AVCOL_SPC_UNSPECIFIED
-    array = frame.to_ndarray(
-        format="rgb48le" if deep else "rgb24",
-        interpolation=PRECISE,
-        src_colorspace=Colorspace.ITU709 if untagged_hd else None,
-    )
-    upright = np.rot90(array, frame.rotation // 90)
-    return torch.from_numpy(upright.astype(np.float32) / (65535 if deep else 255))
+    components = frame.format.components
+    has_alpha = any(component.is_alpha for component in components)
+    if is_float(frame.format):
+        lights = _planes(frame)
+        return torch.cat([to_display(lights[..., :3]), lights[..., 3:].clamp(0, 1)], -1)
+    bits = 8 if max(component.bits for component in components) <= 8 else 16
+    names = {8: ("rgb24", "rgba"), 16: ("rgb48le", "rgba64le")}
+    options: dict[str, Any] = {}
+    if not frame.format.is_rgb and frame.colorspace != RGB:
+        options["src_colorspace"] = SWS_COLORSPACE[assumed_matrix(frame.colorspace, frame.height)]
+    array = frame.to_ndarray(format=names[bits][has_alpha], interpolation=PRECISE, **options)
+    upright = np.rot90(array, frame.rotation // 90).astype(np.float32)
+    return torch.from_numpy(upright / (2**bits - 1))
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[InputContainer]:
-    if not path.exists():
-        raise MediaError(f"There is no file {path}; check the path.")
-    if path.is_dir():
-        raise MediaError(f"{path} is a folder; give a video file.")
-    try:
-        container = av.open(str(path))
-    except (av.error.FFmpegError, OSError) as error:
-        raise MediaError(
-            f"{path.name} cannot be opened as video ({error}); check that the file is complete."
-        ) from error
-    with container:
-        yield container
-
-
-def _picture_stream(path: Path, container: InputContainer) -> VideoStream:
-    """The first video stream that is no cover art."""
-    for stream in container.streams.video:
-        if stream.disposition & av.stream.Disposition.attached_pic:
-            continue
-        if stream.codec_context is None:
-            raise MediaError(f"{path.name} is in a video format that cannot be decoded here; convert it to H.264.")
-        return stream
-    raise MediaError(f"{path.name} has no video stream; give a file with a picture.")
-
-
-def _info(path: Path, container: InputContainer) -> VideoInfo:
-    stream = _picture_stream(path, container)
-    fps = stream.average_rate or stream.guessed_rate or Fraction(25)
-    frames = stream.frames
-    if not frames and container.duration:
-        frames = round(container.duration / av.time_base * fps)
-    width, height = stream.width, stream.height
-    aspect = stream.sample_aspect_ratio or Fraction(1)
-    if _rotation(container, stream) % 180:
-        width, height, aspect = height, width, 1 / aspect
-    return VideoInfo(
-        path, width, height, fps, frames, len(container.streams.audio), stream.time_base or 1 / fps, aspect
-    )
-
-
-def _rotation(container: InputContainer, stream: VideoStream) -> int:
-    """How far a player turns the frames, degrees anticlockwise; only a decoded frame says it."""
-    try:
-        return next((frame.rotation for frame in container.decode(stream)), 0)
-    except (av.error.FFmpegError, OSError):
-        return 0  # decoding for real says what is wrong
+def _planes(frame: av.VideoFrame) -> Tensor:
+    """A floating-point image as it is, (H, W, 3 or 4); swscale would cut off what is brighter than white."""
+    kind = np.dtype("<f2" if "f16" in frame.format.name else "<f4")
+    pixels = []
+    for plane in frame.planes:
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
+        used = np.ascontiguousarray(rows[:, : plane.width * kind.itemsize])
+        pixels.append(used.view(kind).astype(np.float32))
+    order = {1: [0, 0, 0], 3: [2, 0, 1], 4: [2, 0, 1, 3]}[len(pixels)]  # planes lie as G, B, R, A
+    return torch.from_numpy(np.stack([pixels[k] for k in order], -1))
 
 
 def _increasing(timestamps: list[int | None], info: VideoInfo) -> tuple[int, ...]:

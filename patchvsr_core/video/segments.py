@@ -6,6 +6,7 @@ quick. Presentation times come from the input's timeline, not from the pieces.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from contextlib import suppress
 from fractions import Fraction
@@ -13,27 +14,27 @@ from pathlib import Path
 from typing import Any
 
 import av
-from torch import Tensor
 
 from ..errors import OutputError
-from .writer import AudioCopy, VideoWriter, explained, partial_of
+from .info import VideoInfo
+from .sequence import is_sequence
+from .streams import OtherStreams
+from .writer import VideoWriter, explained, partial_of
 
 
-def write_segment(path: Path, frames: Tensor, *, fps: Fraction, crf: int, pixel_aspect: Fraction = Fraction(1)) -> None:
-    """Encode (T, H, W, 3) frames in [0, 1] to a file of their own; it appears when it is complete."""
-    size = int(frames.shape[1]), int(frames.shape[2])
-    time_base = 1 / fps
-    with VideoWriter(path, size, range(len(frames)), time_base, fps=fps, crf=crf, pixel_aspect=pixel_aspect) as writer:
-        writer.write(frames)
-
-
-def check_container(path: Path, size: tuple[int, int], fps: Fraction, audio_from: Path | None) -> None:
+def check_container(path: Path, size: tuple[int, int], info: VideoInfo, **choices: Any) -> None:
     """Raise what :func:`join` would only say after the work: that a container cannot hold picture or sound.
+
+    Args:
+        choices: what :class:`VideoWriter` takes, and ``subtitles``.
 
     Raises:
         OutputError: in one sentence.
     """
-    with suppress(_Enough), VideoWriter(path, size, (), 1 / fps, fps=fps, audio_from=audio_from):
+    subtitles = choices.pop("subtitles", True)
+    with suppress(_Enough), VideoWriter(path, size, (), 1 / info.fps, fps=info.fps, **choices) as writer:
+        if not is_sequence(info.path):
+            _start(path, writer.container, OtherStreams(info.path, writer.container, subtitles=subtitles))
         raise _Enough
 
 
@@ -41,14 +42,29 @@ class _Enough(Exception):
     """Leaves a writer without a file."""
 
 
+def _start(path: Path, container: av.container.OutputContainer, others: OtherStreams) -> None:
+    """Write the header: what the muxer refuses shows now."""
+    try:
+        container.start_encoding()
+    except (av.error.FFmpegError, ValueError) as error:
+        if not others.streams:
+            raise OutputError(f"{path.name} cannot be started ({error}); choose another format.") from error
+        raise OutputError(
+            f"The audio or subtitles cannot be copied into a {path.suffix} file ({error}); write to .mkv instead."
+        ) from error
+
+
 def join(
     segments: Sequence[Path],
     path: Path,
     timestamps: Sequence[int],
     time_base: Fraction,
-    audio_from: Path | None = None,
+    fps: Fraction,
+    others_from: Path | None = None,
+    *,
+    subtitles: bool = True,
 ) -> None:
-    """Write all pieces to one file, with the audio of ``audio_from``; it appears when it is complete.
+    """Write all pieces to one file, with the sound and the like of ``others_from``; it appears when it is complete.
 
     Args:
         timestamps: presentation time of every frame of all pieces, in units of ``time_base``.
@@ -65,38 +81,53 @@ def join(
         )
     try:
         with explained(path), av.open(str(partial), "w") as target:
-            _copy(segments, orders, timestamps, target, time_base, audio_from)
+            video = _picture_stream(segments[0], target, time_base)
+            others = OtherStreams(others_from, target, subtitles=subtitles) if others_from else None
+            _copy(segments, orders, timestamps, target, video, others, fps)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _picture_stream(first: Path, target: av.container.OutputContainer, time_base: Fraction) -> av.VideoStream:
+    """The stream that the pieces go into, described by the first of them."""
+    with av.open(str(first)) as piece:
+        stream = target.add_stream_from_template(piece.streams.video[0], opaque=True)
+        stream.metadata.update(piece.streams.video[0].metadata)  # says whether a WebM has transparency
+        if piece.format.name == target.format.name or "mov" in piece.format.name:
+            stream.codec_context.codec_tag = piece.streams.video[0].codec_context.codec_tag  # which kind of ProRes
+    stream.time_base = time_base
+    return stream
 
 
 def _copy(
     segments: Sequence[Path],
     orders: list[list[int]],
     timestamps: Sequence[int],
-    target: Any,
-    time_base: Fraction,
-    audio_from: Path | None,
+    target: av.container.OutputContainer,
+    video: av.VideoStream,
+    others: OtherStreams | None,
+    fps: Fraction,
 ) -> None:
-    with av.open(str(segments[0])) as first:
-        video = target.add_stream_from_template(first.streams.video[0], opaque=True)
-    video.time_base = time_base
-    audio = AudioCopy(audio_from, target) if audio_from else None
+    time_base = video.time_base
+    assert time_base is not None
     decoded = iter(_decoding_times(timestamps, orders))
+    steps = [after - before for before, after in itertools.pairwise(timestamps)]
+    durations = [*steps, *(steps[-1:] or [round(1 / fps / time_base)])]
     begin = 0
     for segment, order in zip(segments, orders, strict=True):
         with av.open(str(segment)) as source:
             packets = (packet for packet in source.demux(source.streams.video[0]) if packet.pts is not None)
             for packet, rank in zip(packets, order, strict=True):
                 packet.pts, packet.dts, packet.time_base = timestamps[begin + rank], next(decoded), time_base
-                if audio:
-                    audio.copy_until(packet.dts * time_base)
+                packet.duration = durations[begin + rank]
+                if others:
+                    others.copy_until(packet.dts * time_base)
                 packet.stream = video
                 target.mux(packet)
         begin += len(order)
-    if audio:
-        audio.copy_until(None)
+    if others:
+        others.copy_until(None)
 
 
 def _display_order(segment: Path) -> list[int]:

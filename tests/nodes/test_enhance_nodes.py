@@ -13,11 +13,11 @@ from safetensors.torch import save_file
 
 from patchvsr_core.hosts.loading import load_base
 from patchvsr_core.hosts.models import Models
-from patchvsr_core.pipeline import make_plan
 from patchvsr_core.pipeline import sample as sample_headless
 from patchvsr_core.resample import resize
 from patchvsr_core.sampling import sigma_schedule
 from patchvsr_core.settings import Settings
+from patchvsr_core.stages import make_plan
 
 STEPS, START, SEED = 4, 0.3, 3
 EVERYTHING = {"structure_lock": 0.5, "projection_steps": 2, "churn": 0.2}

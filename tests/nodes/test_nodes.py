@@ -55,8 +55,9 @@ def test_both_hosts_give_the_same_numbers(pack, tiny, clip, chain):
     from dataclasses import replace
 
     from patchvsr_core.hosts.models import load_models
-    from patchvsr_core.pipeline import make_plan, sample
+    from patchvsr_core.pipeline import sample
     from patchvsr_core.settings import TINY
+    from patchvsr_core.stages import make_plan
 
     models, settings = load_models("tiny"), replace(TINY, patch_px=64)
     plan = make_plan(FRAMES, (HEIGHT, WIDTH), (HEIGHT * 4, WIDTH * 4), models, settings)

@@ -1,5 +1,6 @@
 """The ComfyUI host: native MODEL, VAE and MODEL_PATCH objects. The only importer of ``comfy``."""
 
+from .clip import NativeModels, upscale_native
 from .codec import codec_of
 from .control import attach_control
 from .enhance import EnhanceOptions, attach_enhancement
@@ -9,11 +10,14 @@ from .progress import Progress, check_interrupt
 from .refining import run_refiner
 from .sampling import sample_latent
 from .tiny import load_tiny
+from .video import as_video, upscale_video
 
 __all__ = [
     "EnhanceOptions",
     "FusionOptions",
+    "NativeModels",
     "Progress",
+    "as_video",
     "attach_control",
     "attach_enhancement",
     "attach_joint_modulation",
@@ -24,4 +28,6 @@ __all__ = [
     "prompt_conditioning",
     "run_refiner",
     "sample_latent",
+    "upscale_native",
+    "upscale_video",
 ]

@@ -33,6 +33,8 @@ class FusionOptions:
     patches_at_once: int = 1
     auxiliary_range: tuple[float, float] = (float("inf"), 0.0)
     """(from, to) noise levels at which auxiliary patches run; elsewhere the primary grid alone."""
+    report: Callable[[int, int], None] | None = None
+    """Told (patches done, of all steps) in place of the node's own bar."""
 
 
 def attach_joint_modulation(model: Any, plan: PatchPlan, options: FusionOptions = FusionOptions()) -> Any:
@@ -60,7 +62,7 @@ class _JointModulation:
         check_steps(self.plan, steps)
         start, end = self.options.auxiliary_range
         patches = self.plan.at_step(step, auxiliary=end <= float(sigma.max()) <= start)
-        progress = _Progress(step, steps)
+        progress = _Progress(step, steps, self.options.report or comfy.utils.ProgressBar(steps).update_absolute)
 
         def denoise(x: Tensor, sigma: Tensor, control: list[Patch]) -> list[Tensor]:
             options = {**model_options, "transformer_options": {**transformer_options, PATCHES: (self.plan, control)}}
@@ -103,11 +105,10 @@ class _JointModulation:
 class _Progress:
     """Patches of all steps on the node's bar; the sampler's own update after a step agrees with it."""
 
-    def __init__(self, step: int, steps: int) -> None:
-        self.step, self.steps = step, steps
-        self.bar = comfy.utils.ProgressBar(steps)
+    def __init__(self, step: int, steps: int, report: Callable[[int, int], None]) -> None:
+        self.step, self.steps, self.report = step, steps, report
 
     def __call__(self, done: int, total: int) -> None:
         check_interrupt()
         if done < total:
-            self.bar.update_absolute(self.step * total + done, self.steps * total)
+            self.report(self.step * total + done, self.steps * total)

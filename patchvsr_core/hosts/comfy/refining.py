@@ -10,7 +10,7 @@ import comfy.model_patcher
 from torch import Tensor
 
 from ...progress import OnDone
-from ...refine import load_refiner, refine_frames
+from ...refine import Refiner, load_refiner, refine_frames
 from ...weights import shipped
 
 TILE_BYTES = 2**30
@@ -26,10 +26,18 @@ def _patcher() -> Any:
     )
 
 
+def shipped_refiner() -> Refiner:
+    """The refiner that ships with PatchVSR; wherever ComfyUI keeps it now."""
+    refiner: Refiner = _patcher().model
+    return refiner
+
+
 def run_refiner(
-    frames: Tensor, source: Tensor, strength: float, detail: float, on_frames: OnDone | None = None
+    frames: Tensor, source: Tensor, strength: float, detail: float, cleanup: float, on_frames: OnDone | None = None
 ) -> Tensor:
     """See :func:`refine.refine_frames`; computes on ComfyUI's device and answers where ``frames`` are."""
     patcher = _patcher()
     comfy.model_management.load_models_gpu([patcher], memory_required=TILE_BYTES)
-    return refine_frames(patcher.model, frames, source, strength=strength, detail=detail, on_frames=on_frames)
+    return refine_frames(
+        patcher.model, frames, source, strength=strength, detail=detail, cleanup=cleanup, on_frames=on_frames
+    )

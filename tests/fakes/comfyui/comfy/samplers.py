@@ -26,10 +26,11 @@ class CFGGuider:
 
     def set_conds(self, positive: Any, negative: Any = None) -> None:
         given = {"positive": positive, "negative": negative}
+        self.inner_set_conds({name: conds for name, conds in given.items() if conds is not None})
+
+    def inner_set_conds(self, conds: dict[str, Any]) -> None:
         self.conds = {
-            name: [{"cross_attn": tensor, **extra} for tensor, extra in conds]
-            for name, conds in given.items()
-            if conds is not None
+            name: [{"cross_attn": tensor, **extra} for tensor, extra in group] for name, group in conds.items()
         }
 
     def set_cfg(self, cfg: float) -> None:

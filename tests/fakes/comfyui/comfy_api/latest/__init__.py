@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from . import _input_impl as InputImpl
 from . import _io as io
+from . import _ui as ui
+from . import _util as Types
 
 
 class ComfyExtension:
@@ -15,4 +18,4 @@ class ComfyExtension:
         raise NotImplementedError
 
 
-__all__ = ["ComfyExtension", "io"]
+__all__ = ["ComfyExtension", "InputImpl", "Types", "io", "ui"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 
@@ -155,6 +156,12 @@ Image, Mask, Video, Audio = Custom("IMAGE"), Custom("MASK"), Custom("VIDEO"), Cu
 Model, ModelPatch, Vae, Clip = Custom("MODEL"), Custom("MODEL_PATCH"), Custom("VAE"), Custom("CLIP")
 Conditioning, Latent, Noise, Guider = Custom("CONDITIONING"), Custom("LATENT"), Custom("NOISE"), Custom("GUIDER")
 Sampler, Sigmas = Custom("SAMPLER"), Custom("SIGMAS")
+
+
+class FolderType(str, Enum):
+    input = "input"
+    output = "output"
+    temp = "temp"
 
 
 class ControlAfterGenerate:

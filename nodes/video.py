@@ -1,0 +1,187 @@
+"""The whole pipeline as one node, for files of any length."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import folder_paths
+from comfy_api.latest import io, ui
+
+from ..patchvsr_core.hosts.comfy import NativeModels, as_video, upscale_video
+from ..patchvsr_core.planner import LAYOUTS
+from ..patchvsr_core.video.encoders import CODECS
+from ..patchvsr_core.video.pieces import Encoding
+from .sockets import CATEGORY
+
+OWN = "0: what suits the model."
+
+
+class UpscaleVideo(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PatchVSR_UpscaleVideo",
+            display_name="Upscale Video",
+            category=CATEGORY,
+            description="The whole pipeline for files of any length: memory does not grow with the video, sound and "
+            "subtitles are kept, and a run that was cancelled or crashed goes on where it was when queued again.",
+            search_aliases=["patchvsr", "video super resolution", "long video", "upscale"],
+            is_output_node=True,
+            inputs=[
+                io.Video.Input("video"),
+                io.Model.Input("model", tooltip="The tiny default, or a Wan 2.1 or 2.2 text-to-video model."),
+                io.Vae.Input("vae"),
+                io.Conditioning.Input("positive", tooltip="The prompt of Load Tiny Default or Load Adapter."),
+                io.ModelPatch.Input("adapter", optional=True, tooltip="An adapter made for this model."),
+                io.Conditioning.Input("negative", optional=True, tooltip="For guidance above 1."),
+                io.Float.Input("scale", default=4.0, min=1.0, max=16.0, step=0.1, tooltip="Enlargement factor."),
+                io.Float.Input(
+                    "detail",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="The most probable picture (0) or one as crisp as the original may have been (1).",
+                ),
+                io.Float.Input(
+                    "cleanup",
+                    default=1.0,
+                    min=0.0,
+                    max=2.0,
+                    step=0.05,
+                    tooltip="Noise and compression are measured and removed. 1: as measured. 0 keeps them, grain too.",
+                ),
+                io.Int.Input("seed", default=0, min=0, max=2**63 - 1, control_after_generate=False),
+                io.String.Input(
+                    "filename_prefix", default="video/PatchVSR", tooltip="Where in ComfyUI's output folder."
+                ),
+                io.Combo.Input(
+                    "format",
+                    options=["auto", "mp4", "mov", "mkv", "webm"],
+                    default="auto",
+                    tooltip="auto: that of the input; mov where it has transparency that its own cannot hold.",
+                ),
+                io.Combo.Input(
+                    "codec",
+                    options=["auto", *CODECS],
+                    default="auto",
+                    tooltip="auto: H.264; VP9 in webm; ProRes or FFV1 for transparency.",
+                ),
+                io.Int.Input("crf", default=16, min=0, max=51, tooltip="Quality; lower is better and larger."),
+                io.Combo.Input(
+                    "when_unfinished",
+                    options=["continue", "start again"],
+                    default="continue",
+                    tooltip="What to do when an earlier run for this name was not finished.",
+                ),
+                io.String.Input(
+                    "size",
+                    default="",
+                    optional=True,
+                    advanced=True,
+                    tooltip="Exact output size as WIDTHxHEIGHT instead of the scale; 0 for one side keeps the aspect.",
+                ),
+                io.Int.Input("steps", default=0, min=0, max=200, advanced=True, tooltip=f"Denoising steps. {OWN}"),
+                io.Float.Input(
+                    "guidance",
+                    default=1.0,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    advanced=True,
+                    tooltip="Classifier-free guidance; 1 is off and saves half the work.",
+                ),
+                io.Int.Input("patch_px", default=0, min=0, max=2048, step=16, advanced=True, tooltip=f"Patch. {OWN}"),
+                io.Combo.Input("layout", options=list(LAYOUTS), default="corner", advanced=True),
+                io.Int.Input(
+                    "patches_at_once", default=1, min=1, max=64, advanced=True, tooltip="Patches per model call."
+                ),
+                io.Int.Input(
+                    "chunk_frames",
+                    default=0,
+                    min=0,
+                    max=100000,
+                    advanced=True,
+                    tooltip="Frames in memory at once. 0: what memory allows.",
+                ),
+                io.Int.Input(
+                    "chunk_overlap",
+                    default=2,
+                    min=0,
+                    max=64,
+                    advanced=True,
+                    tooltip="Frames in which chunks fade into one another.",
+                ),
+                io.Boolean.Input(
+                    "find_cuts", default=True, advanced=True, tooltip="Treat every shot on its own; nothing crosses."
+                ),
+                io.Boolean.Input("keep_alpha", default=True, advanced=True, tooltip="Keep transparency."),
+                io.Boolean.Input("keep_subtitles", default=True, advanced=True),
+            ],
+            outputs=[io.Video.Output()],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        video: Any,
+        model: Any,
+        vae: Any,
+        positive: Any,
+        scale: float,
+        detail: float,
+        cleanup: float,
+        seed: int,
+        filename_prefix: str,
+        format: str,
+        codec: str,
+        crf: int,
+        when_unfinished: str,
+        steps: int,
+        guidance: float,
+        patch_px: int,
+        layout: str,
+        patches_at_once: int,
+        chunk_frames: int,
+        chunk_overlap: int,
+        find_cuts: bool,
+        keep_alpha: bool,
+        keep_subtitles: bool,
+        adapter: Any = None,
+        negative: Any = None,
+        size: str = "",
+    ) -> io.NodeOutput:
+        models = NativeModels(model, vae, positive, negative, adapter)
+        chosen = {name: value for name, value in (("steps", steps), ("patch_px", patch_px)) if value}
+        settings = replace(
+            models.defaults,
+            detail=detail,
+            cleanup=cleanup,
+            seed=seed,
+            guidance=guidance,
+            layout=layout,
+            patches_at_once=patches_at_once,
+            **chosen,
+        )
+        path = upscale_video(
+            video,
+            models,
+            settings,
+            scale=scale,
+            size=size.strip() or None,
+            prefix=filename_prefix,
+            suffix=format,
+            encoding=Encoding(crf, None if codec == "auto" else codec, None, keep_alpha, keep_subtitles),
+            chunk=chunk_frames,
+            overlap=chunk_overlap,
+            find_cuts=find_cuts,
+            fresh=when_unfinished == "start again",
+        )
+        return io.NodeOutput(as_video(path), ui=ui.PreviewVideo([saved(path)]))
+
+
+def saved(path: Any) -> ui.SavedResult:
+    """Where the frontend finds a file of the output folder."""
+    folder = path.parent.relative_to(folder_paths.get_output_directory())
+    return ui.SavedResult(path.name, str(folder) if str(folder) != "." else "", io.FolderType.output)

@@ -1,0 +1,87 @@
+"""What is done before and after denoising, the same in every host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from .blend import blend_tiles
+from .codec import Codec
+from .color import match_colors
+from .decode import decode_tiles
+from .fidelity import back_project
+from .layout import Canvas, PatchPlan
+from .planner import plan_patches
+from .refine import Refiner
+from .settings import Settings
+
+OnProgress = Callable[[str, int, int], None]
+"""Called with (stage, done, in all); raise from it to stop."""
+Noise = Callable[[torch.Size], Tensor]
+"""Asked for normal noise in the shape of the latent canvas."""
+Refine = Callable[[Tensor, Tensor], Tensor]
+"""(frames, source) to refined frames."""
+
+
+class Parts(Protocol):
+    """What planning and memory depend on, of the models of any host."""
+
+    @property
+    def codec(self) -> Codec:
+        """Pixels to latents and back."""
+
+    @property
+    def refiner(self) -> Refiner | None:
+        """What runs after decoding."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the work is done."""
+
+
+def make_plan(
+    frames: int, source: tuple[int, int], target: tuple[int, int], models: Parts, settings: Settings
+) -> PatchPlan:
+    """Plan a run for the codec of ``models``; sizes are (height, width)."""
+    codec = models.codec
+    canvas = Canvas(frames, source, target, codec.stride_px, codec.stride_frames)
+    return plan_patches(
+        canvas,
+        patch_px=settings.patch_px,
+        layout=settings.layout,
+        window_frames=settings.window_frames,
+        overlap_frames=settings.overlap_frames,
+    )
+
+
+def decoded_frames(
+    latent: Tensor, source: Tensor, canvas: Canvas, codec: Codec, settings: Settings, report: OnProgress
+) -> Tensor:
+    """The fused canvas as frames, (T, H, W, 3) in [0, 1], in the colours of the input."""
+    tiles = decode_tiles(
+        codec,
+        latent,
+        canvas,
+        tile_px=settings.tile_px,
+        overlap_px=settings.tile_overlap_px,
+        on_tile=lambda done, total: report("decode", done, total),
+    )
+    return match_colors(blend_tiles(tiles, window=settings.window), source, settings.color).clamp(0, 1)
+
+
+def finished(frames: Tensor, source: Tensor, settings: Settings, report: OnProgress, refine: Refine | None) -> Tensor:
+    """The refiner, and what makes the result agree with the input; (T, H, W, 3) in [0, 1]."""
+    if refine is not None and settings.refine_strength > 0:
+        report("refine", 0, len(frames))
+        frames = refine(frames, source)
+    return back_project(
+        frames,
+        source,
+        rounds=settings.fidelity_rounds,
+        strength=settings.fidelity_strength,
+        keep_noise=settings.cleanup == 0,
+        on_frames=lambda done, total: report("fidelity", done, total),
+    ).clamp(0, 1)

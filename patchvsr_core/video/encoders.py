@@ -1,0 +1,115 @@
+"""Which encoder makes a video, and how it is set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import OutputError
+from .info import RGB, Picture
+
+CRF = 16
+"""Default quality: hardly to be told from lossless."""
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Settings of one encoder."""
+
+    codec: str
+    pix_fmt: str
+    options: Mapping[str, str]
+
+    @property
+    def is_rgb(self) -> bool:
+        return self.pix_fmt.startswith(("bgr", "gbr"))
+
+
+@dataclass(frozen=True)
+class _Codec:
+    library: str
+    suffixes: tuple[str, ...]
+    depths: tuple[int, ...] = (8, 10)
+    alpha: bool = False
+
+
+CODECS = {
+    "h264": _Codec("libx264", (".mp4", ".mov", ".mkv")),
+    "hevc": _Codec("libx265", (".mp4", ".mov", ".mkv")),
+    "av1": _Codec("libsvtav1", (".mp4", ".mkv", ".webm")),
+    "vp9": _Codec("libvpx-vp9", (".webm", ".mkv"), depths=(8,), alpha=True),
+    "prores": _Codec("prores_ks", (".mov", ".mkv"), depths=(10,), alpha=True),
+    "ffv1": _Codec("ffv1", (".mkv",), alpha=True),
+}
+"""By the names that the user gives; ffv1 is lossless."""
+SUFFIXES = (".mp4", ".mov", ".mkv", ".webm")
+
+
+def choose_encoder(path: Path, size: tuple[int, int], picture: Picture, codec: str | None, crf: int) -> Encoder:
+    """The encoder for a file.
+
+    Args:
+        path: its suffix is the container.
+        size: (height, width).
+        picture: what depth and transparency are to be kept.
+        codec: a name in ``CODECS``; None: what suits container, depth and transparency.
+        crf: constant quality; lower is better and larger. ProRes and FFV1 have none.
+
+    Raises:
+        OutputError: when the container cannot hold it.
+    """
+    suffix = path.suffix.lower()
+    name = codec or _usual(suffix, picture)
+    kind = CODECS[name]
+    if suffix not in kind.suffixes:
+        raise OutputError(f"{name} does not go into a {suffix} file; write to {' or '.join(kind.suffixes)}.")
+    if picture.alpha and not kind.alpha:
+        raise OutputError(
+            f"The input has transparency, which {name} in a {suffix} file cannot hold; write to .mov (ProRes), .webm "
+            "(VP9) or a folder of images, or give --no-alpha."
+        )
+    depth = min(kind.depths, key=lambda d: abs(d - min(picture.depth, 10)))
+    is_odd = bool(size[0] % 2 or size[1] % 2)
+    if name == "av1" and is_odd:
+        raise OutputError(f"AV1 needs even sides, not {size[1]}x{size[0]}; choose another size or codec.")
+    return Encoder(kind.library, _pixel_format(name, depth, picture.alpha, is_odd), _options(name, crf, picture.alpha))
+
+
+def tags(encoder: Encoder, picture: Picture) -> tuple[int, int]:
+    """(matrix, range) that the encoded file declares."""
+    if encoder.is_rgb:
+        return RGB, 2
+    return picture.matrix, 2 if picture.full_range else 1
+
+
+def _usual(suffix: str, picture: Picture) -> str:
+    if suffix == ".webm":
+        return "av1" if picture.depth > 8 and not picture.alpha else "vp9"
+    if picture.alpha:
+        return {".mov": "prores", ".mkv": "ffv1"}.get(suffix, "h264")
+    return "h264"
+
+
+def _pixel_format(name: str, depth: int, alpha: bool, is_odd: bool) -> str:
+    if name == "ffv1":
+        return {(8, False): "bgr0", (8, True): "bgra", (10, False): "gbrp10le", (10, True): "gbrap10le"}[depth, alpha]
+    sampling = "420"
+    if name == "prores":
+        sampling = "444" if alpha or is_odd else "422"
+    elif is_odd and name != "vp9":
+        sampling = "444"
+    return f"yuv{'a' * alpha}{sampling}p{'10le' * (depth == 10)}"
+
+
+def _options(name: str, crf: int, alpha: bool) -> dict[str, str]:
+    quality = {"crf": str(crf)}
+    return {
+        # x264's macroblock tree reads memory that it never wrote: with it, no file comes out the same twice.
+        "h264": {**quality, "x264-params": "mbtree=0"},
+        "hevc": {**quality, "x265-params": "log-level=error"},
+        "av1": {**quality, "preset": "6"},
+        "vp9": {**quality, "b": "0", "row-mt": "1"},
+        "prores": {"profile": "4" if alpha else "3", "vendor": "apl0"},
+        "ffv1": {"level": "3", "slicecrc": "1"},
+    }[name]

@@ -1,0 +1,175 @@
+"""What a file says about its video before it is decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from ..errors import MediaError
+from .sequence import first_image, is_sequence
+
+HD_LINES = 720
+"""Untagged video with at least so many lines is BT.709, with fewer BT.601."""
+RGB, BT709, UNKNOWN, BT470BG, SMPTE170M = 0, 1, 2, 5, 6
+"""AVCOL_SPC_*; BT470BG and SMPTE170M are BT.601."""
+SWS_COLORSPACE = {BT709: 1, 4: 4, BT470BG: 5, SMPTE170M: 5, 7: 7, 9: 9}
+"""swscale's numbers for the matrices that it converts; one for both of BT.601."""
+FULL_RANGE = 2
+"""AVCOL_RANGE_JPEG."""
+FLOAT_DEPTH = 32
+SEQUENCE_FPS = Fraction(24)
+"""Image files do not say how fast they are to be shown."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """How the pixels of a video are coded and meant; numbers are libav's (ISO 23091-2)."""
+
+    depth: int = 8
+    """Bits of a component; 32 is floating point."""
+    alpha: bool = False
+    matrix: int = BT709
+    primaries: int = BT709
+    transfer: int = BT709
+    full_range: bool = False
+    pixel_aspect: Fraction = Fraction(1)
+    """Width of a pixel over its height."""
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a file's header, or a folder of images, says."""
+
+    path: Path
+    width: int
+    height: int
+    fps: Fraction
+    frames: int
+    """Exact where the container says it, otherwise from the duration; 0 when unknown."""
+    time_base: Fraction
+    """Unit of the timestamps, seconds."""
+    audio_streams: int = 0
+    subtitle_streams: int = 0
+    picture: Picture = field(default=Picture())
+
+
+def probe(path: str | Path) -> VideoInfo:
+    """Read the header of a video file, or look at a folder of images.
+
+    Raises:
+        MediaError: when there is no such file, or no video in it.
+    """
+    path = Path(path)
+    with opened(path) as container:
+        info = _info(path, container)
+    if is_sequence(path):
+        _, count = first_image(path)
+        return VideoInfo(path, info.width, info.height, SEQUENCE_FPS, count, 1 / SEQUENCE_FPS, picture=info.picture)
+    return info
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[InputContainer]:
+    """A file, or the first image of a sequence, as a container.
+
+    Raises:
+        MediaError: when it cannot be opened.
+    """
+    file = first_image(path)[0] if is_sequence(path) else path
+    if not file.exists():
+        raise MediaError(f"There is no file {file}; check the path.")
+    try:
+        container = av.open(str(file))
+    except (av.error.FFmpegError, OSError) as error:
+        raise MediaError(
+            f"{file.name} cannot be opened as video ({error}); check that the file is complete."
+        ) from error
+    with container:
+        yield container
+
+
+def picture_stream(path: Path, container: InputContainer) -> VideoStream:
+    """The first video stream that is no cover art.
+
+    Raises:
+        MediaError: when there is none that can be decoded.
+    """
+    for stream in container.streams.video:
+        if stream.disposition & av.stream.Disposition.attached_pic:
+            continue
+        if stream.codec_context is None:
+            raise MediaError(f"{path.name} is in a video format that cannot be decoded here; convert it to H.264.")
+        return stream
+    raise MediaError(f"{path.name} has no video stream; give a file with a picture.")
+
+
+def alpha_decoder(stream: VideoStream) -> av.VideoCodecContext | None:
+    """WebM keeps transparency beside the picture, where only libvpx looks for it."""
+    has_alpha = any(name.lower() == "alpha_mode" and value == "1" for name, value in stream.metadata.items())
+    decoder = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.codec_context.name)
+    if not has_alpha or decoder is None:
+        return None
+    context = av.CodecContext.create(decoder, "r")
+    assert isinstance(context, av.VideoCodecContext)
+    return context
+
+
+def _info(path: Path, container: InputContainer) -> VideoInfo:
+    stream = picture_stream(path, container)
+    fps = stream.average_rate or stream.guessed_rate or Fraction(25)
+    frames = stream.frames
+    if not frames and container.duration:
+        frames = round(container.duration / av.time_base * fps)
+    width, height = stream.width, stream.height
+    first = _first_frame(container, stream)
+    picture = _picture(stream, first)
+    if first is not None and first.rotation % 180:
+        width, height = height, width
+        picture = replace(picture, pixel_aspect=1 / picture.pixel_aspect)
+    time_base = stream.time_base or 1 / fps
+    streams = container.streams
+    return VideoInfo(path, width, height, fps, frames, time_base, len(streams.audio), len(streams.subtitles), picture)
+
+
+def _picture(stream: VideoStream, first: av.VideoFrame | None) -> Picture:
+    """From the first frame, where it can be decoded: what a header says of the pixels is not always true."""
+    context = stream.codec_context
+    layout = context.format if first is None else first.format
+    components = layout.components if layout else ()
+    depth = FLOAT_DEPTH if layout and is_float(layout) else max((c.bits for c in components), default=8)
+    alpha = any(component.is_alpha for component in components) or alpha_decoder(stream) is not None
+    pixel_aspect = stream.sample_aspect_ratio or Fraction(1)
+    plain = Picture(depth=depth, alpha=alpha, pixel_aspect=pixel_aspect)
+    if (layout and layout.is_rgb) or context.colorspace == RGB:
+        return plain
+    matrix = assumed_matrix(context.colorspace, stream.height)
+    tags = (context.color_primaries, context.color_trc)
+    primaries, transfer = (BT709, BT709) if tags == (UNKNOWN, UNKNOWN) and matrix == BT709 else tags
+    full = context.color_range == FULL_RANGE or (layout is not None and layout.name.startswith("yuvj"))
+    return replace(plain, matrix=matrix, primaries=primaries, transfer=transfer, full_range=full)
+
+
+def is_float(layout: av.VideoFormat) -> bool:
+    """Whether a pixel format has floating-point numbers."""
+    return "f16" in layout.name or "f32" in layout.name
+
+
+def assumed_matrix(declared: int, lines: int) -> int:
+    """What a file declares, or what players assume where it says nothing or something rare."""
+    if declared in SWS_COLORSPACE:
+        return declared
+    return BT709 if lines >= HD_LINES or declared != UNKNOWN else SMPTE170M
+
+
+def _first_frame(container: InputContainer, stream: VideoStream) -> av.VideoFrame | None:
+    try:
+        return next(container.decode(stream), None)
+    except (av.error.FFmpegError, OSError):
+        return None  # decoding for real says what is wrong

@@ -1,0 +1,118 @@
+"""The finished parts of a long job: encoded videos or folders of images, joined at the end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch import Tensor
+
+from .encoders import CRF
+from .info import Picture, VideoInfo
+from .reader import Timeline
+from .segments import check_container, join
+from .sequence import first_number, is_sequence, name, pattern, write_image
+from .writer import VideoWriter, explained
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What the user chooses about the file; the defaults keep what the input has."""
+
+    crf: int = CRF
+    codec: str | None = None
+    """See :data:`encoders.CODECS`; None: what suits the container."""
+    depth: int | None = None
+    """8 or 10 bits; None: the input's."""
+    alpha: bool = True
+    """Keep transparency."""
+    subtitles: bool = True
+    """Copy subtitles and fonts."""
+
+    def picture(self, info: VideoInfo) -> Picture:
+        """How the pixels of the result are coded."""
+        found = info.picture
+        return replace(found, alpha=found.alpha and self.alpha, depth=self.depth or found.depth)
+
+
+def check_output(output: Path, size: tuple[int, int], info: VideoInfo, encoding: Encoding) -> None:
+    """Raise what would otherwise show after the work.
+
+    Raises:
+        OutputError: when the output cannot hold the picture, the sound or the subtitles.
+    """
+    if not is_sequence(output):
+        check_container(
+            output,
+            size,
+            info,
+            picture=encoding.picture(info),
+            codec=encoding.codec,
+            crf=encoding.crf,
+            subtitles=encoding.subtitles,
+        )
+
+
+def piece_suffix(output: Path) -> str:
+    """How the name of a piece ends."""
+    return ".images" if is_sequence(output) else output.suffix
+
+
+def write_piece(piece: Path, frames: Tensor, output: Path, info: VideoInfo, encoding: Encoding) -> None:
+    """Encode (T, H, W, C) frames; the piece appears under its name when it is complete."""
+    picture = encoding.picture(info)
+    if is_sequence(output):
+        _write_images(piece, frames if picture.alpha else frames[..., :3], pattern(output).suffix, picture.depth)
+        return
+    size = int(frames.shape[1]), int(frames.shape[2])
+    with VideoWriter(
+        piece,
+        size,
+        range(len(frames)),
+        1 / info.fps,
+        fps=info.fps,
+        crf=encoding.crf,
+        picture=picture,
+        codec=encoding.codec,
+    ) as writer:
+        writer.write(frames)
+
+
+def join_pieces(pieces: Sequence[Path], output: Path, timeline: Timeline, info: VideoInfo, encoding: Encoding) -> None:
+    """Make the output; a video appears under its name when it is complete.
+
+    Raises:
+        OutputError: when it cannot be written, or a piece is damaged.
+    """
+    if is_sequence(output):
+        _place_images(pieces, pattern(output), first_number(info.path))
+        return
+    others = None if is_sequence(info.path) else info.path
+    join(pieces, output, timeline.timestamps, timeline.time_base, info.fps, others, subtitles=encoding.subtitles)
+
+
+def _write_images(piece: Path, frames: Tensor, suffix: str, depth: int) -> None:
+    partial = piece.with_suffix(".part")
+    shutil.rmtree(partial, ignore_errors=True)
+    with explained(piece):
+        partial.mkdir()
+        for number, frame in enumerate(frames):
+            write_image(partial / f"{number:06d}{suffix}", frame, depth)
+        partial.replace(piece)
+
+
+def _place_images(pieces: Sequence[Path], target: Path, number: int) -> None:
+    """Copies, so that a run that is stopped here can do it again; where the disk allows, without taking space."""
+    with explained(target):
+        for piece in pieces:
+            for image in sorted(piece.iterdir()):
+                placed = target.with_name(name(target, number))
+                placed.unlink(missing_ok=True)
+                try:
+                    os.link(image, placed)
+                except OSError:
+                    shutil.copyfile(image, placed)
+                number += 1

@@ -1,0 +1,151 @@
+"""Image sequences: a folder, or a pattern such as ``shot/frame_%05d.png``, in place of a file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from av.video.frame import VideoFrame
+from torch import Tensor
+
+from ..errors import MediaError, OutputError
+
+IMAGES = {".png", ".exr", ".tif", ".tiff", ".jpg", ".jpeg", ".webp", ".bmp"}
+NUMBER = re.compile(r"%0?\d*d")
+DEFAULT_NAME = "frame_%05d.png"
+
+
+def is_sequence(path: Path) -> bool:
+    """Whether a path stands for many images."""
+    return bool(NUMBER.search(path.name)) or path.is_dir()
+
+
+def images(path: Path) -> list[Path]:
+    """The images of a folder or pattern, in the order of their numbers.
+
+    Raises:
+        MediaError: when there is none.
+    """
+    folder = path if path.is_dir() else path.parent
+    files = [file for file in (folder.iterdir() if folder.is_dir() else ()) if file.suffix.lower() in IMAGES]
+    if NUMBER.search(path.name):
+        found = [file for file in files if is_named(file, path.name)]
+    else:
+        found = [file for file in files if not file.name.startswith(".")]
+    if not found:
+        raise MediaError(f"There is no image in {path}; give a folder with .png or .exr files, or a video file.")
+    suffixes = {file.suffix.lower() for file in found}
+    if len(suffixes) > 1:
+        raise MediaError(
+            f"{folder} holds {' and '.join(sorted(suffixes))} files; name those you mean, as in frame_%05d.png."
+        )
+    return sorted(found, key=_order)
+
+
+def first_image(path: Path) -> tuple[Path, int]:
+    """(the first image of a sequence, how many there are)."""
+    found = images(path)
+    return found[0], len(found)
+
+
+def first_number(path: Path) -> int:
+    """Of a sequence's first image, where its name ends in one; otherwise 1."""
+    if not is_sequence(path):
+        return 1
+    digits = re.search(r"(\d+)$", first_image(path)[0].stem)
+    return int(digits[1]) if digits else 1
+
+
+def pattern(path: Path) -> Path:
+    """The pattern that results are written by; a folder gets names of ours."""
+    return path if NUMBER.search(path.name) else path / DEFAULT_NAME
+
+
+def name(pattern: Path, number: int) -> str:
+    """The file name of an image."""
+    return pattern.name % number
+
+
+def write_image(path: Path, frame: Tensor, depth: int = 16) -> None:
+    """Write (H, W, 3 or 4) as PNG or, in linear light, as half-float EXR.
+
+    Args:
+        depth: above 8, a PNG gets 16 bits.
+    """
+    kind = image_kind(path, depth)
+    has_alpha = frame.shape[-1] == 4
+    picture = VideoFrame.from_ndarray(kind.pixels(frame), format=kind.given[has_alpha])
+    picture = picture.reformat(format=kind.coded[has_alpha])
+    context = av.CodecContext.create(kind.codec, "w")
+    assert isinstance(context, av.VideoCodecContext)
+    context.width, context.height, context.pix_fmt = picture.width, picture.height, picture.format.name
+    context.time_base = Fraction(1)
+    context.options = kind.options
+    path.write_bytes(b"".join(bytes(packet) for packet in [*context.encode(picture), *context.encode(None)]))
+
+
+@dataclass(frozen=True)
+class ImageKind:
+    """An image format, as libav writes it."""
+
+    codec: str
+    given: tuple[str, str]
+    """Pixel formats of our arrays, without and with alpha."""
+    coded: tuple[str, str]
+    pixels: Callable[[Tensor], np.ndarray]
+    options: dict[str, str] = field(default_factory=dict)
+
+
+def image_kind(path: Path, depth: int) -> ImageKind:
+    """How images of this name are written.
+
+    Raises:
+        OutputError: for a suffix that is not written.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".exr":
+        formats = ("gbrpf32le", "gbrapf32le")
+        return ImageKind("exr", formats, formats, _linear, {"compression": "zip16", "format": "half"})
+    if suffix == ".png":
+        if depth > 8:
+            return ImageKind("png", ("rgb48le", "rgba64le"), ("rgb48be", "rgba64be"), partial(to_integers, depth=16))
+        return ImageKind("png", ("rgb24", "rgba"), ("rgb24", "rgba"), partial(to_integers, depth=8))
+    raise OutputError(f"{suffix or 'such'} images cannot be written; use .png or .exr.")
+
+
+def to_integers(frame: Tensor, depth: int) -> np.ndarray:
+    """[0, 1] to whole steps of 8 or 16 bits: rounded, not truncated."""
+    largest = 2**depth - 1
+    kind = np.uint8 if depth == 8 else np.uint16
+    return (frame.clamp(0, 1) * largest).round().cpu().numpy().astype(kind)
+
+
+def to_display(linear: Tensor) -> Tensor:
+    """The sRGB curve, continued above 1."""
+    positive = linear.clamp(min=0)
+    return torch.where(positive <= 0.0031308, 12.92 * positive, 1.055 * positive ** (1 / 2.4) - 0.055)
+
+
+def _linear(frame: Tensor) -> np.ndarray:
+    """The inverse of :func:`to_display`; alpha is linear as it is."""
+    color = frame[..., :3].float()
+    linear = torch.where(color <= 0.04045, color / 12.92, ((color.clamp(min=0) + 0.055) / 1.055) ** 2.4)
+    return torch.cat([linear, frame[..., 3:].float()], -1).cpu().numpy()
+
+
+def is_named(file: Path, pattern: str) -> bool:
+    """Whether a file has a name of a pattern such as ``frame_%05d.png``."""
+    before, after = NUMBER.split(pattern, maxsplit=1)
+    return re.fullmatch(re.escape(before) + r"\d+" + re.escape(after), file.name) is not None
+
+
+def _order(file: Path) -> list[tuple[bool, int, str]]:
+    """frame_2 comes before frame_10."""
+    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", file.name)]

@@ -1,0 +1,45 @@
+"""How much disk a job will take."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from ..errors import OutputError
+from .encoders import choose_encoder
+from .info import VideoInfo
+from .pieces import Encoding
+from .sequence import is_sequence, pattern
+
+LOSSY_BYTES = 0.15
+"""Of a pixel at CRF 16; half of it for every 6 more. Grain takes more, flat pictures less."""
+BYTES = {"prores_ks": 0.6, "ffv1": 1.3, ".png": 1.6, ".exr": 4.0}
+LEAST = 0.25
+"""Part of the estimate that must be free: films differ much."""
+
+
+def disk_bytes(output: Path, frames: int, size: tuple[int, int], info: VideoInfo, encoding: Encoding) -> int:
+    """Estimate of the largest space in use: pieces and the joined file, which for a moment both exist."""
+    pixels = frames * size[0] * size[1]
+    picture = encoding.picture(info)
+    if is_sequence(output):
+        suffix = pattern(output).suffix.lower()
+        return round(pixels * BYTES[suffix] * (1 + (picture.depth > 8 and suffix == ".png")))
+    encoder = choose_encoder(output, size, picture, encoding.codec, encoding.crf)
+    each = BYTES.get(encoder.codec, LOSSY_BYTES * 2 ** ((16 - encoding.crf) / 6))
+    return round(2 * pixels * each)
+
+
+def check_space(output: Path, needed: int) -> None:
+    """Raise when a job cannot fit.
+
+    Raises:
+        OutputError: with both sizes.
+    """
+    folder = pattern(output).parent if is_sequence(output) else output.parent
+    free = shutil.disk_usage(folder).free
+    if free < LEAST * needed:
+        raise OutputError(
+            f"The result needs about {needed / 2**30:.1f} GiB of disk, and {free / 2**30:.1f} GiB are free in "
+            f"{folder}; free some space, or choose another place or a higher --crf."
+        )

@@ -1,0 +1,5 @@
+"""Enumerations."""
+
+from .video_types import VideoCodec, VideoContainer
+
+__all__ = ["VideoCodec", "VideoContainer"]

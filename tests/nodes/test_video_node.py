@@ -1,0 +1,144 @@
+"""Upscale Video: the whole pipeline in one node, from file to file."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from fakes.chain import a_clip
+from fakes.graph import run_node
+from test_video import with_audio
+
+from patchvsr_core.hosts.models import load_models
+from patchvsr_core.pipeline import upscale
+from patchvsr_core.video import probe, read_clip
+
+FRAMES = 11
+
+
+@pytest.fixture
+def places(pack: Any, tmp_path: Path) -> Path:
+    """An output and a temporary folder."""
+    import folder_paths
+
+    for name in ("output", "temp"):
+        (tmp_path / name).mkdir()
+        folder_paths.folders[name] = tmp_path / name
+    return tmp_path / "output"
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return with_audio(tmp_path / "in.mp4", a_clip(FRAMES, 26, 34))
+
+
+def make(pack: Any, tiny: Any, video: Any, **changes: Any) -> Any:
+    node = pack["UpscaleVideo"]
+    inputs = {"model": tiny.model, "vae": tiny.vae, "positive": tiny.prompt, "adapter": tiny.adapter}
+    return node.execute(**{**_defaults(node), "video": video, **inputs, "patch_px": 64, "scale": 2.0, **changes})
+
+
+def _defaults(node: Any) -> dict[str, Any]:
+    return {socket.id: socket.default for socket in node.GET_SCHEMA().inputs if socket.default is not None}
+
+
+def as_video(path: Any, **window: float) -> Any:
+    from comfy_api.latest import InputImpl
+
+    return InputImpl.VideoFromFile(path if isinstance(path, io.BytesIO) else str(path), **window)
+
+
+def test_a_file_comes_out_as_the_command_line_makes_it(pack: Any, tiny: Any, places: Path, source: Path) -> None:
+    done = make(pack, tiny, as_video(source), format="mkv", codec="ffv1")
+    made = Path(done[0].get_stream_source())
+    assert made == places / "video" / "PatchVSR_00001_.mkv"
+    assert done.ui.as_dict()["images"][0] == {"filename": made.name, "subfolder": "video", "type": "output"}
+    clip, original = read_clip(made), read_clip(source)
+    seconds = [[float(t * c.time_base) for t in c.timestamps] for c in (clip, original)]
+    assert seconds[0] == pytest.approx(seconds[1], abs=1e-3) and probe(made).audio_streams == 1
+    models = load_models()
+    expected = upscale(original.frames, (52, 68), models, replace(models.defaults, patch_px=64))
+    assert (clip.frames - expected).abs().max() < 1.01 / 255
+    assert not [path for path in places.rglob("*") if path.name.startswith(".")]
+
+
+def test_chunks_progress_and_next_name(pack: Any, tiny: Any, places: Path, source: Path) -> None:
+    import comfy.utils
+
+    seen: list[float] = []
+    comfy.utils.set_progress_bar_global_hook(lambda value, total, preview, node_id: seen.append(value / total))
+    try:
+        make(pack, tiny, as_video(source), chunk_frames=5)
+    finally:
+        comfy.utils.set_progress_bar_global_hook(None)
+    assert seen == sorted(seen) and seen[0] == 0 and seen[-1] == 1 and len(set(seen)) > 12
+    second = make(pack, tiny, as_video(source), format="mkv", codec="ffv1", filename_prefix="deep/er/name")
+    assert Path(second[0].get_stream_source()) == places / "deep" / "er" / "name_00001_.mkv"
+    third = make(pack, tiny, as_video(source))
+    assert Path(third[0].get_stream_source()).name == "PatchVSR_00002_.mp4"
+
+
+def test_cancelled_and_queued_again(pack: Any, tiny: Any, places: Path, source: Path) -> None:
+    import comfy.model_management as management
+    import comfy.utils
+
+    whole = Path(make(pack, tiny, as_video(source), chunk_frames=5)[0].get_stream_source())
+    expected = whole.read_bytes()
+    whole.unlink()
+
+    def cancel(value: int, total: int, preview: Any, node_id: Any) -> None:
+        if value / total > 0.7:
+            management.interrupt_current_processing()
+
+    comfy.utils.set_progress_bar_global_hook(cancel)
+    try:
+        with pytest.raises(management.InterruptProcessingException):
+            make(pack, tiny, as_video(source), chunk_frames=5)
+    finally:
+        comfy.utils.set_progress_bar_global_hook(None)
+        management.interrupt_current_processing(False)
+    left = places / "video" / ".PatchVSR_00001_.mp4.patchvsr"
+    assert len(list(left.glob("0*.mp4"))) >= 1 and not whole.exists()
+    with pytest.raises(pack.part("patchvsr_core.errors").OutputError, match="start again"):
+        make(pack, tiny, as_video(source), chunk_frames=5, detail=0.5)
+    first = min(left.glob("0*.mp4"))
+    stamp = first.stat().st_mtime_ns
+    kept: list[int] = []
+    comfy.utils.set_progress_bar_global_hook(
+        lambda *_, **__: kept.append(first.stat().st_mtime_ns) if first.exists() else None
+    )
+    try:
+        assert Path(make(pack, tiny, as_video(source))[0].get_stream_source()) == whole
+    finally:
+        comfy.utils.set_progress_bar_global_hook(None)
+    assert set(kept) == {stamp}, "the finished chunk was not made again"
+    assert whole.read_bytes() == expected and not left.exists()
+
+
+def test_videos_without_a_file_of_their_own(pack: Any, tiny: Any, places: Path, source: Path) -> None:
+    from_memory = make(pack, tiny, as_video(io.BytesIO(source.read_bytes())))
+    assert len(read_clip(from_memory[0].get_stream_source()).frames) == FRAMES
+    a_part = make(pack, tiny, as_video(source, start_time=0.1, duration=0.2))
+    assert read_clip(a_part[0].get_stream_source()).frames.shape[1:3] == (52, 68)
+
+
+def test_choices_that_cannot_be(pack: Any, tiny: Any, places: Path, source: Path) -> None:
+    errors = pack.part("patchvsr_core.errors")
+    with pytest.raises(errors.OutputError, match=r"does not go into a \.webm file"):
+        make(pack, tiny, as_video(source), format="webm", codec="h264")
+    with pytest.raises(errors.PlanError, match="WIDTHxHEIGHT"):
+        make(pack, tiny, as_video(source), size="large")
+    assert torch.is_tensor(read_clip(source).frames) and list(places.rglob("*.part*")) == []
+    with pytest.raises(errors.MediaError, match="no file"):
+        make(pack, tiny, as_video(source.with_name("none.mp4")))
+
+
+def test_it_runs_in_a_graph(pack: Any, tiny: Any, places: Path, source: Path) -> None:
+    inputs = {"model": tiny.model, "vae": tiny.vae, "positive": tiny.prompt, "adapter": tiny.adapter}
+    (video,) = run_node(pack["UpscaleVideo"], video=as_video(source), **inputs, scale=1.5, patch_px=64)
+    info = probe(video.get_stream_source())
+    assert (info.width, info.height) == (51, 39)
