@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
 import folder_paths
+from comfy.cli_args import args
 from comfy_api.latest import io, ui
 
 from ..patchvsr_core.hosts.comfy import NativeModels, as_video, upscale_video
@@ -52,7 +54,14 @@ class UpscaleVideo(io.ComfyNode):
                     step=0.05,
                     tooltip="Noise and compression are measured and removed. 1: as measured. 0 keeps them, grain too.",
                 ),
-                io.Int.Input("seed", default=0, min=0, max=2**63 - 1, control_after_generate=False),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=2**63 - 1,
+                    control_after_generate=False,
+                    tooltip="Another seed gives other noise; the tiny default hardly depends on it.",
+                ),
                 io.String.Input(
                     "filename_prefix", default="video/PatchVSR", tooltip="Where in ComfyUI's output folder."
                 ),
@@ -93,7 +102,13 @@ class UpscaleVideo(io.ComfyNode):
                     tooltip="Classifier-free guidance; 1 is off and saves half the work.",
                 ),
                 io.Int.Input("patch_px", default=0, min=0, max=2048, step=16, advanced=True, tooltip=f"Patch. {OWN}"),
-                io.Combo.Input("layout", options=list(LAYOUTS), default="corner", advanced=True),
+                io.Combo.Input(
+                    "layout",
+                    options=list(LAYOUTS),
+                    default="corner",
+                    advanced=True,
+                    tooltip="corner: free of seams. The others are quicker; see Patch Planner.",
+                ),
                 io.Int.Input(
                     "patches_at_once", default=1, min=1, max=64, advanced=True, tooltip="Patches per model call."
                 ),
@@ -106,7 +121,7 @@ class UpscaleVideo(io.ComfyNode):
                     tooltip="Frames in memory at once. 0: what memory allows.",
                 ),
                 io.Int.Input(
-                    "chunk_overlap",
+                    "overlap_frames",
                     default=2,
                     min=0,
                     max=64,
@@ -117,7 +132,9 @@ class UpscaleVideo(io.ComfyNode):
                     "find_cuts", default=True, advanced=True, tooltip="Treat every shot on its own; nothing crosses."
                 ),
                 io.Boolean.Input("keep_alpha", default=True, advanced=True, tooltip="Keep transparency."),
-                io.Boolean.Input("keep_subtitles", default=True, advanced=True),
+                io.Boolean.Input(
+                    "keep_subtitles", default=True, advanced=True, tooltip="Copy subtitles and their fonts."
+                ),
             ],
             outputs=[io.Video.Output()],
         )
@@ -144,7 +161,7 @@ class UpscaleVideo(io.ComfyNode):
         layout: str,
         patches_at_once: int,
         chunk_frames: int,
-        chunk_overlap: int,
+        overlap_frames: int,
         find_cuts: bool,
         keep_alpha: bool,
         keep_subtitles: bool,
@@ -174,11 +191,20 @@ class UpscaleVideo(io.ComfyNode):
             suffix=format,
             encoding=Encoding(crf, None if codec == "auto" else codec, None, keep_alpha, keep_subtitles),
             chunk=chunk_frames,
-            overlap=chunk_overlap,
+            overlap=overlap_frames,
             find_cuts=find_cuts,
             fresh=when_unfinished == "start again",
+            notes=workflow_tags(cls.hidden),
         )
         return io.NodeOutput(as_video(path), ui=ui.PreviewVideo([saved(path)]))
+
+
+def workflow_tags(hidden: Any) -> dict[str, str]:
+    """The graph, written into the file as ComfyUI's own Save Video does: dropped on the canvas it opens."""
+    if args.disable_metadata:
+        return {}
+    tags = {"prompt": hidden.prompt, **(hidden.extra_pnginfo or {})}
+    return {name: json.dumps(value) for name, value in tags.items() if value is not None}
 
 
 def saved(path: Any) -> ui.SavedResult:

@@ -7,7 +7,7 @@ same file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -46,6 +46,8 @@ class Job:
     encoding: Encoding = field(default=Encoding())
     fresh: bool = False
     """Discard what an unfinished run left."""
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """Tags to write into the file; the result does not depend on them."""
 
 
 def upscale_file(
@@ -87,7 +89,7 @@ def upscale_file(
     if on_chunk:
         on_chunk(len(chunks), len(chunks))
     pieces = [journal.piece(number) for number in range(len(chunks))]
-    join_pieces(pieces, job.output, timeline, job.info, job.encoding)
+    join_pieces(pieces, job.output, timeline, job.info, job.encoding, job.notes)
     journal.remove()
 
 

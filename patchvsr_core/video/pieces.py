@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -81,8 +81,18 @@ def write_piece(piece: Path, frames: Tensor, output: Path, info: VideoInfo, enco
         writer.write(frames)
 
 
-def join_pieces(pieces: Sequence[Path], output: Path, timeline: Timeline, info: VideoInfo, encoding: Encoding) -> None:
+def join_pieces(
+    pieces: Sequence[Path],
+    output: Path,
+    timeline: Timeline,
+    info: VideoInfo,
+    encoding: Encoding,
+    notes: Mapping[str, str],
+) -> None:
     """Make the output; a video appears under its name when it is complete.
+
+    Args:
+        notes: tags for the file; images get none.
 
     Raises:
         OutputError: when it cannot be written, or a piece is damaged.
@@ -91,7 +101,16 @@ def join_pieces(pieces: Sequence[Path], output: Path, timeline: Timeline, info: 
         _place_images(pieces, pattern(output), first_number(info.path))
         return
     others = None if is_sequence(info.path) else info.path
-    join(pieces, output, timeline.timestamps, timeline.time_base, info.fps, others, subtitles=encoding.subtitles)
+    join(
+        pieces,
+        output,
+        timeline.timestamps,
+        timeline.time_base,
+        info.fps,
+        others,
+        subtitles=encoding.subtitles,
+        notes=notes,
+    )
 
 
 def _write_images(piece: Path, frames: Tensor, suffix: str, depth: int) -> None:

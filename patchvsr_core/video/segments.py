@@ -7,10 +7,11 @@ quick. Presentation times come from the input's timeline, not from the pieces.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import av
@@ -19,7 +20,7 @@ from ..errors import OutputError
 from .info import VideoInfo
 from .sequence import is_sequence
 from .streams import OtherStreams
-from .writer import VideoWriter, explained, partial_of
+from .writer import SAME_BYTES, VideoWriter, explained, partial_of
 
 
 def check_container(path: Path, size: tuple[int, int], info: VideoInfo, **choices: Any) -> None:
@@ -63,6 +64,7 @@ def join(
     others_from: Path | None = None,
     *,
     subtitles: bool = True,
+    notes: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Write all pieces to one file, with the sound and the like of ``others_from``; it appears when it is complete.
 
@@ -80,13 +82,20 @@ def join(
             "start again with --fresh."
         )
     try:
-        with explained(path), av.open(str(partial), "w") as target:
+        with explained(path), av.open(str(partial), "w", options=_container_options(path, notes)) as target:
+            target.metadata.update(notes)
             video = _picture_stream(segments[0], target, time_base)
             others = OtherStreams(others_from, target, subtitles=subtitles) if others_from else None
             _copy(segments, orders, timestamps, target, video, others, fps)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _container_options(path: Path, notes: Mapping[str, str]) -> dict[str, str]:
+    """MP4 keeps tags of any name only when asked to."""
+    any_tags = {"movflags": "use_metadata_tags"} if notes and path.suffix.lower() in (".mp4", ".mov") else {}
+    return {**SAME_BYTES, **any_tags}
 
 
 def _picture_stream(first: Path, target: av.container.OutputContainer, time_base: Fraction) -> av.VideoStream:

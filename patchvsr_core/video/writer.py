@@ -18,6 +18,9 @@ from .info import SWS_COLORSPACE, Picture
 from .reader import PRECISE
 from .sequence import DEFAULT_NAME, image_kind, is_named, is_sequence, pattern, to_integers
 
+SAME_BYTES = {"fflags": "+bitexact"}
+"""Without it, a Matroska file has random numbers in it, and never comes out the same twice."""
+
 
 class VideoWriter:
     """A context that encodes frames to a video file.
@@ -56,7 +59,7 @@ class VideoWriter:
 
     def __enter__(self) -> VideoWriter:
         with explained(self.path):
-            self.container = av.open(str(self.partial), "w")
+            self.container = av.open(str(self.partial), "w", options=SAME_BYTES)
         try:
             with explained(self.path):
                 self.video = self._video_stream()

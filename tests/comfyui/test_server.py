@@ -87,7 +87,7 @@ def assert_success(entry: Any) -> Any:
 
 def test_pack_loads_without_a_warning(server: Server, object_info: Graph) -> None:
     ours = sorted(name for name in object_info if name.startswith("PatchVSR_"))
-    assert len(ours) == 11
+    assert len(ours) == 12
     bad = re.compile(r"warn|error|failed|traceback", re.IGNORECASE)
     ours = [line for line in server.log.read_text().splitlines() if re.search("patchvsr", line, re.IGNORECASE)]
     assert ours, "the log should name the pack among the imported ones"
@@ -174,6 +174,51 @@ def test_progress_counts_patches_and_interrupt_stops_within_one(server: Server, 
     per_patch = (seen[3][0] - seen[0][0]) / (seen[3][1] - seen[0][1])
     assert time.monotonic() - asked < max(2.0, 4 * per_patch)
     assert messages(server.wait(prompt), "execution_interrupted")
+
+
+@pytest.fixture(scope="module")
+def video_graph(object_info: Graph, short_clip: str) -> Graph:
+    """The example with one node, on the short clip in small chunks."""
+    graph = api_graph(json.loads((WORKFLOWS / "patchvsr_video.json").read_text()), object_info)
+    node(graph, "LoadVideo")["inputs"]["file"] = short_clip
+    return changed(graph, "PatchVSR_UpscaleVideo", patch_px=64, chunk_frames=4, overlap_frames=1, format="mkv")
+
+
+def test_a_video_is_cancelled_and_goes_on_when_queued_again(server: Server, video_graph: Graph) -> None:
+    graph = changed(video_graph, "PatchVSR_UpscaleVideo", filename_prefix="long")
+    output, upscaler = server.base / "output", key(video_graph, "PatchVSR_UpscaleVideo")
+    socket = websocket.create_connection(f"ws://127.0.0.1:{server.port}/ws?clientId={server.client}", timeout=300)
+    prompt = server.submit(graph)
+    seen: list[float] = []
+    asked = 0.0
+    while True:
+        text = socket.recv()
+        message = json.loads(text) if isinstance(text, str) else {"type": ""}
+        if message["type"] == "progress" and message["data"]["node"] == upscaler:
+            seen.append(message["data"]["value"] / message["data"]["max"])
+            if seen[-1] > 0.4 and not asked:
+                asked = time.monotonic()
+                server.post("/interrupt", {})
+        if message["type"] == "execution_interrupted":
+            break
+    assert time.monotonic() - asked < 2
+    assert messages(server.wait(prompt), "execution_interrupted")
+    assert seen == sorted(seen) and len(set(seen)) > 10
+    pieces = sorted((output / ".long_00001_.mkv.patchvsr").glob("0*.mkv"))
+    assert pieces and not (output / "long_00001_.mkv").exists()
+    stamps = [piece.stat().st_mtime_ns for piece in pieces]
+    socket.close()
+    prompt = server.submit(graph)
+    while all(piece.exists() for piece in pieces):
+        assert [piece.stat().st_mtime_ns for piece in pieces] == stamps, "finished chunks are kept"
+        time.sleep(0.05)
+    entry = assert_success(server.wait(prompt))
+    assert entry["outputs"][upscaler]["images"][0]["filename"] == "long_00001_.mkv"
+    whole = assert_success(server.run(changed(video_graph, "PatchVSR_UpscaleVideo", filename_prefix="whole")))
+    assert whole["status"]["status_str"] == "success"
+    made, expected = (output / f"{name}_00001_.mkv" for name in ("long", "whole"))
+    assert torch.equal(read_clip(made).frames, read_clip(expected).frames)
+    assert len(read_clip(made).frames) == FRAMES
 
 
 def test_a_mismatched_adapter_is_a_sentence(server: Server, base_folder: Path, tiny_graph: Graph) -> None:

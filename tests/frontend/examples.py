@@ -15,6 +15,16 @@ The model ships with PatchVSR. Nothing to download, no GPU needed.
 2. **Patch Planner**: set the scale, or an exact size.
 3. Run.
 """
+VIDEO_NOTE = """\
+## PatchVSR: videos of any length
+
+One node reads, upscales and writes the file piece by piece: memory does not grow with the video, and \
+sound, subtitles, timing and transparency are kept.
+
+Cancelled, crashed or out of memory? Queue it again: it goes on where it was.
+
+The result is in ComfyUI's output folder.
+"""
 WAN_NOTE = """\
 ## PatchVSR on Wan 2.1, without an adapter
 
@@ -228,7 +238,32 @@ WAN21 = Example(
     ],
 )
 
-EXAMPLES = (TINY, WAN21)
+VIDEO = Example(
+    name="patchvsr_video",
+    id="7b1f0c52-6a54-4f0e-9d38-2f6d1f3c9a03",
+    nodes={
+        "note": Node("MarkdownNote", {"": VIDEO_NOTE}, title="Read me", size=(300, 260)),
+        "video": Node("LoadVideo", {"file": CLIP}, size=(300, 300)),
+        "tiny": Node("PatchVSR_LoadTinyDefault", {}),
+        "upscale": Node(
+            "PatchVSR_UpscaleVideo",
+            {
+                "video": "@video.VIDEO",
+                "model": "@tiny.MODEL",
+                "vae": "@tiny.VAE",
+                "positive": "@tiny.prompt",
+                "adapter": "@tiny.adapter",
+            },
+            size=(420, 640),
+        ),
+    },
+    groups=[
+        Group("Load", LOAD, [["note"], ["video", "tiny"]]),
+        Group("Upscale", FINISH, [["upscale"]]),
+    ],
+)
+
+EXAMPLES = (TINY, WAN21, VIDEO)
 
 FILES = {
     "LoadVideo": {"file": CLIP},

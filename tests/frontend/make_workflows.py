@@ -4,8 +4,8 @@ Run it against a ComfyUI that has this pack, after nodes or their widgets change
 
     python tests/frontend/make_workflows.py http://127.0.0.1:8188 [--run]
 
-It writes ``example_workflows/*.json`` and a picture of each as ``.jpg``. With ``--run`` the tiny
-workflow is executed first, so that its picture shows results. Copy ``examples/sample.mp4`` to
+It writes ``example_workflows/*.json`` and a picture of each as ``.jpg``. With ``--run`` those
+of the tiny default are executed first, so that their pictures show results. Copy ``examples/sample.mp4`` to
 ComfyUI's ``input/patchvsr_sample.mp4`` before.
 """
 
@@ -33,14 +33,14 @@ SCRIPT = (Path(__file__).parent / "build.js").read_text()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("server", help="address of a running ComfyUI")
-    parser.add_argument("--run", action="store_true", help="execute the tiny workflow before taking its picture")
+    parser.add_argument("--run", action="store_true", help="execute what needs no download before taking its picture")
     arguments = parser.parse_args()
     for example in EXAMPLES:
         with open_frontend(arguments.server, width=2560, height=1300, also_installed=FILES) as page:
             page.evaluate("() => app.extensionManager.focusMode || app.extensionManager.toggleFocusMode()")
             workflow = build(page, example)
             (FOLDER / f"{example.name}.json").write_text(json.dumps(workflow, indent=2) + "\n")
-            if arguments.run and example.name == "patchvsr_tiny":
+            if arguments.run and example.name != "patchvsr_wan21":
                 page.evaluate("() => app.queuePrompt(0)")
                 while page.evaluate(IS_BUSY):
                     page.wait_for_timeout(500)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 import torch
 from fakes.chain import a_clip
@@ -135,6 +137,20 @@ def test_choices_that_cannot_be(pack: Any, tiny: Any, places: Path, source: Path
     assert torch.is_tensor(read_clip(source).frames) and list(places.rglob("*.part*")) == []
     with pytest.raises(errors.MediaError, match="no file"):
         make(pack, tiny, as_video(source.with_name("none.mp4")))
+
+
+def test_the_workflow_is_in_the_file(pack: Any, tiny: Any, places: Path, source: Path) -> None:
+    hidden = pack["UpscaleVideo"].hidden
+    hidden.prompt, hidden.extra_pnginfo = {"1": {"class_type": "LoadVideo"}}, {"workflow": {"nodes": []}}
+    try:
+        made = [make(pack, tiny, as_video(source), format=kind)[0].get_stream_source() for kind in ("mp4", "mkv")]
+    finally:
+        hidden.prompt = hidden.extra_pnginfo = None
+    for path in made:
+        with av.open(path) as container:
+            tags = {name.lower(): value for name, value in container.metadata.items()}
+        assert json.loads(tags["prompt"]) == {"1": {"class_type": "LoadVideo"}}
+        assert json.loads(tags["workflow"]) == {"nodes": []}
 
 
 def test_it_runs_in_a_graph(pack: Any, tiny: Any, places: Path, source: Path) -> None:

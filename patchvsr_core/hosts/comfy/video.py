@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ def upscale_video(
     overlap: int,
     find_cuts: bool,
     fresh: bool,
+    notes: Mapping[str, str],
 ) -> Path:
     """Upscale a VIDEO into ComfyUI's output folder; a run that was stopped goes on where it was.
 
@@ -50,6 +52,7 @@ def upscale_video(
         chunk: frames in memory at once; 0: what memory allows.
         overlap: frames in which chunks fade into one another, at most a third of a chunk.
         fresh: discard what an unfinished run left.
+        notes: tags for the file.
 
     Returns:
         the finished file.
@@ -69,7 +72,7 @@ def upscale_video(
     if left is not None:
         chunk, overlap = left["chunks"][:2]
     chunk = chunk or chunk_frames(frames, (info.height, info.width), target, models, settings)
-    job = Job(info, output, target, settings, chunk, min(overlap, chunk // 3), encoding, fresh)
+    job = Job(info, output, target, settings, chunk, min(overlap, chunk // 3), encoding, fresh, notes)
     bar = _Bar()
     upscale_file(
         job, timeline, models, work=upscale_native, weights=_identity(models), report=bar, on_chunk=bar.next_chunk

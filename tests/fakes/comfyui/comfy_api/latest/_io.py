@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from types import SimpleNamespace
 from typing import Any
 
 
@@ -200,6 +201,8 @@ class Schema:
         for socket in self.inputs:
             group = inputs.setdefault("optional" if socket.optional else "required", {})
             group[socket.id] = [socket.io_type, socket.options]
+        if self.is_output_node:
+            inputs["hidden"] = {"prompt": ["PROMPT"], "extra_pnginfo": ["EXTRA_PNGINFO"]}
         return {
             "input": inputs,
             "input_order": {group: list(sockets) for group, sockets in inputs.items()},
@@ -228,6 +231,7 @@ class Schema:
 
 class ComfyNode:
     RELATIVE_PYTHON_MODULE = "nodes"
+    hidden = SimpleNamespace(prompt=None, extra_pnginfo=None)
 
     @classmethod
     def define_schema(cls) -> Schema:
