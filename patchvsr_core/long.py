@@ -109,16 +109,22 @@ def _keep(journal: Journal, job: Job, chunks: tuple[Chunk, ...], number: int, re
 def chunk_noise(chunks: tuple[Chunk, ...], number: int, seed: int, shape: torch.Size) -> Tensor:
     """The noise of a chunk: that of the chunk before where the two overlap, its own from there on.
 
-    Where several frames make one latent frame, chunks do not lie on the same grid, and only the seed changes.
+    Every shot begins anew, as it would in a file of its own. Where several frames make one latent
+    frame, chunks do not lie on the same grid, and only the seed changes.
     """
     chunk = chunks[number]
-    own = seed + number
+    own = seed + _place_in_shot(chunks, number)
     if not chunk.lead or shape[2] != chunk.length:
         return seeded_noise(shape, own)
     batch, channels, _, *cells = shape
     before = chunks[number - 1]
     shared = seeded_noise((batch, channels, before.length - before.lead, *cells), own - 1)[:, :, -chunk.lead :]
     return torch.cat([shared, seeded_noise((batch, channels, chunk.length - chunk.lead, *cells), own)], dim=2)
+
+
+def _place_in_shot(chunks: tuple[Chunk, ...], number: int) -> int:
+    """How many chunks of the same shot come before."""
+    return 0 if chunks[number].lead == 0 else 1 + _place_in_shot(chunks, number - 1)
 
 
 class _Window:
