@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +18,12 @@ from torch import Tensor
 
 from patchvsr_core.chunks import plan_chunks
 from patchvsr_core.encode import seeded_noise
-from patchvsr_core.errors import OutputError
+from patchvsr_core.errors import MediaError, OutputError
 from patchvsr_core.long import Job, chunk_noise, upscale_file
 from patchvsr_core.resample import resize
 from patchvsr_core.settings import TINY
 from patchvsr_core.video import probe, read_clip
+from patchvsr_core.video.journal import folder_of as journal_folder
 from patchvsr_core.video.journal import unfinished
 from patchvsr_core.video.pieces import Encoding
 from patchvsr_core.video.reader import scan
@@ -161,3 +165,46 @@ def test_a_disk_that_is_too_small_is_told_first(clip: Path, monkeypatch: pytest.
     monkeypatch.setattr(shutil, "disk_usage", lambda path: free)
     with pytest.raises(OutputError, match=r"about [\d.]+ GiB of disk, and 0\.0 GiB are free"):
         check_space(output, needed)
+
+
+@pytest.mark.skipif(shutil.which("mount") is None, reason="needs mount to make a small disk")
+def test_a_full_disk_loses_nothing(clip: Path) -> None:
+    disk = clip.parent / "disk"
+    disk.mkdir()
+
+    def noisy(frames: Tensor, target: tuple[int, int], *others: Any, noise: Any) -> Tensor:
+        grain = torch.rand(len(frames), *target, 3, generator=torch.Generator().manual_seed(int(frames.sum())))
+        return (enlarge(frames, target, noise=noise) + grain) / 2
+
+    job = replace(a_job(clip), output=disk / "out.mp4", target=(256, 384))
+    run(replace(job, output=clip.with_name("whole.mp4")), noisy)
+    tail = 2 * 256 * 384 * 3 * 4
+    with small_disk(disk, clip.with_name("whole.mp4").stat().st_size * 5 // 4 + tail) as enlarge_disk:
+        with pytest.raises(OutputError, match="free some space"):
+            run(job, noisy)
+        pieces = list(journal_folder(job.output).glob("0*.mp4"))
+        assert pieces and not job.output.exists() and not list(disk.glob(".*.part*"))
+        enlarge_disk()
+        assert len(run(job, noisy)) == 4 - len(pieces)
+        assert job.output.read_bytes() == clip.with_name("whole.mp4").read_bytes()
+
+
+@contextmanager
+def small_disk(folder: Path, size: int) -> Iterator[Callable[[], None]]:
+    """A tmpfs of so many bytes, which can be made larger."""
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount a tmpfs (root)")
+    try:
+        yield lambda: subprocess.run(["mount", "-o", "remount,size=64m", str(folder)], check=True) and None
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_an_input_that_is_cut_off_leaves_nothing(clip: Path) -> None:
+    whole = write(clip.with_name("long.mkv"), torch.rand(40, 32, 48, 3))
+    whole.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    before = sorted(clip.parent.iterdir())
+    with pytest.raises(MediaError, match="cut off or damaged"):
+        run(a_job(whole))
+    assert sorted(clip.parent.iterdir()) == before

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -84,8 +85,14 @@ class Journal:
         """Store the last frames of a chunk, for the next one to fade from; before its piece is written."""
         if frames is not None:
             partial = self._tail(number).with_suffix(".part")
-            save_file({"frames": frames.contiguous()}, str(partial))
-            partial.replace(self._tail(number))
+            try:
+                save_file({"frames": frames.contiguous()}, str(partial))
+                partial.replace(self._tail(number))
+            except (OSError, SafetensorError) as error:
+                partial.unlink(missing_ok=True)
+                raise OutputError(
+                    f"{self.folder} cannot be written ({error}); free some space or choose another place."
+                ) from error
 
     def tail(self, number: int) -> Tensor:
         return load_file(str(self._tail(number)))["frames"]
