@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..patchvsr_core.fidelity import back_project, check_pair
-from ..patchvsr_core.hosts.comfy import Progress, run_refiner
+from ..patchvsr_core.hosts.comfy import Progress, run_refiner, shipped_damage
 from .sockets import CATEGORY
 
 
@@ -74,9 +74,16 @@ class RefineFidelity(io.ComfyNode):
     ) -> io.NodeOutput:
         frames, source = image[..., :3], source[..., :3]
         check_pair(frames, source)
+        damage = shipped_damage(source, cleanup)
         if refine_strength > 0:
-            frames = run_refiner(frames, source, refine_strength, detail, cleanup, Progress())
+            frames = run_refiner(frames, source, refine_strength, detail, damage, Progress())
         frames = back_project(
-            frames, source, rounds=rounds, strength=fidelity, keep_noise=cleanup == 0, on_frames=Progress()
+            frames,
+            source,
+            rounds=rounds,
+            strength=fidelity,
+            keep_noise=cleanup == 0,
+            damage=damage,
+            on_frames=Progress(),
         )
         return io.NodeOutput(frames.clamp(0, 1))

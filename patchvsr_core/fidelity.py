@@ -13,6 +13,8 @@ from .resample import resize
 FRAMES_AT_ONCE = 8
 CLEAN, NOISY = 0.45 / 255, 0.95 / 255
 """Deviation of the noise in an input up to which it is believed wholly, and from which not at all."""
+SOUND, HARMED = 0.3, 0.9
+"""Level of damage up to which an input is believed wholly, and from which not at all."""
 BLOCK_PX = 8
 ALIKE = 0.5
 """Correlation of neighbouring pixels above which a difference is no noise."""
@@ -46,6 +48,7 @@ def back_project(
     rounds: int = 8,
     strength: float = 1.0,
     keep_noise: bool = True,
+    damage: float = 0.0,
     on_frames: OnDone | None = None,
 ) -> Tensor:
     """Iterate x <- x + strength * U(y - D(x)), U and D being bicubic up- and downsampling.
@@ -62,6 +65,8 @@ def back_project(
         strength: 0 (off) to 1; below 1 keeps more of the model's own low frequencies.
         keep_noise: False believes every frame of the input only as far as it is clean (see
             :func:`trust`), so that noise which the model removed does not come back.
+        damage: level of noise and compression in the input (see :mod:`.damage`), where it was measured:
+            what an encoder made of a clip is not to be restored.
     """
     if rounds == 0 or strength == 0:
         return frames
@@ -70,7 +75,10 @@ def back_project(
     for start in range(0, len(frames), FRAMES_AT_ONCE):
         chunk = slice(start, start + FRAMES_AT_ONCE)
         x = _planar(frames[chunk])
-        share = 1.0 if keep_noise else trust(x, source[chunk])[:, None, None, None]
+        share: Tensor | float = 1.0
+        if not keep_noise:
+            unharmed = min(1.0, max(0.0, (HARMED - damage) / (HARMED - SOUND)))
+            share = unharmed * trust(x, source[chunk])[:, None, None, None]
         for number in range(rounds):
             missing = (source[chunk] - resize(x, small)) * share
             if not keep_noise and number:

@@ -15,7 +15,7 @@ from .fusion import check_steps, fuse
 from .hosts.diffusers import DiffusersDenoiser
 from .hosts.models import Models
 from .layout import PatchPlan
-from .refine import refine_frames
+from .refine import measured_damage, refine_frames
 from .sampling import SOLVERS, Solver, bridge_start, flow_start, guided, sigma_schedule
 from .settings import Settings
 from .stages import Noise, OnProgress, Refine, decoded_frames, finished, make_plan
@@ -50,7 +50,9 @@ def upscale(
     latent = sample(frames_on_device, plan, models, settings, report, noise)
     out = decoded_frames(latent, frames_on_device, plan.canvas, models.codec, settings, report)
     del latent
-    return finished(out, frames_on_device, settings, report, _refine(models, settings, report)).cpu()
+    damage = 0.0 if models.refiner is None else measured_damage(models.refiner, frames_on_device, settings.cleanup)
+    refine = _refine(models, settings, damage, report)
+    return finished(out, frames_on_device, settings, report, refine, damage).cpu()
 
 
 def sample(
@@ -125,7 +127,7 @@ def _prompts(models: Models, settings: Settings) -> list[Tensor]:
     return [prompt] if settings.guidance == 1 else [prompt, torch.zeros_like(prompt)]
 
 
-def _refine(models: Models, settings: Settings, report: OnProgress) -> Refine | None:
+def _refine(models: Models, settings: Settings, damage: float, report: OnProgress) -> Refine | None:
     if models.refiner is None:
         return None
     return partial(
@@ -133,7 +135,7 @@ def _refine(models: Models, settings: Settings, report: OnProgress) -> Refine | 
         models.refiner,
         strength=settings.refine_strength,
         detail=settings.detail,
-        cleanup=settings.cleanup,
+        damage=damage,
         on_frames=lambda done, total: report("refine", done, total),
     )
 

@@ -133,7 +133,7 @@ def refine_frames(
     *,
     strength: float = 1.0,
     detail: float = 0.0,
-    cleanup: float = 1.0,
+    damage: float = 0.0,
     tile_px: int = TILE_PX,
     chunk_frames: int = CHUNK_FRAMES,
     on_frames: OnDone | None = None,
@@ -147,13 +147,12 @@ def refine_frames(
         source: (T, h, w, 3) input clip in [0, 1].
         strength: 0 (off) to 1.
         detail: 0 (most faithful) to 1 (crispest).
-        cleanup: factor on the measured damage of the input; 0 restores it as if it were clean.
+        damage: level of noise and compression in the input, see :func:`measured_damage`; 0: clean.
 
     Returns:
         (T, H, W, 3) float32.
     """
     canvas = Canvas(len(frames), _hw(source), _hw(frames), stride_px=FOLD)
-    damage = cleanup * refiner.meter.measure(source) if cleanup else 0.0
     out = torch.zeros_like(frames, dtype=torch.float32)
     for first in range(0, canvas.frames, chunk_frames):
         last = min(first + chunk_frames, canvas.frames)
@@ -164,6 +163,15 @@ def refine_frames(
         if on_frames:
             on_frames(last, canvas.frames)
     return out if strength == 1 else torch.lerp(frames.float(), out, strength)
+
+
+def measured_damage(refiner: Refiner, source: Tensor, cleanup: float = 1.0) -> float:
+    """Damage of an input, (T, h, w, 3) in [0, 1], as the refiner and back-projection are to be told of it.
+
+    Args:
+        cleanup: factor; 0: restore the input as if it were clean.
+    """
+    return cleanup * refiner.meter.measure(source) if cleanup else 0.0
 
 
 def _refine_chunk(

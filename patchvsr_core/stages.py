@@ -72,8 +72,14 @@ def decoded_frames(
     return match_colors(blend_tiles(tiles, window=settings.window), source, settings.color).clamp(0, 1)
 
 
-def finished(frames: Tensor, source: Tensor, settings: Settings, report: OnProgress, refine: Refine | None) -> Tensor:
-    """The refiner, and what makes the result agree with the input; (T, H, W, 3) in [0, 1]."""
+def finished(
+    frames: Tensor, source: Tensor, settings: Settings, report: OnProgress, refine: Refine | None, damage: float
+) -> Tensor:
+    """The refiner, and what makes the result agree with the input; (T, H, W, 3) in [0, 1].
+
+    Args:
+        damage: measured in the input, see :func:`refine.measured_damage`.
+    """
     if refine is not None and settings.refine_strength > 0:
         report("refine", 0, len(frames))
         frames = refine(frames, source)
@@ -83,5 +89,6 @@ def finished(frames: Tensor, source: Tensor, settings: Settings, report: OnProgr
         rounds=settings.fidelity_rounds,
         strength=settings.fidelity_strength,
         keep_noise=settings.cleanup == 0,
+        damage=damage,
         on_frames=lambda done, total: report("fidelity", done, total),
     ).clamp(0, 1)

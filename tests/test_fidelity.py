@@ -59,6 +59,9 @@ def test_removed_noise_stays_away_unless_it_is_wanted() -> None:
     source = resize(truth, (40, 40))
     noisy = source + 5 / 255 * torch.randn(source.shape, generator=torch.Generator().manual_seed(1))
     assert torch.equal(back_project(truth, noisy, keep_noise=False), truth)
+    soft = 0.9 * truth
+    assert not torch.equal(back_project(soft, source, keep_noise=False), soft)
+    assert torch.equal(back_project(soft, source, keep_noise=False, damage=1.0), soft), "an encoder's work stays undone"
     kept = back_project(truth, noisy, keep_noise=True)
     assert (kept - truth).square().mean() > 1e-4
     wrong = truth + 0.02 * torch.linspace(-1, 1, 160)[:, None, None]

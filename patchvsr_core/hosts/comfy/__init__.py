@@ -7,7 +7,7 @@ from .enhance import EnhanceOptions, attach_enhancement
 from .joint import FusionOptions, attach_joint_modulation
 from .loading import load_model_patch, prompt_conditioning
 from .progress import Progress, check_interrupt
-from .refining import run_refiner
+from .refining import run_refiner, shipped_damage
 from .sampling import sample_latent
 from .tiny import load_tiny
 from .video import as_video, upscale_video
@@ -28,6 +28,7 @@ __all__ = [
     "prompt_conditioning",
     "run_refiner",
     "sample_latent",
+    "shipped_damage",
     "upscale_native",
     "upscale_video",
 ]

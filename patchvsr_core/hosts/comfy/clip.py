@@ -24,7 +24,7 @@ from .control import attach_control
 from .enhance import EnhanceOptions, attach_enhancement
 from .joint import FusionOptions, attach_joint_modulation
 from .loading import adapter_of
-from .refining import run_refiner, shipped_refiner
+from .refining import run_refiner, shipped_damage, shipped_refiner
 from .tiny import TinyConfig
 
 
@@ -97,14 +97,15 @@ def upscale_native(
         latent = _denoised(latent, frames, plan, models, settings, report, noise)
     out = decoded_frames(latent, frames, plan.canvas, models.codec, settings, report)
     del latent
+    damage = shipped_damage(frames, settings.cleanup)
     refine = partial(
         run_refiner,
         strength=settings.refine_strength,
         detail=settings.detail,
-        cleanup=settings.cleanup,
+        damage=damage,
         on_frames=lambda done, total: report("refine", done, total),
     )
-    return finished(out, frames.to(out), settings, report, refine).float().cpu()
+    return finished(out, frames.to(out), settings, report, refine, damage).float().cpu()
 
 
 def _denoised(

@@ -10,7 +10,7 @@ import comfy.model_patcher
 from torch import Tensor
 
 from ...progress import OnDone
-from ...refine import Refiner, load_refiner, refine_frames
+from ...refine import Refiner, load_refiner, measured_damage, refine_frames
 from ...weights import shipped
 
 TILE_BYTES = 2**30
@@ -32,12 +32,17 @@ def shipped_refiner() -> Refiner:
     return refiner
 
 
+def shipped_damage(source: Tensor, cleanup: float) -> float:
+    """See :func:`refine.measured_damage`."""
+    return measured_damage(shipped_refiner(), source, cleanup)
+
+
 def run_refiner(
-    frames: Tensor, source: Tensor, strength: float, detail: float, cleanup: float, on_frames: OnDone | None = None
+    frames: Tensor, source: Tensor, strength: float, detail: float, damage: float, on_frames: OnDone | None = None
 ) -> Tensor:
     """See :func:`refine.refine_frames`; computes on ComfyUI's device and answers where ``frames`` are."""
     patcher = _patcher()
     comfy.model_management.load_models_gpu([patcher], memory_required=TILE_BYTES)
     return refine_frames(
-        patcher.model, frames, source, strength=strength, detail=detail, cleanup=cleanup, on_frames=on_frames
+        patcher.model, frames, source, strength=strength, detail=detail, damage=damage, on_frames=on_frames
     )
