@@ -59,8 +59,6 @@ class Objective:
     motion_weight: float = 0.5
     detail_weight: float = 0.006
     """Of the loss that makes a result as crisp as the truth, at detail = 1."""
-    projection_rounds: int = 0
-    """Rounds of back-projection before the loss, where the input is clean, as the product does after the refiner."""
     damage_weight: float = 0.02
     """Of the loss that teaches the refiner's meter how damaged an input is."""
     detailed: float = 0.4

@@ -17,11 +17,9 @@ from tqdm import tqdm
 
 from ..damage import damage_level
 from ..errors import ModelError, PatchVSRError
-from ..fidelity import back_project
 from ..refine import Refiner, load_refiner
 from . import losses
 from .config import Objective, TrainConfig
-from .crops import GRID_PX
 
 INDEX = "decoded.json"
 METER_RATE = 4.0
@@ -86,7 +84,7 @@ def refining_loss(
     stacks = (frames.movedim(-1, 2) for frames in (decoded, pieces.enlarged, pieces.neighbours))
     clips = zip(*stacks, told.tolist(), strict=True)
     refined = torch.stack([refiner(*clip[:3], pieces.scale, detail, clip[3]) for clip in clips])
-    refined = _projected(refined.movedim(2, -1).float(), pieces, objective.projection_rounds)
+    refined = refined.movedim(2, -1).float()
     measured = torch.stack([refiner.meter(clip.movedim(-1, 1)) for clip in pieces.small])
     terms = {
         "result": losses.charbonnier(refined, pieces.truth),
@@ -97,14 +95,6 @@ def refining_loss(
     if detail:
         loss = loss + objective.detail_weight * detail * losses.detail(refined, pieces.truth)
     return loss, terms
-
-
-def _projected(refined: Tensor, pieces: Pieces, rounds: int) -> Tensor:
-    """Back-projected crops where the input is clean and lies pixel by pixel under the crop."""
-    if rounds == 0 or GRID_PX % pieces.scale:
-        return refined
-    crops = zip(refined, pieces.small, pieces.damage.tolist(), strict=True)
-    return torch.stack([crop if damage else back_project(crop, small, rounds=rounds) for crop, small, damage in crops])
 
 
 def refiner_groups(refiner: Refiner, config: TrainConfig, first: int) -> list[dict[str, Any]]:
