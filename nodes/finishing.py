@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..patchvsr_core.fidelity import back_project, check_pair
+from ..patchvsr_core.fidelity import AGREED, back_project, check_pair
 from ..patchvsr_core.hosts.comfy import Progress, run_refiner, shipped_damage
 from .sockets import CATEGORY
 
@@ -82,8 +82,8 @@ class RefineFidelity(io.ComfyNode):
             source,
             rounds=rounds,
             strength=fidelity,
-            keep_noise=cleanup == 0,
             damage=damage,
+            agreed=AGREED if cleanup else 0.0,
             on_frames=Progress(),
         )
         return io.NodeOutput(frames.clamp(0, 1))

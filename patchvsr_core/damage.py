@@ -62,6 +62,15 @@ class DamageMeter(nn.Module):
         return float(self(part.movedim(-1, 1).to(self.out.weight)))
 
 
+def measured_damage(meter: DamageMeter | None, source: Tensor, cleanup: float = 1.0) -> float:
+    """Damage of an input, (T, h, w, 3) in [0, 1], as the refiner and back-projection are to be told of it.
+
+    Args:
+        cleanup: factor; 0: restore the input as if it were clean.
+    """
+    return cleanup * meter.measure(source) if meter is not None and cleanup else 0.0
+
+
 def _large_enough(frames: Tensor, least: int = 16) -> Tensor:
     """Tiny pictures are repeated until the convolutions fit in."""
     repeats = [-(-least // length) for length in frames.shape[2:]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .errors import PlanError
@@ -11,17 +10,10 @@ from .progress import OnDone
 from .resample import resize
 
 FRAMES_AT_ONCE = 8
-CLEAN, NOISY = 0.45 / 255, 0.95 / 255
-"""Deviation of the noise in an input up to which it is believed wholly, and from which not at all."""
-SOUND, HARMED = 0.3, 0.9
+SOUND, HARMED = 0.35, 0.75
 """Level of damage up to which an input is believed wholly, and from which not at all."""
-BLOCK_PX = 8
-ALIKE = 0.5
-"""Correlation of neighbouring pixels above which a difference is no noise."""
 AGREED = 1 / 255
 """Root mean square of the difference below which a frame gets no further round."""
-QUIET = 0.1
-"""Share of the blocks that is looked at for noise: those where the result agrees best with the input."""
 
 
 def check_pair(frames: Tensor, source: Tensor) -> None:
@@ -47,8 +39,8 @@ def back_project(
     *,
     rounds: int = 8,
     strength: float = 1.0,
-    keep_noise: bool = True,
     damage: float = 0.0,
+    agreed: float = 0.0,
     on_frames: OnDone | None = None,
 ) -> Tensor:
     """Iterate x <- x + strength * U(y - D(x)), U and D being bicubic up- and downsampling.
@@ -60,29 +52,25 @@ def back_project(
     Args:
         frames: (T, H, W, C) result; not changed.
         source: (T, h, w, C) input y.
-        rounds: iterations; 0 leaves the result alone. Without ``keep_noise`` a frame gets no more
-            than it needs to agree with the input within a level: more only add flicker.
+        rounds: iterations, at most; 0 leaves the result alone.
         strength: 0 (off) to 1; below 1 keeps more of the model's own low frequencies.
-        keep_noise: False believes every frame of the input only as far as it is clean (see
-            :func:`trust`), so that noise which the model removed does not come back.
-        damage: level of noise and compression in the input (see :mod:`.damage`), where it was measured:
-            what an encoder made of a clip is not to be restored.
+        damage: level of noise and compression in the input, where it was measured (see
+            :mod:`.damage`): what the model removed of them is not to come back.
+        agreed: root mean square of the difference below which a frame gets no further round;
+            more rounds than it takes only add flicker (:data:`AGREED` is one level).
     """
-    if rounds == 0 or strength == 0:
+    share = trust(damage)
+    if rounds == 0 or strength == 0 or share == 0:
         return frames
     out = torch.empty_like(frames)
     size, small = (int(frames.shape[1]), int(frames.shape[2])), (int(source.shape[1]), int(source.shape[2]))
     for start in range(0, len(frames), FRAMES_AT_ONCE):
         chunk = slice(start, start + FRAMES_AT_ONCE)
         x = _planar(frames[chunk])
-        share: Tensor | float = 1.0
-        if not keep_noise:
-            unharmed = min(1.0, max(0.0, (HARMED - damage) / (HARMED - SOUND)))
-            share = unharmed * trust(x, source[chunk])[:, None, None, None]
         for number in range(rounds):
-            missing = (source[chunk] - resize(x, small)) * share
-            if not keep_noise and number:
-                missing = missing * (_deviation(missing) > AGREED)[:, None, None, None]
+            missing = share * (source[chunk] - resize(x, small))
+            if agreed and number:
+                missing = missing * (_deviation(missing) > agreed)[:, None, None, None]
             x.add_(resize(missing, size), alpha=strength)
         out[chunk] = x
         if on_frames:
@@ -90,33 +78,13 @@ def back_project(
     return out
 
 
-def trust(frames: Tensor, source: Tensor) -> Tensor:
-    """How far each frame of an input is to be believed: 1 when it is clean, 0 when it is noisy.
-
-    A model that removes noise leaves it as the difference between the input and its own result
-    shrunk again. In textured places that difference is also what the model could not restore, so
-    it is read in the blocks where it is least; and where neighbouring pixels differ alike, it is
-    no noise.
+def trust(damage: float) -> float:
+    """How far an input is to be believed: 1 when it is clean, 0 when noise or an encoder changed it much.
 
     Args:
-        frames: (T, H, W, C) result, in [0, 1].
-        source: (T, h, w, C) input.
-
-    Returns:
-        (T,) in [0, 1].
+        damage: level, see :func:`damage.damage_level`.
     """
-    difference = (source - resize(frames, (int(source.shape[1]), int(source.shape[2])))).float()
-    block = min(BLOCK_PX, *difference.shape[1:3])
-    right, below = difference.roll(-1, dims=2), difference.roll(-1, dims=1)
-    products = [difference * other for other in (difference, right, below)]
-    energy, across, down = (F.avg_pool2d(p.mean(-1)[:, None], block).flatten(1) for p in products)
-    limit = energy.quantile(QUIET, dim=1, keepdim=True)
-    quiet = energy <= limit
-    alike = torch.maximum((across * quiet).sum(1).abs(), (down * quiet).sum(1).abs())
-    likeness = alike / (energy * quiet).sum(1).clamp(min=1e-12)
-    is_clean = (NOISY - limit[:, 0].sqrt()) / (NOISY - CLEAN)
-    is_structure = (likeness - ALIKE) / (1 - ALIKE) * 4
-    return torch.maximum(is_clean, is_structure).clamp(0, 1).to(frames)
+    return min(1.0, max(0.0, (HARMED - damage) / (HARMED - SOUND)))
 
 
 def _deviation(difference: Tensor) -> Tensor:

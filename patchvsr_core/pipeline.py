@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .conditions import Controls, PatchConditions
+from .damage import measured_damage
 from .encode import encode_canvas, encode_global, seeded_noise
 from .enhance import churned_euler, pixel_projection, structure_lock
 from .errors import PlanError
@@ -15,7 +16,7 @@ from .fusion import check_steps, fuse
 from .hosts.diffusers import DiffusersDenoiser
 from .hosts.models import Models
 from .layout import PatchPlan
-from .refine import measured_damage, refine_frames
+from .refine import refine_frames
 from .sampling import SOLVERS, Solver, bridge_start, flow_start, guided, sigma_schedule
 from .settings import Settings
 from .stages import Noise, OnProgress, Refine, decoded_frames, finished, make_plan
@@ -50,7 +51,7 @@ def upscale(
     latent = sample(frames_on_device, plan, models, settings, report, noise)
     out = decoded_frames(latent, frames_on_device, plan.canvas, models.codec, settings, report)
     del latent
-    damage = 0.0 if models.refiner is None else measured_damage(models.refiner, frames_on_device, settings.cleanup)
+    damage = measured_damage(models.meter, frames_on_device, settings.cleanup)
     refine = _refine(models, settings, damage, report)
     return finished(out, frames_on_device, settings, report, refine, damage).cpu()
 

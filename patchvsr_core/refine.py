@@ -147,7 +147,7 @@ def refine_frames(
         source: (T, h, w, 3) input clip in [0, 1].
         strength: 0 (off) to 1.
         detail: 0 (most faithful) to 1 (crispest).
-        damage: level of noise and compression in the input, see :func:`measured_damage`; 0: clean.
+        damage: level of noise and compression in the input, see :func:`damage.measured_damage`; 0: clean.
 
     Returns:
         (T, H, W, 3) float32.
@@ -163,15 +163,6 @@ def refine_frames(
         if on_frames:
             on_frames(last, canvas.frames)
     return out if strength == 1 else torch.lerp(frames.float(), out, strength)
-
-
-def measured_damage(refiner: Refiner, source: Tensor, cleanup: float = 1.0) -> float:
-    """Damage of an input, (T, h, w, 3) in [0, 1], as the refiner and back-projection are to be told of it.
-
-    Args:
-        cleanup: factor; 0: restore the input as if it were clean.
-    """
-    return cleanup * refiner.meter.measure(source) if cleanup else 0.0
 
 
 def _refine_chunk(

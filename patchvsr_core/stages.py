@@ -12,7 +12,7 @@ from .blend import blend_tiles
 from .codec import Codec
 from .color import match_colors
 from .decode import decode_tiles
-from .fidelity import back_project
+from .fidelity import AGREED, back_project
 from .layout import Canvas, PatchPlan
 from .planner import plan_patches
 from .refine import Refiner
@@ -78,7 +78,7 @@ def finished(
     """The refiner, and what makes the result agree with the input; (T, H, W, 3) in [0, 1].
 
     Args:
-        damage: measured in the input, see :func:`refine.measured_damage`.
+        damage: measured in the input, see :func:`damage.measured_damage`.
     """
     if refine is not None and settings.refine_strength > 0:
         report("refine", 0, len(frames))
@@ -88,7 +88,7 @@ def finished(
         source,
         rounds=settings.fidelity_rounds,
         strength=settings.fidelity_strength,
-        keep_noise=settings.cleanup == 0,
         damage=damage,
+        agreed=AGREED if settings.cleanup else 0.0,
         on_frames=lambda done, total: report("fidelity", done, total),
     ).clamp(0, 1)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..adapter import Adapter, load_adapter
 from ..codec import Codec, SpaceToDepth
+from ..damage import DamageMeter
 from ..errors import ModelError
 from ..files import weight_files
 from ..refine import Refiner, load_refiner
@@ -36,6 +37,8 @@ class Models:
     device: torch.device
     identity: str = ""
     """Changes when a file that was loaded changes."""
+    meter: DamageMeter | None = None
+    """Says how damaged an input is; None: every input is taken for clean."""
 
 
 def load_models(
@@ -74,7 +77,8 @@ def load_models(
         prompt = chosen.prompt.detach()
     defaults = WAN_PLAIN if chosen is None else WAN
     identity = " ".join(_stamp(path) for path in (model, vae, adapter) if path is not None)
-    return Models(base, codec, prompt, chosen, None, defaults, where, identity)
+    meter = load_refiner(shipped("tiny_refiner.safetensors")).meter.to(where)
+    return Models(base, codec, prompt, chosen, None, defaults, where, identity, meter)
 
 
 def _tiny(device: torch.device, adapter: str | Path | None) -> Models:
@@ -84,7 +88,7 @@ def _tiny(device: torch.device, adapter: str | Path | None) -> Models:
     refiner = load_refiner(shipped("tiny_refiner.safetensors")).to(device)
     files = " ".join(file["sha256"] for file in manifest()["files"].values())
     identity = files if adapter is None else f"{files} {_stamp(adapter)}"
-    return Models(base, SpaceToDepth(), chosen.prompt.detach(), chosen, refiner, TINY, device, identity)
+    return Models(base, SpaceToDepth(), chosen.prompt.detach(), chosen, refiner, TINY, device, identity, refiner.meter)
 
 
 def _stamp(path: str | Path) -> str:

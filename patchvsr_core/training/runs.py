@@ -126,7 +126,8 @@ def adapter_run(config: TrainConfig, options: Namespace) -> Trainer:
 def _models(task: TinyDefault) -> Models:
     base = Base(task.base, "residual", task.config.start_noise)
     device = task.base.proj_out.weight.device
-    return Models(base, SpaceToDepth(), task.adapter.prompt.detach(), task.adapter, task.refiner, TINY, device)
+    prompt, refiner = task.adapter.prompt.detach(), task.refiner
+    return Models(base, SpaceToDepth(), prompt, task.adapter, refiner, TINY, device, meter=refiner.meter)
 
 
 def _validation(options: Namespace, score: Callable[[Path], dict[str, float]]) -> Validate | None:

@@ -9,8 +9,9 @@ import comfy.model_management
 import comfy.model_patcher
 from torch import Tensor
 
+from ...damage import measured_damage
 from ...progress import OnDone
-from ...refine import Refiner, load_refiner, measured_damage, refine_frames
+from ...refine import Refiner, load_refiner, refine_frames
 from ...weights import shipped
 
 TILE_BYTES = 2**30
@@ -33,8 +34,8 @@ def shipped_refiner() -> Refiner:
 
 
 def shipped_damage(source: Tensor, cleanup: float) -> float:
-    """See :func:`refine.measured_damage`."""
-    return measured_damage(shipped_refiner(), source, cleanup)
+    """See :func:`damage.measured_damage`."""
+    return measured_damage(shipped_refiner().meter, source, cleanup)
 
 
 def run_refiner(
