@@ -1,8 +1,9 @@
-"""Weight files on disk: which they are, and what is in them."""
+"""Files on disk: which belong to a model, what is in them, and how they appear."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 BLOCK_BYTES = 2**24
@@ -21,3 +22,10 @@ def sha256(*paths: Path) -> str:
             while block := file.read(BLOCK_BYTES):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def settle(partial: Path, path: Path) -> None:
+    """Give a complete file its name; what has the name is on the disk, even after a power cut."""
+    with partial.open("rb+") as file:
+        os.fsync(file.fileno())
+    partial.replace(path)

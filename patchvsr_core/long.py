@@ -26,7 +26,7 @@ from .stepdown import SteppingDown, Work
 from .version import VERSION
 from .video.info import VideoInfo
 from .video.journal import Journal
-from .video.pieces import Encoding, join_pieces, piece_suffix, write_piece
+from .video.pieces import Encoding, join_pieces, piece_frames, piece_suffix, write_piece
 from .video.reader import Timeline, decoded, to_tensor
 from .video.sequence import images, is_sequence
 
@@ -74,8 +74,9 @@ def upscale_file(
     """
     chunks = plan_chunks(len(timeline.timestamps), timeline.cuts, job.chunk_frames, job.overlap_frames)
     journal = Journal(job.output, piece_suffix(job.output), _identity(job, chunks, weights), fresh=job.fresh)
+    _forget_damaged(journal, chunks)
     todo = [number for number in range(len(chunks)) if not journal.is_done(number)]
-    frames, stepping_down = _Window(job.info.path), SteppingDown(work)
+    frames, stepping_down = _Window(job.info), SteppingDown(work)
     try:
         for number in todo:
             if on_chunk:
@@ -93,15 +94,32 @@ def upscale_file(
     journal.remove()
 
 
+def _forget_damaged(journal: Journal, chunks: tuple[Chunk, ...]) -> None:
+    """After a power cut pieces may be there but not whole; and a chunk needs the last frames of the one before."""
+    for number in range(len(chunks)):
+        if journal.is_done(number) and piece_frames(journal.piece(number)) != _own_frames(chunks, number):
+            journal.forget(number)
+    for number in range(len(chunks)):
+        goes_on = chunks[number].lead and not journal.is_done(number) and journal.is_done(number - 1)
+        if goes_on and not journal.has_tail(number - 1):
+            for earlier in range(number - _place_in_shot(chunks, number), number):
+                journal.forget(earlier)
+
+
+def _own_frames(chunks: tuple[Chunk, ...], number: int) -> int:
+    """How many frames of a chunk go into its piece; the next one begins with the others."""
+    following = chunks[number + 1].lead if number + 1 < len(chunks) else 0
+    return chunks[number].length - following
+
+
 @torch.inference_mode()
 def _keep(journal: Journal, job: Job, chunks: tuple[Chunk, ...], number: int, result: Tensor) -> None:
     """Fade in from the chunk before, and store what is final; the rest waits for the chunk after."""
     chunk = chunks[number]
     if chunk.lead:
         result[: chunk.lead] = cross_fade(journal.tail(number - 1), result[: chunk.lead])
-    following = chunks[number + 1].lead if number + 1 < len(chunks) else 0
-    own = chunk.length - following
-    journal.keep_tail(number, result[own:] if following else None)
+    own = _own_frames(chunks, number)
+    journal.keep_tail(number, result[own:] if own < chunk.length else None)
     write_piece(journal.piece(number), result[:own], job.output, job.info, job.encoding)
     journal.forget_tail(number - 1)
 
@@ -124,14 +142,18 @@ def chunk_noise(chunks: tuple[Chunk, ...], number: int, seed: int, shape: torch.
 
 def _place_in_shot(chunks: tuple[Chunk, ...], number: int) -> int:
     """How many chunks of the same shot come before."""
-    return 0 if chunks[number].lead == 0 else 1 + _place_in_shot(chunks, number - 1)
+    place = 0
+    while chunks[number - place].lead:
+        place += 1
+    return place
 
 
 class _Window:
     """The frames of a file, in order; only those that a chunk still needs are kept."""
 
-    def __init__(self, path: Path) -> None:
-        self._frames: Iterator[Any] = decoded(path)
+    def __init__(self, info: VideoInfo) -> None:
+        self._frames: Iterator[Any] = decoded(info.path)
+        self._alpha = info.picture.alpha
         self._next = 0
         self._kept: dict[int, Tensor] = {}
 
@@ -141,7 +163,7 @@ class _Window:
         while self._next < chunk.end:
             frame = next(self._frames)
             if self._next >= chunk.first:  # others belong to chunks that are finished
-                self._kept[self._next] = to_tensor(frame)
+                self._kept[self._next] = to_tensor(frame, self._alpha)
             self._next += 1
         return torch.stack([self._kept[index] for index in range(chunk.first, chunk.end)])
 

@@ -275,3 +275,99 @@ def test_sequences_that_cannot_be_used(tmp_path: Path) -> None:
     write_image(tmp_path / "a_3.png", torch.rand(8, 12, 3))
     with pytest.raises(MediaError, match="changes its resolution"):
         list(decoded(tmp_path / "a_%d.png"))
+
+
+def test_a_clock_that_starts_late_or_runs_back(tmp_path: Path) -> None:
+    """As broadcasts and joined recordings have it: results begin at 0, and sound stays with the picture."""
+    frames = colors(10, 32, 48)
+    silent = write(tmp_path / "silent.mp4", frames)
+    with av.open(str(silent)) as source, av.open(str(tmp_path / "part.ts"), "w") as target:
+        video = target.add_stream_from_template(source.streams.video[0])
+        sound = target.add_stream("mp2", rate=48000, layout="mono")
+        wave = (np.sin(np.arange(19200) * 0.05) * 8000).astype(np.int16)[None]
+        frame = av.AudioFrame.from_ndarray(wave, format="s16", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = 48000, 3 * 48000, Fraction(1, 48000)
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.pts += round(3 / packet.time_base)
+                packet.dts += round(3 / packet.time_base)
+                packet.stream = video
+                target.mux(packet)
+        for packet in [*sound.encode(frame), *sound.encode(None)]:
+            target.mux(packet)
+    part = (tmp_path / "part.ts").read_bytes()
+    (tmp_path / "joined.ts").write_bytes(part * 2)
+    for name, count in (("part.ts", 10), ("joined.ts", 20)):
+        info = probe(tmp_path / name)
+        assert 2.5 < info.origin < 3.2
+        out = upscaled(tmp_path / name, tmp_path / "out.mkv")
+        clip = read_clip(out)
+        assert len(clip.frames) == count
+        assert float(clip.timestamps[0] * clip.time_base) < 0.2
+        with av.open(str(out)) as container:
+            times = [float(p.pts * p.time_base) for p in container.demux(audio=0) if p.pts is not None]
+        assert times[0] < 0.2 and times == sorted(times) and times[-1] < count / 25 + 0.3
+
+
+def test_recordings_whose_last_frame_is_held_are_whole(tmp_path: Path) -> None:
+    from patchvsr_core.video import VideoWriter
+
+    times = [75, 76, 77, 78, 79, 200]
+    with VideoWriter(tmp_path / "in.mkv", (24, 32), times, Fraction(1, 25), fps=Fraction(25)) as writer:
+        writer.write(colors(6, 24, 32))
+    shown = picture_facts(upscaled(tmp_path / "in.mkv", tmp_path / "out.mkv"))["times"]
+    assert shown == [0, 0.04, 0.08, 0.12, 0.16, 5.0]
+
+
+def test_frames_with_and_without_transparency_mix(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    for number, channels in enumerate((4, 3, 4)):
+        write_image(tmp_path / f"{number}.png", torch.rand(8, 8, channels))
+    out = read_clip(upscaled(tmp_path / "%d.png", tmp_path / "out" / "%d.png")).frames
+    assert out.shape == (3, 16, 16, 4) and (out[1, ..., 3] == 1).all()
+
+
+def test_names_of_images_stay(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    for number in (8, 9, 12):
+        write_image(tmp_path / f"shot_{number:04d}_v2.png", torch.rand(8, 8, 3))
+    upscaled(tmp_path / "shot_%04d_v2.png", tmp_path / "out" / "100%_%03d.png")
+    assert [file.name for file in sorted((tmp_path / "out").iterdir())] == [f"100%_{k:03d}.png" for k in (8, 9, 12)]
+    odd = write(tmp_path / "my%20dog.mp4", colors(2, 8, 8))
+    assert len(read_clip(odd).frames) == 2
+    with pytest.raises(OutputError, match="create it first"):
+        check_target(tmp_path / "none" / "%d.png", tmp_path / "shot_%04d_v2.png")
+
+
+def test_a_stopped_image_sequence_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from patchvsr_core.video import pieces
+
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out").mkdir()
+    for number in range(12):
+        write_image(tmp_path / "in" / f"{number:02d}.png", torch.rand(8, 8, 3))
+    count = iter(range(100))
+
+    def stops(*arguments: Any) -> None:
+        if next(count) == 6:
+            raise KeyboardInterrupt
+        write_image(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pieces, "write_image", stops)
+        with pytest.raises(KeyboardInterrupt):
+            upscaled(tmp_path / "in", tmp_path / "out")
+    upscaled(tmp_path / "in", tmp_path / "out")
+    assert len(list((tmp_path / "out").iterdir())) == 12
+
+
+def test_names_in_another_alphabet_do_not_stop_it(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "in.avi"), "w") as target:
+        target.metadata["title"] = "Cafe #"
+        stream = target.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 32, 24, "yuv420p"
+        for picture in (av.VideoFrame(32, 24, "yuv420p"), None):
+            target.mux(stream.encode(picture))
+    data = (tmp_path / "in.avi").read_bytes()
+    (tmp_path / "in.avi").write_bytes(data.replace(b"Cafe #", b"Caf\xe9 #"))
+    assert len(read_clip(upscaled(tmp_path / "in.avi", tmp_path / "out.mkv")).frames) == 1

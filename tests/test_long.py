@@ -30,6 +30,7 @@ from patchvsr_core.video.reader import scan
 from patchvsr_core.video.space import check_space, disk_bytes
 
 FRAMES = 23
+ALL = [0, 1, 2, 3]
 
 
 def enlarge(frames: Tensor, target: tuple[int, int], *others: Any, noise: Any) -> Tensor:
@@ -208,3 +209,52 @@ def test_an_input_that_is_cut_off_leaves_nothing(clip: Path) -> None:
     with pytest.raises(MediaError, match="cut off or damaged"):
         run(a_job(whole))
     assert sorted(clip.parent.iterdir()) == before
+
+
+@pytest.fixture
+def stopped(clip: Path) -> Path:
+    """The journal of a run that was stopped in its third chunk."""
+    numbers = iter(range(10))
+
+    def stops(*arguments: Any, noise: Any) -> Tensor:
+        if next(numbers) == 2:
+            raise KeyboardInterrupt
+        return enlarge(*arguments, noise=noise)
+
+    run(a_job(clip))
+    clip.with_name("out.mp4").rename(clip.with_name("whole.mp4"))
+    with pytest.raises(KeyboardInterrupt):
+        run(a_job(clip), stops)
+    return journal_folder(clip.with_name("out.mp4"))
+
+
+@pytest.mark.parametrize(
+    ("name", "again"),
+    [
+        ("000001.mp4", [0, 1, 2, 3]),
+        ("000000.mp4", [0, 2, 3]),
+        ("000001.tail", [0, 1, 2, 3]),
+        ("job.json", [0, 1, 2, 3]),
+    ],
+)
+@pytest.mark.parametrize("left", [None, 0, 100])
+def test_what_a_power_cut_damaged_is_made_again(
+    clip: Path, stopped: Path, name: str, again: list[int], left: int | None
+) -> None:
+    damaged = stopped / name
+    damaged.unlink() if left is None else damaged.write_bytes(damaged.read_bytes()[:left])
+    assert run(a_job(clip)) == again
+    assert clip.with_name("out.mp4").read_bytes() == clip.with_name("whole.mp4").read_bytes()
+
+
+def test_pieces_without_a_record_are_nobodys(clip: Path, stopped: Path) -> None:
+    (stopped / "job.json").unlink()
+    other = write(clip.with_name("other.mp4"), torch.zeros(FRAMES, 32, 48, 3))
+    run(replace(a_job(other), output=clip.with_name("out.mp4")))
+    assert read_clip(clip.with_name("out.mp4")).frames.max() < 0.05
+
+
+def test_a_shot_of_a_thousand_chunks() -> None:
+    chunks = plan_chunks(60000, (), 50, 2)
+    assert len(chunks) > 1200
+    assert chunk_noise(chunks, 1200, 0, torch.Size((1, 1, chunks[1200].length, 1, 1))).shape[2] == chunks[1200].length

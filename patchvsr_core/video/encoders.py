@@ -70,6 +70,8 @@ def choose_encoder(path: Path, size: tuple[int, int], picture: Picture, codec: s
             "(VP9) or a folder of images, or give --no-alpha."
         )
     depth = min(kind.depths, key=lambda d: abs(d - min(picture.depth, 10)))
+    if codec and picture.depth in (8, 10) and depth != picture.depth and name != "prores" and not picture.alpha:
+        raise OutputError(f"{name} has no {picture.depth} bits here; give --depth {depth}, or another codec.")
     is_odd = bool(size[0] % 2 or size[1] % 2)
     if name == "av1" and is_odd:
         raise OutputError(f"AV1 needs even sides, not {size[1]}x{size[0]}; choose another size or codec.")

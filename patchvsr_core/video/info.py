@@ -15,8 +15,8 @@ from av.video.stream import VideoStream
 from ..errors import MediaError
 from .sequence import first_image, is_sequence
 
-HD_LINES = 720
-"""Untagged video with at least so many lines is BT.709, with fewer BT.601."""
+HD_SIZE = (1280, 576)
+"""Untagged video of at least this width, or more than this height, is BT.709, smaller BT.601, as players take it."""
 RGB, BT709, UNKNOWN, BT470BG, SMPTE170M = 0, 1, 2, 5, 6
 """AVCOL_SPC_*; BT470BG and SMPTE170M are BT.601."""
 SWS_COLORSPACE = {BT709: 1, 4: 4, BT470BG: 5, SMPTE170M: 5, 7: 7, 9: 9}
@@ -58,6 +58,8 @@ class VideoInfo:
     audio_streams: int = 0
     subtitle_streams: int = 0
     picture: Picture = field(default=Picture())
+    origin: Fraction = Fraction(0)
+    """When the file begins on its own clock, seconds; results begin at 0."""
 
 
 def probe(path: str | Path) -> VideoInfo:
@@ -86,7 +88,7 @@ def opened(path: Path) -> Iterator[InputContainer]:
     if not file.exists():
         raise MediaError(f"There is no file {file}; check the path.")
     try:
-        container = av.open(str(file))
+        container = av.open(str(file), metadata_errors="replace")
     except (av.error.FFmpegError, OSError) as error:
         raise MediaError(
             f"{file.name} cannot be opened as video ({error}); check that the file is complete."
@@ -134,8 +136,9 @@ def _info(path: Path, container: InputContainer) -> VideoInfo:
         width, height = height, width
         picture = replace(picture, pixel_aspect=1 / picture.pixel_aspect)
     time_base = stream.time_base or 1 / fps
-    streams = container.streams
-    return VideoInfo(path, width, height, fps, frames, time_base, len(streams.audio), len(streams.subtitles), picture)
+    audio, subtitles = len(container.streams.audio), len(container.streams.subtitles)
+    origin = max(Fraction(container.start_time or 0, av.time_base), Fraction(0))
+    return VideoInfo(path, width, height, fps, frames, time_base, audio, subtitles, picture, origin)
 
 
 def _picture(stream: VideoStream, first: av.VideoFrame | None) -> Picture:
@@ -149,7 +152,7 @@ def _picture(stream: VideoStream, first: av.VideoFrame | None) -> Picture:
     plain = Picture(depth=depth, alpha=alpha, pixel_aspect=pixel_aspect)
     if (layout and layout.is_rgb) or context.colorspace == RGB:
         return plain
-    matrix = assumed_matrix(context.colorspace, stream.height)
+    matrix = assumed_matrix(context.colorspace, stream.width, stream.height)
     tags = (context.color_primaries, context.color_trc)
     primaries, transfer = (BT709, BT709) if tags == (UNKNOWN, UNKNOWN) and matrix == BT709 else tags
     full = context.color_range == FULL_RANGE or (layout is not None and layout.name.startswith("yuvj"))
@@ -161,11 +164,12 @@ def is_float(layout: av.VideoFormat) -> bool:
     return "f16" in layout.name or "f32" in layout.name
 
 
-def assumed_matrix(declared: int, lines: int) -> int:
+def assumed_matrix(declared: int, width: int, height: int) -> int:
     """What a file declares, or what players assume where it says nothing or something rare."""
     if declared in SWS_COLORSPACE:
         return declared
-    return BT709 if lines >= HD_LINES or declared != UNKNOWN else SMPTE170M
+    is_hd = width >= HD_SIZE[0] or height > HD_SIZE[1]
+    return BT709 if is_hd or declared != UNKNOWN else SMPTE170M
 
 
 def _first_frame(container: InputContainer, stream: VideoStream) -> av.VideoFrame | None:

@@ -12,7 +12,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..errors import OutputError
+from ..files import settle
 
+RECORD = "job.json"
 NAMES = {
     "input": "the input file",
     "size": "the size of the result",
@@ -25,13 +27,17 @@ NAMES = {
 
 
 def unfinished(output: Path) -> dict[str, Any] | None:
-    """What an unfinished run for ``output`` depends on; None when there is none."""
-    record = folder_of(output) / "job.json"
-    return json.loads(record.read_text()) if record.is_file() else None
+    """What an unfinished run for ``output`` depends on; None when there is none, or its record is damaged."""
+    try:
+        found = json.loads((folder_of(output) / RECORD).read_text())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and NAMES.keys() <= found.keys() else None
 
 
 def folder_of(output: Path) -> Path:
     """Where the journal of an output lies."""
+    output = output.resolve()
     return output.with_name(f".{output.name}.patchvsr")
 
 
@@ -51,17 +57,19 @@ class Journal:
     def __init__(self, output: Path, suffix: str, job: dict[str, Any], *, fresh: bool = False) -> None:
         self.folder = folder_of(output)
         self.suffix = suffix
-        if fresh:
-            self.remove()
-        record = self.folder / "job.json"
-        if record.is_file():
-            self._check(output, json.loads(record.read_text()), job)
+        found = None if fresh else unfinished(output)
+        if found is not None:
+            self._check(output, found, job)
             return
+        self.remove()  # pieces of which nobody knows where they come from
+        if self.folder.exists():
+            raise OutputError(f"{self.folder} cannot be removed; close what uses it, or choose another name.")
+        record = self.folder / RECORD
         try:
             self.folder.mkdir(exist_ok=True)
             partial = record.with_suffix(".part")
             partial.write_text(json.dumps(job))
-            partial.replace(record)
+            settle(partial, record)
         except OSError as error:
             raise OutputError(f"{self.folder} cannot be written ({error.strerror}); choose another place.") from error
 
@@ -84,10 +92,10 @@ class Journal:
     def keep_tail(self, number: int, frames: Tensor | None) -> None:
         """Store the last frames of a chunk, for the next one to fade from; before its piece is written."""
         if frames is not None:
-            partial = self._tail(number).with_suffix(".part")
+            partial = self._tail(number).with_name(f"{self._tail(number).name}.part")
             try:
                 save_file({"frames": frames.contiguous()}, str(partial))
-                partial.replace(self._tail(number))
+                settle(partial, self._tail(number))
             except (OSError, SafetensorError) as error:
                 partial.unlink(missing_ok=True)
                 raise OutputError(
@@ -97,10 +105,25 @@ class Journal:
     def tail(self, number: int) -> Tensor:
         return load_file(str(self._tail(number)))["frames"]
 
+    def has_tail(self, number: int) -> bool:
+        """Whether the last frames of a chunk can be read."""
+        try:
+            self.tail(number)
+        except (OSError, SafetensorError, KeyError):
+            return False
+        return True
+
+    def forget(self, number: int) -> None:
+        """A chunk is to be made again."""
+        piece = self.piece(number)
+        shutil.rmtree(piece) if piece.is_dir() else piece.unlink(missing_ok=True)
+
     def forget_tail(self, number: int) -> None:
         self._tail(number).unlink(missing_ok=True)
 
     def remove(self) -> None:
+        """The record goes first: what is left after a crash in here is never gone on with."""
+        (self.folder / RECORD).unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _tail(self, number: int) -> Path:

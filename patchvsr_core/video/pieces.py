@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import av
 from torch import Tensor
 
 from .encoders import CRF
 from .info import Picture, VideoInfo
 from .reader import Timeline
-from .segments import check_container, join
-from .sequence import first_number, is_sequence, name, pattern, write_image
+from .segments import check_container, display_order, join
+from .sequence import is_sequence, name, numbers, pattern, write_image
 from .writer import VideoWriter, explained
 
 
@@ -98,40 +99,54 @@ def join_pieces(
         OutputError: when it cannot be written, or a piece is damaged.
     """
     if is_sequence(output):
-        _place_images(pieces, pattern(output), first_number(info.path))
+        _place_images(pieces, pattern(output), numbers(info.path, len(timeline.timestamps)))
         return
     others = None if is_sequence(info.path) else info.path
+    begin = round(info.origin / timeline.time_base)
     join(
         pieces,
         output,
-        timeline.timestamps,
+        [time - begin for time in timeline.timestamps],
         timeline.time_base,
         info.fps,
         others,
+        origin=info.origin,
         subtitles=encoding.subtitles,
         notes=notes,
     )
 
 
 def _write_images(piece: Path, frames: Tensor, suffix: str, depth: int) -> None:
-    partial = piece.with_suffix(".part")
+    partial = piece.with_name(f"{piece.name}.part")
     shutil.rmtree(partial, ignore_errors=True)
     with explained(piece):
         partial.mkdir()
-        for number, frame in enumerate(frames):
-            write_image(partial / f"{number:06d}{suffix}", frame, depth)
-        partial.replace(piece)
+        try:
+            for number, frame in enumerate(frames):
+                write_image(partial / f"{number:06d}{suffix}", frame, depth)
+            partial.replace(piece)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
 
 
-def _place_images(pieces: Sequence[Path], target: Path, number: int) -> None:
+def piece_frames(piece: Path) -> int:
+    """How many frames a finished piece holds; 0 when it is damaged."""
+    if piece.is_dir():
+        return len(list(piece.iterdir()))
+    try:
+        return len(display_order(piece))
+    except (av.error.FFmpegError, OSError, IndexError):
+        return 0
+
+
+def _place_images(pieces: Sequence[Path], target: Path, numbers: Sequence[int]) -> None:
     """Copies, so that a run that is stopped here can do it again; where the disk allows, without taking space."""
+    images = [image for piece in pieces for image in sorted(piece.iterdir())]
     with explained(target):
-        for piece in pieces:
-            for image in sorted(piece.iterdir()):
-                placed = target.with_name(name(target, number))
-                placed.unlink(missing_ok=True)
-                try:
-                    os.link(image, placed)
-                except OSError:
-                    shutil.copyfile(image, placed)
-                number += 1
+        for image, number in zip(images, numbers, strict=True):
+            placed = target.with_name(name(target, number))
+            placed.unlink(missing_ok=True)
+            try:
+                os.link(image, placed)
+            except OSError:
+                shutil.copyfile(image, placed)

@@ -12,12 +12,11 @@ from typing import Any
 import av
 import numpy as np
 import torch
-from av.container import InputContainer
 from av.video.reformatter import Interpolation
-from av.video.stream import VideoStream
 from torch import Tensor
 
 from ..errors import MediaError
+from .complete import missing_bytes
 from .info import (
     RGB,
     SWS_COLORSPACE,
@@ -70,7 +69,7 @@ def read_clip(path: str | Path) -> Clip:
     frames = []
     timestamps: list[int | None] = []
     for frame in decoded(info.path):
-        frames.append(to_tensor(frame))
+        frames.append(to_tensor(frame, info.picture.alpha))
         timestamps.append(frame.pts)
     return Clip(info, torch.stack(frames), _increasing(timestamps, info), info.time_base)
 
@@ -145,42 +144,38 @@ def _images(path: Path) -> Iterator[av.VideoFrame]:
 
 
 def _frames(path: Path, timestamps: Sequence[int | None]) -> Iterator[av.VideoFrame]:
-    """All frames; then whether enough ``timestamps`` were collected from them."""
+    """All frames; then whether enough ``timestamps`` were collected from them: libav skips damage without a word."""
     with opened(path) as container:
         stream = picture_stream(path, container)
         stream.thread_type = "AUTO"
-        decoder = alpha_decoder(stream)
-        yield from container.decode(stream) if decoder is None else _decoded_by(decoder, container, stream)
-        if not timestamps:
-            raise MediaError(f"{path.name} has a video stream but not one frame; check the export that made it.")
-        _check_complete(path, stream, timestamps)
+        decode = (alpha_decoder(stream) or stream.codec_context).decode
+        packets = 0
+        for packet in container.demux(stream):
+            packets += bool(packet.size) and not packet.is_discard
+            yield from decode(packet if packet.size else None)
+    found, missing = len(timestamps), missing_bytes(path)
+    if not found:
+        raise MediaError(f"{path.name} has a video stream but not one frame; check the export that made it.")
+    if missing or found < packets - max(2, packets // 20):
+        lacks = f"{missing} bytes are missing at its end" if missing else f"{found} of {packets} frames can be read"
+        raise MediaError(f"{path.name} is cut off or damaged: {lacks}; repair or export it again.")
 
 
-def _decoded_by(
-    decoder: av.VideoCodecContext, container: InputContainer, stream: VideoStream
-) -> Iterator[av.VideoFrame]:
-    for packet in container.demux(stream):
-        yield from decoder.decode(packet)
-
-
-def _check_complete(path: Path, stream: VideoStream, timestamps: Sequence[int | None]) -> None:
-    """Raise when far fewer frames came out than the header promised: libav skips damage without a word."""
-    promised, found = stream.frames, len(timestamps)
-    duration = stream.metadata.get("DURATION")
-    shown = [t for t in timestamps if t is not None]
-    if not promised and duration and stream.time_base and len(shown) == found > 1:
-        hours, minutes, seconds = (float(part) for part in duration.split(":"))
-        elapsed = float((shown[-1] - shown[0]) * stream.time_base)
-        promised = round((hours * 3600 + minutes * 60 + seconds) / max(elapsed / (found - 1), 1e-3))
-    if found < promised - max(2, promised // 20):
-        raise MediaError(f"{path.name} is cut off or damaged: {found} of about {promised} frames are there; repair it.")
-
-
-def to_tensor(frame: av.VideoFrame) -> Tensor:
+def to_tensor(frame: av.VideoFrame, alpha: bool | None = None) -> Tensor:
     """One decoded frame, (H, W, 3) or with transparency 4, float32, upright, with the colour matrix that it declares.
 
     In [0, 1], but for floating-point images, whose lights may be brighter.
+
+    Args:
+        alpha: with transparency or without, whatever the frame has; None: what it has.
     """
+    pixels = _pixels(frame)
+    if alpha is None or alpha == (pixels.shape[-1] == 4):
+        return pixels
+    return torch.cat([pixels, torch.ones_like(pixels[..., :1])], -1) if alpha else pixels[..., :3]
+
+
+def _pixels(frame: av.VideoFrame) -> Tensor:
     if frame.color_trc in HDR:
         raise MediaError("The video is HDR (PQ or HLG), which is not supported yet; convert it to SDR first.")
     components = frame.format.components
@@ -192,7 +187,7 @@ def to_tensor(frame: av.VideoFrame) -> Tensor:
     names = {8: ("rgb24", "rgba"), 16: ("rgb48le", "rgba64le")}
     options: dict[str, Any] = {}
     if not frame.format.is_rgb and frame.colorspace != RGB:
-        options["src_colorspace"] = SWS_COLORSPACE[assumed_matrix(frame.colorspace, frame.height)]
+        options["src_colorspace"] = SWS_COLORSPACE[assumed_matrix(frame.colorspace, frame.width, frame.height)]
     array = frame.to_ndarray(format=names[bits][has_alpha], interpolation=PRECISE, **options)
     upright = np.rot90(array, frame.rotation // 90).astype(np.float32)
     return torch.from_numpy(upright / (2**bits - 1))
@@ -211,8 +206,10 @@ def _planes(frame: av.VideoFrame) -> Tensor:
 
 
 def _increasing(timestamps: list[int | None], info: VideoInfo) -> tuple[int, ...]:
-    """The file's own timestamps, or evenly spaced ones where it has none or they run back."""
-    known = [t for t in timestamps if t is not None]
-    if len(known) == len(timestamps) and all(a < b for a, b in itertools.pairwise(known)):
-        return tuple(known)
-    return tuple(round(k / info.fps / info.time_base) for k in range(len(timestamps)))
+    """The file's own timestamps; what is missing or runs back is set a frame after the one before."""
+    step = max(1, round(1 / info.fps / info.time_base))
+    known: list[int] = []
+    for shown in timestamps:
+        after = known[-1] + step if known else 0
+        known.append(after if shown is None or (known and shown <= known[-1]) else shown)
+    return tuple(known)

@@ -34,6 +34,9 @@ def check_container(path: Path, size: tuple[int, int], info: VideoInfo, **choice
     """
     subtitles = choices.pop("subtitles", True)
     with suppress(_Enough), VideoWriter(path, size, (), 1 / info.fps, fps=info.fps, **choices) as writer:
+        _start(path, writer.container, None)
+        raise _Enough
+    with suppress(_Enough), VideoWriter(path, size, (), 1 / info.fps, fps=info.fps, **choices) as writer:
         if not is_sequence(info.path):
             _start(path, writer.container, OtherStreams(info.path, writer.container, subtitles=subtitles))
         raise _Enough
@@ -43,12 +46,12 @@ class _Enough(Exception):
     """Leaves a writer without a file."""
 
 
-def _start(path: Path, container: av.container.OutputContainer, others: OtherStreams) -> None:
+def _start(path: Path, container: av.container.OutputContainer, others: OtherStreams | None) -> None:
     """Write the header: what the muxer refuses shows now."""
     try:
         container.start_encoding()
     except (av.error.FFmpegError, ValueError) as error:
-        if not others.streams:
+        if others is None or not others.streams:
             raise OutputError(f"{path.name} cannot be started ({error}); choose another format.") from error
         raise OutputError(
             f"The audio or subtitles cannot be copied into a {path.suffix} file ({error}); write to .mkv instead."
@@ -63,6 +66,7 @@ def join(
     fps: Fraction,
     others_from: Path | None = None,
     *,
+    origin: Fraction = Fraction(0),
     subtitles: bool = True,
     notes: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
@@ -70,12 +74,13 @@ def join(
 
     Args:
         timestamps: presentation time of every frame of all pieces, in units of ``time_base``.
+        origin: time in ``others_from``, seconds, that becomes 0.
 
     Raises:
         OutputError: when the target cannot be written, or a piece is damaged.
     """
     partial = partial_of(path)
-    orders = [_display_order(segment) for segment in segments]
+    orders = [display_order(segment) for segment in segments]
     if sum(map(len, orders)) != len(timestamps):
         raise OutputError(
             f"The pieces of {path.name} hold {sum(map(len, orders))} frames instead of {len(timestamps)}; "
@@ -83,9 +88,11 @@ def join(
         )
     try:
         with explained(path), av.open(str(partial), "w", options=_container_options(path, notes)) as target:
-            target.metadata.update(notes)
             video = _picture_stream(segments[0], target, time_base)
-            others = OtherStreams(others_from, target, subtitles=subtitles) if others_from else None
+            others = OtherStreams(others_from, target, origin=origin, subtitles=subtitles) if others_from else None
+            for name in [name for name in target.metadata if name.lower() in notes]:
+                del target.metadata[name]
+            target.metadata.update(notes)
             _copy(segments, orders, timestamps, target, video, others, fps)
         partial.replace(path)
     finally:
@@ -139,7 +146,7 @@ def _copy(
         others.copy_until(None)
 
 
-def _display_order(segment: Path) -> list[int]:
+def display_order(segment: Path) -> list[int]:
     """For every packet in the order of the file: which frame of the piece it shows."""
     with av.open(str(segment)) as source:
         shown = [packet.pts for packet in source.demux(source.streams.video[0]) if packet.pts is not None]

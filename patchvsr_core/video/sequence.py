@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -24,7 +25,8 @@ DEFAULT_NAME = "frame_%05d.png"
 
 def is_sequence(path: Path) -> bool:
     """Whether a path stands for many images."""
-    return bool(NUMBER.search(path.name)) or path.is_dir()
+    is_pattern = path.suffix.lower() in IMAGES and bool(NUMBER.search(path.name)) and not path.is_file()
+    return is_pattern or path.is_dir()
 
 
 def images(path: Path) -> list[Path]:
@@ -55,12 +57,21 @@ def first_image(path: Path) -> tuple[Path, int]:
     return found[0], len(found)
 
 
-def first_number(path: Path) -> int:
-    """Of a sequence's first image, where its name ends in one; otherwise 1."""
+def numbers(path: Path, count: int) -> list[int]:
+    """Of the images of a sequence, by which results are named; from 1 on where they have none of their own."""
     if not is_sequence(path):
-        return 1
-    digits = re.search(r"(\d+)$", first_image(path)[0].stem)
-    return int(digits[1]) if digits else 1
+        return list(range(1, count + 1))
+    found = [_number(image, path) for image in images(path)]
+    own = [number for number in found if number is not None]
+    return own if len(set(own)) == count else list(range(1, count + 1))
+
+
+def _number(image: Path, path: Path) -> int | None:
+    """That which the pattern stands for; of a folder's images the last one in the name."""
+    if NUMBER.search(path.name):
+        return int(_matched(image, path.name)[1])
+    digits = re.findall(r"\d+", image.stem)
+    return int(digits[-1]) if digits else None
 
 
 def pattern(path: Path) -> Path:
@@ -70,7 +81,7 @@ def pattern(path: Path) -> Path:
 
 def name(pattern: Path, number: int) -> str:
     """The file name of an image."""
-    return pattern.name % number
+    return NUMBER.sub(lambda found: found[0] % number, pattern.name, count=1)
 
 
 def write_image(path: Path, frame: Tensor, depth: int = 16) -> None:
@@ -142,8 +153,12 @@ def _linear(frame: Tensor) -> np.ndarray:
 
 def is_named(file: Path, pattern: str) -> bool:
     """Whether a file has a name of a pattern such as ``frame_%05d.png``."""
+    return _matched(file, pattern) is not None
+
+
+def _matched(file: Path, pattern: str) -> Any:
     before, after = NUMBER.split(pattern, maxsplit=1)
-    return re.fullmatch(re.escape(before) + r"\d+" + re.escape(after), file.name) is not None
+    return re.fullmatch(re.escape(before) + r"(\d+)" + re.escape(after), file.name)
 
 
 def _order(file: Path) -> list[tuple[bool, int, str]]:

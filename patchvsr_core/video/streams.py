@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
+from torch import Tensor
 
 from ..errors import OutputError
+from .encoders import SUFFIXES
 
+log = logging.getLogger("patchvsr")
 COPIED = ("audio", "subtitle", "attachment")
 MADE_ANEW = {"encoder", "duration", "major_brand", "minor_version", "compatible_brands", "creation_time"}
 """Tags that describe the file and not the film."""
@@ -21,15 +26,25 @@ class OtherStreams:
     Args:
         path: file to copy from.
         target: container that has its video stream already.
+        origin: time in the file, seconds, that becomes 0.
 
     Raises:
         OutputError: when the target cannot hold one of them.
     """
 
-    def __init__(self, path: Path, target: av.container.OutputContainer, *, subtitles: bool = True) -> None:
-        self.source = av.open(str(path))
-        self.target = target
+    def __init__(
+        self,
+        path: Path,
+        target: av.container.OutputContainer,
+        *,
+        origin: Fraction = Fraction(0),
+        subtitles: bool = True,
+    ) -> None:
+        self.source = av.open(str(path), metadata_errors="replace")
+        self.target, self.origin = target, origin
         self.streams: dict[int, Any] = {}
+        self.ends: dict[int, int] = {}
+        self.shifts: dict[int, int] = {}
         for stream in self.source.streams:
             if stream.type in COPIED and (subtitles or stream.type == "audio"):
                 self._add(path, stream)
@@ -40,10 +55,8 @@ class OtherStreams:
 
     def copy_until(self, time: Fraction | None) -> None:
         """Copy what is due by ``time`` seconds; None copies the rest and closes the source."""
-        while (packet := self.pending or next(self.packets, None)) is not None:
+        while (packet := self.pending or self._next()) is not None:
             self.pending = None
-            if packet.dts is None:
-                continue
             if time is not None and packet.dts * packet.time_base > time:
                 self.pending = packet
                 return
@@ -52,23 +65,56 @@ class OtherStreams:
         if time is None:
             self.source.close()
 
+    def _next(self) -> Any:
+        """The next packet, on a clock that begins with the film and never runs back, as joined recordings do."""
+        for packet in self.packets:
+            if packet.dts is None:
+                continue
+            index = packet.stream.index
+            shift = self.shifts.setdefault(index, -round(self.origin / packet.time_base))
+            end = self.ends.get(index)
+            if end is not None and packet.dts + shift < end:
+                shift = self.shifts[index] = end - packet.dts
+            packet.dts += shift
+            packet.pts = packet.dts if packet.pts is None else packet.pts + shift
+            self.ends[index] = packet.dts + 1
+            return packet
+        return None
+
     def _add(self, path: Path, stream: Any) -> None:
+        is_matroska = self.target.format.name == "matroska"
         if stream.type == "attachment":
-            if self.target.format.name == "matroska":
+            if is_matroska:
                 self.target.add_attachment(stream.name, stream.mimetype, stream.data)
+            return
+        if stream.codec_context is None:
+            log.warning("Stream %d of %s is in a format that nothing here knows; it is left out.", stream.index, path)
             return
         codec = stream.codec_context.codec.canonical_name
         what = {"audio": "audio", "subtitle": "subtitles"}[stream.type]
-        if codec not in self.target.supported_codecs:
-            other = path.suffix if stream.type == "subtitle" else ".mkv"
+        if codec not in self.target.supported_codecs and not (is_matroska and stream.type == "audio"):
+            remedy = "write to .mkv instead" if path.suffix.lower() not in SUFFIXES or what == "audio" else ""
+            remedy = remedy or f"write to {path.suffix} instead"
             raise OutputError(
-                f"The {what} of {path.name} ({codec}) do not go into a {self.target.format.name} file; write to "
-                f"{other} instead{' or give --no-subtitles' if what == 'subtitles' else ''}."
+                f"The {what} of {path.name} ({codec}) do not go into a {self.target.format.name} file; {remedy}"
+                f"{' or give --no-subtitles' if what == 'subtitles' else ''}."
             )
         copy = self.target.add_stream_from_template(stream, opaque=True)
         copy.metadata.update(_of_the_film(stream.metadata))
         copy.disposition = stream.disposition
         self.streams[stream.index] = copy
+
+
+def write_sound(path: Path, wave: Tensor, rate: int) -> None:
+    """Write (channels, samples) in [-1, 1] as AAC."""
+    layout = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}.get(len(wave), "stereo")
+    samples = np.ascontiguousarray(wave[: 2 if layout == "stereo" else None].cpu().float().numpy())
+    with av.open(str(path), "w") as target:
+        stream = target.add_stream("aac", rate=rate, layout=layout)
+        frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout=layout)
+        frame.sample_rate = rate
+        target.mux(stream.encode(frame))
+        target.mux(stream.encode(None))
 
 
 def copy_names(source: av.container.InputContainer, target: av.container.OutputContainer) -> None:

@@ -13,6 +13,7 @@ from av.video.frame import VideoFrame
 from torch import Tensor
 
 from ..errors import OutputError
+from ..files import settle
 from .encoders import CRF, SUFFIXES, choose_encoder, tags
 from .info import SWS_COLORSPACE, Picture
 from .reader import PRECISE
@@ -98,7 +99,7 @@ class VideoWriter:
                 finally:
                     self.container.close()
                 if error is None:
-                    self.partial.replace(self.path)
+                    settle(self.partial, self.path)
         finally:
             self.partial.unlink(missing_ok=True)
 
@@ -153,7 +154,8 @@ def check_target(path: Path, source: Path | None = None) -> None:
             raise OutputError(
                 f"{path} is a folder with other files in it; give an empty one, or a name such as frame_%05d.png in it."
             )
-        if source is not None and is_sequence(source) and pattern(path).parent.samefile(pattern(source).parent):
+        there = pattern(path).parent.resolve()
+        if source is not None and is_sequence(source) and there == pattern(source).parent.resolve():
             raise OutputError(f"{path} is where the input is; choose another folder for the images.")
     elif path.suffix.lower() not in SUFFIXES:
         raise OutputError(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -126,6 +128,40 @@ def test_videos_without_a_file_of_their_own(pack: Any, tiny: Any, places: Path, 
     assert len(read_clip(from_memory[0].get_stream_source()).frames) == FRAMES
     a_part = make(pack, tiny, as_video(source, start_time=0.1, duration=0.2))
     assert read_clip(a_part[0].get_stream_source()).frames.shape[1:3] == (52, 68)
+
+
+@pytest.mark.parametrize("has_sound", [False, True])
+def test_frames_of_other_nodes(pack: Any, tiny: Any, places: Path, has_sound: bool) -> None:
+    wave = {"waveform": torch.rand(1, 2, 16000) - 0.5, "sample_rate": 16000}
+    frames = a_clip(6, 26, 34)
+    parts = SimpleNamespace(images=frames, audio=wave if has_sound else None, frame_rate=Fraction(25, 2))
+    video = SimpleNamespace(get_components=lambda: parts)
+    path = make(pack, tiny, video)[0].get_stream_source()
+    info = probe(path)
+    assert path.endswith(".mp4") and (info.fps, info.audio_streams) == (Fraction(25, 2), int(has_sound))
+    assert len(read_clip(path).frames) == 6
+    (kept,) = [read_clip(file) for file in (places.parent / "temp").glob("*[!d].mkv")]
+    assert (kept.frames - frames).abs().max() < 0.51 / 255, "nothing is lost before the work"
+
+
+def test_guidance_needs_a_second_prompt(pack: Any, tiny: Any, places: Path, source: Path) -> None:
+    with pytest.raises(pack.part("patchvsr_core.errors").PlanError, match="connect a negative prompt"):
+        make(pack, tiny, as_video(source), guidance=3.0)
+    make(pack, tiny, as_video(source), guidance=3.0, negative=tiny.prompt)
+
+
+def test_another_prompt_is_another_job(pack: Any, tiny: Any) -> None:
+    video = pack.part("patchvsr_core.hosts.comfy.video")
+    models = pack.part("patchvsr_core.hosts.comfy.clip").NativeModels
+    other = [[tiny.prompt[0][0] + 1, {}]]
+    identities = [
+        video._identity(models(tiny.model, tiny.vae, tiny.prompt, None, tiny.adapter)),
+        video._identity(models(tiny.model, tiny.vae, other, None, tiny.adapter)),
+        video._identity(models(tiny.model, tiny.vae, tiny.prompt, other, tiny.adapter)),
+        video._identity(models(tiny.model, tiny.vae, tiny.prompt, None, None)),
+    ]
+    assert len(set(identities)) == 4
+    assert video._identity(models(tiny.model, tiny.vae, tiny.prompt, None, tiny.adapter)) == identities[0]
 
 
 def test_choices_that_cannot_be(pack: Any, tiny: Any, places: Path, source: Path) -> None:

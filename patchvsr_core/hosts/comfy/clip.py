@@ -14,6 +14,7 @@ from torch import Tensor
 from ...codec import Codec
 from ...conditions import PatchConditions
 from ...encode import encode_canvas, encode_global
+from ...errors import PlanError
 from ...layout import PatchPlan
 from ...refine import Refiner
 from ...sampling import sigma_schedule
@@ -120,7 +121,9 @@ def _denoised(
     """ComfyUI's own sampling of the canvas, fused patch by patch."""
     guider = comfy.samplers.CFGGuider(_prepared(latent, frames, plan, models, settings, report))
     conditions = {"positive": models.positive}
-    if settings.guidance != 1 and models.negative is not None:
+    if settings.guidance != 1:
+        if models.negative is None:
+            raise PlanError("Guidance compares two prompts; connect a negative prompt, or set guidance to 1.")
         conditions["negative"] = models.negative
     guider.inner_set_conds(conditions)
     guider.set_cfg(settings.guidance)

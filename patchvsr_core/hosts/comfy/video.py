@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import comfy.utils
 import folder_paths
+import torch
 from comfy_api.latest import InputImpl, Types
 
 from ...long import Job, upscale_file
 from ...memory import chunk_frames
 from ...settings import Settings
 from ...sizes import target_size
-from ...video import probe, scan
+from ...video import Picture, VideoWriter, probe, scan
 from ...video.journal import unfinished
 from ...video.pieces import Encoding, check_output
+from ...video.segments import join
 from ...video.space import check_space, disk_bytes
+from ...video.streams import write_sound
 from ...video.writer import check_target
 from ...weights import manifest
 from .clip import NativeModels, upscale_native
@@ -107,19 +110,36 @@ class _Bar:
 
 def _file_of(video: Any) -> Path:
     """The file behind a VIDEO; what has none, or is only a part of one, is written to ComfyUI's temporary folder."""
-    source = video.get_stream_source()
-    start, duration = video.get_active_trim_window() if hasattr(video, "get_active_trim_window") else (0.0, 0.0)
-    if isinstance(source, str) and not start and not duration:
-        return Path(source)
     folder = Path(folder_paths.get_temp_directory())
     folder.mkdir(parents=True, exist_ok=True)
-    if isinstance(source, io.BytesIO) and not start and not duration:
-        data = source.getvalue()
-        path = folder / f"patchvsr_{hashlib.sha256(data).hexdigest()[:16]}.mp4"
-        path.write_bytes(data)
+    if not isinstance(video, InputImpl.VideoFromFile):
+        return _of_frames(video.get_components(), folder)
+    source = video.get_stream_source()
+    if any(video.get_active_trim_window()):
+        path = folder / f"patchvsr_part_{id(video):x}.mp4"
+        video.save_to(str(path), format=Types.VideoContainer.MP4, codec=Types.VideoCodec.AUTO)
         return path
-    path = folder / f"patchvsr_part_{id(video):x}.mp4"
-    video.save_to(str(path), format=Types.VideoContainer.MP4, codec=Types.VideoCodec.AUTO)
+    if isinstance(source, str):
+        return Path(source)
+    data = source.getvalue()
+    path = folder / f"patchvsr_{hashlib.sha256(data).hexdigest()[:16]}.mp4"
+    path.write_bytes(data)
+    return path
+
+
+def _of_frames(parts: Any, folder: Path) -> Path:
+    """Frames that other nodes made, without loss, and their sound."""
+    frames, fps = parts.images, Fraction(parts.frame_rate)
+    silent = folder / f"patchvsr_{id(parts):x}.mkv"
+    picture = Picture(alpha=frames.shape[-1] == 4)
+    size = int(frames.shape[1]), int(frames.shape[2])
+    with VideoWriter(silent, size, range(len(frames)), 1 / fps, fps=fps, picture=picture, codec="ffv1") as writer:
+        writer.write(frames)
+    if not parts.audio:
+        return silent
+    sound, path = folder / f"patchvsr_{id(parts):x}.m4a", silent.with_stem(f"{silent.stem}_sound")
+    write_sound(sound, parts.audio["waveform"][0], int(parts.audio["sample_rate"]))
+    join([silent], path, range(len(frames)), 1 / fps, fps, sound)
     return path
 
 
@@ -127,6 +147,8 @@ def _suffix(source: Path, wanted: str, has_alpha: bool) -> str:
     if wanted != "auto":
         return f".{wanted}"
     own = source.suffix.lower()
+    if source.parent == Path(folder_paths.get_temp_directory()):
+        own = ".mp4"
     if has_alpha:
         return own if own in (".mov", ".webm", ".mkv") else ".mov"
     return own if own in (".mp4", ".mov", ".mkv", ".webm") else ".mp4"
@@ -141,12 +163,30 @@ def _output(prefix: str, suffix: str, target: tuple[int, int]) -> Path:
 
 
 def _identity(models: NativeModels) -> str:
-    """Changes when other models are connected: their files are not known, a few of their numbers are."""
-    digest = hashlib.sha256()
-    for part in (models.model.model, models.adapter and models.adapter.model):
-        if part is not None:
-            for name, tensor in sorted(part.state_dict().items()):
-                digest.update(f"{name}{tuple(tensor.shape)}".encode())
-                digest.update(str(tensor.flatten()[:4].float().tolist()).encode())
-    refiner = manifest()["files"]["tiny_refiner.safetensors"]["sha256"]
-    return f"native {digest.hexdigest()} {refiner}"
+    """Changes when other models, LoRAs or prompts are connected: their files are unknown, a few numbers tell them."""
+    digest = hashlib.sha256(manifest()["files"]["tiny_refiner.safetensors"]["sha256"].encode())
+    for patcher in (models.model, models.adapter, getattr(models.vae, "patcher", None)):
+        if patcher is not None:
+            _add_model(digest, patcher)
+    for conditioning in (models.positive, models.negative):
+        for tensor, _ in conditioning or ():
+            digest.update(_few(tensor))
+    return f"native {digest.hexdigest()}"
+
+
+def _add_model(digest: Any, patcher: Any) -> None:
+    """A model as it was loaded, whatever is patched into it for the moment, and what is to be patched in."""
+    kept = getattr(patcher, "backup", {})
+    for name, tensor in sorted(patcher.model.state_dict().items()):
+        digest.update(name.encode() + _few(kept[name].weight if name in kept else tensor))
+    for name, patches in sorted(getattr(patcher, "patches", {}).items(), key=str):
+        for strength, content, *_ in patches:
+            weights = getattr(content, "weights", content)
+            tensors = [part for part in weights if torch.is_tensor(part)] if isinstance(weights, tuple | list) else []
+            digest.update(f"{name} {strength}".encode() + b"".join(map(_few, tensors)))
+
+
+def _few(tensor: Any) -> bytes:
+    """A few numbers of a tensor."""
+    flat = tensor.detach().flatten()
+    return f"{tuple(tensor.shape)} {flat[:: max(1, flat.numel() // 16)][:16].float().tolist()}".encode()
