@@ -108,13 +108,16 @@ def main() -> None:
     parser.add_argument("--scale", type=int, default=4)
     parser.add_argument("--frames", type=int, default=8, help="use so many frames at most")
     parser.add_argument("--patch-px", type=int, help="side of a patch (default: the model's)")
+    parser.add_argument("--adapter", type=Path, help="another adapter for the tiny default (default: the shipped one)")
+    parser.add_argument("--only", default="", help="variants whose name begins so, besides bicubic")
     parser.add_argument("--markdown", type=Path, help="file to write the table to")
     options = parser.parse_args()
-    models = load_models("tiny")
+    models = load_models("tiny", adapter=options.adapter)
     patch_px = options.patch_px or models.defaults.patch_px
     models = replace(models, defaults=replace(models.defaults, patch_px=patch_px))
     pairs = [read_pair(path, options.scale, options.frames, "clean") for path in options.clips]
-    rows = tuple(row(name, method, pairs, used) for name, method, used in variants(models))
+    chosen = [v for v in variants(models) if v[0] == "bicubic" or v[0].startswith(options.only)]
+    rows = tuple(row(name, method, pairs, used) for name, method, used in chosen)
     title = f"x{options.scale}, patches of {patch_px} px: mean over {len(pairs)} clip(s)"
     table = Table(title, ("variant", *SHOWN), rows)
     has_lora = models.adapter is not None and models.adapter.lora is not None

@@ -13,9 +13,8 @@ from torch import Tensor
 
 from .errors import PatchVSRError
 from .progress import OnDone
-from .resample import resize
+from .resample import frames_together, resize
 
-FRAMES_AT_ONCE = 8
 WAVELET_LEVELS = 5
 
 
@@ -51,12 +50,13 @@ def match_colors(frames: Tensor, source: Tensor, method: str = "wavelet", *, on_
         return frames
     out = torch.empty_like(frames)
     size = (int(frames.shape[1]), int(frames.shape[2]))
-    for start in range(0, len(frames), FRAMES_AT_ONCE):
-        chunk = slice(start, start + FRAMES_AT_ONCE)
+    together = frames_together(size)
+    for start in range(0, len(frames), together):
+        chunk = slice(start, start + together)
         style = resize(source[chunk].to(frames), size)
         out[chunk] = fix(frames[chunk].movedim(-1, 1), style.movedim(-1, 1)).movedim(1, -1)
         if on_frames:
-            on_frames(min(start + FRAMES_AT_ONCE, len(frames)), len(frames))
+            on_frames(min(start + together, len(frames)), len(frames))
     return out
 
 

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+DOUBTFUL = (0.5, 1.0)
+"""Measured levels up to the first may be a clean clip's too, and count for nothing; from the second on, fully."""
 GAIN = 32.0
 """Of what differs from its surroundings, which is where damage lies."""
 FRAMES = 8
@@ -68,7 +70,11 @@ def measured_damage(meter: DamageMeter | None, source: Tensor, cleanup: float = 
     Args:
         cleanup: factor; 0: restore the input as if it were clean.
     """
-    return cleanup * meter.measure(source) if meter is not None and cleanup else 0.0
+    if meter is None or not cleanup:
+        return 0.0
+    level = meter.measure(source)
+    low, high = DOUBTFUL
+    return cleanup * level * min(1.0, max(0.0, (level - low) / (high - low)))
 
 
 def _large_enough(frames: Tensor, least: int = 16) -> Tensor:

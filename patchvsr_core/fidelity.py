@@ -7,10 +7,9 @@ from torch import Tensor
 
 from .errors import PlanError
 from .progress import OnDone
-from .resample import resize
+from .resample import frames_together, resize
 
-FRAMES_AT_ONCE = 8
-SOUND, HARMED = 0.35, 0.75
+SOUND, HARMED = 0.6, 1.1
 """Level of damage up to which an input is believed wholly, and from which not at all."""
 AGREED = 1 / 255
 """Root mean square of the difference below which a frame gets no further round."""
@@ -60,12 +59,17 @@ def back_project(
             more rounds than it takes only add flicker (:data:`AGREED` is one level).
     """
     share = trust(damage)
-    if rounds == 0 or strength == 0 or share == 0:
+    if rounds == 0 or strength == 0:
+        return frames
+    if share == 0:
+        if on_frames:
+            on_frames(len(frames), len(frames))
         return frames
     out = torch.empty_like(frames)
     size, small = (int(frames.shape[1]), int(frames.shape[2])), (int(source.shape[1]), int(source.shape[2]))
-    for start in range(0, len(frames), FRAMES_AT_ONCE):
-        chunk = slice(start, start + FRAMES_AT_ONCE)
+    together = frames_together(size)
+    for start in range(0, len(frames), together):
+        chunk = slice(start, start + together)
         x = _planar(frames[chunk])
         for number in range(rounds):
             missing = share * (source[chunk] - resize(x, small))
@@ -74,7 +78,7 @@ def back_project(
             x.add_(resize(missing, size), alpha=strength)
         out[chunk] = x
         if on_frames:
-            on_frames(min(start + FRAMES_AT_ONCE, len(frames)), len(frames))
+            on_frames(min(start + together, len(frames)), len(frames))
     return out
 
 

@@ -82,8 +82,8 @@ def upscale_file(
             if on_chunk:
                 on_chunk(number, len(chunks))
             make = partial(stepping_down, noise=partial(chunk_noise, chunks, number, job.settings.seed))
-            result = with_extras(make, frames.take(chunks[number]), job.target, models, job.settings, report)
-            _keep(journal, job, chunks, number, result)
+            taken = frames.take(chunks[number])  # the result has no name: it is gone before the next one is made
+            _keep(journal, job, chunks, number, with_extras(make, taken, job.target, models, job.settings, report))
     finally:
         if not journal.is_done(0):
             journal.remove()  # nothing to go on from

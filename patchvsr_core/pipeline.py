@@ -48,12 +48,23 @@ def upscale(
     source = (int(frames.shape[1]), int(frames.shape[2]))
     plan = make_plan(len(frames), source, target, models, settings)
     frames_on_device = frames.to(models.device, torch.float32)
-    latent = sample(frames_on_device, plan, models, settings, report, noise)
-    out = decoded_frames(latent, frames_on_device, plan.canvas, models.codec, settings, report)
-    del latent
     damage = measured_damage(models.meter, frames_on_device, settings.cleanup)
-    refine = _refine(models, settings, damage, report)
-    return finished(out, frames_on_device, settings, report, refine, damage).cpu()
+    return finished(
+        _decoded(frames_on_device, plan, models, settings, report, noise),
+        frames_on_device,
+        settings,
+        report,
+        _refine(models, settings, damage, report),
+        damage,
+    ).cpu()
+
+
+def _decoded(
+    frames: Tensor, plan: PatchPlan, models: Models, settings: Settings, report: OnProgress, noise: Noise | None
+) -> Tensor:
+    """What the base makes, as frames; the latent is gone when they are there."""
+    latent = sample(frames, plan, models, settings, report, noise)
+    return decoded_frames(latent, frames, plan.canvas, models.codec, settings, report)
 
 
 def sample(

@@ -16,6 +16,13 @@ from torch import Tensor
 
 from .layout import Canvas
 
+PIXELS_TOGETHER = 2**22
+
+
+def frames_together(size: tuple[int, int]) -> int:
+    """How many frames of (height, width) to work on at a time: large ones one by one, as copies of them are large."""
+    return max(1, PIXELS_TOGETHER // (size[0] * size[1]))
+
 
 def resize(frames: Tensor, size: tuple[int, int]) -> Tensor:
     """Resample (T, H, W, C) frames to ``size`` = (height, width); values may overshoot [0, 1]."""

@@ -69,7 +69,9 @@ def decoded_frames(
         overlap_px=settings.tile_overlap_px,
         on_tile=lambda done, total: report("decode", done, total),
     )
-    return match_colors(blend_tiles(tiles, window=settings.window), source, settings.color).clamp(0, 1)
+    blended = blend_tiles(tiles, window=settings.window)
+    del tiles
+    return match_colors(blended, source, settings.color).clamp_(0, 1)
 
 
 def finished(
@@ -78,6 +80,7 @@ def finished(
     """The refiner, and what makes the result agree with the input; (T, H, W, 3) in [0, 1].
 
     Args:
+        frames: decoded; given away, they may be changed.
         damage: measured in the input, see :func:`damage.measured_damage`.
     """
     if refine is not None and settings.refine_strength > 0:
@@ -91,4 +94,4 @@ def finished(
         damage=damage,
         agreed=AGREED if settings.cleanup else 0.0,
         on_frames=lambda done, total: report("fidelity", done, total),
-    ).clamp(0, 1)
+    ).clamp_(0, 1)

@@ -34,7 +34,7 @@ def test_strength_and_rounds() -> None:
     assert torch.equal(wrong, before)
 
 
-@pytest.mark.parametrize(("damage", "share"), [(0.0, 1.0), (0.35, 1.0), (0.55, 0.5), (0.75, 0.0), (3.0, 0.0)])
+@pytest.mark.parametrize(("damage", "share"), [(0.0, 1.0), (0.6, 1.0), (0.85, 0.5), (1.1, 0.0), (3.0, 0.0)])
 def test_a_damaged_input_is_believed_less(damage: float, share: float) -> None:
     assert trust(damage) == pytest.approx(share)
     source, wrong = torch.rand(2, 8, 8, 3), torch.rand(2, 32, 32, 3)

@@ -72,7 +72,7 @@ def test_the_refiner_learns_alone(kept: Path, tmp_path: Path, small: TrainConfig
     before = errors()
     run.run()
     after = errors()
-    assert after["result"] < 0.98 * before["result"] and after["damage"] < 0.5 * before["damage"]
+    assert after["result"] < 0.98 * before["result"] and after["damage"] < 0.6 * before["damage"]
     export_run(config, tmp_path / "run", tmp_path / "out")
     assert load_refiner(tmp_path / "out" / "tiny_refiner.safetensors").config == small.refiner
     fresh = RefinerTask(config)

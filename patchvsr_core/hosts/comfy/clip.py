@@ -86,6 +86,25 @@ def upscale_native(
     """
     source = (int(frames.shape[1]), int(frames.shape[2]))
     plan = make_plan(len(frames), source, target, models, settings)
+    damage = shipped_damage(frames, settings.cleanup)
+    refine = partial(
+        run_refiner,
+        strength=settings.refine_strength,
+        detail=settings.detail,
+        damage=damage,
+        on_frames=lambda done, total: report("refine", done, total),
+    )
+    return (
+        finished(_decoded(frames, plan, models, settings, report, noise), frames, settings, report, refine, damage)
+        .float()
+        .cpu()
+    )
+
+
+def _decoded(
+    frames: Tensor, plan: PatchPlan, models: NativeModels, settings: Settings, report: OnProgress, noise: Noise
+) -> Tensor:
+    """What the base makes, as frames on the CPU; the latent is gone when they are there."""
     latent = encode_canvas(
         models.codec,
         frames,
@@ -96,17 +115,7 @@ def upscale_native(
     )
     if settings.start > 0:
         latent = _denoised(latent, frames, plan, models, settings, report, noise)
-    out = decoded_frames(latent, frames, plan.canvas, models.codec, settings, report)
-    del latent
-    damage = shipped_damage(frames, settings.cleanup)
-    refine = partial(
-        run_refiner,
-        strength=settings.refine_strength,
-        detail=settings.detail,
-        damage=damage,
-        on_frames=lambda done, total: report("refine", done, total),
-    )
-    return finished(out, frames.to(out), settings, report, refine, damage).float().cpu()
+    return decoded_frames(latent, frames, plan.canvas, models.codec, settings, report).to(frames.device)
 
 
 def _denoised(
