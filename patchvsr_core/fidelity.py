@@ -11,8 +11,8 @@ from .resample import frames_together, resize
 
 SOUND, HARMED = 0.6, 1.1
 """Level of damage up to which an input is believed wholly, and from which not at all."""
-AGREED = 1 / 255
-"""Root mean square of the difference below which a frame gets no further round."""
+AGREED = 0.29 / 255
+"""Root mean square of the difference below which a frame gets no further round: that of rounding to 8 bits."""
 
 
 def check_pair(frames: Tensor, source: Tensor) -> None:
@@ -56,7 +56,7 @@ def back_project(
         damage: level of noise and compression in the input, where it was measured (see
             :mod:`.damage`): what the model removed of them is not to come back.
         agreed: root mean square of the difference below which a frame gets no further round;
-            more rounds than it takes only add flicker (:data:`AGREED` is one level).
+            more rounds than it takes only add flicker (:data:`AGREED` suits inputs of 8 bits).
     """
     share = trust(damage)
     if rounds == 0 or strength == 0:
