@@ -20,6 +20,7 @@ from .chunks import Chunk, cross_fade, plan_chunks
 from .encode import seeded_noise
 from .extras import with_extras
 from .files import sha256
+from .memory import give_back
 from .settings import Settings
 from .stages import OnProgress
 from .stepdown import SteppingDown, Work
@@ -84,6 +85,7 @@ def upscale_file(
             make = partial(stepping_down, noise=partial(chunk_noise, chunks, number, job.settings.seed))
             taken = frames.take(chunks[number])  # the result has no name: it is gone before the next one is made
             _keep(journal, job, chunks, number, with_extras(make, taken, job.target, models, job.settings, report))
+            give_back()
     finally:
         if not journal.is_done(0):
             journal.remove()  # nothing to go on from

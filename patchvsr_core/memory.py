@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+from contextlib import suppress
+
 import psutil
 import torch
 
@@ -19,6 +22,12 @@ ENOUGH_BYTES = 4 * 2**30
 """More would make chunks longer and the result no better."""
 WINDOWS = 8
 """Windows of time in a chunk, at most."""
+
+
+def give_back() -> None:
+    """Return freed memory to the system (glibc): pieces of it would else add up over hours."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def free_bytes(device: torch.device) -> int:
