@@ -25,6 +25,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from patchvsr_core.long import Job, upscale_file
+from patchvsr_core.memory import keep_flat
 from patchvsr_core.resample import resize
 from patchvsr_core.settings import TINY
 from patchvsr_core.video import VideoWriter, probe, scan
@@ -45,6 +46,7 @@ def enlarge(frames: Tensor, target: tuple[int, int], *others: Any, noise: Any) -
 
 def run(path: Path, scale: int) -> None:
     """One job in this process; prints its peak memory in MiB and the seconds it took."""
+    keep_flat()
     info = probe(path)
     target = info.height * scale, info.width * scale
     job = Job(info, path.with_suffix(".out.mp4"), target, TINY, chunk_frames=21, overlap_frames=2, fresh=True)

@@ -56,10 +56,12 @@ def upscale(options: argparse.Namespace) -> None:
     timeline = scan(info.path, find_cuts=not options.no_cuts)
     task = _task(options, info, target)
     from .long import Job, upscale_file
+    from .memory import keep_flat
     from .pipeline import upscale as upscale_clip
 
     length, overlap = _chunks_to_go_on_with(options, output) or _chunks(options, task, len(timeline.timestamps))
     _announce(options, task, len(timeline.timestamps), length, overlap, encoding)
+    keep_flat()
     start = time.monotonic()
     with _Bar() as bar:
         job = Job(info, output, target, task.settings, length, overlap, encoding, fresh=options.fresh)

@@ -15,6 +15,8 @@ from .settings import Settings
 from .stages import Parts, make_plan
 
 FLOAT_BYTES = 4
+M_MMAP_THRESHOLD = -3
+"""Of glibc's malloc.h."""
 
 SHARE = 0.6
 """Part of the free memory that the frames of a chunk may take."""
@@ -22,6 +24,12 @@ ENOUGH_BYTES = 4 * 2**30
 """More would make chunks longer and the result no better."""
 WINDOWS = 8
 """Windows of time in a chunk, at most."""
+
+
+def keep_flat() -> None:
+    """Let glibc hand out large arrays by themselves, so that they leave no holes; for the whole process."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 2**21)
 
 
 def give_back() -> None:
