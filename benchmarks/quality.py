@@ -39,7 +39,7 @@ Method = Callable[[Tensor, tuple[int, int], Models], Tensor]
 Scores = dict[str, float]
 """By the name of a column."""
 
-DETAIL = {"detail": 0.5}
+DETAIL = {"detail": 0.53}
 """What the detail mode changes in the defaults."""
 COLUMNS = {**metrics.DIGITS, "seam": 3, "s/frame": 2}
 """Digits after the decimal point."""
