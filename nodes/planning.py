@@ -11,6 +11,7 @@ from ..patchvsr_core.planner import LAYOUTS, plan_patches
 from ..patchvsr_core.sizes import target_size
 from .sockets import CATEGORY, Plan
 from .validation import in_order
+from .widgets import scale_widget, size_widget
 
 
 class PatchPlanner(io.ComfyNode):
@@ -25,7 +26,7 @@ class PatchPlanner(io.ComfyNode):
             inputs=[
                 io.Image.Input("image", tooltip="The clip to upscale, as a batch of frames."),
                 io.Vae.Input("vae", tooltip="The VAE of the model that will run; it says how pixels become latents."),
-                io.Float.Input("scale", default=4.0, min=1.0, max=16.0, step=0.1, tooltip="Enlargement factor."),
+                scale_widget(),
                 io.Int.Input(
                     "patch_px",
                     default=256,
@@ -55,13 +56,7 @@ class PatchPlanner(io.ComfyNode):
                     max=128,
                     tooltip="Frames that neighbouring windows share; more makes changes between windows softer.",
                 ),
-                io.String.Input(
-                    "size",
-                    default="",
-                    optional=True,
-                    advanced=True,
-                    tooltip="Exact output size as WIDTHxHEIGHT instead of the scale; 0 for one side keeps the aspect.",
-                ),
+                size_widget(),
             ],
             outputs=[
                 Plan.Output(display_name="plan"),

@@ -12,9 +12,10 @@ from comfy_api.latest import io, ui
 
 from ..patchvsr_core.hosts.comfy import NativeModels, as_video, upscale_video
 from ..patchvsr_core.planner import LAYOUTS
-from ..patchvsr_core.video.encoders import CODECS
+from ..patchvsr_core.video.encoders import CODECS, CRF
 from ..patchvsr_core.video.pieces import Encoding
 from .sockets import CATEGORY
+from .widgets import scale_widget, size_widget
 
 OWN = "0: what suits the model."
 
@@ -37,7 +38,7 @@ class UpscaleVideo(io.ComfyNode):
                 io.Conditioning.Input("positive", tooltip="The prompt of Load Tiny Default or Load Adapter."),
                 io.ModelPatch.Input("adapter", optional=True, tooltip="An adapter made for this model."),
                 io.Conditioning.Input("negative", optional=True, tooltip="For guidance above 1."),
-                io.Float.Input("scale", default=4.0, min=1.0, max=16.0, step=0.1, tooltip="Enlargement factor."),
+                scale_widget(),
                 io.Float.Input(
                     "detail",
                     default=0.0,
@@ -77,20 +78,14 @@ class UpscaleVideo(io.ComfyNode):
                     default="auto",
                     tooltip="auto: H.264; VP9 in webm; ProRes or FFV1 for transparency.",
                 ),
-                io.Int.Input("crf", default=16, min=0, max=51, tooltip="Quality; lower is better and larger."),
+                io.Int.Input("crf", default=CRF, min=0, max=51, tooltip="Quality; lower is better and larger."),
                 io.Combo.Input(
                     "when_unfinished",
                     options=["continue", "start again"],
                     default="continue",
                     tooltip="What to do when an earlier run for this name was not finished.",
                 ),
-                io.String.Input(
-                    "size",
-                    default="",
-                    optional=True,
-                    advanced=True,
-                    tooltip="Exact output size as WIDTHxHEIGHT instead of the scale; 0 for one side keeps the aspect.",
-                ),
+                size_widget(),
                 io.Int.Input("steps", default=0, min=0, max=200, advanced=True, tooltip=f"Denoising steps. {OWN}"),
                 io.Float.Input(
                     "guidance",

@@ -12,10 +12,10 @@ from .commands import plan, upscale
 from .errors import PatchVSRError
 from .planner import LAYOUTS
 from .sampling import SOLVERS
+from .video.encoders import CODECS, CRF
 
 USER_ERROR = 2
 INTERRUPTED = 130
-CODECS = ("h264", "hevc", "av1", "vp9", "prores", "ffv1")
 OUT_OF_MEMORY = "Memory ran out; choose fewer --chunk-frames, a smaller --scale or --patch-px, or --patches-at-once 1."
 
 
@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument(
         "output", help=".mp4, .mov, .mkv or .webm file; folder for .png images; or a pattern such as out/f_%%05d.exr"
     )
-    up.add_argument("--codec", choices=CODECS, help="default: what suits the file's suffix and transparency")
+    up.add_argument("--codec", choices=list(CODECS), help="default: what suits the file's suffix and transparency")
     up.add_argument("--depth", type=int, choices=(8, 10), help="bits of the result (default: as the input)")
     up.add_argument("--no-alpha", action="store_true", help="drop transparency")
     up.add_argument("--no-subtitles", action="store_true", help="do not copy subtitles")
@@ -62,8 +62,8 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         choices=range(52),
         metavar="0..51",
-        default=16,
-        help="encoder quality, lower is better (default: 16)",
+        default=CRF,
+        help=f"encoder quality, lower is better (default: {CRF})",
     )
     up.add_argument("--fresh", action="store_true", help="discard what an unfinished run left, instead of going on")
     up.set_defaults(run=upscale)

@@ -131,12 +131,11 @@ def _chunks(options: argparse.Namespace, task: _Task, frames: int) -> tuple[int,
 
 
 def _chunks_to_go_on_with(options: argparse.Namespace, output: Path) -> tuple[int, int] | None:
-    """Those of an unfinished run: how much memory is free now must not stop it."""
-    from .video.journal import unfinished
+    """Those of an unfinished run, unless the user chose some."""
+    from .video.journal import unfinished_chunks
 
     chosen = options.fresh or options.chunk_frames is not None or options.chunk_overlap is not None
-    left = None if chosen else unfinished(output)
-    return None if left is None else (left["chunks"][0], left["chunks"][1])
+    return None if chosen else unfinished_chunks(output)
 
 
 def _announce(

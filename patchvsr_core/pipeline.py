@@ -19,7 +19,7 @@ from .layout import PatchPlan
 from .refine import refine_frames
 from .sampling import SOLVERS, Solver, bridge_start, flow_start, guided, sigma_schedule
 from .settings import Settings
-from .stages import Noise, OnProgress, Refine, decoded_frames, finished, make_plan
+from .stages import Noise, OnProgress, decoded_frames, finished, make_plan
 
 
 @torch.inference_mode()
@@ -54,7 +54,7 @@ def upscale(
         frames_on_device,
         settings,
         report,
-        _refine(models, settings, damage, report),
+        None if models.refiner is None else partial(refine_frames, models.refiner),
         damage,
     ).cpu()
 
@@ -137,19 +137,6 @@ def _prompts(models: Models, settings: Settings) -> list[Tensor]:
     """The prompt, and for guidance the empty one."""
     prompt = models.prompt.to(models.device)
     return [prompt] if settings.guidance == 1 else [prompt, torch.zeros_like(prompt)]
-
-
-def _refine(models: Models, settings: Settings, damage: float, report: OnProgress) -> Refine | None:
-    if models.refiner is None:
-        return None
-    return partial(
-        refine_frames,
-        models.refiner,
-        strength=settings.refine_strength,
-        detail=settings.detail,
-        damage=damage,
-        on_frames=lambda done, total: report("refine", done, total),
-    )
 
 
 def _controls(frames: Tensor, latent: Tensor, plan: PatchPlan, models: Models, settings: Settings) -> Controls:

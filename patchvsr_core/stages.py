@@ -22,8 +22,8 @@ OnProgress = Callable[[str, int, int], None]
 """Called with (stage, done, in all); raise from it to stop."""
 Noise = Callable[[torch.Size], Tensor]
 """Asked for normal noise in the shape of the latent canvas."""
-Refine = Callable[[Tensor, Tensor], Tensor]
-"""(frames, source) to refined frames."""
+Refine = Callable[..., Tensor]
+"""(frames, source) to refined frames; takes the choices of :func:`refine.refine_frames`."""
 
 
 class Parts(Protocol):
@@ -85,7 +85,14 @@ def finished(
     """
     if refine is not None and settings.refine_strength > 0:
         report("refine", 0, len(frames))
-        frames = refine(frames, source)
+        frames = refine(
+            frames,
+            source,
+            strength=settings.refine_strength,
+            detail=settings.detail,
+            damage=damage,
+            on_frames=lambda done, total: report("refine", done, total),
+        )
     return back_project(
         frames,
         source,

@@ -38,6 +38,18 @@ def enlarge(frames: Tensor, target: tuple[int, int], *others: Any, noise: Any) -
     return resize(frames, target).clamp(0, 1)
 
 
+def stopping_in(chunk: int) -> Any:
+    """As ``enlarge``, until the user stops it in that chunk."""
+    numbers = iter(range(10))
+
+    def work(*arguments: Any, noise: Any) -> Tensor:
+        if next(numbers) == chunk:
+            raise KeyboardInterrupt
+        return enlarge(*arguments, noise=noise)
+
+    return work
+
+
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
     return write(tmp_path / "in.mp4", colors(FRAMES, 32, 48))
@@ -94,30 +106,16 @@ def test_a_stopped_run_goes_on_and_gives_the_same_file(clip: Path, broken: int) 
     run(a_job(clip))
     whole = clip.with_name("out.mp4").read_bytes()
     clip.with_name("out.mp4").unlink()
-    numbers = iter(range(10))
-
-    def stops(*arguments: Any, noise: Any) -> Tensor:
-        if next(numbers) == broken:
-            raise KeyboardInterrupt
-        return enlarge(*arguments, noise=noise)
-
     with pytest.raises(KeyboardInterrupt):
-        run(a_job(clip), stops)
+        run(a_job(clip), stopping_in(broken))
     assert not clip.with_name("out.mp4").exists()
     assert run(a_job(clip)) == list(range(broken, 4))
     assert clip.with_name("out.mp4").read_bytes() == whole
 
 
 def test_another_job_is_refused_unless_fresh(clip: Path) -> None:
-    numbers = iter(range(10))
-
-    def stops(*arguments: Any, noise: Any) -> Tensor:
-        if next(numbers) == 1:
-            raise KeyboardInterrupt
-        return enlarge(*arguments, noise=noise)
-
     with pytest.raises(KeyboardInterrupt):
-        run(a_job(clip), stops)
+        run(a_job(clip), stopping_in(1))
     for changed, words in (
         ({"encoding": Encoding(crf=20)}, "the encoder's quality"),
         ({"target": (32, 48)}, "the size"),
@@ -143,16 +141,9 @@ def test_noise_goes_on_from_chunk_to_chunk() -> None:
 
 
 def test_memory_that_is_less_now_does_not_stop_a_run(clip: Path) -> None:
-    numbers = iter(range(10))
-
-    def stops(*arguments: Any, noise: Any) -> Tensor:
-        if next(numbers) == 1:
-            raise KeyboardInterrupt
-        return enlarge(*arguments, noise=noise)
-
     assert unfinished(clip.with_name("out.mp4")) is None
     with pytest.raises(KeyboardInterrupt):
-        run(a_job(clip), stops)
+        run(a_job(clip), stopping_in(1))
     left = unfinished(clip.with_name("out.mp4"))
     assert left is not None and left["chunks"][:2] == [8, 2]
 
@@ -214,17 +205,10 @@ def test_an_input_that_is_cut_off_leaves_nothing(clip: Path) -> None:
 @pytest.fixture
 def stopped(clip: Path) -> Path:
     """The journal of a run that was stopped in its third chunk."""
-    numbers = iter(range(10))
-
-    def stops(*arguments: Any, noise: Any) -> Tensor:
-        if next(numbers) == 2:
-            raise KeyboardInterrupt
-        return enlarge(*arguments, noise=noise)
-
     run(a_job(clip))
     clip.with_name("out.mp4").rename(clip.with_name("whole.mp4"))
     with pytest.raises(KeyboardInterrupt):
-        run(a_job(clip), stops)
+        run(a_job(clip), stopping_in(2))
     return journal_folder(clip.with_name("out.mp4"))
 
 

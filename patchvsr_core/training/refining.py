@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,44 +28,27 @@ DAMAGE_JITTER = 0.15
 """Deviation of the error in what the refiner is told of the damage."""
 
 
-class Pieces(Protocol):
-    """What the refiner learns from: N crops."""
-
-    @property
-    def scale(self) -> int:
-        """Scale factor of all crops."""
-
-    @property
-    def truth(self) -> Tensor:
-        """(N, T, H, W, 3) in [0, 1]."""
-
-    @property
-    def enlarged(self) -> Tensor:
-        """(N, T, H, W, 3)."""
-
-    @property
-    def neighbours(self) -> Tensor:
-        """(N, T, H, W, 6)."""
-
-    @property
-    def small(self) -> Tensor:
-        """(N, T, h, w, 3) the input about where the crop is."""
-
-    @property
-    def damage(self) -> Tensor:
-        """(N,) root mean square of the input's damage."""
-
-
 @dataclass(frozen=True, eq=False)
-class Decoded:
-    """Crops as the refiner gets them; see :class:`Pieces`."""
+class Pieces:
+    """What the refiner learns from: N crops of clips that were enlarged by one scale factor."""
 
     scale: int
     truth: Tensor
+    """(N, T, H, W, 3) in [0, 1]."""
     enlarged: Tensor
+    """(N, T, H, W, 3) the bicubically enlarged input."""
     neighbours: Tensor
+    """(N, T, H, W, 6) the enlarged frames before and after, aligned."""
     small: Tensor
+    """(N, T, h, w, 3) the input about where the crop is."""
     damage: Tensor
+    """(N,) root mean square of what noise and compression changed in the input."""
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded(Pieces):
+    """Crops as the refiner gets them."""
+
     decoded: Tensor
     """(N, T, H, W, 3) the base's frames."""
 

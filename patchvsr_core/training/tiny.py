@@ -23,31 +23,20 @@ from ..refine import Refiner, load_refiner
 from . import losses
 from .config import DataConfig, TrainConfig
 from .crops import Crop, Crops, draw_sizes
-from .refining import drawn_detail, load_part, refiner_groups, refining_loss
+from .refining import Pieces, drawn_detail, load_part, refiner_groups, refining_loss
 from .whitening import principal_components, whiten_
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class Batch(Pieces):
     """N crops with what the model is told about them; latents are (N, C, t, h, w)."""
 
-    scale: int
-    truth: Tensor
-    """(N, T, H, W, 3) in [0, 1]."""
-    enlarged: Tensor
-    """(N, T, H, W, 3) the bicubically enlarged input."""
-    neighbours: Tensor
-    """(N, T, H, W, 6) the enlarged frames before and after, aligned."""
     view: Tensor
     """Latent of the whole enlarged video at crop size."""
     location: Tensor
     """(N, 1, h, w)."""
     position: Tensor
     """(N, 2) of top and left as fractions of the video."""
-    small: Tensor
-    """(N, T, h, w, 3) the input about where the crop is."""
-    damage: Tensor
-    """(N,) root mean square of what noise and compression changed in the input."""
 
     def latent_truth(self) -> Tensor:
         """(N, 192, t, h, w) latents of the truth."""
@@ -78,7 +67,8 @@ def _tensors(crop: Crop) -> tuple[Tensor, ...]:
     cells = crop.side // 8
     view = encode_global(SpaceToDepth(), crop.small, crop.canvas, (cells, cells))[0]
     damage = torch.tensor(crop.damage)
-    return crop.truth, crop.enlarged(), neighbours, view, crop.location(cells), crop.position, crop.piece(), damage
+    known = crop.truth, crop.enlarged(), neighbours, crop.piece(), damage
+    return *known, view, crop.location(cells), crop.position
 
 
 class TinyDefault(nn.Module):

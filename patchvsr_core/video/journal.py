@@ -35,6 +35,12 @@ def unfinished(output: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and NAMES.keys() <= found.keys() else None
 
 
+def unfinished_chunks(output: Path) -> tuple[int, int] | None:
+    """(frames in a chunk, frames of overlap) of an unfinished run: less memory than then must not stop it."""
+    left = unfinished(output)
+    return None if left is None else (left["chunks"][0], left["chunks"][1])
+
+
 def folder_of(output: Path) -> Path:
     """Where the journal of an output lies."""
     output = output.resolve()

@@ -17,6 +17,7 @@ from typing import Any
 import av
 
 from ..errors import OutputError
+from ..files import settle
 from .info import VideoInfo
 from .sequence import is_sequence
 from .streams import OtherStreams
@@ -33,13 +34,12 @@ def check_container(path: Path, size: tuple[int, int], info: VideoInfo, **choice
         OutputError: in one sentence.
     """
     subtitles = choices.pop("subtitles", True)
-    with suppress(_Enough), VideoWriter(path, size, (), 1 / info.fps, fps=info.fps, **choices) as writer:
-        _start(path, writer.container, None)
-        raise _Enough
-    with suppress(_Enough), VideoWriter(path, size, (), 1 / info.fps, fps=info.fps, **choices) as writer:
-        if not is_sequence(info.path):
-            _start(path, writer.container, OtherStreams(info.path, writer.container, subtitles=subtitles))
-        raise _Enough
+    sources = [None] if is_sequence(info.path) else [None, info.path]  # first alone: is it the picture or the sound?
+    for source in sources:
+        with suppress(_Enough), VideoWriter(path, size, (), 1 / info.fps, fps=info.fps, **choices) as writer:
+            others = OtherStreams(source, writer.container, subtitles=subtitles) if source else None
+            _start(path, writer.container, others)
+            raise _Enough
 
 
 class _Enough(Exception):
@@ -94,7 +94,7 @@ def join(
                 del target.metadata[name]
             target.metadata.update(notes)
             _copy(segments, orders, timestamps, target, video, others, fps)
-        partial.replace(path)
+        settle(partial, path)
     finally:
         partial.unlink(missing_ok=True)
 

@@ -79,6 +79,11 @@ def pattern(path: Path) -> Path:
     return path if NUMBER.search(path.name) else path / DEFAULT_NAME
 
 
+def folder_of(path: Path) -> Path:
+    """Where a file or the images of a sequence lie."""
+    return pattern(path).parent if is_sequence(path) else path.parent
+
+
 def name(pattern: Path, number: int) -> str:
     """The file name of an image."""
     return NUMBER.sub(lambda found: found[0] % number, pattern.name, count=1)

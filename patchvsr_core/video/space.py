@@ -6,13 +6,13 @@ import shutil
 from pathlib import Path
 
 from ..errors import OutputError
-from .encoders import choose_encoder
+from .encoders import CRF, choose_encoder
 from .info import VideoInfo
 from .pieces import Encoding
-from .sequence import is_sequence, pattern
+from .sequence import folder_of, is_sequence, pattern
 
 LOSSY_BYTES = 0.15
-"""Of a pixel at CRF 16; half of it for every 6 more. Grain takes more, flat pictures less."""
+"""Of a pixel at the default CRF; half of it for every 6 more. Grain takes more, flat pictures less."""
 BYTES = {"prores_ks": 0.6, "ffv1": 1.3, ".png": 1.6, ".exr": 4.0}
 LEAST = 0.25
 """Part of the estimate that must be free: films differ much."""
@@ -26,7 +26,7 @@ def disk_bytes(output: Path, frames: int, size: tuple[int, int], info: VideoInfo
         suffix = pattern(output).suffix.lower()
         return round(pixels * BYTES[suffix] * (1 + (picture.depth > 8 and suffix == ".png")))
     encoder = choose_encoder(output, size, picture, encoding.codec, encoding.crf)
-    each = BYTES.get(encoder.codec, LOSSY_BYTES * 2 ** ((16 - encoding.crf) / 6))
+    each = BYTES.get(encoder.codec, LOSSY_BYTES * 2 ** ((CRF - encoding.crf) / 6))
     return round(2 * pixels * each)
 
 
@@ -36,7 +36,7 @@ def check_space(output: Path, needed: int) -> None:
     Raises:
         OutputError: with both sizes.
     """
-    folder = pattern(output).parent if is_sequence(output) else output.parent
+    folder = folder_of(output)
     free = shutil.disk_usage(folder).free
     if free < LEAST * needed:
         raise OutputError(

@@ -17,7 +17,7 @@ from ..files import settle
 from .encoders import CRF, SUFFIXES, choose_encoder, tags
 from .info import SWS_COLORSPACE, Picture
 from .reader import PRECISE
-from .sequence import DEFAULT_NAME, image_kind, is_named, is_sequence, pattern, to_integers
+from .sequence import DEFAULT_NAME, folder_of, image_kind, is_named, is_sequence, pattern, to_integers
 
 SAME_BYTES = {"fflags": "+bitexact"}
 """Without it, a Matroska file has random numbers in it, and never comes out the same twice."""
@@ -154,8 +154,7 @@ def check_target(path: Path, source: Path | None = None) -> None:
             raise OutputError(
                 f"{path} is a folder with other files in it; give an empty one, or a name such as frame_%05d.png in it."
             )
-        there = pattern(path).parent.resolve()
-        if source is not None and is_sequence(source) and there == pattern(source).parent.resolve():
+        if source is not None and is_sequence(source) and folder_of(path).resolve() == folder_of(source).resolve():
             raise OutputError(f"{path} is where the input is; choose another folder for the images.")
     elif path.suffix.lower() not in SUFFIXES:
         raise OutputError(
@@ -163,7 +162,7 @@ def check_target(path: Path, source: Path | None = None) -> None:
         )
     elif source is not None and path.exists() and path.samefile(source):
         raise OutputError(f"{path} is the input itself; choose another name for the result.")
-    folder = pattern(path).parent if is_sequence(path) else path.parent
+    folder = folder_of(path)
     if not folder.is_dir():
         raise OutputError(f"The folder {folder} does not exist; create it first.")
     probe_file = partial_of(folder / path.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import comfy.model_management
@@ -87,18 +87,10 @@ def upscale_native(
     source = (int(frames.shape[1]), int(frames.shape[2]))
     plan = make_plan(len(frames), source, target, models, settings)
     damage = shipped_damage(frames, settings.cleanup)
-    refine = partial(
-        run_refiner,
-        strength=settings.refine_strength,
-        detail=settings.detail,
-        damage=damage,
-        on_frames=lambda done, total: report("refine", done, total),
+    result = finished(
+        _decoded(frames, plan, models, settings, report, noise), frames, settings, report, run_refiner, damage
     )
-    return (
-        finished(_decoded(frames, plan, models, settings, report, noise), frames, settings, report, refine, damage)
-        .float()
-        .cpu()
-    )
+    return result.float().cpu()
 
 
 def _decoded(

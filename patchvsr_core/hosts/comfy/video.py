@@ -18,7 +18,7 @@ from ...memory import chunk_frames
 from ...settings import Settings
 from ...sizes import target_size
 from ...video import Picture, VideoWriter, probe, scan
-from ...video.journal import unfinished
+from ...video.journal import unfinished_chunks
 from ...video.pieces import Encoding, check_output
 from ...video.segments import join
 from ...video.space import check_space, disk_bytes
@@ -71,9 +71,8 @@ def upscale_video(
     timeline = scan(info.path, find_cuts=find_cuts, on_frame=check_interrupt)
     frames = len(timeline.timestamps)
     check_space(output, disk_bytes(output, frames, target, info, encoding))
-    left = None if fresh or chunk else unfinished(output)
-    if left is not None:
-        chunk, overlap = left["chunks"][:2]
+    if not fresh and not chunk:
+        chunk, overlap = unfinished_chunks(output) or (chunk, overlap)
     chunk = chunk or chunk_frames(frames, (info.height, info.width), target, models, settings)
     job = Job(info, output, target, settings, chunk, min(overlap, chunk // 3), encoding, fresh, notes)
     bar = _Bar()
