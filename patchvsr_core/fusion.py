@@ -7,8 +7,7 @@ next state, since all are affine in one another with the shared state. Source: P
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
@@ -17,6 +16,7 @@ from torch import Tensor
 from .errors import PlanError
 from .layout import Patch, PatchPlan
 from .progress import OnDone
+from .propagation.attention import AttentionRun, in_batches
 from .sampling import Denoiser
 
 Control = TypeVar("Control")
@@ -31,6 +31,8 @@ def fuse(
     *,
     patches_at_once: int = 1,
     on_patches: OnDone | None = None,
+    attention: AttentionRun | None = None,
+    step: int = 0,
 ) -> list[Tensor]:
     """Denoise all patches of one step and fuse what they predict.
 
@@ -40,23 +42,29 @@ def fuse(
         patches: the plan's patches for this step; their weights sum to 1 in every cell.
         control_for: what the denoiser is told about a batch of patches.
         patches_at_once: patches per model call; fewer take less memory.
+        attention: lets patches look at one another; the denoiser must be told about the same run.
+        step: of the schedule.
 
     Returns:
         x0 of the whole canvas per condition, each (1, C, T, H, W) float32.
     """
     fused: list[Tensor] = []
     done = 0
-    for batch in _batched(patches, patches_at_once):
-        crops = torch.cat([patch.crop(x) for patch in batch])
-        predictions = denoiser(crops, sigma, control_for(batch))
-        if not fused:
-            fused = [torch.zeros_like(x, dtype=torch.float32) for _ in predictions]
-        for canvas, prediction in zip(fused, predictions, strict=True):
-            for patch, x0 in zip(batch, prediction.to(canvas), strict=True):
-                patch.crop(canvas)[0].add_(x0 * patch.weight(canvas))
-        done += len(batch)
+    calls = attention.calls(step, patches, patches_at_once) if attention else in_batches(patches, patches_at_once)
+    for call in calls:
+        if attention:
+            attention.enter(call)
+        predictions = denoiser(torch.cat([patch.crop(x) for patch in call.patches]), sigma, control_for(call.patches))
+        if call.counts:
+            fused = fused or [torch.zeros_like(x, dtype=torch.float32) for _ in predictions]
+            for canvas, prediction in zip(fused, predictions, strict=True):
+                for patch, x0 in zip(call.patches, prediction.to(canvas), strict=True):
+                    patch.crop(canvas)[0].add_(x0 * patch.weight(canvas))
+            done += len(call.patches)
         if on_patches:
             on_patches(done, len(patches))
+    if attention:
+        attention.leave(fused[0])
     return fused
 
 
@@ -85,9 +93,3 @@ def check_canvas(x: Tensor, plan: PatchPlan) -> None:
         )
     if len(x) != 1:
         raise PlanError(f"The latent holds {len(x)} clips; joint modulation takes one at a time.")
-
-
-def _batched(patches: Sequence[Patch], size: int) -> Iterator[list[Patch]]:
-    iterator = iter(patches)
-    while batch := list(islice(iterator, size)):
-        yield batch

@@ -13,31 +13,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Rope = tuple[Tensor, Tensor]
-"""Cosines and sines, each (tokens, head_dim / 2)."""
+from ..rotary import Rope, grid_positions, rope_at, rotate
 
 
 def rope_3d(grid: tuple[int, int, int], head_dim: int, device: torch.device, spacing: int = 1) -> Rope:
-    """Rotary embedding of a (T, H, W) token grid, split over the axes as in Wan.
+    """Rotary embedding of a (T, H, W) token grid.
 
     Args:
         spacing: distance of neighbouring tokens in units of full-resolution tokens; merged
             tokens sit at the middle of what they merged.
     """
-    spatial = 2 * (head_dim // 6)
-    sizes = (head_dim - 2 * spatial, spatial, spatial)
-    offsets = (0.0, (spacing - 1) / 2, (spacing - 1) / 2)
-    steps = (1, spacing, spacing)
-    axes = []
-    for axis, (length, size) in enumerate(zip(grid, sizes, strict=True)):
-        frequencies = 10000.0 ** (-torch.arange(0, size, 2, device=device, dtype=torch.float32) / size)
-        position = torch.arange(length, device=device, dtype=torch.float32) * steps[axis] + offsets[axis]
-        angles = torch.outer(position, frequencies)
-        shape = [1, 1, 1, size // 2]
-        shape[axis] = length
-        axes.append(angles.view(shape).expand(*grid, size // 2))
-    angles = torch.cat(axes, dim=-1).reshape(-1, head_dim // 2)
-    return angles.cos(), angles.sin()
+    middle = (spacing - 1) / 2
+    steps = torch.tensor([1, spacing, spacing], device=device)
+    return rope_at(grid_positions(grid, device) * steps + torch.tensor([0, middle, middle], device=device), head_dim)
 
 
 class Attention(nn.Module):
@@ -53,7 +41,7 @@ class Attention(nn.Module):
         context = x if context is None else context
         q, k = self._heads(self.norm_q(self.q(x))), self._heads(self.norm_k(self.k(context)))
         if rope is not None:
-            q, k = _rotate(q, rope), _rotate(k, rope)
+            q, k = rotate(q, rope), rotate(k, rope)
         out = F.scaled_dot_product_attention(q, k, self._heads(self.v(context)))
         return self.o(out.transpose(1, 2).flatten(2))
 
@@ -80,9 +68,3 @@ class Block(nn.Module):
         x = x + gate1 * self.self_attn(self.norm1(x) * (1 + scale1) + shift1, rope=rope)
         x = x + self.cross_attn(self.norm3(x), context)
         return x + gate2 * self.ffn(self.norm2(x) * (1 + scale2) + shift2)
-
-
-def _rotate(x: Tensor, rope: Rope) -> Tensor:
-    cos, sin = (table.to(x.dtype) for table in rope)
-    even, odd = x.unflatten(-1, (-1, 2)).unbind(-1)
-    return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2)

@@ -8,13 +8,14 @@ from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from diffusers import WanTransformer3DModel
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from ..adapter import Adapter, BaseSpec, PatchControl
 from ..adapter.lora import LowRank
+from ..propagation.attention import AttentionRun, Condition
+from .processors import PropagatingAttention, SharedQueryAttention
 from .wan import HEAD_DIM
 
 TIMESTEPS = 1000
@@ -67,26 +68,34 @@ class DiffusersDenoiser:
         adapter: its LoRA is added to the transformer's weights until ``close``.
         keep_control: keep the control of a call until the next one, for gradient checkpointing,
             which runs the blocks again in the backward pass.
+        attention: lets patches look at one another; :func:`fusion.fuse` must be told about the same run.
 
     Raises:
         AdapterError: when the adapter was made for another base.
     """
 
     def __init__(
-        self, base: Base, prompts: Sequence[Tensor], adapter: Adapter | None = None, *, keep_control: bool = False
+        self,
+        base: Base,
+        prompts: Sequence[Tensor],
+        adapter: Adapter | None = None,
+        *,
+        keep_control: bool = False,
+        attention: AttentionRun | None = None,
     ) -> None:
         self.base = base
         self.keep_control = keep_control
         self.prompts = prompts
         self._control: PatchControl | None = None
+        self._condition = Condition(0, negative=False)
         if adapter is not None:
             adapter.config.base.check_same(base.spec)
-        self._remove = [*self._hooked(base.transformer), *_with_lora(base.transformer, adapter)]
+        self._remove = [*self._hooked(base.transformer, attention), *_with_lora(base.transformer, adapter)]
 
     def __call__(self, x: Tensor, sigma: Tensor, control: PatchControl | None) -> list[Tensor]:
         self._control = control
         try:
-            return [self._predict(x, sigma, prompt) for prompt in self.prompts]
+            return [self._predict(x, sigma, number) for number in range(len(self.prompts))]
         finally:
             if not self.keep_control:
                 self._control = None
@@ -97,23 +106,27 @@ class DiffusersDenoiser:
             remove()
         self._remove = []
 
-    def _predict(self, x: Tensor, sigma: Tensor, prompt: Tensor) -> Tensor:
+    def _predict(self, x: Tensor, sigma: Tensor, number: int) -> Tensor:
+        self._condition = Condition(number, negative=number > 0)
         transformer = self.base.transformer
         state = x.to(transformer.patch_embedding.weight)
         timestep = (sigma * TIMESTEPS).to(state.device, torch.float32).reshape(-1).expand(len(x))
-        text = prompt.to(state).expand(len(x), -1, -1)
+        text = self.prompts[number].to(state).expand(len(x), -1, -1)
         out = transformer(state, timestep, text, return_dict=False)[0].to(x.dtype)
         if self.base.prediction == "velocity":
             return x - sigma.to(x) * out
         anchor = self._control.anchor if self._control is not None else None
         return (x if anchor is None else anchor.to(x)) + out
 
-    def _hooked(self, transformer: WanTransformer3DModel) -> list[Any]:
+    def _hooked(self, transformer: WanTransformer3DModel, attention: AttentionRun | None) -> list[Any]:
         removers = [transformer.condition_embedder.time_embedder.register_forward_hook(self._add_time_delta).remove]
         for index, block in enumerate(transformer.blocks):
             removers.append(block.register_forward_hook(partial(self._add_residual, index)).remove)
             removers.append(partial(block.attn2.set_processor, block.attn2.processor))
-            block.attn2.set_processor(_SharedQueryAttention(partial(self._global_kv, index)))
+            block.attn2.set_processor(SharedQueryAttention(partial(self._global_kv, index)))
+            if attention is not None:
+                removers.append(partial(block.attn1.set_processor, block.attn1.processor))
+                block.attn1.set_processor(PropagatingAttention(attention, index, lambda: self._condition))
         return removers
 
     def _add_time_delta(self, module: nn.Module, args: Any, embedding: Tensor) -> Tensor:
@@ -127,35 +140,6 @@ class DiffusersDenoiser:
 
     def _global_kv(self, block: int) -> tuple[Tensor, Tensor] | None:
         return self._control.global_kv(block) if self._control is not None else None
-
-
-class _SharedQueryAttention:
-    """Text cross-attention plus global context on the same queries, before the shared output layer."""
-
-    def __init__(self, global_kv: Any) -> None:
-        self.global_kv = global_kv
-
-    def __call__(
-        self,
-        attn: Any,
-        hidden_states: Tensor,
-        encoder_hidden_states: Tensor,
-        attention_mask: Tensor | None = None,
-        rotary_emb: Any = None,
-    ) -> Tensor:
-        heads = partial(_split_heads, heads=attn.heads)
-        q = heads(attn.norm_q(attn.to_q(hidden_states)))
-        k = heads(attn.norm_k(attn.to_k(encoder_hidden_states)))
-        out = F.scaled_dot_product_attention(q, k, heads(attn.to_v(encoder_hidden_states)))
-        global_kv = self.global_kv()
-        if global_kv is not None:
-            k, v = (heads(tensor.to(q)) for tensor in global_kv)
-            out = out + F.scaled_dot_product_attention(q, k, v)
-        return attn.to_out[1](attn.to_out[0](out.transpose(1, 2).flatten(2)))
-
-
-def _split_heads(x: Tensor, heads: int) -> Tensor:
-    return x.unflatten(2, (heads, -1)).transpose(1, 2)
 
 
 class _PlusLowRank(nn.Module):

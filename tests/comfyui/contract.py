@@ -36,6 +36,8 @@ def main(comfyui: str, root: str, folder: str) -> None:
         model, plan, conditions, model_patch=adapter, view=given["view"], patch_strength=strength
     )
     model = host.attach_joint_modulation(model, plan, host.FusionOptions(patches_at_once=given["patches_at_once"]))
+    if given["attention"]:
+        model = host.attach_attention(model, **given["attention"])
     guider = comfy.samplers.CFGGuider(model)
     prompt = host.prompt_conditioning(adapter)
     guider.set_conds(prompt, [[prompt[0][0] * 0.5, {}]])

@@ -19,6 +19,7 @@ from patchvsr_core.hosts.diffusers import DiffusersDenoiser
 from patchvsr_core.hosts.loading import load_base
 from patchvsr_core.layout import Canvas
 from patchvsr_core.planner import plan_patches
+from patchvsr_core.propagation.attention import AttentionOptions, AttentionRun
 from patchvsr_core.sampling import guided
 
 ROOT = Path(__file__).parents[2]
@@ -28,15 +29,29 @@ STD = [2.8184, 1.4541, 2.3275, 2.6558, 1.2196, 1.7708, 2.6052, 2.0743,
        3.2687, 2.1526, 2.8652, 1.5579, 1.6382, 1.1253, 2.8251, 1.9160]  # fmt: skip
 
 
+PROPAGATION = {"spatial": True, "temporal": True, "frames": 2, "softening": (1.1, 1.6)}
+
+
 @pytest.mark.parametrize(
-    ("patches_at_once", "lora_rank", "patch_strength"), [(1, 0, 1.0), (3, 0, 0.5), (1, 2, 0.5), (3, 2, 0.0)]
+    ("patches_at_once", "lora_rank", "patch_strength", "attention"),
+    [
+        (1, 0, 1.0, {}),
+        (3, 0, 0.5, {}),
+        (1, 2, 0.5, {}),
+        (3, 2, 0.0, {}),
+        (1, 2, 1.0, PROPAGATION),
+        (3, 2, 1.0, {**PROPAGATION, "lazy": True, "offload": True, "layers": (1,), "reach": 1.0}),
+        (2, 0, 1.0, {"softening": (1.5, 1.5)}),
+    ],
 )
-def test_both_hosts_agree(tmp_path: Path, patches_at_once: int, lora_rank: int, patch_strength: float) -> None:
+def test_both_hosts_agree(
+    tmp_path: Path, patches_at_once: int, lora_rank: int, patch_strength: float, attention: dict
+) -> None:
     save(random_wan(text_dim=4096), tmp_path / "wan.safetensors")
     base = load_base(tmp_path / "wan.safetensors")
     adapter = random_adapter(base.spec, lora_rank=lora_rank)
     save_adapter(adapter, tmp_path / "adapter.safetensors", torch.float32)
-    given = make_inputs(patches_at_once, patch_strength)
+    given = {**make_inputs(patches_at_once, patch_strength), "attention": attention}
     torch.save(given, tmp_path / "inputs.pt")
     python = os.environ.get("COMFYUI_PYTHON", sys.executable)
     script = Path(__file__).with_name("contract.py")
@@ -52,6 +67,9 @@ def test_both_hosts_agree(tmp_path: Path, patches_at_once: int, lora_rank: int, 
     for ours_x0, native_x0 in zip(ours, native, strict=True):
         assert (ours_x0 - native_x0).abs().max() < 1e-4
     assert (ours[0] - normalised(given["latent"])).abs().mean() > 0.1
+    if attention:
+        without = headless(base, adapter, {**given, "attention": {}})
+        assert (ours[-1] - without[-1]).abs().max() > 1e-3
 
 
 def make_inputs(patches_at_once: int, patch_strength: float) -> dict:
@@ -93,12 +111,15 @@ def headless(base, adapter, given: dict) -> list[torch.Tensor]:
         adapter=adapter,
         patch_strength=given["patch_strength"],
     )
-    denoiser = DiffusersDenoiser(base, [adapter.prompt, adapter.prompt * 0.5], adapter)
+    run = AttentionRun(AttentionOptions(**given["attention"]), plan, len(given["sigmas"]) - 1)
+    denoiser = DiffusersDenoiser(base, [adapter.prompt, adapter.prompt * 0.5], adapter, attention=run)
     x, answers = given["noise"], []
     sigmas = torch.tensor(given["sigmas"])
     with torch.no_grad():
-        for sigma, following in pairwise(sigmas):
-            x0 = guided(fuse(denoiser, x, sigma, plan.patches, controls), given["guidance"])
+        for step, (sigma, following) in enumerate(pairwise(sigmas)):
+            predictions = fuse(denoiser, x, sigma, plan.patches, controls, attention=run, step=step)
+            x0 = guided(predictions, given["guidance"])
             answers.append(x0)
             x = x0 + following / sigma * (x - x0)
+    denoiser.close()
     return answers

@@ -1,5 +1,6 @@
 """The ComfyUI host: native MODEL, VAE and MODEL_PATCH objects. The only importer of ``comfy``."""
 
+from .attention import attach_attention
 from .clip import NativeModels, upscale_native
 from .codec import codec_of
 from .control import attach_control
@@ -18,6 +19,7 @@ __all__ = [
     "NativeModels",
     "Progress",
     "as_video",
+    "attach_attention",
     "attach_control",
     "attach_enhancement",
     "attach_joint_modulation",

@@ -195,6 +195,7 @@ class _Call:
         self.options = options
         self.attention = options.get("optimized_attention_override")
         self.block: int | None = None
+        self.text_tokens = 0
         self.attentions_seen = 0
 
     def install(self, layers: int) -> dict[str, Any]:
@@ -212,7 +213,7 @@ class _Call:
 
     def run_block(self, index: int, previous: Any, args: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
         """The block as it was, plus the patch residual."""
-        self.block, self.attentions_seen = index, 0
+        self.block, self.attentions_seen, self.text_tokens = index, 0, args["txt"].shape[1]
         try:
             out = previous(args, extra) if previous else extra["original_block"](args)
         finally:
@@ -227,7 +228,7 @@ class _Call:
         attention = partial(self.attention, func) if self.attention else func
         out = attention(q, k, v, heads, *args, **kwargs)
         self.attentions_seen += 1
-        if self.block is None or not self._is_cross(q, k):
+        if self.block is None or self._is_self(k):
             return out
         global_kv = self.control.global_kv(self.block)
         if global_kv is None:
@@ -235,6 +236,6 @@ class _Call:
         k_global, v_global = (tensor.to(q) for tensor in global_kv)
         return out + attention(q, k_global, v_global, heads, *args, **kwargs)
 
-    def _is_cross(self, q: Tensor, k: Tensor) -> bool:
-        """By length; where text and patch happen to be equally long, by order: self comes first."""
-        return k.shape[1] != q.shape[1] or self.attentions_seen == 2
+    def _is_self(self, k: Tensor) -> bool:
+        """The first of a block, whatever keys other nodes add to it."""
+        return self.attentions_seen == 1 or k.shape[1] != self.text_tokens

@@ -19,6 +19,8 @@ from torch import Tensor
 from ...errors import PlanError
 from ...fusion import check_canvas, check_steps, fuse
 from ...layout import Patch, PatchPlan
+from ...propagation.attention import AttentionOptions, AttentionRun
+from .attention import RUN, options_of
 from .control import KEY, PATCHES, refuse_second
 from .progress import check_interrupt
 from .schedule import position, schedule_of
@@ -44,6 +46,7 @@ def attach_joint_modulation(model: Any, plan: PatchPlan, options: FusionOptions 
     joint = _JointModulation(plan, options)
     patched.add_wrapper_with_key(WrappersMP.CALC_COND_BATCH, KEY, joint.calc_cond_batch)
     patched.add_wrapper_with_key(WrappersMP.PREPARE_SAMPLING, KEY, joint.prepare_sampling)
+    patched.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, KEY, joint.sample)
     return patched
 
 
@@ -51,6 +54,7 @@ class _JointModulation:
     def __init__(self, plan: PatchPlan, options: FusionOptions) -> None:
         self.plan, self.options = plan, options
         self.patches_at_once = options.patches_at_once
+        self.attention: AttentionRun | None = None
 
     def calc_cond_batch(
         self, executor: Any, model: Any, conds: Any, x: Tensor, sigma: Tensor, model_options: dict[str, Any]
@@ -60,17 +64,38 @@ class _JointModulation:
         transformer_options = model_options.get("transformer_options", {})
         step, steps = position(sigma, schedule_of(model_options))
         check_steps(self.plan, steps)
+        attention = self._attention(options_of(transformer_options), steps)
         start, end = self.options.auxiliary_range
         patches = self.plan.at_step(step, auxiliary=end <= float(sigma.max()) <= start)
         progress = _Progress(step, steps, self.options.report or comfy.utils.ProgressBar(steps).update_absolute)
 
         def denoise(x: Tensor, sigma: Tensor, control: list[Patch]) -> list[Tensor]:
-            options = {**model_options, "transformer_options": {**transformer_options, PATCHES: (self.plan, control)}}
+            of_call = {**transformer_options, PATCHES: (self.plan, control), RUN: attention}
+            options = {**model_options, "transformer_options": of_call}
             return executor(model, conds, x, sigma.expand(len(x)), options)
 
-        return self._with_back_off(
-            lambda: fuse(denoise, x, sigma, patches, list, patches_at_once=self.patches_at_once, on_patches=progress)
-        )
+        def fused() -> list[Tensor]:
+            return fuse(
+                denoise,
+                x,
+                sigma,
+                patches,
+                list,
+                patches_at_once=self.patches_at_once,
+                on_patches=progress,
+                attention=attention,
+                step=step,
+            )
+
+        return self._with_back_off(fused)
+
+    def _attention(self, options: AttentionOptions | None, steps: int) -> AttentionRun | None:
+        """The run in progress."""
+        if options is None or not options.active:
+            return None
+        if self.attention is None:
+            self.attention = AttentionRun(options, self.plan, steps)
+        return self.attention
 
     def _check(self, conds: Any, x: Tensor, model_options: dict[str, Any]) -> None:
         """Raise for another canvas, and for what speaks of a whole canvas and has no meaning for a patch."""
@@ -87,6 +112,14 @@ class _JointModulation:
         self.patches_at_once = self.options.patches_at_once
         shape = [self.options.patches_at_once, noise_shape[1], *self.plan.patch_size]
         return executor(model, shape, *args, **kwargs)
+
+    def sample(self, executor: Any, *args: Any, **kwargs: Any) -> Tensor:
+        """Every run: what patches remember of one another ends with it."""
+        self.attention = None
+        try:
+            return executor(*args, **kwargs)
+        finally:
+            self.attention = None
 
     def _with_back_off(self, run: Callable[[], list[Tensor]]) -> list[Tensor]:
         """Halve the batch for the rest of the run when memory runs out; one patch that does not fit is a real error."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 import torch
 from torch import Tensor
@@ -30,7 +31,8 @@ class CFGGuider:
 
     def inner_set_conds(self, conds: dict[str, Any]) -> None:
         self.conds = {
-            name: [{"cross_attn": tensor, **extra} for tensor, extra in group] for name, group in conds.items()
+            name: [{"cross_attn": tensor, "uuid": uuid4(), **extra} for tensor, extra in group]
+            for name, group in conds.items()
         }
 
     def set_cfg(self, cfg: float) -> None:
@@ -136,7 +138,8 @@ def _calc_cond_batch(
     for members in [given] if same else [[index] for index in given]:
         text = torch.cat([prompts[given.index(index)] for index in members])
         x, sigma = (tensor.repeat(len(members), *[1] * (tensor.ndim - 1)) for tensor in (x_in, timestep))
-        options = {**model_options["transformer_options"], "cond_or_uncond": members, "sigmas": timestep}
+        marks = {"cond_or_uncond": members, "uuids": [conds[index][0]["uuid"] for index in members]}
+        options = {**model_options["transformer_options"], **marks, "sigmas": timestep}
         x0 = model.apply_model(x, sigma, c_crossattn=text, transformer_options=options)
         for index, part in zip(members, x0.chunk(len(members)), strict=True):
             out[index] = part

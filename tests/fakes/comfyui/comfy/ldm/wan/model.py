@@ -122,6 +122,7 @@ class WanModel(nn.Module):
         self, index: int, tokens: Tensor, text: Tensor, modulation: Tensor, rotation: Tensor, options: dict[str, Any]
     ) -> Tensor:
         """One block, or what a node put in its place."""
+        options["block_index"] = index
         replacement = options.get("patches_replace", {}).get("dit", {}).get(("double_block", index))
         if replacement is None:
             return self.blocks[index](tokens, text, modulation, rotation, options)

@@ -1,0 +1,361 @@
+"""Patches that look at one another: spatial and temporal attention propagation, and detail guidance.
+
+Source: DC-VSR (SIGGRAPH 2025); nothing is trained. In the self-attention of a base model
+
+- SAP: every patch also attends to keys and values sampled from the whole frame, so that distant
+  patches agree. On a frame of n x m patches every n-th row and m-th column of tokens is taken: as
+  many as one patch has, at any size;
+- TAP: every patch also attends to the richest frames of its neighbour in time, the window before
+  it and the window after it in turn;
+- DSSAG: the negative branch of guidance sees a softened attention, softmax(Q K' / (g sqrt d)) V,
+  so that guidance moves the result towards detail, at no extra evaluation.
+
+Keys are kept without their rotary position and rotated to their place relative to the patch that
+looks at them, which is exact. A run belongs to one sampling; hosts tell it about every model call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..errors import PlanError
+from ..layout import TOKEN_CELLS, Patch, PatchPlan
+from ..rotary import grid_positions, rope_at, rotate
+from .rich import CHOICES, rich_frames
+
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Plain attention on (B, L, heads, head_dim) queries, keys and values."""
+
+
+@dataclass(frozen=True)
+class AttentionOptions:
+    """Choices of a run; everything is off by default."""
+
+    spatial: bool = False
+    temporal: bool = False
+    lazy: bool = False
+    """SAP reuses what the step before recorded instead of running the patches twice."""
+    frames: int = 1
+    """Latent frames of the neighbour in time that TAP looks at."""
+    choice: str = "rich"
+    """Which: those ``rich`` in detail, or those ``nearest`` to the patch that looks, or ``farthest``."""
+    layers: tuple[int, ...] | None = None
+    """Transformer blocks in which SAP and TAP act; None: all."""
+    reach: float | None = None
+    """How far from a patch, in its own sizes, keys may claim to lie; None: wherever they are."""
+    offload: bool = False
+    """Keep keys and values in main memory instead of the GPU's."""
+    softening: tuple[float, float] = (1.0, 1.0)
+    """DSSAG's g at the first and at the last step; 1 is off."""
+
+    def __post_init__(self) -> None:
+        if self.choice not in CHOICES:
+            raise PlanError(f"Choice {self.choice!r} of frames is unknown; choose one of {', '.join(CHOICES)}.")
+        if self.frames < 1:
+            raise PlanError(f"Temporal attention to {self.frames} frames is none; use at least 1.")
+        if min(self.softening) < 1:
+            raise PlanError(f"A softening of {min(self.softening)} sharpens the negative branch; use 1 or more.")
+        if self.reach is not None and self.reach < 0:
+            raise PlanError(f"A reach of {self.reach} patches is out of range; use 0 or more.")
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is on."""
+        return self.spatial or self.temporal or self.softening != (1.0, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One call of the model: which patches, and whether their predictions count or only what they record."""
+
+    patches: Sequence[Patch]
+    counts: bool = True
+    propagation: str = "none"
+    """``record`` (SAP's first pass), ``spatial``, ``forward`` or ``backward``."""
+
+
+class Condition(NamedTuple):
+    """One text condition of a model call, which holds all patches of the call for each."""
+
+    key: Any
+    """Tells conditions apart from step to step."""
+    negative: bool
+
+
+@dataclass(eq=False)
+class _Kept:
+    """Keys without position, values, and where they lie on the canvas."""
+
+    k: Tensor
+    v: Tensor
+    """(L, heads, head_dim), like the keys."""
+    places: Tensor
+    """(L, 3) of (t, y, x) in tokens of the canvas."""
+
+
+@dataclass(eq=False)
+class _Step:
+    call: Call = field(default=Call(()))
+    samples: dict[Patch, Tensor] = field(default_factory=dict)
+    """Which of its tokens a patch gives to the whole frame."""
+    frames: dict[Patch, Tensor] = field(default_factory=dict)
+    """Which of its frames a patch gives to its neighbour in time."""
+    softening: float = 1.0
+
+
+class AttentionRun:
+    """What one sampling remembers of its attention.
+
+    Args:
+        steps: of the schedule.
+    """
+
+    def __init__(self, options: AttentionOptions, plan: PatchPlan, steps: int) -> None:
+        self.options, self.plan, self.steps = options, plan, steps
+        self._spatial = options.spatial and len({p.origin[1:] for p in plan.primary}) > 1
+        self._temporal = options.temporal and len(_windows(plan.patches)) > 1
+        self._step = _Step()
+        self._frame: dict[Any, _Kept] = {}
+        """By (condition, block, window): the tokens of the whole frame."""
+        self._found: dict[Any, list[_Kept]] = {}
+        """The same, patch by patch, until a pass is over."""
+        self._neighbour: dict[Any, _Kept] = {}
+        """By (condition, block, place in the frame): what the window just done leaves to the next."""
+        self._x0: Tensor | None = None
+
+    def calls(self, step: int, patches: Sequence[Patch], size: int) -> Iterator[Call]:
+        """The model calls of one evaluation, of up to ``size`` patches each, in the order they must have."""
+        start, end = self.options.softening
+        softening = start + (end - start) * step / max(self.steps - 1, 1)
+        turns = [turn for turn, wanted in (("spatial", self._spatial), ("temporal", self._temporal)) if wanted]
+        turn = turns[step % len(turns)] if turns else "none"
+        self._step = _Step(softening=softening)
+        self._found, self._neighbour = {}, {}
+        if turn == "spatial":
+            yield from self._spatial_calls(patches, size)
+        elif turn == "temporal":
+            forward = (step // len(turns)) % 2 == 0
+            yield from self._temporal_calls(patches, size, forward)
+        else:
+            yield from in_batches(patches, size)
+
+    def _spatial_calls(self, patches: Sequence[Patch], size: int) -> Iterator[Call]:
+        self._step.samples = _frame_samples(patches, self.plan)
+        if not self.options.lazy:
+            givers = [patch for patch in patches if patch in self._step.samples]
+            yield from in_batches(givers, size, counts=False, propagation="record")
+            self._close()
+        yield from in_batches(patches, size, propagation="spatial")
+        if self.options.lazy:
+            self._close()
+
+    def _temporal_calls(self, patches: Sequence[Patch], size: int, forward: bool) -> Iterator[Call]:
+        """One window of time after the other: each finds what its neighbour left."""
+        chosen = partial(rich_frames, self.options.choice, self.options.frames, x0=self._x0, forward=forward)
+        self._step.frames = {patch: chosen(patch) for patch in patches}
+        for window in sorted(_windows(patches), reverse=not forward):
+            members = [patch for patch in patches if patch.origin[0] == window]
+            direction = "forward" if forward else "backward"
+            yield from in_batches(members, size, propagation=direction)
+        self._neighbour = {}
+
+    def enter(self, call: Call) -> None:
+        """The model calls that follow hold the patches of ``call``."""
+        self._step.call = call
+
+    def leave(self, x0: Tensor) -> None:
+        """An evaluation is over; ``x0`` (1, C, T, H, W) is what it predicts for the positive condition."""
+        if self._temporal and self.options.choice == "rich":
+            self._x0 = x0
+
+    def attend(
+        self,
+        block: int,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        conditions: Sequence[Condition],
+        attend: Attend,
+        *,
+        spacing: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    ) -> Tensor:
+        """Self-attention of one block, with what propagates.
+
+        Args:
+            q, k, v: (conditions * patches, L, heads, head_dim), the first two with rotary positions.
+            conditions: in the order of the rows; each has a row for every patch of the call.
+            spacing: distance of neighbouring tokens in the units of the rotary positions.
+        """
+        patches = self._step.call.patches
+        rows = [(condition, patch) for condition in conditions for patch in patches]
+        if len(rows) != len(q):
+            raise PlanError(
+                f"The model was called with {len(q)} rows for {len(patches)} patches; a node between merger and "
+                "model changes the batch: remove it, or turn attention propagation off."
+            )
+        if self._step.softening != 1:
+            softened = [self._step.softening if condition.negative else 1.0 for condition, _ in rows]
+            q = q / torch.tensor(softened, device=q.device, dtype=q.dtype)[:, None, None, None]
+        if self._step.call.propagation != "none" and self._acts_in(block):
+            k, v = self._with_others(block, rows, k, v, torch.tensor(spacing))
+        return attend(q, k, v)
+
+    def _acts_in(self, block: int) -> bool:
+        return self.options.layers is None or block in self.options.layers
+
+    def _with_others(
+        self, block: int, rows: list[tuple[Condition, Patch]], k: Tensor, v: Tensor, spacing: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        found = [self._others(block, condition, patch) for condition, patch in rows]
+        grid = _token_grid(rows[0][1], k.shape[1])
+        self._record(block, rows, k, v, grid, spacing)
+        others = [kept for kept in found if kept is not None]
+        if len(others) < len(rows):  # the first window of time, or the first step of a lazy run
+            return k, v
+        keys, values = [k], [v]
+        moved = [self._seen_from(patch, grid, kept, k, spacing) for (_, patch), kept in zip(rows, others, strict=True)]
+        keys.append(torch.stack(moved))
+        values.append(torch.stack([kept.v.to(v) for kept in others]))
+        return torch.cat(keys, 1), torch.cat(values, 1)
+
+    def _others(self, block: int, condition: Condition, patch: Patch) -> _Kept | None:
+        """What a patch attends to beside itself."""
+        if self._step.call.propagation == "spatial":
+            return self._frame.get((condition.key, block, patch.origin[0]))
+        return self._neighbour.get((condition.key, block, patch.origin[1:]))
+
+    def _record(
+        self,
+        block: int,
+        rows: list[tuple[Condition, Patch]],
+        k: Tensor,
+        v: Tensor,
+        grid: tuple[int, int, int],
+        spacing: Tensor,
+    ) -> None:
+        kind = self._step.call.propagation
+        if kind == "spatial" and not self.options.lazy:
+            return
+        places = grid_positions(grid)
+        for row, (condition, patch) in enumerate(rows):
+            tokens = self._tokens_to_keep(patch, grid)
+            if tokens is None:
+                continue
+            local = places[tokens]
+            raw = _turned(k[row, tokens.to(k.device)], -local * spacing)
+            kept = _Kept(self._stored(raw), self._stored(v[row, tokens.to(v.device)]), local + _origin(patch))
+            if kind in ("forward", "backward"):
+                self._neighbour[condition.key, block, patch.origin[1:]] = kept
+            else:
+                self._found.setdefault((condition.key, block, patch.origin[0]), []).append(kept)
+
+    def _tokens_to_keep(self, patch: Patch, grid: tuple[int, int, int]) -> Tensor | None:
+        if self._step.call.propagation in ("forward", "backward"):
+            per_frame = grid[1] * grid[2]
+            frames = self._step.frames[patch]
+            return (frames[:, None] * per_frame + torch.arange(per_frame)).flatten()
+        return self._step.samples.get(patch)
+
+    def _stored(self, x: Tensor) -> Tensor:
+        return x.cpu() if self.options.offload else x.clone()
+
+    def _seen_from(
+        self, patch: Patch, grid: tuple[int, int, int], kept: _Kept, like: Tensor, spacing: Tensor
+    ) -> Tensor:
+        """Keys at their place relative to a patch, at most ``reach`` of its sizes away."""
+        places = kept.places - _origin(patch)
+        if self.options.reach is not None:
+            size = torch.tensor(grid, dtype=torch.float32)
+            away = self.options.reach * size
+            places = torch.minimum(torch.maximum(places, -away), size - 1 + away)
+        return _turned(kept.k.to(like), places * spacing)
+
+    def _close(self) -> None:
+        """A pass over the patches is done: what they recorded becomes the whole frame."""
+        for key, parts in self._found.items():
+            k, v, places = (torch.cat(tensors) for tensors in zip(*((p.k, p.v, p.places) for p in parts), strict=True))
+            self._frame[key] = _Kept(k, v, places)
+        self._found = {}
+
+
+def in_batches(patches: Sequence[Patch], size: int, **kind: Any) -> Iterator[Call]:
+    """Calls of up to ``size`` patches in their own order."""
+    return (Call(patches[first : first + size], **kind) for first in range(0, len(patches), size))
+
+
+def parse_layers(text: str) -> tuple[int, ...] | None:
+    """``0-9, 20`` to block numbers; empty or ``all``: None, every block.
+
+    Raises:
+        PlanError: for anything else.
+    """
+    if text.strip() in ("", "all"):
+        return None
+    try:
+        ends = [[int(number) for number in part.split("-")] for part in text.split(",")]
+        return tuple(sorted({n for part in ends for n in range(part[0], part[-1] + 1)}))
+    except ValueError as error:
+        raise PlanError(f"Layers {text!r} cannot be read; write numbers and ranges such as 0-9, 20, or all.") from error
+
+
+def cache_bytes(options: AttentionOptions, plan: PatchPlan, width: int, layers: int, item_bytes: int) -> int:
+    """Memory that the keys and values of one condition take, at most."""
+    per_frame = plan.patch_size[1] * plan.patch_size[2] // TOKEN_CELLS**2
+    acting = layers if options.layers is None else len([n for n in options.layers if n < layers])
+    in_space = len(_windows(plan.primary)) * plan.patch_size[0] if options.spatial else 0
+    in_time = len({p.origin[1:] for p in plan.patches}) * options.frames if options.temporal else 0
+    return 2 * width * item_bytes * acting * per_frame * (in_space + in_time)
+
+
+def _windows(patches: Sequence[Patch]) -> set[int]:
+    return {patch.origin[0] for patch in patches}
+
+
+def _token_grid(patch: Patch, tokens: int) -> tuple[int, int, int]:
+    frames, height, width = patch.size
+    grid = (frames, height // TOKEN_CELLS, width // TOKEN_CELLS)
+    if grid[0] * grid[1] * grid[2] != tokens:
+        raise PlanError(
+            f"The model sees {tokens} tokens in a patch of {grid} (T, H, W); attention propagation needs one that "
+            "makes a token of 1 x 2 x 2 cells and adds none of its own, such as Wan text-to-video."
+        )
+    return grid
+
+
+def _origin(patch: Patch) -> Tensor:
+    t, y, x = patch.origin
+    return torch.tensor([t, y / TOKEN_CELLS, x / TOKEN_CELLS])
+
+
+def _turned(k: Tensor, places: Tensor) -> Tensor:
+    """(L, heads, head_dim) keys rotated by (L, 3) places."""
+    rope = rope_at(places.to(k.device), k.shape[-1])
+    return rotate(k.float().transpose(0, 1), rope).transpose(0, 1).to(k.dtype)
+
+
+def _frame_samples(patches: Sequence[Patch], plan: PatchPlan) -> dict[Patch, Tensor]:
+    """Which tokens of which patches make up the thinned frame of every window; each place comes once."""
+    height, width = (side // TOKEN_CELLS for side in plan.patch_size[1:])
+    whole = [side // TOKEN_CELLS for side in plan.canvas.latent_size]
+    stride = [-(-side // own) for side, own in zip(whole, (height, width), strict=True)]
+    frames = plan.patch_size[0]
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    samples: dict[Patch, Tensor] = {}
+    for window in sorted(_windows(patches)):
+        free = torch.zeros(whole, dtype=torch.bool)
+        free[stride[0] // 2 :: stride[0], stride[1] // 2 :: stride[1]] = True
+        members = [patch for patch in patches if patch.origin[0] == window]
+        for patch in sorted(members, key=lambda patch: patch.kind != "primary"):
+            top, left = (place // TOKEN_CELLS for place in patch.origin[1:])
+            area = free[top : top + height, left : left + width]
+            tokens = (y * width + x)[: area.shape[0], : area.shape[1]][area]
+            area[:] = False
+            if len(tokens):
+                samples[patch] = (torch.arange(frames)[:, None] * height * width + tokens).flatten()
+    return samples

@@ -1,0 +1,41 @@
+"""Rotary position embedding over three axes, as in Wan: rotations that add up along time, height and width."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+THETA = 10000.0
+
+Rope = tuple[Tensor, Tensor]
+"""Cosines and sines, each (tokens, head_dim / 2)."""
+
+
+def rope_at(positions: Tensor, head_dim: int) -> Rope:
+    """The rotations of tokens at any places, whole or not, negative or not.
+
+    Args:
+        positions: (tokens, 3) of (t, y, x), in tokens.
+        head_dim: split over the axes as Wan does, the spatial ones head_dim // 6 pairs each.
+    """
+    pairs = head_dim // 6
+    places = positions.double() if positions.device.type != "mps" else positions.cpu().double()
+    angles = []
+    for axis, size in enumerate((head_dim - 4 * pairs, 2 * pairs, 2 * pairs)):
+        exponents = torch.arange(0, size, 2, device=places.device, dtype=torch.float64) / size
+        angles.append(torch.outer(places[:, axis], THETA**-exponents))
+    turn = torch.cat(angles, dim=-1)
+    return turn.cos().float().to(positions.device), turn.sin().float().to(positions.device)
+
+
+def grid_positions(grid: tuple[int, int, int], device: torch.device | None = None) -> Tensor:
+    """(T * H * W, 3) positions of a token grid, in the order of the tokens."""
+    axes = [torch.arange(length, device=device, dtype=torch.float32) for length in grid]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, 3)
+
+
+def rotate(x: Tensor, rope: Rope) -> Tensor:
+    """Rotate neighbouring pairs of channels of ``x`` (..., tokens, head_dim); the tables broadcast."""
+    cos, sin = (table.to(x.device, x.dtype) for table in rope)
+    even, odd = x.unflatten(-1, (-1, 2)).unbind(-1)
+    return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2)
