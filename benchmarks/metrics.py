@@ -22,7 +22,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from patchvsr_core.propagation.flow import clip_flows, consistency, warp
+from patchvsr_core.propagation.flow import clip_flows, warp
 
 LUMA = (0.299, 0.587, 0.114)
 
@@ -101,8 +101,9 @@ def _change_along_motion(planes: Tensor, truth: Tensor) -> float:
 @lru_cache(maxsize=1)
 def _motion(truth: Tensor) -> tuple[Tensor, Tensor]:
     """(flow of every frame to the next, 1 where it can be trusted); kept, as all methods ask for the same."""
-    forward, backward = clip_flows(_planes(truth))
-    return forward, consistency(forward, backward) * warp(torch.ones_like(forward[:, :1]), forward).ge(0.999)
+    flows = clip_flows(_planes(truth))
+    forward = flows.to_next
+    return forward, flows.consistency()[0] * warp(torch.ones_like(forward[:, :1]), forward).ge(0.999)
 
 
 def vmaf_neg(frames: Tensor, truth: Tensor) -> float:

@@ -1,4 +1,4 @@
-"""Socket types of our own; everything else is native."""
+"""Socket types that ``comfy_api`` has no name for: our own but for one."""
 
 from comfy_api.latest import io
 
@@ -8,3 +8,6 @@ Plan = io.Custom("PATCHVSR_PLAN")
 PatchCond = io.Custom("PATCHVSR_PATCH_COND")
 GlobalContext = io.Custom("PATCHVSR_GLOBAL_CONTEXT")
 Tiles = io.Custom("PATCHVSR_TILES")
+Flow = io.Custom("PATCHVSR_FLOW")
+FlowModel = io.Custom("OPTICAL_FLOW")
+"""ComfyUI's own, since 0.33; it has no name in ``comfy_api`` yet."""

@@ -24,8 +24,8 @@ def neighbour_flows(source: Tensor) -> tuple[Tensor, Tensor]:
     still = source.new_zeros(1, 2, *source.shape[1:3])
     if len(source) == 1:
         return still, still
-    to_next, to_previous = clip_flows(source.movedim(-1, 1))
-    return torch.cat([still, to_previous]), torch.cat([to_next, still])
+    flows = clip_flows(source.movedim(-1, 1))
+    return torch.cat([still, flows.to_previous]), torch.cat([flows.to_next, still])
 
 
 def aligned_window(source: Tensor, flows: tuple[Tensor, Tensor], canvas: Canvas, rows: slice, columns: slice) -> Tensor:

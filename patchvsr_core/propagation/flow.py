@@ -1,47 +1,94 @@
 """Optical flow: where the content of one frame is found in another.
 
 Flows are (B, 2, H, W) in pixels, channel order (dx, dy): what frame a shows at p is found in
-frame b at p + flow(p).
+frame b at p + flow(p). :mod:`estimators` measures them, :mod:`motion` takes them from a render.
 """
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-LEAST_PX = 16
-"""Shortest side that the estimator takes; smaller frames are mirrored up to it."""
+from ..progress import OnDone
+from ..resample import frames_together
+from .estimators import Estimator, dis
 
 
-def optical_flow(first: Tensor, second: Tensor) -> Tensor:
-    """Dense inverse search (OpenCV, medium preset) on the frames' brightness.
+@dataclass(frozen=True, eq=False)
+class ClipFlows:
+    """Motion between the frames of a clip, both ways."""
+
+    to_next: Tensor
+    """(T - 1, 2, H, W) pixels: of frames 0 to T-2 to the one after."""
+    to_previous: Tensor
+    """(T - 1, 2, H, W) pixels: of frames 1 to T-1 to the one before."""
+
+    def __len__(self) -> int:
+        """Pairs of neighbours, one less than :attr:`frames`."""
+        return len(self.to_next)
+
+    @property
+    def frames(self) -> int:
+        """T."""
+        return len(self) + 1
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)."""
+        height, width = self.to_next.shape[-2:]
+        return height, width
+
+    def resized(self, size: tuple[int, int]) -> ClipFlows:
+        """Of the same clip at another (height, width); see :func:`resize_flow`."""
+        return ClipFlows(resize_flow(self.to_next, size), resize_flow(self.to_previous, size))
+
+    def consistency(self, alpha1: float = 0.01, alpha2: float = 0.5) -> tuple[Tensor, Tensor]:
+        """Where each way agrees with the other: two (T - 1, 1, H, W); see :func:`consistency`."""
+        return (
+            consistency(self.to_next, self.to_previous, alpha1, alpha2),
+            consistency(self.to_previous, self.to_next, alpha1, alpha2),
+        )
+
+    def slice(self, first: int, last: int) -> ClipFlows:
+        """Of ``frames[first:last]`` of the clip."""
+        pairs = range(self.frames)[first:last][:-1]
+        return ClipFlows(self.to_next[pairs.start : pairs.stop], self.to_previous[pairs.start : pairs.stop])
+
+
+def clip_flows(frames: Tensor, estimator: Estimator | None = None, on_pairs: OnDone | None = None) -> ClipFlows:
+    """Measure the motion of a clip.
 
     Args:
-        first, second: (B, 3, H, W) in [0, 1], on any device; the work is done on the CPU.
-
-    Returns:
-        (B, 2, H, W) float32 pixels, on the device of ``first``.
+        frames: (T, 3, H, W) in [0, 1]; a single frame has no motion, and its flows no pairs.
+        estimator: None for dense inverse search.
+        on_pairs: told (pairs done, pairs in all).
     """
-    import cv2  # slow to load, and not needed by everyone who imports the core
+    estimator = estimator or dis()
+    pairs, size = len(frames) - 1, (int(frames.shape[-2]), int(frames.shape[-1]))
+    to_next, to_previous = (frames.new_zeros(pairs, 2, *size, dtype=torch.float32) for _ in range(2))
+    together = frames_together(size)
+    for start in range(0, pairs, together):
+        here, after = frames[start:pairs][:together], frames[start + 1 :][:together]
+        to_next[start : start + together] = estimator(here, after)
+        to_previous[start : start + together] = estimator(after, here)
+        if on_pairs is not None:
+            on_pairs(start + len(here), pairs)
+    return ClipFlows(to_next, to_previous)
 
-    estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    height, width = first.shape[-2:]
-    flows = [estimator.calc(a, b, None)[:height, :width] for a, b in zip(_gray(first), _gray(second), strict=True)]
-    return torch.from_numpy(np.stack(flows)).movedim(-1, 1).contiguous().to(first.device)
 
-
-def clip_flows(frames: Tensor) -> tuple[Tensor, Tensor]:
-    """(to the next, to the previous) frame of a clip.
+def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
+    """The same motion in frames of another size.
 
     Args:
-        frames: (T, 3, H, W) in [0, 1], T at least 2.
-
-    Returns:
-        two (T - 1, 2, H, W): of frames 0 to T-2 to the one after, and of frames 1 to T-1 to the one before.
+        flow: (B, 2, h, w) pixels.
+        size: (height, width); areas are averaged, dx grows with the width and dy with the height.
     """
-    return optical_flow(frames[:-1], frames[1:]), optical_flow(frames[1:], frames[:-1])
+    height, width = flow.shape[-2:]
+    ratio = torch.tensor([size[1] / width, size[0] / height], device=flow.device, dtype=flow.dtype)
+    return F.interpolate(flow, size=size, mode="area") * ratio[:, None, None]
 
 
 def warp(x: Tensor, flow: Tensor, mode: str = "bilinear") -> Tensor:
@@ -69,11 +116,3 @@ def consistency(forward: Tensor, backward: Tensor, alpha1: float = 0.01, alpha2:
     error = (forward + back).square().sum(1, keepdim=True)
     size = forward.square().sum(1, keepdim=True) + back.square().sum(1, keepdim=True)
     return (error < alpha1 * size + alpha2).to(forward.dtype)
-
-
-def _gray(frames: Tensor) -> list[np.ndarray]:
-    """8-bit brightness (BT.601), mirrored up to the least size."""
-    weights = torch.tensor([0.299, 0.587, 0.114], device=frames.device)
-    gray = (frames.float().clamp(0, 1) * 255 * weights[:, None, None]).sum(1).round().byte().cpu().numpy()
-    pad = [(0, max(0, LEAST_PX - side)) for side in gray.shape[1:]]
-    return [np.ascontiguousarray(np.pad(frame, pad, mode="symmetric")) for frame in gray]

@@ -1,0 +1,102 @@
+"""The node that measures motion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from comfy_api.latest import io
+
+from ..patchvsr_core.errors import MediaError
+from ..patchvsr_core.hosts.comfy.flow import measure_flows
+from ..patchvsr_core.picture import draw_flow
+from ..patchvsr_core.propagation.estimators import ESTIMATORS, QUALITIES
+from ..patchvsr_core.propagation.flow import ClipFlows
+from ..patchvsr_core.propagation.motion import flows_from_vectors
+from .sockets import CATEGORY, Flow, FlowModel
+
+
+class OpticalFlow(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PatchVSR_OpticalFlow",
+            display_name="Optical Flow",
+            category=CATEGORY,
+            description="Measures how the picture moves from frame to frame, both ways, or takes it from a render. "
+            "Nodes that carry detail along the motion need it. The method dis suits most clips.",
+            search_aliases=["patchvsr", "motion vectors", "optical flow", "raft", "dis"],
+            inputs=[
+                io.Image.Input("image", tooltip="The clip, at least 2 frames; the input's own size is enough."),
+                io.Combo.Input(
+                    "method",
+                    options=list(ESTIMATORS),
+                    default="dis",
+                    tooltip="Costs are for a frame of 480x270, both ways, on one CPU core. "
+                    "dis (25 ms): exact and fast, also for large motion; the choice for most clips. "
+                    "farneback (50 ms): smoother, for soft footage with little detail. "
+                    "pyramid (160 ms): runs on the GPU; for clips that are there already, with motion of some pixels. "
+                    "raft (5 s; made for a GPU): a network, best for large and fast motion; "
+                    "connect one to optical_flow.",
+                ),
+                io.Combo.Input(
+                    "quality",
+                    options=list(QUALITIES),
+                    default="medium",
+                    advanced=True,
+                    tooltip="Of dis alone: ultrafast takes 8 ms, fast 11 ms, medium 25 ms and is the most exact.",
+                ),
+                FlowModel.Input(
+                    "optical_flow",
+                    optional=True,
+                    tooltip="From ComfyUI's Load Optical Flow Model; used by the method raft.",
+                ),
+                io.Image.Input(
+                    "motion",
+                    optional=True,
+                    tooltip="Blender's Vector pass of every frame, as it is in the EXR file: unclamped, in pixels. "
+                    "When connected it is used and nothing is measured. Of 3 channels x and y are read.",
+                ),
+            ],
+            outputs=[
+                Flow.Output(display_name="flow", tooltip="Motion to the next frame and to the previous one."),
+                io.Image.Output(
+                    display_name="preview",
+                    tooltip="Motion to the next frame, one picture less than frames: the hue says where to "
+                    "(right red, down yellow, left cyan, up violet), the saturation how far. "
+                    "Black: nothing to follow.",
+                ),
+                io.Mask.Output(
+                    display_name="consistency",
+                    tooltip="1 where the motion to the next frame and the way back agree; 0 where something "
+                    "is hidden, leaves the picture or was measured wrong.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        image: io.Image.Type,
+        method: str,
+        quality: str,
+        optical_flow: Any = None,
+        motion: io.Image.Type | None = None,
+    ) -> io.NodeOutput:
+        if len(image) < 2:
+            raise MediaError("Motion lies between frames, and this clip has only 1; connect at least 2 frames.")
+        if motion is None:
+            flows = measure_flows(image[..., :3], method, quality, optical_flow)
+        else:
+            flows = _rendered(motion, image)
+        return io.NodeOutput(flows, draw_flow(flows.to_next), flows.consistency()[0][:, 0])
+
+
+def _rendered(motion: torch.Tensor, image: torch.Tensor) -> ClipFlows:
+    """The vectors of a render, at the size of the clip."""
+    if len(motion) != len(image):
+        raise MediaError(
+            f"There are {len(motion)} frames of motion for {len(image)} of the clip; connect a Vector pass of the same "
+            "frames."
+        )
+    return flows_from_vectors(motion).resized((int(image.shape[1]), int(image.shape[2])))

@@ -1,0 +1,107 @@
+"""Motion that a renderer wrote down, as flows.
+
+Vectors of a render are exact, but often point one way only. The other way is found by carrying
+each vector to where it points; what nothing points at was hidden before, and has no motion.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..errors import MediaError
+from .flow import ClipFlows
+
+UNSEEN_PX = 30000.0
+"""Length of the flow of places that the other frame does not show: out of any picture, so that no flow agrees with it.
+
+It stays so after averaging and shrinking, and fits 16 bits.
+"""
+LEAST_SHARE = 0.25
+"""Of a pixel that has to be pointed at; a zoom by 1.5 leaves no pixel with less."""
+ROUNDING = 1e-4
+
+
+def flows_from_vectors(vectors: Tensor) -> ClipFlows:
+    """Blender's Vector pass.
+
+    Its x and y lead to the frame before, its z and w lead here from the frame after (Cycles writes
+    them with this sign), in pixels with y up.
+
+    Args:
+        vectors: (T, H, W, 4), or (T, H, W, 2 or 3) with x and y alone.
+
+    Raises:
+        MediaError: for other shapes.
+    """
+    if vectors.ndim != 4 or not 2 <= vectors.shape[-1] <= 4:
+        raise MediaError(
+            f"Motion vectors of shape {tuple(vectors.shape)} cannot be read; they need (frames, height, width, 2 to 4)."
+        )
+    to_next = -vectors[..., 2:] if vectors.shape[-1] == 4 else None
+    return flows_from_motion(to_next, vectors[..., :2])
+
+
+def flows_from_motion(motion_to_next: Tensor | None = None, motion_to_previous: Tensor | None = None) -> ClipFlows:
+    """Flows from vectors that start at every pixel; a way that is not given is found from the other.
+
+    Args:
+        motion_to_next, motion_to_previous: (T, H, W, 2) in pixels, x to the right and y up, from where a frame
+            shows something to where its neighbour does. What the last frame's point to next, and the first one's
+            to previous, is not looked at. Where they are no numbers, nothing is seen.
+
+    Raises:
+        MediaError: when neither is given, or they differ in shape.
+    """
+    if motion_to_next is None and motion_to_previous is None:
+        raise MediaError("There are no motion vectors; give those to the next frame, to the previous one, or both.")
+    ahead = None if motion_to_next is None else _pixels(motion_to_next)[:-1]
+    back = None if motion_to_previous is None else _pixels(motion_to_previous)[1:]
+    if ahead is None:
+        assert back is not None
+        ahead = reversed_flow(back)
+    elif back is None:
+        back = reversed_flow(ahead)
+    if ahead.shape != back.shape:
+        raise MediaError(
+            f"Motion to the next frame has shape {tuple(ahead.shape)} and to the previous one {tuple(back.shape)}; "
+            "give both for the same frames."
+        )
+    return ClipFlows(ahead, back)
+
+
+def reversed_flow(flow: Tensor) -> Tensor:
+    """The flow the other way: each vector, turned round, is left where it points (bilinear splatting).
+
+    Args:
+        flow: (B, 2, H, W) pixels.
+
+    Returns:
+        (B, 2, H, W): where several meet their mean, where none arrives :data:`UNSEEN_PX` both ways.
+    """
+    count, _, height, width = flow.shape
+    y, x = torch.meshgrid(
+        torch.arange(height, device=flow.device), torch.arange(width, device=flow.device), indexing="ij"
+    )
+    places = torch.stack([x, y]) + flow
+    corner = places.floor()
+    part = places - corner
+    carried = torch.cat([-flow, torch.ones_like(flow[:, :1])], 1).flatten(2)
+    total = flow.new_zeros(count, 3, height * width)
+    for right in (0, 1):
+        for below in (0, 1):
+            column, row = corner[:, 0] + right, corner[:, 1] + below
+            inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+            share = (1 - right - part[:, 0]).abs() * (1 - below - part[:, 1]).abs() * inside
+            index = (row.clamp(0, height - 1) * width + column.clamp(0, width - 1)).long().flatten(1)
+            total.scatter_add_(2, index[:, None].expand(-1, 3, -1), carried * share.flatten(1)[:, None])
+    found, share = total[:, :2], total[:, 2:]
+    back = torch.where(share > LEAST_SHARE - ROUNDING, found / share.clamp(min=ROUNDING), UNSEEN_PX)
+    return back.view(flow.shape)
+
+
+def _pixels(motion: Tensor) -> Tensor:
+    """(T, 2, H, W) with y down; what is no number, or too long, is unseen."""
+    flow = torch.stack([motion[..., 0], -motion[..., 1]], 1).float()
+    seen = flow.isfinite().all(1, keepdim=True) & (flow.abs() < UNSEEN_PX).all(1, keepdim=True)
+    return torch.where(seen, flow, UNSEEN_PX)

@@ -1,0 +1,123 @@
+"""Optical flow in torch alone: pyramidal Lucas-Kanade, from coarse to fine.
+
+Lucas & Kanade 1981 in the pyramid of Bouguet 2001, dense and with robust weights: at every pixel
+the step that explains best how brightness changed in a window around it. Runs where the frames
+are, and gives the same numbers every time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+LEAST_SIDE_PX = 12
+"""The coarsest level is the first one whose shortest side is not longer than twice this."""
+ROUNDS = 3
+"""Steps on each of the other levels."""
+COARSE_ROUNDS = 8
+"""Steps on the coarsest level, where the whole way has to be found."""
+WINDOW_PX = 9
+SLACK = 0.02
+"""Change of brightness from which on a pixel counts less: it may belong to another surface."""
+FLATNESS = 1e-4
+"""Squared slope of brightness below which a window knows no motion of its own, and keeps the coarser level's."""
+
+
+def pyramid(device: torch.device | str | None = None) -> Callable[[Tensor, Tensor], Tensor]:
+    """An estimator that needs neither OpenCV nor weights.
+
+    Args:
+        device: where to work; None works where the frames are.
+    """
+
+    @torch.no_grad()
+    def estimate(first: Tensor, second: Tensor) -> Tensor:
+        levels = [tuple(_brightness(frames.to(device or frames.device)) for frames in (first, second))]
+        while min(levels[-1][0].shape[-2:]) > 2 * LEAST_SIDE_PX:
+            levels.append(tuple(_halved(plane) for plane in levels[-1]))
+        one = levels[-1][0]
+        flow = one.new_zeros(len(one), 2, *one.shape[-2:])
+        for level in reversed(range(len(levels))):
+            a, b = levels[level]
+            if flow.shape[-2:] != a.shape[-2:]:
+                height, width = a.shape[-2:]
+                finer = F.interpolate(flow, scale_factor=2, mode="bilinear", align_corners=False)
+                flow = 2 * finer[..., :height, :width]
+            flow = _refined(a, b, flow, COARSE_ROUNDS if level == len(levels) - 1 else ROUNDS)
+        return flow.to(first.device)
+
+    return estimate
+
+
+def _brightness(frames: Tensor) -> Tensor:
+    """(B, 1, H, W) luma (BT.601) of (B, 3, H, W)."""
+    weights = torch.tensor([0.299, 0.587, 0.114], device=frames.device)
+    return (frames.float().clamp(0, 1) * weights[:, None, None]).sum(1, keepdim=True)
+
+
+def _halved(plane: Tensor) -> Tensor:
+    """Half the size, rounded up; pixel i covers 2 i and 2 i + 1."""
+    return F.avg_pool2d(plane, 2, ceil_mode=True, count_include_pad=False)
+
+
+def _refined(first: Tensor, second: Tensor, flow: Tensor, rounds: int) -> Tensor:
+    """Lucas-Kanade steps on one level, then a median that takes out what single windows got wrong."""
+    padded = F.pad(first, (1, 1, 1, 1), mode="replicate")
+    slope_x = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
+    slope_y = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
+    fetch = _fetcher(second)
+    for _ in range(rounds):
+        moved, inside = fetch(flow)
+        change = moved - first
+        weight = inside / (change.abs() + SLACK)
+        products = [slope_x * slope_x, slope_x * slope_y, slope_y * slope_y, slope_x * change, slope_y * change]
+        xx, xy, yy, xt, yt, total = _windowed(torch.cat([*products, torch.ones_like(weight)], 1) * weight).split(1, 1)
+        xx, yy = xx + FLATNESS * total, yy + FLATNESS * total
+        scale = (xx * yy - xy * xy).clamp(min=torch.finfo(xx.dtype).tiny)
+        step = torch.cat([xy * yt - yy * xt, xy * xt - xx * yt], 1) / scale
+        flow = _median(flow + step.clamp(-2, 2))
+    return flow
+
+
+def _fetcher(plane: Tensor) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    """(``plane`` from where a flow points, 1 where that lies inside it)."""
+    height, width = plane.shape[-2:]
+    y, x = torch.meshgrid(
+        torch.arange(height, device=plane.device), torch.arange(width, device=plane.device), indexing="ij"
+    )
+    rest = torch.stack([x, y])
+    unit = torch.tensor([2 / width, 2 / height], device=plane.device)
+
+    def fetch(flow: Tensor) -> tuple[Tensor, Tensor]:
+        grid = (rest + flow + 0.5).movedim(1, -1) * unit - 1
+        moved = F.grid_sample(plane, grid, mode="bilinear", padding_mode="border", align_corners=False)
+        return moved, (grid.abs() <= 1).all(-1)[:, None].to(plane.dtype)
+
+    return fetch
+
+
+def _windowed(planes: Tensor) -> Tensor:
+    """Mean over the window around every pixel, as far as it lies in the frame."""
+    half = WINDOW_PX // 2
+    planes = F.avg_pool2d(planes, (1, WINDOW_PX), 1, (0, half), count_include_pad=False)
+    return F.avg_pool2d(planes, (WINDOW_PX, 1), 1, (half, 0), count_include_pad=False)
+
+
+def _median(flow: Tensor) -> Tensor:
+    """Of each component over 3 x 3 pixels: smallest, middle and largest of every column, then of those."""
+    height, width = flow.shape[-2:]
+    padded = F.pad(flow, (1, 1, 1, 1), mode="replicate")
+    above, here, below = (padded[..., row : row + height, :] for row in range(3))
+    low, high = torch.minimum(above, below), torch.maximum(above, below)
+    ordered = torch.minimum(low, here), _middle(above, here, below), torch.maximum(high, here)
+    left, centre, right = ([plane[..., at : at + width] for plane in ordered] for at in range(3))
+    largest_low = torch.maximum(torch.maximum(left[0], centre[0]), right[0])
+    smallest_high = torch.minimum(torch.minimum(left[2], centre[2]), right[2])
+    return _middle(largest_low, _middle(left[1], centre[1], right[1]), smallest_high)
+
+
+def _middle(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    return torch.maximum(torch.minimum(a, b), torch.minimum(torch.maximum(a, b), c))
