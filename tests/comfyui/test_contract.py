@@ -29,14 +29,22 @@ STD = [2.8184, 1.4541, 2.3275, 2.6558, 1.2196, 1.7708, 2.6052, 2.0743,
 
 
 @pytest.mark.parametrize(
-    ("patches_at_once", "lora_rank", "patch_strength"), [(1, 0, 1.0), (3, 0, 0.5), (1, 2, 0.5), (3, 2, 0.0)]
+    ("patches_at_once", "lora_rank", "patch_strength", "liem", "liem_strength"),
+    [
+        (1, 0, 1.0, "none", 1.0),
+        (3, 0, 0.5, "identity", 1.0),
+        (1, 2, 0.5, "star", 0.6),
+        (3, 2, 0.0, "none", 1.0),
+    ],
 )
-def test_both_hosts_agree(tmp_path: Path, patches_at_once: int, lora_rank: int, patch_strength: float) -> None:
+def test_both_hosts_agree(
+    tmp_path: Path, patches_at_once: int, lora_rank: int, patch_strength: float, liem: str, liem_strength: float
+) -> None:
     save(random_wan(text_dim=4096), tmp_path / "wan.safetensors")
     base = load_base(tmp_path / "wan.safetensors")
-    adapter = random_adapter(base.spec, lora_rank=lora_rank)
+    adapter = random_adapter(base.spec, lora_rank=lora_rank, liem=liem)
     save_adapter(adapter, tmp_path / "adapter.safetensors", torch.float32)
-    given = make_inputs(patches_at_once, patch_strength)
+    given = make_inputs(patches_at_once, patch_strength, liem_strength)
     torch.save(given, tmp_path / "inputs.pt")
     python = os.environ.get("COMFYUI_PYTHON", sys.executable)
     script = Path(__file__).with_name("contract.py")
@@ -54,7 +62,7 @@ def test_both_hosts_agree(tmp_path: Path, patches_at_once: int, lora_rank: int, 
     assert (ours[0] - normalised(given["latent"])).abs().mean() > 0.1
 
 
-def make_inputs(patches_at_once: int, patch_strength: float) -> dict:
+def make_inputs(patches_at_once: int, patch_strength: float, liem_strength: float) -> dict:
     generator = torch.Generator().manual_seed(0)
     latent = torch.randn(1, 16, 5, 14, 20, generator=generator)
     return {
@@ -70,6 +78,7 @@ def make_inputs(patches_at_once: int, patch_strength: float) -> dict:
         "guidance": 2.5,
         "patches_at_once": patches_at_once,
         "patch_strength": patch_strength,
+        "liem_strength": liem_strength,
     }
 
 
@@ -92,6 +101,7 @@ def headless(base, adapter, given: dict) -> list[torch.Tensor]:
         view=normalised(given["view"]),
         adapter=adapter,
         patch_strength=given["patch_strength"],
+        liem_strength=given["liem_strength"],
     )
     denoiser = DiffusersDenoiser(base, [adapter.prompt, adapter.prompt * 0.5], adapter)
     x, answers = given["noise"], []
