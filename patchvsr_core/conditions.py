@@ -56,6 +56,7 @@ class Controls:
         adapter: Adapter | None = None,
         patch_strength: float = 1.0,
         global_strength: float = 1.0,
+        liem_strength: float = 1.0,
         dtype: torch.dtype | None = None,
     ) -> None:
         self.plan = plan
@@ -65,7 +66,11 @@ class Controls:
         self.view = view
         self.adapter = adapter
         self.dtype = dtype or (clean.dtype if adapter is None else adapter.prompt.dtype)
-        self.strengths = {"patch_strength": patch_strength, "global_strength": global_strength}
+        self.strengths = {
+            "patch_strength": patch_strength,
+            "global_strength": global_strength,
+            "liem_strength": liem_strength,
+        }
 
     def __call__(self, patches: Sequence[Patch], device: torch.device | None = None) -> PatchControl:
         """The control of some patches on ``device``; None: where the latents are."""

@@ -103,9 +103,33 @@ def heun(model: Model, x: Tensor, sigmas: Tensor, on_step: OnStep | None = None)
 SOLVERS: dict[str, Solver] = {"euler": euler, "heun": heun}
 
 
-def guided(predictions: list[Tensor], scale: float) -> Tensor:
-    """Classifier-free guidance on x0: negative + scale (positive - negative)."""
+def guided(
+    predictions: list[Tensor],
+    scale: float,
+    rescale: float = 0.0,
+    x: Tensor | None = None,
+    sigma: Tensor | float | None = None,
+) -> Tensor:
+    """Classifier-free guidance on x0: negative + scale (positive - negative).
+
+    Args:
+        rescale: how far the guided velocity (x - x0) / sigma is brought back to the standard deviation of the
+            positive one, sample by sample: 0 not at all, 1 all the way. Guidance oversaturates less with it; STAR
+            (ICCV 2025) has 0.2. Source: Lin et al., Common Diffusion Noise Schedules (WACV 2024), eq. 15 and 16.
+        x, sigma: the state that was predicted from, (N, ...), and its noise level; a rescale needs them.
+    """
     if len(predictions) == 1 or scale == 1:
         return predictions[0]
     positive, negative = predictions
-    return negative + scale * (positive - negative)
+    x0 = negative + scale * (positive - negative)
+    if rescale == 0:
+        return x0
+    assert x is not None and sigma is not None, "velocities are rescaled, and they depend on the state"
+    velocity = (x - x0) / sigma
+    ratio = _spread((x - positive) / sigma) / _spread(velocity).clamp(min=1e-12)
+    return x - sigma * velocity * (rescale * ratio + 1 - rescale)
+
+
+def _spread(x: Tensor) -> Tensor:
+    """Standard deviation of every sample, (N, 1, ...)."""
+    return x.std(dim=tuple(range(1, x.ndim)), keepdim=True)

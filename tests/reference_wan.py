@@ -7,18 +7,26 @@ sharing no code with either host.
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from patchvsr_core.adapter import PatchControl
+from patchvsr_core.adapter import Adapter, PatchControl
 
 HEAD = 128
 Weights = dict[str, Tensor]
 
 
-def velocity(weights: Weights, x: Tensor, timestep: float, text: Tensor, control: PatchControl | None = None) -> Tensor:
-    """v for one state x (1, C, T, H, W)."""
+def velocity(
+    weights: Weights,
+    x: Tensor,
+    timestep: float,
+    text: Tensor,
+    control: PatchControl | None = None,
+    gates: Adapter | None = None,
+) -> Tensor:
+    """v for one state x (1, C, T, H, W); self-attention sees it through the local gates of ``gates``."""
     w = {name: tensor.double() for name, tensor in weights.items()}
     x, text = x.double(), text.double()
     _, channels, frames, height, width = x.shape
@@ -35,7 +43,8 @@ def velocity(weights: Weights, x: Tensor, timestep: float, text: Tensor, control
     rotation = angles_3d(grid)
     block = 0
     while f"blocks.{block}.ffn.0.weight" in w:
-        hidden = run_block(w, block, hidden, context, modulation, rotation, control)
+        through = None if gates is None else partial(gated, gates, block, grid)
+        hidden = run_block(w, block, hidden, context, modulation, rotation, control, through)
         block += 1
     shift, scale = w["head.modulation"][0] + time
     out = linear(w, "head.head", norm(hidden) * (1 + scale) + shift)
@@ -43,10 +52,12 @@ def velocity(weights: Weights, x: Tensor, timestep: float, text: Tensor, control
     return out.reshape(1, channels, frames, height, width)
 
 
-def run_block(w, index, hidden, context, modulation, rotation, control):
+def run_block(w, index, hidden, context, modulation, rotation, control, through=None):
     name = f"blocks.{index}"
     shift1, scale1, gate1, shift2, scale2, gate2 = w[f"{name}.modulation"][0] + modulation
     normed = norm(hidden) * (1 + scale1) + shift1
+    if through is not None:
+        normed = through(normed)
     q, k, v = (linear(w, f"{name}.self_attn.{p}", normed) for p in "qkv")
     q = rotate(heads(rms(q, w[f"{name}.self_attn.norm_q.weight"])), rotation)
     k = rotate(heads(rms(k, w[f"{name}.self_attn.norm_k.weight"])), rotation)
@@ -63,6 +74,25 @@ def run_block(w, index, hidden, context, modulation, rotation, control):
     hidden = hidden + gate2 * linear(w, f"{name}.ffn.2", gelu(linear(w, f"{name}.ffn.0", normed)))
     residual = control.residual(index) if control is not None else None
     return hidden if residual is None else hidden + residual[0].double()
+
+
+def gated(adapter, index, grid, tokens):
+    """(tokens, width) after the spatial and the temporal gate of one block, neighbour by neighbour."""
+    gate = adapter.liem[index]
+    kernel, (on_max, on_mean) = gate.spatial.weight[0].double(), gate.temporal.weight[0].double()
+    gain = {"identity": 2, "star": 1}[adapter.config.liem]
+    frames = tokens.reshape(*grid, -1)
+    statistics = torch.stack([frames.amax(-1), frames.mean(-1)])
+    field = torch.zeros(2, grid[0], grid[1] + 6, grid[2] + 6, dtype=torch.float64)
+    field[:, :, 3:-3, 3:-3] = statistics
+    score = torch.zeros(grid, dtype=torch.float64)
+    for y in range(7):
+        for x in range(7):
+            near = field[:, :, y : y + grid[1], x : x + grid[2]]
+            score += kernel[0, y, x] * near[0] + kernel[1, y, x] * near[1]
+    frames = frames * (gain / (1 + (-score).exp()))[..., None]
+    score = on_max * frames.amax(-1) + on_mean * frames.mean(-1)
+    return (frames * (gain / (1 + (-score).exp()))[..., None]).flatten(0, 2)
 
 
 def linear(w, name, x):

@@ -69,6 +69,23 @@ def test_diffusers_host_equals_the_written_out_forward(tmp_path: Path) -> None:
     assert (denoised - DiffusersDenoiser(base, [text])(x, SIGMA, None)[0]).abs().max() > 0.05
 
 
+@pytest.mark.parametrize("kind", ["identity", "star"])
+def test_local_gates_of_the_diffusers_host_equal_the_written_out_ones(tmp_path: Path, kind: str) -> None:
+    weights = random_wan()
+    base = load_base(save(weights, tmp_path / "wan.safetensors"))
+    adapter = random_adapter(base.spec, liem=kind)
+    x, text = inputs()
+    control = control_of(adapter, x)
+    with torch.no_grad():
+        denoised = DiffusersDenoiser(base, [text], adapter)(x, SIGMA, control)[0]
+    for index in range(len(x)):
+        part, said = x[index : index + 1], one(control, index)
+        expected = part.double() - 0.6 * velocity(weights, part, 600.0, text, said, gates=adapter)
+        assert (denoised[index] - expected[0]).abs().max() < 1e-4
+        ungated = part.double() - 0.6 * velocity(weights, part, 600.0, text, said)
+        assert (denoised[index] - ungated[0]).abs().max() > 0.01
+
+
 def test_residual_base_answers_relative_to_the_anchor(tmp_path: Path) -> None:
     weights = random_wan()
     base = load_base(save(weights, tmp_path / "base.safetensors", prediction="residual", start_noise="0.1"))
@@ -82,7 +99,7 @@ def test_residual_base_answers_relative_to_the_anchor(tmp_path: Path) -> None:
 
 def test_zero_initialised_adapter_leaves_the_base_bit_exact(tmp_path: Path) -> None:
     base = load_base(save(random_wan(), tmp_path / "wan.safetensors"))
-    adapter = Adapter(AdapterConfig(base.spec, width=96, head_dim=32, ffn=128, lora_rank=4))
+    adapter = Adapter(AdapterConfig(base.spec, width=96, head_dim=32, ffn=128, lora_rank=4, liem="identity"))
     x, text = inputs()
     plain = DiffusersDenoiser(base, [text])
     with torch.no_grad():

@@ -172,6 +172,21 @@ def test_twenty_steps_learn_one_batch(data: Path, tmp_path: Path, small: TrainCo
     assert error() < 0.8 * before
 
 
+def test_the_frequency_loss_joins_before_the_far_end_of_the_bridge(
+    data: Path, tmp_path: Path, small: TrainConfig
+) -> None:
+    batch = Batches(data, tmp_path / "decoded", small.data, 0)[0]
+    joint = round(small.refiner_from * small.steps)
+    for step, full_bridge, joins in ((0, 0.0, True), (joint, 0.0, True), (0, 1.0, False)):
+        losses = []
+        for weight in (0.0, 0.01):
+            objective = replace(small.objective, full_bridge=full_bridge, frequency_weight=weight)
+            torch.manual_seed(0)
+            task = TinyDefault(replace(small, objective=objective))
+            losses.append(task(batch, torch.Generator().manual_seed(1), step)[0])
+        assert (losses[1] > losses[0]) == joins, (step, full_bridge)
+
+
 def test_a_signal_to_the_whole_group_saves_the_run(data: Path, tmp_path: Path) -> None:
     """As a batch system or Ctrl-C in a shell sends it: the loop and its workers get it."""
     command = [sys.executable, "-m", "patchvsr_core.training", "train", "--config", "finetune", "--data", str(data)]

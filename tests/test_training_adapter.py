@@ -139,6 +139,50 @@ def test_checkpointing_changes_no_gradient(folder: Path) -> None:
         torch.testing.assert_close(checkpointed[name], gradient, msg=name)
 
 
+@pytest.mark.parametrize("kind", ["identity", "star"])
+def test_gates_learn_with_the_adapter(folder: Path, tmp_path: Path, kind: str) -> None:
+    (folder / "gates.toml").write_text(CONFIG.replace("[adapter]", f'[adapter]\nliem = "{kind}"'))
+    arguments = ["--data", folder / "latents", "--base", folder / "wan.safetensors", "--out", tmp_path]
+    assert main(["train", *map(str, arguments), "--config", str(folder / "gates.toml")]) == 0
+    adapter = load_adapter(tmp_path / "weights" / "adapter.safetensors")
+    assert adapter.config.liem == kind
+    for gate in adapter.liem:
+        seen = gate.spatial.weight[..., 2:5, 2:5]  # all that crops of 2 x 2 tokens can teach
+        assert seen.abs().min() > 0 and gate.temporal.weight.abs().min() > 0, "they started at zero"
+
+
+def test_gates_get_gradient_through_checkpoints_and_change_nothing_at_first(folder: Path) -> None:
+    latents = Latents(folder / "latents", DataConfig(batch=2), 0)
+    settings = load_config(folder / "mine.toml").adapter
+    plain, gated = (task(folder, adapter={**settings, "liem": kind}) for kind in ("none", "identity"))
+    gated.adapter.load_state_dict(plain.adapter.state_dict(), strict=False)
+    batch = latents[1]
+    losses = [one(batch, torch.Generator().manual_seed(3), 0)[0] for one in (plain, gated)]
+    assert torch.equal(*losses)
+    losses[1].backward()
+    assert all(parameter.grad.norm() > 0 for parameter in gated.adapter.liem.parameters())
+
+
+def test_the_frequency_loss_joins_by_its_weight(folder: Path) -> None:
+    batch = Latents(folder / "latents", DataConfig(batch=2), 0)[1]
+    results = []
+    for flow in (FlowObjective(), FlowObjective(frequency_weight=0.01)):
+        one = task(folder, flow=flow)
+        loss, terms = one(batch, torch.Generator().manual_seed(3), 0)
+        loss.backward()
+        results.append((loss.detach(), terms, one.adapter.patch.out[0].weight.grad))
+    (plain, without, gradient), (both, terms, other) = results
+    assert without["frequency"] == 0 and terms["frequency"] > 0
+    torch.testing.assert_close(both, plain + terms["frequency"])
+    assert not torch.allclose(gradient, other), "it has a gradient"
+
+
+def test_unknown_frequency_bands_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(CONFIG.replace("[flow]", '[flow]\nfrequency_bands = "octaves"'))
+    with pytest.raises(PatchVSRError, match="'octaves'; choose from radial, star_release"):
+        load_config(tmp_path / "mine.toml")
+
+
 def test_training_resumes_and_the_adapter_loads(folder: Path, tmp_path: Path) -> None:
     assert trained(folder, tmp_path / "whole") == 0
     assert trained(folder, tmp_path / "parts", "--minutes", 0) == 0

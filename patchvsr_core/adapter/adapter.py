@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from .conditioning import MicroConditions, MicroEmbedding
-from .config import AdapterConfig
+from .config import LIEM_GAINS, AdapterConfig
 from .global_branch import GlobalBranch
+from .liem import Grid, LocalGate
 from .lora import Lora
 from .patch_branch import PatchBranch
 
@@ -30,6 +31,7 @@ class PatchControl:
         time_delta: Tensor | None = None,
         patch_strength: float = 1.0,
         global_strength: float = 1.0,
+        liem_strength: float = 1.0,
     ) -> None:
         self.anchor = anchor
         """(N, C, t, h, w) clean condition; a base that predicts residuals adds its output to it."""
@@ -40,6 +42,7 @@ class PatchControl:
         self._global_tokens = global_tokens
         self._patch_strength = patch_strength
         self._global_strength = global_strength
+        self._liem_strength = liem_strength
 
     def repeated(self, times: int) -> PatchControl:
         """The same patches ``times`` over, for a batch of several conditions."""
@@ -57,6 +60,7 @@ class PatchControl:
             time_delta=time_delta,
             patch_strength=self._patch_strength,
             global_strength=self._global_strength,
+            liem_strength=self._liem_strength,
         )
 
     def residual(self, block: int) -> Tensor | None:
@@ -72,13 +76,20 @@ class PatchControl:
         k, v = self._adapter.global_.keys_values(block, self._global_tokens)
         return k, v * self._global_strength
 
+    def gate(self, block: int, tokens: Tensor, grid: Grid) -> Tensor:
+        """What the self-attention of base block ``block`` is to see of (N, tokens, base width)."""
+        if self._adapter is None or self._adapter.liem is None or self._liem_strength == 0:
+            return tokens
+        gated: Tensor = self._adapter.liem[block](tokens, grid, self._liem_strength)
+        return gated
+
 
 class Adapter(nn.Module):
-    """Patch branch, global branch, micro-conditions, LoRA and the fixed prompt.
+    """Patch branch, global branch, micro-conditions, local gates, LoRA and the fixed prompt.
 
     Args:
         config: sizes, and the base that it is made for.
-        ops: supplies Linear, Conv3d, LayerNorm and RMSNorm (``torch.nn``, or ComfyUI's).
+        ops: supplies Linear, Conv2d, Conv3d, LayerNorm and RMSNorm (``torch.nn``, or ComfyUI's).
     """
 
     def __init__(self, config: AdapterConfig, ops: Any = nn) -> None:
@@ -91,6 +102,7 @@ class Adapter(nn.Module):
         )
         self.patch = PatchBranch(config, ops) if config.patch_blocks else None
         self.global_ = GlobalBranch(config, ops) if config.global_blocks else None
+        self.liem = self._gates(config, ops)
         self.lora = Lora(config) if config.lora_rank else None
         self.prompt = nn.Parameter(torch.randn(1, config.prompt_tokens, config.base.text_dim) * 0.02)
         """(1, tokens, text_dim) fixed prompt embedding, in the place of a text encoder's output."""
@@ -105,6 +117,7 @@ class Adapter(nn.Module):
         location: Tensor | None = None,
         patch_strength: float = 1.0,
         global_strength: float = 1.0,
+        liem_strength: float = 1.0,
     ) -> PatchControl:
         """Encode N patches.
 
@@ -115,6 +128,7 @@ class Adapter(nn.Module):
             view: (1 or N, C, t, h', w') latent of the whole video; None leaves the global branch out.
             location: (N, 1, h', w') where the patches lie in it.
             patch_strength, global_strength: 0 turns a branch off.
+            liem_strength: 0 turns the local gates off, 1 is what they were trained with.
         """
         time, time_delta = self.micro(conditions, like=condition)
         context = self.text_embedding(self.prompt.to(condition)).expand(len(condition), -1, -1)
@@ -131,4 +145,11 @@ class Adapter(nn.Module):
             time_delta=time_delta,
             patch_strength=patch_strength,
             global_strength=global_strength,
+            liem_strength=liem_strength,
         )
+
+    @staticmethod
+    def _gates(config: AdapterConfig, ops: Any) -> nn.ModuleList | None:
+        if config.liem == "none":
+            return None
+        return nn.ModuleList(LocalGate(LIEM_GAINS[config.liem], ops) for _ in range(config.base.layers))

@@ -48,6 +48,9 @@ _WORDING = {
 }
 
 
+LIEM_GAINS = {"identity": 2.0, "star": 1.0}
+"""What the sigmoid of a local gate is multiplied by: untrained gates change nothing, or halve."""
+
 LORA_TARGETS = (*(f"{kind}_attn.{layer}" for kind in ("self", "cross") for layer in "qkvo"), "ffn.0", "ffn.2")
 
 
@@ -69,6 +72,8 @@ class AdapterConfig:
     lora_targets: tuple[str, ...] = field(default=("self_attn.q", "self_attn.k", "self_attn.v", "self_attn.o"))
     prompt_tokens: int = 8
     """Length of the fixed prompt embedding stored in the file."""
+    liem: str = "none"
+    """Local gates before self-attention: ``none``, ``identity`` (start as 1) or ``star`` (for weights of STAR)."""
     version: int = VERSION
 
     def __post_init__(self) -> None:
@@ -82,6 +87,10 @@ class AdapterConfig:
             raise AdapterError(
                 f"The adapter changes layers that no Wan has ({', '.join(unknown)}); possible are "
                 f"{', '.join(LORA_TARGETS)}."
+            )
+        if self.liem not in ("none", *LIEM_GAINS):
+            raise AdapterError(
+                f"The adapter has local gates of a kind {self.liem!r}; possible are {', '.join(('none', *LIEM_GAINS))}."
             )
         if self.width % self.head_dim:
             raise AdapterError(f"An adapter width of {self.width} is no multiple of its head size {self.head_dim}.")

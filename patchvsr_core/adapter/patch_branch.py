@@ -13,6 +13,12 @@ from .config import AdapterConfig
 TOKEN = (1, 2, 2)
 
 
+def token_grid(latent: Tensor) -> tuple[int, int, int]:
+    """How many tokens (N, C, t, h, w) has along its last three axes."""
+    frames, height, width = latent.shape[2:]
+    return frames // TOKEN[0], height // TOKEN[1], width // TOKEN[2]
+
+
 class PatchBranch(nn.Module):
     """A short stack of blocks whose one output is added after every block of the base.
 

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from ..adapter import Adapter, BaseSpec, PatchControl
+from ..adapter.liem import Grid
 from ..adapter.lora import LowRank
+from ..adapter.patch_branch import token_grid
 from ..propagation.attention import AttentionRun, Condition
 from .processors import PropagatingAttention, SharedQueryAttention
 from .wan import HEAD_DIM
@@ -60,7 +62,7 @@ def restore_positions(transformer: WanTransformer3DModel) -> None:
 class DiffusersDenoiser:
     """Runs a base on batches of patches and answers x0 (see :class:`sampling.Denoiser`).
 
-    Hooks are placed on the transformer's blocks, text cross-attentions and time embedder; they
+    Hooks are placed on the transformer's blocks, both attentions and time embedder; they
     read the control of the call in progress and do nothing without one. ``close`` removes them.
 
     Args:
@@ -88,12 +90,14 @@ class DiffusersDenoiser:
         self.prompts = prompts
         self._control: PatchControl | None = None
         self._condition = Condition(0, negative=False)
+        self._grid: Grid = (0, 0, 0)
         if adapter is not None:
             adapter.config.base.check_same(base.spec)
         self._remove = [*self._hooked(base.transformer, attention), *_with_lora(base.transformer, adapter)]
 
     def __call__(self, x: Tensor, sigma: Tensor, control: PatchControl | None) -> list[Tensor]:
         self._control = control
+        self._grid = token_grid(x)
         try:
             return [self._predict(x, sigma, number) for number in range(len(self.prompts))]
         finally:
@@ -122,6 +126,7 @@ class DiffusersDenoiser:
         removers = [transformer.condition_embedder.time_embedder.register_forward_hook(self._add_time_delta).remove]
         for index, block in enumerate(transformer.blocks):
             removers.append(block.register_forward_hook(partial(self._add_residual, index)).remove)
+            removers.append(block.attn1.register_forward_pre_hook(partial(self._gate, index)).remove)
             removers.append(partial(block.attn2.set_processor, block.attn2.processor))
             block.attn2.set_processor(SharedQueryAttention(partial(self._global_kv, index)))
             if attention is not None:
@@ -137,6 +142,11 @@ class DiffusersDenoiser:
     def _add_residual(self, block: int, module: nn.Module, args: Any, hidden: Tensor) -> Tensor:
         residual = self._control.residual(block) if self._control is not None else None
         return hidden if residual is None else hidden + residual.to(hidden)
+
+    def _gate(self, block: int, module: nn.Module, args: Any) -> Any:
+        if self._control is None:
+            return args
+        return self._control.gate(block, args[0], self._grid), *args[1:]
 
     def _global_kv(self, block: int) -> tuple[Tensor, Tensor] | None:
         return self._control.global_kv(block) if self._control is not None else None

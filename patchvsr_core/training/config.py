@@ -10,6 +10,7 @@ from typing import Any
 from ..adapter import AdapterConfig, BaseSpec
 from ..errors import PatchVSRError
 from ..refine import RefinerConfig
+from .frequency import BANDS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -61,6 +62,8 @@ class Objective:
     """Of the loss that makes a result as crisp as the truth, at detail = 1."""
     damage_weight: float = 0.02
     """Of the loss that teaches the refiner's meter how damaged an input is."""
+    frequency_weight: float = 0.0
+    """Of STAR's dynamic frequency loss on the base's frames; it only counts before the far end of the bridge."""
     detailed: float = 0.4
     """Share of steps that train the refiner for detail above 0."""
 
@@ -75,6 +78,16 @@ class FlowObjective:
     """Range of the noise augmentation of the patch condition."""
     null_prompt: float = 0.1
     """Share of steps without a prompt, for classifier-free guidance."""
+    frequency_weight: float = 0.0
+    """Of STAR's dynamic frequency loss, on latents; 0.01 is STAR's, 0 leaves it out."""
+    frequency_bands: str = "radial"
+    """``radial``, as in STAR's paper, or ``star_release``, the masks of its published code."""
+
+    def __post_init__(self) -> None:
+        if self.frequency_bands not in BANDS:
+            raise PatchVSRError(
+                f"There are no frequency bands {self.frequency_bands!r}; choose from {', '.join(BANDS)}."
+            )
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from ..adapter.conditioning import zero_
 from ..hosts.diffusers import Base, DiffusersDenoiser
 from .config import FlowObjective, TrainConfig
 from .export import original_name
+from .frequency import weighted_frequency
 from .latents import LatentBatch, Latents
 
 
@@ -42,7 +43,10 @@ class AdapterTask(nn.Module):
         self._denoiser = self._attached()
 
     def forward(self, batch: LatentBatch, generator: torch.Generator, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """Rectified flow: mean squared error of the velocity eps - x0 at a random noise level."""
+        """Rectified flow: mean squared error of the velocity eps - x0 at a random noise level.
+
+        With it, if it has a weight, the dynamic frequency loss of x0.
+        """
         sigma, level, drop = _draws(self.flow, generator)
         eps, noise = (torch.randn(batch.truth.shape, generator=generator).to(batch.truth) for _ in range(2))
         x = (1 - sigma) * batch.truth + sigma * eps
@@ -58,8 +62,11 @@ class AdapterTask(nn.Module):
         prompt = torch.zeros_like(self.adapter.prompt) if drop else self.adapter.prompt
         self._denoiser.prompts = [prompt]
         x0 = self._denoiser(x, torch.tensor(sigma, device=x.device), control)[0].float()
-        loss = ((x - x0) / sigma - (eps - batch.truth)).square().mean()
-        return loss, {"velocity": loss.detach(), "x0": (x0 - batch.truth).abs().mean().detach()}
+        velocity = ((x - x0) / sigma - (eps - batch.truth)).square().mean()
+        flow = self.flow
+        frequency = weighted_frequency(x0, batch.truth, sigma, flow.frequency_weight, bands=flow.frequency_bands)
+        terms = {"velocity": velocity, "frequency": frequency, "x0": (x0 - batch.truth).abs().mean()}
+        return velocity + frequency, {name: term.detach() for name, term in terms.items()}
 
     def optimizer_groups(self) -> list[dict[str, Any]]:
         """Everything that learns, at one rate."""

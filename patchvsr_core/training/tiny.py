@@ -23,6 +23,7 @@ from ..refine import Refiner, load_refiner
 from . import losses
 from .config import DataConfig, TrainConfig
 from .crops import Crop, Crops, draw_sizes
+from .frequency import weighted_frequency
 from .refining import Pieces, drawn_detail, load_part, refiner_groups, refining_loss
 from .whitening import principal_components, whiten_
 
@@ -86,16 +87,19 @@ class TinyDefault(nn.Module):
     def forward(self, batch: Batch, generator: torch.Generator, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """(loss, its readable parts) of one batch; every draw comes from ``generator``."""
         objective, truth = self.config.objective, batch.truth
-        decoded = self._denoise(batch, *self._noised(batch, generator))
+        x, sigma, condition, level = self._noised(batch, generator)
+        decoded = self._denoise(batch, x, sigma, condition, level)
         terms = {"bicubic": losses.charbonnier(batch.enlarged, truth), "base": losses.charbonnier(decoded, truth)}
+        planes = decoded.movedim(-1, -3), truth.movedim(-1, -3)
+        frequency = weighted_frequency(*planes, sigma, objective.frequency_weight)
         if step < self.config.joint:
             shape = losses.shape(decoded, truth, objective.spectrum_weight, objective.motion_weight)
-            return (1 + objective.base_weight) * terms["base"] + shape, terms
+            return (1 + objective.base_weight) * terms["base"] + shape + frequency, terms
         detail = drawn_detail(objective, generator)
         # The base does not know how much detail is asked for, and is not to guess it.
         given = decoded.detach() if detail else decoded
         loss, refined = refining_loss(self.refiner, objective, batch, given, detail, generator)
-        return loss + objective.base_weight * terms["base"], {**terms, **refined}
+        return loss + objective.base_weight * terms["base"] + frequency, {**terms, **refined}
 
     @torch.no_grad()
     def decode(self, batch: Batch) -> Tensor:

@@ -27,7 +27,7 @@ def main(comfyui: str, root: str, folder: str) -> None:
     torch.set_grad_enabled(False)
     given = torch.load(Path(folder) / "inputs.pt", weights_only=True)
     model = comfy.sd.load_diffusion_model(str(Path(folder) / "wan.safetensors"), model_options={"dtype": torch.float32})
-    adapter = host.load_model_patch(Path(folder) / "adapter.safetensors")
+    adapter = host.load_model_patch(Path(folder) / "adapter.safetensors", liem_strength=given["liem_strength"])
     canvas = Canvas(given["frames"], tuple(given["source"]), tuple(given["target"]), stride_frames=4)
     plan = plan_patches(canvas, patch_px=64, window_frames=9, overlap_frames=4)
     conditions = PatchConditions(given["latent"], given["noise_level"], given["seed"])

@@ -33,25 +33,23 @@ PROPAGATION = {"spatial": True, "temporal": True, "frames": 2, "softening": (1.1
 
 
 @pytest.mark.parametrize(
-    ("patches_at_once", "lora_rank", "patch_strength", "attention"),
+    ("patches_at_once", "lora_rank", "choices"),
     [
-        (1, 0, 1.0, {}),
-        (3, 0, 0.5, {}),
-        (1, 2, 0.5, {}),
-        (3, 2, 0.0, {}),
-        (1, 2, 1.0, PROPAGATION),
-        (3, 2, 1.0, {**PROPAGATION, "lazy": True, "offload": True, "layers": (1,), "reach": 1.0}),
-        (2, 0, 1.0, {"softening": (1.5, 1.5)}),
+        (1, 0, {}),
+        (3, 0, {"patch_strength": 0.5, "liem": "identity"}),
+        (1, 2, {"patch_strength": 0.5, "liem": "star", "liem_strength": 0.6}),
+        (3, 2, {"patch_strength": 0.0}),
+        (1, 2, {"attention": PROPAGATION, "liem": "identity"}),
+        (3, 2, {"attention": {**PROPAGATION, "lazy": True, "offload": True, "layers": (1,), "reach": 1.0}}),
+        (2, 0, {"attention": {"softening": (1.5, 1.5)}}),
     ],
 )
-def test_both_hosts_agree(
-    tmp_path: Path, patches_at_once: int, lora_rank: int, patch_strength: float, attention: dict
-) -> None:
+def test_both_hosts_agree(tmp_path: Path, patches_at_once: int, lora_rank: int, choices: dict) -> None:
     save(random_wan(text_dim=4096), tmp_path / "wan.safetensors")
     base = load_base(tmp_path / "wan.safetensors")
-    adapter = random_adapter(base.spec, lora_rank=lora_rank)
+    adapter = random_adapter(base.spec, lora_rank=lora_rank, liem=choices.get("liem", "none"))
     save_adapter(adapter, tmp_path / "adapter.safetensors", torch.float32)
-    given = {**make_inputs(patches_at_once, patch_strength), "attention": attention}
+    given = {**make_inputs(patches_at_once), **choices}
     torch.save(given, tmp_path / "inputs.pt")
     python = os.environ.get("COMFYUI_PYTHON", sys.executable)
     script = Path(__file__).with_name("contract.py")
@@ -67,12 +65,12 @@ def test_both_hosts_agree(
     for ours_x0, native_x0 in zip(ours, native, strict=True):
         assert (ours_x0 - native_x0).abs().max() < 1e-4
     assert (ours[0] - normalised(given["latent"])).abs().mean() > 0.1
-    if attention:
+    if given["attention"]:
         without = headless(base, adapter, {**given, "attention": {}})
         assert (ours[-1] - without[-1]).abs().max() > 1e-3
 
 
-def make_inputs(patches_at_once: int, patch_strength: float) -> dict:
+def make_inputs(patches_at_once: int) -> dict:
     generator = torch.Generator().manual_seed(0)
     latent = torch.randn(1, 16, 5, 14, 20, generator=generator)
     return {
@@ -87,7 +85,9 @@ def make_inputs(patches_at_once: int, patch_strength: float) -> dict:
         "sigmas": [1.0, 0.7, 0.3, 0.0],
         "guidance": 2.5,
         "patches_at_once": patches_at_once,
-        "patch_strength": patch_strength,
+        "patch_strength": 1.0,
+        "liem_strength": 1.0,
+        "attention": {},
     }
 
 
@@ -110,6 +110,7 @@ def headless(base, adapter, given: dict) -> list[torch.Tensor]:
         view=normalised(given["view"]),
         adapter=adapter,
         patch_strength=given["patch_strength"],
+        liem_strength=given["liem_strength"],
     )
     run = AttentionRun(AttentionOptions(**given["attention"]), plan, len(given["sigmas"]) - 1)
     denoiser = DiffusersDenoiser(base, [adapter.prompt, adapter.prompt * 0.5], adapter, attention=run)

@@ -21,7 +21,7 @@ pytestmark = [
     ),
 ]
 OURS_ALONE = {
-    "comfy.ldm.wan.model": {"WanAttention", "WanBlock", "WanHead"},
+    "comfy.ldm.wan.model": {"WanBlock", "WanHead"},
     "comfy.model_base": {"FlowSampling"},
     "comfy.model_patcher": {"copied", "ModelPatcher.applied"},
     "comfy_api.latest._io": {"given"},

@@ -1,8 +1,9 @@
 """Attaches an adapter to a native MODEL.
 
-An APPLY_MODEL wrapper encodes the patches of the call in progress and installs three things for
-its duration: a hook after every block (patch residual), an attention override (global keys and
-values on the text's queries) and a time-embedding delta. What other nodes installed in the same
+An APPLY_MODEL wrapper encodes the patches of the call in progress and installs for its duration a
+hook after every block (patch residual), an attention override (global keys and values on the text's
+queries), a time-embedding delta and, if the adapter has local gates, what every self-attention sees
+through them. What other nodes installed in the same
 places is called as before.
 """
 
@@ -17,12 +18,13 @@ from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from ...adapter import Adapter, BaseSpec, PatchControl
+from ...adapter.patch_branch import token_grid
 from ...conditions import Controls, PatchConditions
 from ...encode import noise_augmented
 from ...errors import PlanError
 from ...fusion import check_canvas
 from ...layout import Patch, PatchPlan
-from .loading import adapter_of, base_spec
+from .loading import adapter_of, base_spec, liem_strength_of
 from .tiny import BridgeSampling, TinyConfig
 
 KEY = "patchvsr"
@@ -56,8 +58,9 @@ def attach_control(
     refuse_second(model, WrappersMP.APPLY_MODEL, "Apply PatchVSR")
     patched = model.clone()
     adapter: Adapter | None = None
+    liem_strength = 1.0
     if model_patch is not None:
-        adapter = adapter_of(model_patch)
+        adapter, liem_strength = adapter_of(model_patch), liem_strength_of(model_patch)
         adapter.config.base.check_same(spec)
         patched.set_additional_models(KEY, [model_patch])
         _add_lora(patched, adapter)
@@ -72,12 +75,15 @@ def attach_control(
         adapter=adapter,
         patch_strength=patch_strength,
         global_strength=global_strength,
+        liem_strength=liem_strength,
         dtype=model.model.get_dtype_inference(),
     )
     time_embedding = "diffusion_model.time_embedding.forward"
     control = _Control(controls, spec.layers, patched.get_model_object(time_embedding), sigma_range)
     patched.add_wrapper_with_key(WrappersMP.APPLY_MODEL, KEY, control.apply_model)
     patched.add_object_patch(time_embedding, control.embed_time)
+    if adapter is not None and adapter.liem is not None and liem_strength != 0:
+        _add_gates(patched, control, spec.layers)
     return patched
 
 
@@ -109,6 +115,13 @@ def _add_lora(model: Any, adapter: Adapter) -> None:
     model.add_patches(comfy.lora.load_lora(weights, keys))
 
 
+def _add_gates(model: Any, control: _Control, layers: int) -> None:
+    """In front of every self-attention, whatever another node has already put in its place."""
+    for index in range(layers):
+        name = f"diffusion_model.blocks.{index}.self_attn.forward"
+        model.add_object_patch(name, partial(control.attend_gated, index, model.get_model_object(name)))
+
+
 def _check_sampling(base: Any) -> None:
     if isinstance(base.model_config, TinyConfig) and not isinstance(base.model_sampling, BridgeSampling):
         raise PlanError("The tiny default brings its own schedule; remove the ModelSampling node.")
@@ -129,6 +142,7 @@ class _Control:
         self.original_embed_time = embed_time
         self.sigma_range = sigma_range
         self.time_delta: Tensor | None = None
+        self.gate: Callable[..., Tensor] | None = None
 
     def apply_model(
         self,
@@ -150,10 +164,11 @@ class _Control:
             call = _Call(patch_control, options)
             options = call.install(self.layers)
             self.time_delta = patch_control.time_delta
+            self.gate = partial(patch_control.gate, grid=token_grid(x))
         try:
             out = executor(x, sigma, c_concat, c_crossattn, control, options, **rest)
         finally:
-            self.time_delta = None
+            self.time_delta = self.gate = None
         if isinstance(executor.class_obj.model_sampling, BridgeSampling) and patch_control.anchor is not None:
             out = out + (patch_control.anchor.to(out) - x.to(out))
         return out
@@ -165,6 +180,10 @@ class _Control:
             return embedding
         delta = self.time_delta.to(embedding)
         return embedding + delta.repeat_interleave(len(embedding) // len(delta), dim=0)
+
+    def attend_gated(self, block: int, attend: Callable[..., Tensor], x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Replaces a self-attention's forward: the same, of what the adapter lets through."""
+        return attend(x if self.gate is None else self.gate(block, x), *args, **kwargs)
 
     def _acts(self, sigma: Tensor) -> bool:
         start, end = self.sigma_range

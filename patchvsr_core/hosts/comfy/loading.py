@@ -13,19 +13,33 @@ from torch import Tensor
 from ...adapter import Adapter, BaseSpec, load_adapter
 from ...errors import AdapterError
 
+LIEM_STRENGTH = "patchvsr_liem_strength"
+"""Where a MODEL_PATCH, and not the adapter that clones of it share, says how strongly its local gates act."""
 
-def load_model_patch(path: str | Path) -> Any:
+
+def load_model_patch(path: str | Path, *, liem_strength: float = 1.0) -> Any:
     """Load an adapter under ComfyUI's memory management: a patcher, as MODEL_PATCH sockets carry.
+
+    Args:
+        liem_strength: of the adapter's local gates, if it has any; 0 turns them off.
 
     Raises:
         AdapterError: in one sentence, what is wrong with the file.
     """
     adapter = load_adapter(path, ops=comfy.ops.manual_cast)
-    return comfy.model_patcher.CoreModelPatcher(
+    model_patch = comfy.model_patcher.CoreModelPatcher(
         adapter,
         load_device=comfy.model_management.get_torch_device(),
         offload_device=comfy.model_management.unet_offload_device(),
     )
+    model_patch.set_attachments(LIEM_STRENGTH, liem_strength)
+    return model_patch
+
+
+def liem_strength_of(model_patch: Any) -> float:
+    """How strongly the local gates of a MODEL_PATCH act; 1 where nothing was said."""
+    strength = model_patch.get_attachment(LIEM_STRENGTH)
+    return 1.0 if strength is None else strength
 
 
 def adapter_of(model_patch: Any) -> Adapter:

@@ -18,6 +18,7 @@ class ModelPatcher:
         self.additional_models: dict[str, list[ModelPatcher]] = {}
         self.object_patches: dict[str, Any] = {}
         self.patches: dict[str, list[tuple[float, Any]]] = {}
+        self.attachments: dict[str, Any] = {}
         self.cached_patcher_init: tuple[Callable[..., Any], tuple[Any, ...]] | None = None
 
     def is_dynamic(self) -> bool:
@@ -33,6 +34,7 @@ class ModelPatcher:
         copy.additional_models = {key: list(models) for key, models in self.additional_models.items()}
         copy.object_patches = dict(self.object_patches)
         copy.patches = copied(self.patches)
+        copy.attachments = dict(self.attachments)
         copy.cached_patcher_init = self.cached_patcher_init
         return copy
 
@@ -45,6 +47,12 @@ class ModelPatcher:
 
     def set_additional_models(self, key: str, models: list[Any]) -> None:
         self.additional_models[key] = models
+
+    def set_attachments(self, key: str, attachment: Any) -> None:
+        self.attachments[key] = attachment
+
+    def get_attachment(self, key: str) -> Any:
+        return self.attachments.get(key)
 
     def add_object_patch(self, name: str, obj: Any) -> None:
         self.object_patches[name] = obj

@@ -15,6 +15,11 @@ class _Linear(nn.Linear):
         return F.linear(x, self.weight.to(x), _like(x, self.bias))
 
 
+class _Conv2d(nn.Conv2d):
+    def forward(self, x: Tensor) -> Tensor:
+        return self._conv_forward(x, self.weight.to(x), _like(x, self.bias))
+
+
 class _Conv3d(nn.Conv3d):
     def forward(self, x: Tensor) -> Tensor:
         return self._conv_forward(x, self.weight.to(x), _like(x, self.bias))
@@ -32,6 +37,7 @@ class _RMSNorm(nn.RMSNorm):
 
 class manual_cast:  # noqa: N801 - the real name
     Linear = _Linear
+    Conv2d = _Conv2d
     Conv3d = _Conv3d
     LayerNorm = _LayerNorm
     RMSNorm = _RMSNorm

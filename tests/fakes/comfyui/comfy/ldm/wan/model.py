@@ -14,20 +14,23 @@ from comfy.patcher_extension import WrapperExecutor, WrappersMP, get_all_wrapper
 TOKEN = (1, 2, 2)
 
 
-class WanAttention(nn.Module):
-    """Self-attention, or cross-attention to a context."""
-
+class WanSelfAttention(nn.Module):
     def __init__(self, width: int, heads: int, ops: Any, **kwargs: Any) -> None:
         super().__init__()
         self.heads = heads
         self.q, self.k, self.v, self.o = (ops.Linear(width, width, **kwargs) for _ in range(4))
         self.norm_q, self.norm_k = (ops.RMSNorm(width, eps=1e-6, **kwargs) for _ in range(2))
 
-    def forward(self, x: Tensor, context: Tensor, rotation: Tensor | None, options: dict[str, Any]) -> Tensor:
-        q, k = self.norm_q(self.q(x)), self.norm_k(self.k(context))
-        if rotation is not None:
-            q, k = (_rotated(tokens, rotation, self.heads) for tokens in (q, k))
-        return self.o(optimized_attention(q, k, self.v(context), heads=self.heads, transformer_options=options))
+    def forward(self, x: Tensor, freqs: Tensor, transformer_options: dict[str, Any]) -> Tensor:
+        q, k = self.norm_q(self.q(x)), self.norm_k(self.k(x))
+        q, k = (_rotated(tokens, freqs, self.heads) for tokens in (q, k))
+        return self.o(optimized_attention(q, k, self.v(x), heads=self.heads, transformer_options=transformer_options))
+
+
+class WanT2VCrossAttention(WanSelfAttention):
+    def forward(self, x: Tensor, context: Tensor, transformer_options: dict[str, Any]) -> Tensor:
+        q, k, v = self.norm_q(self.q(x)), self.norm_k(self.k(context)), self.v(context)
+        return self.o(optimized_attention(q, k, v, heads=self.heads, transformer_options=transformer_options))
 
 
 class WanBlock(nn.Module):
@@ -35,7 +38,8 @@ class WanBlock(nn.Module):
         super().__init__()
         self.norm1, self.norm2 = (ops.LayerNorm(width, eps=1e-6, elementwise_affine=False, **kwargs) for _ in range(2))
         self.norm3 = ops.LayerNorm(width, eps=1e-6, **kwargs)
-        self.self_attn, self.cross_attn = (WanAttention(width, heads, ops, **kwargs) for _ in range(2))
+        self.self_attn = WanSelfAttention(width, heads, ops, **kwargs)
+        self.cross_attn = WanT2VCrossAttention(width, heads, ops, **kwargs)
         self.ffn = nn.Sequential(
             ops.Linear(width, ffn, **kwargs), nn.GELU(approximate="tanh"), ops.Linear(ffn, width, **kwargs)
         )
@@ -45,8 +49,8 @@ class WanBlock(nn.Module):
         """``time`` is (B, 1, 6, width): shift, scale and gate for self-attention, then for the network."""
         shift1, scale1, gate1, shift2, scale2, gate2 = (self.modulation[:, None] + time).unbind(2)
         mixed = self.norm1(x) * (1 + scale1) + shift1
-        x = x + gate1 * self.self_attn(mixed, mixed, rotation, options)
-        x = x + self.cross_attn(self.norm3(x), context, None, options)
+        x = x + gate1 * self.self_attn(mixed, rotation, transformer_options=options)
+        x = x + self.cross_attn(self.norm3(x), context, transformer_options=options)
         return x + gate2 * self.ffn(self.norm2(x) * (1 + scale2) + shift2)
 
 
