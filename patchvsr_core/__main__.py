@@ -12,6 +12,7 @@ from .commands import plan, upscale
 from .errors import PatchVSRError
 from .planner import LAYOUTS
 from .sampling import SOLVERS
+from .settings import SCHEDULES
 from .video.encoders import CODECS, CRF
 
 USER_ERROR = 2
@@ -86,6 +87,26 @@ def _add_choices(command: argparse.ArgumentParser) -> None:
     command.add_argument("--steps", type=int, help="denoising steps (default: tiny 1, Wan 20, without adapter 10)")
     command.add_argument("--solver", choices=list(SOLVERS), help="default: euler")
     command.add_argument("--start", type=float, help="first noise level; below 1 starts from the noised input")
+    command.add_argument("--schedule", choices=SCHEDULES, help="noise levels (default: shifted)")
+    command.add_argument("--guidance", type=float, help="classifier-free guidance; 1 is off (default)")
+    command.add_argument("--guidance-rescale", type=float, help="0 to 1; 0.2 oversaturates less")
+    command.add_argument("--softening", type=float, help="detail guidance (DSSAG): 1 is off, 1.5 usual")
+    command.add_argument("--propagation", type=float, help="mix with neighbours along the motion; 0 is off, 0.5 usual")
+    command.add_argument("--propagation-start", type=float, help="noise level from which on (default: 0.4)")
+    command.add_argument("--propagation-end", type=float, help="noise level down to which (default: 0)")
+    command.add_argument(
+        "--spatial-attention", action="store_true", default=None, help="patches attend to the whole frame (SAP)"
+    )
+    command.add_argument(
+        "--temporal-attention",
+        action="store_true",
+        default=None,
+        help="patches attend to the next window of time (TAP)",
+    )
+    command.add_argument(
+        "--lazy-attention", action="store_true", default=None, help="SAP with what the step before recorded"
+    )
+    command.add_argument("--attention-layers", help="blocks for both, such as 0-9,20 (default: all)")
     command.add_argument("--structure-lock", type=float, help="hold low frequencies to the input, 0 to 1")
     command.add_argument("--projection-steps", type=int, help="last steps that are back-projected in pixels")
     command.add_argument("--churn", type=float, help="noise exchanged at every step, 0 to 1")

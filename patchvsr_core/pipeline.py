@@ -7,6 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from .codec import SpaceToDepth
 from .conditions import Controls, PatchConditions
 from .damage import measured_damage
 from .encode import encode_canvas, encode_global, seeded_noise
@@ -16,10 +17,12 @@ from .fusion import check_steps, fuse
 from .hosts.diffusers import DiffusersDenoiser
 from .hosts.models import Models
 from .layout import PatchPlan
+from .propagation.attention import AttentionRun
+from .propagation.canvas import CanvasPropagation, Relay, measured
 from .refine import refine_frames
-from .sampling import SOLVERS, Solver, bridge_start, flow_start, guided, sigma_schedule
-from .settings import Settings
-from .stages import Noise, OnProgress, decoded_frames, finished, make_plan
+from .sampling import SOLVERS, Solver, bridge_start, flow_start, guided
+from .settings import Settings, noise_levels
+from .stages import Noise, OnProgress, attention_options, decoded_frames, finished, make_plan, propagation_options
 
 
 @torch.inference_mode()
@@ -31,6 +34,7 @@ def upscale(
     on_progress: OnProgress | None = None,
     *,
     noise: Noise | None = None,
+    relay: Relay | None = None,
 ) -> Tensor:
     """Upscale one clip.
 
@@ -39,6 +43,7 @@ def upscale(
         target: (height, width) of the result.
         settings: None takes the defaults of the model.
         noise: makes the noise that denoising starts from; None: the seed's.
+        relay: takes propagation along the motion on from the clip before and to the one after.
 
     Returns:
         (T, height, width, 3) float32 in [0, 1] on the CPU.
@@ -50,7 +55,7 @@ def upscale(
     frames_on_device = frames.to(models.device, torch.float32)
     damage = measured_damage(models.meter, frames_on_device, settings.cleanup)
     return finished(
-        _decoded(frames_on_device, plan, models, settings, report, noise),
+        _decoded(frames_on_device, plan, models, settings, report, noise, relay),
         frames_on_device,
         settings,
         report,
@@ -60,10 +65,16 @@ def upscale(
 
 
 def _decoded(
-    frames: Tensor, plan: PatchPlan, models: Models, settings: Settings, report: OnProgress, noise: Noise | None
+    frames: Tensor,
+    plan: PatchPlan,
+    models: Models,
+    settings: Settings,
+    report: OnProgress,
+    noise: Noise | None,
+    relay: Relay | None,
 ) -> Tensor:
     """What the base makes, as frames; the latent is gone when they are there."""
-    latent = sample(frames, plan, models, settings, report, noise)
+    latent = sample(frames, plan, models, settings, report, noise, relay)
     return decoded_frames(latent, frames, plan.canvas, models.codec, settings, report)
 
 
@@ -74,6 +85,7 @@ def sample(
     settings: Settings,
     report: OnProgress,
     noise: Noise | None = None,
+    relay: Relay | None = None,
 ) -> Tensor:
     """Encode, condition and denoise with joint modulation: the fused canvas, (1, C, t, h, w)."""
     solver = _solver(models, settings)
@@ -89,17 +101,34 @@ def sample(
     if settings.start == 0:
         return latent  # nothing is to be denoised
     controls = _controls(frames, latent, plan, models, settings)
-    sigmas = sigma_schedule(settings.steps, shift=settings.shift, start=settings.start)
-    denoiser = DiffusersDenoiser(models.base, _prompts(models, settings), models.adapter)
+    sigmas = noise_levels(settings)
+    attention = AttentionRun(attention_options(settings), plan, settings.steps)
+    denoiser = DiffusersDenoiser(
+        models.base,
+        _prompts(models, settings),
+        models.adapter,
+        attention=attention if attention.options.active else None,
+    )
+    propagate = _propagation(frames, plan, models, settings, relay)
     progress = _StepProgress(plan, settings, report)
 
     def model(x: Tensor, sigma: Tensor, step: int) -> Tensor:
         patches = plan.at_step(step)
         predictions = fuse(
-            denoiser, x, sigma, patches, controls, patches_at_once=settings.patches_at_once, on_patches=progress
+            denoiser,
+            x,
+            sigma,
+            patches,
+            controls,
+            patches_at_once=settings.patches_at_once,
+            on_patches=progress,
+            attention=attention,
+            step=step,
         )
         progress.calls += len(patches)
-        x0 = guided(predictions, settings.guidance)
+        x0 = guided(predictions, settings.guidance, settings.guidance_rescale, x, sigma)
+        if propagate is not None:
+            x0 = propagate(x0, float(sigma), float(sigmas[sigmas < sigma][0]), step)
         x0 = structure_lock(x0, latent, sigma, strength=settings.structure_lock, start=settings.start)
         if step >= settings.steps - settings.projection_steps:
             x0 = pixel_projection(
@@ -113,6 +142,15 @@ def sample(
         return solver(model, _start(latent, drawn, sigmas[0], models), sigmas, None)
     finally:
         denoiser.close()
+
+
+def _propagation(
+    frames: Tensor, plan: PatchPlan, models: Models, settings: Settings, relay: Relay | None
+) -> CanvasPropagation | None:
+    options = propagation_options(settings)
+    if options is None:
+        return None
+    return measured(options, plan.canvas, frames, pixels=isinstance(models.codec, SpaceToDepth), relay=relay)
 
 
 def _solver(models: Models, settings: Settings) -> Solver:

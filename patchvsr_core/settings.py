@@ -5,13 +5,22 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from .errors import PlanError
+from .sampling import sigma_schedule
+from .schedules import star_schedule
 
 RANGES = {
     "window_frames": (1, math.inf),
     "overlap_frames": (0, math.inf),
     "steps": (1, math.inf),
     "guidance": (0.0, 100.0),
+    "guidance_rescale": (0.0, 1.0),
+    "softening": (1.0, 100.0),
+    "propagation": (0.0, 1.0),
+    "propagation_start": (0.0, 1.0),
+    "propagation_end": (0.0, 1.0),
     "structure_lock": (0.0, 1.0),
     "projection_steps": (0, math.inf),
     "churn": (0.0, 1.0),
@@ -27,6 +36,7 @@ RANGES = {
     "fidelity_strength": (0.0, 1.0),
 }
 """Lowest and highest value; the planner judges sizes, the schedule noise levels."""
+SCHEDULES = ("shifted", "star")
 
 
 @dataclass(frozen=True)
@@ -48,6 +58,26 @@ class Settings:
     """First noise level; below 1 a flow starts from the noised input."""
     guidance: float = 1.0
     """Classifier-free guidance away from the empty prompt; 1 is off and saves half the work."""
+    guidance_rescale: float = 0.0
+    """How far guidance is brought back to the spread of the positive prediction; 0.2 oversaturates less."""
+    schedule: str = "shifted"
+    """Noise levels: ``shifted`` (evenly spread, then moved by ``shift``) or ``star`` (STAR's; they set ``steps``)."""
+    propagation: float = 0.0
+    """How much of its neighbours along the motion every frame takes; 0 is off, 0.5 usual."""
+    propagation_start: float = 0.4
+    """Noise level from which on that is done, and ..."""
+    propagation_end: float = 0.0
+    """... down to which; steps count that pass through levels between them."""
+    spatial_attention: bool = False
+    """Patches also attend to the thinned whole frame (SAP)."""
+    temporal_attention: bool = False
+    """Patches also attend to the window of time before or after them (TAP)."""
+    lazy_attention: bool = False
+    """SAP with what the step before recorded: no second run of the patches, no effect on a single step."""
+    attention_layers: str = "all"
+    """Transformer blocks in which both act, such as 0-9, 20."""
+    softening: float = 1.0
+    """Attention of the negative branch grows softer up to this (DSSAG); 1 is off, and guidance must be on."""
     structure_lock: float = 0.0
     """How strongly low frequencies of every prediction are held to the input's; see :mod:`.enhance`."""
     projection_steps: int = 0
@@ -73,11 +103,24 @@ class Settings:
     """Factor on the measured noise and compression that are removed; 0 keeps the input's, grain and all."""
 
     def __post_init__(self) -> None:
+        if self.schedule not in SCHEDULES:
+            raise PlanError(f"Schedule {self.schedule!r} is unknown; choose one of {', '.join(SCHEDULES)}.")
+        if self.schedule == "star" and self.start > 0:
+            object.__setattr__(self, "steps", len(noise_levels(self)) - 1)
+        if self.softening != 1 and self.guidance == 1:
+            raise PlanError("Detail guidance softens the negative branch; it needs a guidance above 1.")
         for name, (low, high) in RANGES.items():
             value = getattr(self, name)
             if not low <= value <= high:
                 limits = f"must be at least {low}" if high == math.inf else f"must lie between {low} and {high}"
                 raise PlanError(f"{name} is {value}; it {limits}.")
+
+
+def noise_levels(settings: Settings) -> Tensor:
+    """(steps + 1,) from the first noise level to 0."""
+    if settings.schedule == "star":
+        return star_schedule(settings.start if settings.start < 1 else None)
+    return sigma_schedule(settings.steps, shift=settings.shift, start=settings.start)
 
 
 TINY = Settings()

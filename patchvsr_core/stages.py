@@ -15,6 +15,8 @@ from .decode import decode_tiles
 from .fidelity import AGREED, back_project
 from .layout import Canvas, PatchPlan
 from .planner import plan_patches
+from .propagation.attention import AttentionOptions, parse_layers
+from .propagation.canvas import PropagationOptions
 from .refine import Refiner
 from .settings import Settings
 
@@ -55,6 +57,24 @@ def make_plan(
         window_frames=settings.window_frames,
         overlap_frames=settings.overlap_frames,
     )
+
+
+def attention_options(settings: Settings) -> AttentionOptions:
+    """What the settings say about patches that look at one another."""
+    return AttentionOptions(
+        spatial=settings.spatial_attention,
+        temporal=settings.temporal_attention,
+        lazy=settings.lazy_attention,
+        layers=parse_layers(settings.attention_layers),
+        softening=(1.0, settings.softening),
+    )
+
+
+def propagation_options(settings: Settings) -> PropagationOptions | None:
+    """What the settings say about propagation along the motion; None: there is none."""
+    if settings.propagation == 0:
+        return None
+    return PropagationOptions(settings.propagation, settings.propagation_start, settings.propagation_end)
 
 
 def decoded_frames(
