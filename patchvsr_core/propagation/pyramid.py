@@ -20,6 +20,8 @@ ROUNDS = 3
 COARSE_ROUNDS = 8
 """Steps on the coarsest level, where the whole way has to be found."""
 WINDOW_PX = 9
+LIGHT_PX = 31
+"""What is brighter over so much may be lit otherwise, and says nothing of motion."""
 SLACK = 0.02
 """Change of brightness from which on a pixel counts less: it may belong to another surface."""
 FLATNESS = 1e-4
@@ -35,21 +37,20 @@ def pyramid(device: torch.device | str | None = None) -> Callable[[Tensor, Tenso
 
     @torch.no_grad()
     def estimate(first: Tensor, second: Tensor) -> Tensor:
-        levels = [tuple(_brightness(frames.to(device or frames.device)) for frames in (first, second))]
-        while min(levels[-1][0].shape[-2:]) > 2 * LEAST_SIDE_PX:
-            levels.append(tuple(_halved(plane) for plane in levels[-1]))
-        one = levels[-1][0]
-        flow = one.new_zeros(len(one), 2, *one.shape[-2:])
-        for level in reversed(range(len(levels))):
-            a, b = levels[level]
-            if flow.shape[-2:] != a.shape[-2:]:
-                height, width = a.shape[-2:]
-                finer = F.interpolate(flow, scale_factor=2, mode="bilinear", align_corners=False)
-                flow = 2 * finer[..., :height, :width]
-            flow = _refined(a, b, flow, COARSE_ROUNDS if level == len(levels) - 1 else ROUNDS)
-        return flow.to(first.device)
+        a, b = (_brightness(frames.to(device or frames.device)) for frames in (first, second))
+        return _coarse_to_fine(a, b).to(first.device)
 
     return estimate
+
+
+def _coarse_to_fine(first: Tensor, second: Tensor) -> Tensor:
+    """Flow of (B, 1, H, W) planes: that of the planes at half the size, refined."""
+    height, width = first.shape[-2:]
+    if min(height, width) <= 2 * LEAST_SIDE_PX:
+        return _refined(first, second, first.new_zeros(len(first), 2, height, width), COARSE_ROUNDS)
+    coarse = _coarse_to_fine(_halved(first), _halved(second))
+    finer = F.interpolate(2 * coarse, scale_factor=2, mode="bilinear", align_corners=False)
+    return _refined(first, second, finer[..., :height, :width], ROUNDS)
 
 
 def _brightness(frames: Tensor) -> Tensor:
@@ -65,6 +66,7 @@ def _halved(plane: Tensor) -> Tensor:
 
 def _refined(first: Tensor, second: Tensor, flow: Tensor, rounds: int) -> Tensor:
     """Lucas-Kanade steps on one level, then a median that takes out what single windows got wrong."""
+    first, second = (plane - _mean_around(plane, LIGHT_PX) for plane in (first, second))
     padded = F.pad(first, (1, 1, 1, 1), mode="replicate")
     slope_x = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
     slope_y = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
@@ -74,7 +76,8 @@ def _refined(first: Tensor, second: Tensor, flow: Tensor, rounds: int) -> Tensor
         change = moved - first
         weight = inside / (change.abs() + SLACK)
         products = [slope_x * slope_x, slope_x * slope_y, slope_y * slope_y, slope_x * change, slope_y * change]
-        xx, xy, yy, xt, yt, total = _windowed(torch.cat([*products, torch.ones_like(weight)], 1) * weight).split(1, 1)
+        sums = _mean_around(torch.cat([*products, torch.ones_like(weight)], 1) * weight, WINDOW_PX)
+        xx, xy, yy, xt, yt, total = sums.split(1, 1)
         xx, yy = xx + FLATNESS * total, yy + FLATNESS * total
         scale = (xx * yy - xy * xy).clamp(min=torch.finfo(xx.dtype).tiny)
         step = torch.cat([xy * yt - yy * xt, xy * xt - xx * yt], 1) / scale
@@ -99,11 +102,11 @@ def _fetcher(plane: Tensor) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
     return fetch
 
 
-def _windowed(planes: Tensor) -> Tensor:
-    """Mean over the window around every pixel, as far as it lies in the frame."""
-    half = WINDOW_PX // 2
-    planes = F.avg_pool2d(planes, (1, WINDOW_PX), 1, (0, half), count_include_pad=False)
-    return F.avg_pool2d(planes, (WINDOW_PX, 1), 1, (half, 0), count_include_pad=False)
+def _mean_around(planes: Tensor, side: int) -> Tensor:
+    """Mean over the square around every pixel, as far as it lies in the frame."""
+    half = side // 2
+    planes = F.avg_pool2d(planes, (1, side), 1, (0, half), count_include_pad=False)
+    return F.avg_pool2d(planes, (side, 1), 1, (half, 0), count_include_pad=False)
 
 
 def _median(flow: Tensor) -> Tensor:

@@ -51,7 +51,7 @@ def _native_raft(optical_flow: Any, pixels: int) -> Estimator:
             "The method raft needs a network: connect Load Optical Flow Model (ComfyUI 0.33 or newer) to optical_flow, "
             "or choose dis."
         )
-    network = getattr(optical_flow, "model", None)
+    network: Any = getattr(optical_flow, "model", None)
     if not (hasattr(network, "feature_encoder") and hasattr(network, "update_block")):
         raise ModelError(
             f"The connected optical_flow is a {type(network).__name__}, not a RAFT of torchvision's; connect "
