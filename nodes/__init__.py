@@ -1,8 +1,10 @@
 """The nodes: a schema and a few lines each, over ``patchvsr_core``."""
 
+from .consistency import AttentionPropagation, DetailGuidance, FlowPropagation, StarSchedule
 from .decoding import Blender, PatchDecoder
 from .encoding import GlobalContextEncoder, PatchEncoder
 from .finishing import RefineFidelity
+from .flow import OpticalFlow
 from .loaders import LoadAdapter, LoadTinyDefault
 from .model import ApplyPatchVSR, JointModulationMerger
 from .planning import PatchPlanner
@@ -16,7 +18,12 @@ NODES = [
     PatchEncoder,
     GlobalContextEncoder,
     ApplyPatchVSR,
+    AttentionPropagation,
+    DetailGuidance,
+    OpticalFlow,
+    FlowPropagation,
     JointModulationMerger,
+    StarSchedule,
     PatchSampler,
     PatchDecoder,
     Blender,

@@ -130,6 +130,27 @@ class UpscaleVideo(io.ComfyNode):
                 io.Boolean.Input(
                     "keep_subtitles", default=True, advanced=True, tooltip="Copy subtitles and their fonts."
                 ),
+                io.Float.Input(
+                    "propagation",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Mixes every frame with its neighbours along the motion, see Flow Propagation: less "
+                    "flicker. 0 is off, 0.5 usual.",
+                ),
+                io.Float.Input(
+                    "guidance_rescale",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Brings guidance back to the contrast of the positive prompt; 0.2 oversaturates less.",
+                ),
             ],
             outputs=[io.Video.Output()],
         )
@@ -163,6 +184,8 @@ class UpscaleVideo(io.ComfyNode):
         adapter: Any = None,
         negative: Any = None,
         size: str = "",
+        propagation: float = 0.0,
+        guidance_rescale: float = 0.0,
     ) -> io.NodeOutput:
         models = NativeModels(model, vae, positive, negative, adapter)
         chosen = {name: value for name, value in (("steps", steps), ("patch_px", patch_px)) if value}
@@ -172,6 +195,8 @@ class UpscaleVideo(io.ComfyNode):
             cleanup=cleanup,
             seed=seed,
             guidance=guidance,
+            guidance_rescale=guidance_rescale,
+            propagation=propagation,
             layout=layout,
             patches_at_once=patches_at_once,
             **chosen,

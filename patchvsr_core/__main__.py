@@ -94,18 +94,12 @@ def _add_choices(command: argparse.ArgumentParser) -> None:
     command.add_argument("--propagation", type=float, help="mix with neighbours along the motion; 0 is off, 0.5 usual")
     command.add_argument("--propagation-start", type=float, help="noise level from which on (default: 0.4)")
     command.add_argument("--propagation-end", type=float, help="noise level down to which (default: 0)")
-    command.add_argument(
-        "--spatial-attention", action="store_true", default=None, help="patches attend to the whole frame (SAP)"
-    )
-    command.add_argument(
-        "--temporal-attention",
-        action="store_true",
-        default=None,
-        help="patches attend to the next window of time (TAP)",
-    )
-    command.add_argument(
-        "--lazy-attention", action="store_true", default=None, help="SAP with what the step before recorded"
-    )
+    for name, effect in (
+        ("spatial", "patches attend to the whole frame (SAP)"),
+        ("temporal", "patches attend to the window of time before or after (TAP)"),
+        ("lazy", "SAP with what the step before recorded"),
+    ):
+        command.add_argument(f"--{name}-attention", action="store_true", default=None, help=effect)
     command.add_argument("--attention-layers", help="blocks for both, such as 0-9,20 (default: all)")
     command.add_argument("--structure-lock", type=float, help="hold low frequencies to the input, 0 to 1")
     command.add_argument("--projection-steps", type=int, help="last steps that are back-projected in pixels")

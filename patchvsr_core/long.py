@@ -21,6 +21,7 @@ from .encode import seeded_noise
 from .extras import with_extras
 from .files import sha256
 from .memory import give_back
+from .propagation.canvas import Relay
 from .settings import Settings
 from .stages import OnProgress
 from .stepdown import SteppingDown, Work
@@ -82,9 +83,12 @@ def upscale_file(
         for number in todo:
             if on_chunk:
                 on_chunk(number, len(chunks))
-            make = partial(stepping_down, noise=partial(chunk_noise, chunks, number, job.settings.seed))
+            relay = _relay(journal, job, chunks, number)
+            noise = partial(chunk_noise, chunks, number, job.settings.seed)
+            make = partial(stepping_down, noise=noise, relay=relay)
             taken = frames.take(chunks[number])  # the result has no name: it is gone before the next one is made
-            _keep(journal, job, chunks, number, with_extras(make, taken, job.target, models, job.settings, report))
+            made = partial(with_extras, make, taken, job.target, models, job.settings, report)
+            _keep(journal, job, chunks, number, made(), relay)
             give_back()
     finally:
         if not journal.is_done(0):
@@ -115,15 +119,27 @@ def _own_frames(chunks: tuple[Chunk, ...], number: int) -> int:
 
 
 @torch.inference_mode()
-def _keep(journal: Journal, job: Job, chunks: tuple[Chunk, ...], number: int, result: Tensor) -> None:
+def _keep(
+    journal: Journal, job: Job, chunks: tuple[Chunk, ...], number: int, result: Tensor, relay: Relay | None
+) -> None:
     """Fade in from the chunk before, and store what is final; the rest waits for the chunk after."""
     chunk = chunks[number]
     if chunk.lead:
         result[: chunk.lead] = cross_fade(journal.tail(number - 1), result[: chunk.lead])
     own = _own_frames(chunks, number)
-    journal.keep_tail(number, result[own:] if own < chunk.length else None)
+    carried = None if relay is None else relay.after
+    journal.keep_tail(number, result[own:] if own < chunk.length else None, carried)
     write_piece(journal.piece(number), result[:own], job.output, job.info, job.encoding)
     journal.forget_tail(number - 1)
+
+
+def _relay(journal: Journal, job: Job, chunks: tuple[Chunk, ...], number: int) -> Relay | None:
+    """Propagation along the motion goes on from chunk to chunk of a shot."""
+    if job.settings.propagation == 0:
+        return None
+    before = journal.carried(number - 1) if chunks[number].lead else None
+    goes_on = number + 1 < len(chunks) and chunks[number + 1].lead
+    return Relay(before, chunks[number + 1].first - chunks[number].first if goes_on else None)
 
 
 def chunk_noise(chunks: tuple[Chunk, ...], number: int, seed: int, shape: torch.Size) -> Tensor:

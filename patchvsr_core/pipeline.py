@@ -126,7 +126,7 @@ def sample(
             step=step,
         )
         progress.calls += len(patches)
-        x0 = guided(predictions, settings.guidance, settings.guidance_rescale, x, sigma)
+        x0 = guided(predictions, settings.guidance, settings.guidance_rescale, x)
         if propagate is not None:
             x0 = propagate(x0, float(sigma), float(sigmas[sigmas < sigma][0]), step)
         x0 = structure_lock(x0, latent, sigma, strength=settings.structure_lock, start=settings.start)

@@ -103,20 +103,12 @@ def heun(model: Model, x: Tensor, sigmas: Tensor, on_step: OnStep | None = None)
 SOLVERS: dict[str, Solver] = {"euler": euler, "heun": heun}
 
 
-def guided(
-    predictions: list[Tensor],
-    scale: float,
-    rescale: float = 0.0,
-    x: Tensor | None = None,
-    sigma: Tensor | float | None = None,
-) -> Tensor:
+def guided(predictions: list[Tensor], scale: float, rescale: float = 0.0, x: Tensor | None = None) -> Tensor:
     """Classifier-free guidance on x0: negative + scale (positive - negative).
 
     Args:
-        rescale: how far the guided velocity (x - x0) / sigma is brought back to the standard deviation of the
-            positive one, sample by sample: 0 not at all, 1 all the way. Guidance oversaturates less with it; STAR
-            (ICCV 2025) has 0.2. Source: Lin et al., Common Diffusion Noise Schedules (WACV 2024), eq. 15 and 16.
-        x, sigma: the state that was predicted from, (N, ...), and its noise level; a rescale needs them.
+        rescale: see :func:`rescaled`; 0 is off.
+        x: the state that was predicted from, (N, ...); only a rescale needs it.
     """
     if len(predictions) == 1 or scale == 1:
         return predictions[0]
@@ -124,10 +116,21 @@ def guided(
     x0 = negative + scale * (positive - negative)
     if rescale == 0:
         return x0
-    assert x is not None and sigma is not None, "velocities are rescaled, and they depend on the state"
-    velocity = (x - x0) / sigma
-    ratio = _spread((x - positive) / sigma) / _spread(velocity).clamp(min=1e-12)
-    return x - sigma * velocity * (rescale * ratio + 1 - rescale)
+    assert x is not None, "velocities are rescaled, and they depend on the state"
+    return rescaled(x0, positive, x, rescale)
+
+
+def rescaled(x0: Tensor, positive: Tensor, x: Tensor, rescale: float) -> Tensor:
+    """Bring a guided velocity back to the standard deviation of the positive one, sample by sample.
+
+    Guidance oversaturates less with it; STAR (ICCV 2025) has 0.2. The velocity is (x - x0) / sigma,
+    and sigma cancels. Source: Lin et al., Common Diffusion Noise Schedules (WACV 2024), eq. 15 and 16.
+
+    Args:
+        rescale: 0 (not at all) to 1 (all the way).
+    """
+    ratio = _spread(x - positive) / _spread(x - x0).clamp(min=1e-12)
+    return x - (x - x0) * (rescale * ratio + 1 - rescale)
 
 
 def _spread(x: Tensor) -> Tensor:

@@ -42,7 +42,15 @@ class SteppingDown:
         self.log = logging.getLogger("patchvsr")
 
     def __call__(
-        self, frames: Tensor, target: tuple[int, int], models: Any, settings: Settings, report: Any, *, noise: Any
+        self,
+        frames: Tensor,
+        target: tuple[int, int],
+        models: Any,
+        settings: Settings,
+        report: Any,
+        *,
+        noise: Any,
+        relay: Any = None,
     ) -> Tensor:
         """Shaped as what ``work`` returns.
 
@@ -51,7 +59,7 @@ class SteppingDown:
         """
         while True:
             try:
-                return self._all(frames, target, models, self._limited(settings), report, noise)
+                return self._all(frames, target, models, self._limited(settings), report, noise, relay)
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error) or not self._step_down(self._limited(settings), len(frames)):
                     raise
@@ -82,11 +90,18 @@ class SteppingDown:
         return True
 
     def _all(
-        self, frames: Tensor, target: tuple[int, int], models: Any, settings: Settings, report: Any, noise: Any
+        self,
+        frames: Tensor,
+        target: tuple[int, int],
+        models: Any,
+        settings: Settings,
+        report: Any,
+        noise: Any,
+        relay: Any,
     ) -> Tensor:
-        """The clip in parts of at most ``self.frames``, faded into one another."""
+        """The clip in parts of at most ``self.frames``, faded into one another; only a whole clip has a relay."""
         if not self.frames or len(frames) <= self.frames:
-            return self.work(frames, target, models, settings, report, noise=noise)
+            return self.work(frames, target, models, settings, report, noise=noise, relay=relay)
         part = frames[: self.frames]
         result = self.work(part, target, models, settings, report, noise=_part(noise, frames, 0, len(part)))
         while len(result) < len(frames):

@@ -80,19 +80,18 @@ def test_rescaled_guidance_has_the_spread_of_the_positive() -> None:
     generator = torch.Generator().manual_seed(0)
     x, positive, negative = (torch.randn(2, 4, 3, 5, 5, generator=generator) * s for s in (1.0, 0.5, 0.7))
     x[1] *= 3  # samples have spreads of their own
-    sigma = torch.tensor(0.6)
     plain = guided([positive, negative], 7.5)
 
     def spreads(x0: torch.Tensor) -> torch.Tensor:
-        return ((x - x0) / sigma).flatten(1).std(1)
+        return ((x - x0) / 0.6).flatten(1).std(1)
 
-    whole, part = (guided([positive, negative], 7.5, rho, x, sigma) for rho in (1.0, 0.2))
+    whole, part = (guided([positive, negative], 7.5, rho, x) for rho in (1.0, 0.2))
     torch.testing.assert_close(spreads(whole), spreads(positive), rtol=1e-5, atol=0)
     assert (spreads(plain) > 1.5 * spreads(positive)).all()
     torch.testing.assert_close(part, 0.8 * plain + 0.2 * whole)
-    assert torch.equal(guided([positive, negative], 7.5, 0.0, x, sigma), plain)
-    assert guided([positive, negative], 1.0, 0.7, x, sigma) is positive
-    assert guided([positive], 7.5, 0.7, x, sigma) is positive
+    assert torch.equal(guided([positive, negative], 7.5, 0.0, x), plain)
+    assert guided([positive, negative], 1.0, 0.7, x) is positive
+    assert guided([positive], 7.5, 0.7, x) is positive
 
 
 def test_guidance_extrapolates() -> None:

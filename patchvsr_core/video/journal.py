@@ -13,8 +13,10 @@ from torch import Tensor
 
 from ..errors import OutputError
 from ..files import settle
+from ..propagation.canvas import Carried
 
 RECORD = "job.json"
+STEP = "step "
 NAMES = {
     "input": "the input file",
     "size": "the size of the result",
@@ -95,12 +97,20 @@ class Journal:
     def is_done(self, number: int) -> bool:
         return self.piece(number).exists()
 
-    def keep_tail(self, number: int, frames: Tensor | None) -> None:
-        """Store the last frames of a chunk, for the next one to fade from; before its piece is written."""
+    def keep_tail(self, number: int, frames: Tensor | None, carried: Carried | None = None) -> None:
+        """Store what the next chunk needs, before a chunk's piece is written.
+
+        Args:
+            frames: the last ones, which the next chunk fades from; None: no other follows.
+            carried: state of propagation along the motion.
+        """
         if frames is not None:
             partial = self._tail(number).with_name(f"{self._tail(number).name}.part")
+            tensors = {"frames": frames}
+            if carried is not None:
+                tensors |= {"source": carried.source, **{f"{STEP}{k}": x for k, x in carried.frames.items()}}
             try:
-                save_file({"frames": frames.contiguous()}, str(partial))
+                save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, str(partial))
                 settle(partial, self._tail(number))
             except (OSError, SafetensorError) as error:
                 partial.unlink(missing_ok=True)
@@ -110,6 +120,14 @@ class Journal:
 
     def tail(self, number: int) -> Tensor:
         return load_file(str(self._tail(number)))["frames"]
+
+    def carried(self, number: int) -> Carried | None:
+        """The state of propagation that a chunk left."""
+        tensors = load_file(str(self._tail(number)))
+        if "source" not in tensors:
+            return None
+        steps = {name: x for name, x in tensors.items() if name.startswith(STEP)}
+        return Carried(tensors["source"], {int(name.removeprefix(STEP)): x for name, x in steps.items()})
 
     def has_tail(self, number: int) -> bool:
         """Whether the last frames of a chunk can be read."""

@@ -20,8 +20,13 @@ NODES = [
     "PatchDecoder",
     "Blender",
     "RefineFidelity",
+    "OpticalFlow",
+    "FlowPropagation",
+    "AttentionPropagation",
+    "DetailGuidance",
+    "StarSchedule",
 ]
-TYPES_OF_OUR_OWN = {"PATCHVSR_PLAN", "PATCHVSR_PATCH_COND", "PATCHVSR_GLOBAL_CONTEXT", "PATCHVSR_TILES"}
+TYPES_OF_OUR_OWN = {f"PATCHVSR_{name}" for name in ("PLAN", "PATCH_COND", "GLOBAL_CONTEXT", "TILES", "FLOW")}
 
 
 def test_the_pack_loads_under_its_folder_as_its_name():
@@ -152,8 +157,8 @@ def test_no_input_has_the_name_of_a_python_builtin_or_differs_from_execute(pack)
 
 
 def test_sockets_are_native_wherever_a_native_type_exists(pack):
-    models = {"MODEL", "VAE", "MODEL_PATCH", "CONDITIONING", "NOISE", "GUIDER", "SAMPLER", "SIGMAS"}
-    data = {"IMAGE", "LATENT", "VIDEO", "AUDIO"}
+    models = {"MODEL", "VAE", "MODEL_PATCH", "CONDITIONING", "NOISE", "GUIDER", "SAMPLER", "SIGMAS", "OPTICAL_FLOW"}
+    data = {"IMAGE", "MASK", "LATENT", "VIDEO", "AUDIO"}
     widgets = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
     for node in pack.nodes.values():
         schema = node.GET_SCHEMA()

@@ -8,9 +8,10 @@ from .enhance import EnhanceOptions, attach_enhancement
 from .joint import FusionOptions, attach_joint_modulation
 from .loading import load_model_patch, prompt_conditioning
 from .progress import Progress, check_interrupt
+from .propagation import attach_propagation, attach_rescale
 from .refining import run_refiner, shipped_damage
 from .sampling import sample_latent
-from .tiny import load_tiny
+from .tiny import is_tiny, load_tiny
 from .video import as_video, upscale_video
 
 __all__ = [
@@ -23,8 +24,11 @@ __all__ = [
     "attach_control",
     "attach_enhancement",
     "attach_joint_modulation",
+    "attach_propagation",
+    "attach_rescale",
     "check_interrupt",
     "codec_of",
+    "is_tiny",
     "load_model_patch",
     "load_tiny",
     "prompt_conditioning",

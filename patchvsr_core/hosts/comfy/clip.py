@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import comfy.model_management
@@ -16,17 +16,27 @@ from ...conditions import PatchConditions
 from ...encode import encode_canvas, encode_global
 from ...errors import PlanError
 from ...layout import PatchPlan
+from ...propagation.canvas import Relay, measured
 from ...refine import Refiner
-from ...sampling import sigma_schedule
-from ...settings import TINY, WAN, WAN_PLAIN, Settings
-from ...stages import Noise, OnProgress, decoded_frames, finished, make_plan
+from ...settings import TINY, WAN, WAN_PLAIN, Settings, noise_levels
+from ...stages import (
+    Noise,
+    OnProgress,
+    attention_options,
+    decoded_frames,
+    finished,
+    make_plan,
+    propagation_options,
+)
+from .attention import attach_attention
 from .codec import codec_of
 from .control import attach_control
 from .enhance import EnhanceOptions, attach_enhancement
 from .joint import FusionOptions, attach_joint_modulation
 from .loading import adapter_of
+from .propagation import attach_propagation, attach_rescale
 from .refining import run_refiner, shipped_damage, shipped_refiner
-from .tiny import TinyConfig
+from .tiny import is_tiny
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +68,7 @@ class NativeModels:
     @property
     def defaults(self) -> Settings:
         """What suits the model."""
-        if isinstance(self.model.model.model_config, TinyConfig):
+        if is_tiny(self.model):
             return TINY
         return WAN_PLAIN if self.adapter is None else WAN
 
@@ -72,6 +82,7 @@ def upscale_native(
     report: OnProgress,
     *,
     noise: Noise,
+    relay: Relay | None = None,
 ) -> Tensor:
     """Upscale one clip.
 
@@ -80,6 +91,7 @@ def upscale_native(
         target: (height, width) of the result.
         report: called with (stage, done, in all); raises to stop.
         noise: makes the noise that denoising starts from.
+        relay: takes propagation along the motion on from the clip before and to the one after.
 
     Returns:
         (T, height, width, 3) float32 in [0, 1] on the CPU.
@@ -87,14 +99,18 @@ def upscale_native(
     source = (int(frames.shape[1]), int(frames.shape[2]))
     plan = make_plan(len(frames), source, target, models, settings)
     damage = shipped_damage(frames, settings.cleanup)
-    result = finished(
-        _decoded(frames, plan, models, settings, report, noise), frames, settings, report, run_refiner, damage
-    )
-    return result.float().cpu()
+    decoded = partial(_decoded, frames, plan, models, settings, report, noise, relay)
+    return finished(decoded(), frames, settings, report, run_refiner, damage).float().cpu()
 
 
 def _decoded(
-    frames: Tensor, plan: PatchPlan, models: NativeModels, settings: Settings, report: OnProgress, noise: Noise
+    frames: Tensor,
+    plan: PatchPlan,
+    models: NativeModels,
+    settings: Settings,
+    report: OnProgress,
+    noise: Noise,
+    relay: Relay | None,
 ) -> Tensor:
     """What the base makes, as frames on the CPU; the latent is gone when they are there."""
     latent = encode_canvas(
@@ -106,21 +122,14 @@ def _decoded(
         on_tile=lambda done, total: report("encode", done, total),
     )
     if settings.start > 0:
-        latent = _denoised(latent, frames, plan, models, settings, report, noise)
+        model = _prepared(latent, frames, plan, models, settings, report, relay)
+        latent = _denoised(latent, model, models, settings, noise)
     return decoded_frames(latent, frames, plan.canvas, models.codec, settings, report).to(frames.device)
 
 
-def _denoised(
-    latent: Tensor,
-    frames: Tensor,
-    plan: PatchPlan,
-    models: NativeModels,
-    settings: Settings,
-    report: OnProgress,
-    noise: Noise,
-) -> Tensor:
+def _denoised(latent: Tensor, model: Any, models: NativeModels, settings: Settings, noise: Noise) -> Tensor:
     """ComfyUI's own sampling of the canvas, fused patch by patch."""
-    guider = comfy.samplers.CFGGuider(_prepared(latent, frames, plan, models, settings, report))
+    guider = comfy.samplers.CFGGuider(model)
     conditions = {"positive": models.positive}
     if settings.guidance != 1:
         if models.negative is None:
@@ -128,28 +137,43 @@ def _denoised(
         conditions["negative"] = models.negative
     guider.inner_set_conds(conditions)
     guider.set_cfg(settings.guidance)
-    sigmas = sigma_schedule(settings.steps, shift=settings.shift, start=settings.start)
     return guider.sample(
         noise(latent.shape),
         latent,
         comfy.samplers.sampler_object(settings.solver),
-        sigmas,
+        noise_levels(settings),
         disable_pbar=True,
         seed=settings.seed,
     )
 
 
 def _prepared(
-    latent: Tensor, frames: Tensor, plan: PatchPlan, models: NativeModels, settings: Settings, report: OnProgress
+    latent: Tensor,
+    frames: Tensor,
+    plan: PatchPlan,
+    models: NativeModels,
+    settings: Settings,
+    report: OnProgress,
+    relay: Relay | None,
 ) -> Any:
-    """The model as Apply PatchVSR and Joint-Modulation Merger make it."""
+    """The model as the nodes make it."""
     codec = models.codec
     conditions = PatchConditions(latent, settings.noise_level, settings.seed, codec, frames)
     view = None
     if models.adapter is not None and adapter_of(models.adapter).global_ is not None:
         view = encode_global(codec, frames, plan.canvas, plan.patch_size[1:])
+    model = models.model
+    attention = attention_options(settings)
+    if attention.active:
+        model = attach_attention(model, **vars(attention))
+    if settings.guidance_rescale > 0:
+        model = attach_rescale(model, settings.guidance_rescale)
+    along = propagation_options(settings)
+    if along is not None:
+        pixels = is_tiny(model)
+        model = attach_propagation(model, measured(along, plan.canvas, frames, pixels=pixels, relay=relay))
     controlled = attach_control(
-        models.model,
+        model,
         plan,
         conditions,
         model_patch=models.adapter,

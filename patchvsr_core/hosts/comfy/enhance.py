@@ -25,7 +25,7 @@ from ...layout import Canvas, PatchPlan
 from .control import KEY
 from .progress import check_interrupt
 from .schedule import position, schedule_of
-from .tiny import TinyConfig
+from .tiny import is_tiny
 
 SEEDS = 2**63
 """Seeds of the headless host; ComfyUI's go up to twice as far."""
@@ -60,7 +60,7 @@ def attach_enhancement(model: Any, plan: PatchPlan, conditions: PatchConditions,
             raise PlanError("Pixel projection needs the VAE and the clip; connect the patch_cond of Patch Encoder.")
         patched.set_model_sampler_post_cfg_function(partial(_held, plan.canvas, conditions, options))
     if options.churn > 0:
-        if isinstance(model.model.model_config, TinyConfig):
+        if is_tiny(model):
             raise PlanError("Churn exchanges the noise of a flow, and the tiny default has none; set churn to 0.")
         patched.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, KEY, partial(_churned, options.churn))
     return patched

@@ -45,6 +45,11 @@ class TinyConfig(comfy.supported_models.WAN21_T2V):
     sampling_settings = {"shift": 1.0}
 
 
+def is_tiny(model: Any) -> bool:
+    """Whether a MODEL is the tiny default, whose latents are blocks of pixels."""
+    return isinstance(model.model.model_config, TinyConfig)
+
+
 class BridgeSampling(comfy.model_sampling.ModelSamplingDiscreteFlow, comfy.model_sampling.CONST):
     """A bridge from the enlarged input (the LATENT) to the result.
 

@@ -25,6 +25,7 @@ from ...video.space import check_space, disk_bytes
 from ...video.streams import write_sound
 from ...video.writer import check_target
 from ...weights import manifest
+from .attention import options_of
 from .clip import NativeModels, upscale_native
 from .progress import check_interrupt
 
@@ -167,6 +168,7 @@ def _identity(models: NativeModels) -> str:
     for patcher in (models.model, models.adapter, getattr(models.vae, "patcher", None)):
         if patcher is not None:
             _add_model(digest, patcher)
+    digest.update(repr(options_of(models.model.model_options["transformer_options"])).encode())
     for conditioning in (models.positive, models.negative):
         for tensor, _ in conditioning or ():
             digest.update(_few(tensor))

@@ -70,6 +70,7 @@ class CFGGuider:
         positive_x0, negative_x0 = calc_cond_batch(self.inner_model, conds, x, timestep, options)
         x0 = negative_x0 + self.cfg * (positive_x0 - negative_x0) if negative is not None else positive_x0
         args = {"sigma": timestep, "input": x, "model": self.inner_model, "model_options": options}
+        args |= {"cond_denoised": positive_x0, "uncond_denoised": negative_x0}
         for function in options.get("sampler_post_cfg_function", []):
             x0 = function({"denoised": x0, **args})
         return x0

@@ -1,0 +1,302 @@
+"""Nodes that make patches and frames agree: along the motion, through attention, and through guidance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..patchvsr_core.errors import PlanError
+from ..patchvsr_core.hosts.comfy import attach_attention, attach_propagation, attach_rescale, is_tiny
+from ..patchvsr_core.propagation.attention import parse_layers
+from ..patchvsr_core.propagation.canvas import CanvasPropagation, PropagationOptions
+from ..patchvsr_core.propagation.latent import INTERPOLATIONS
+from ..patchvsr_core.propagation.rich import CHOICES
+from ..patchvsr_core.schedules import star_schedule
+from .sockets import CATEGORY, Flow, Plan
+from .validation import in_order
+
+
+class FlowPropagation(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PatchVSR_FlowPropagation",
+            display_name="Flow Propagation",
+            category=CATEGORY,
+            description="Mixes every frame with its neighbours along the motion while the model denoises "
+            "(Upscale-A-Video): less flicker, and detail that stays where it is.",
+            search_aliases=["patchvsr", "upscale-a-video", "flicker", "temporal consistency"],
+            inputs=[
+                io.Model.Input("model"),
+                Plan.Input("plan"),
+                Flow.Input("flow", tooltip="Of the input clip, from Optical Flow."),
+                io.Float.Input(
+                    "weight",
+                    default=0.5,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="Part of the neighbour in the mix. 0 is off, 0.5 usual, 1 copies.",
+                ),
+                io.Float.Input(
+                    "start_percent",
+                    default=0.8,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Part of the denoising from which on it acts. Late steps only: earlier ones lose detail. "
+                    "A single step, as the tiny default has, always counts.",
+                ),
+                io.Float.Input(
+                    "end_percent",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Part of the denoising at which it stops.",
+                ),
+                io.Combo.Input(
+                    "interpolation",
+                    options=["auto", *INTERPOLATIONS],
+                    default="auto",
+                    advanced=True,
+                    tooltip="How a neighbour is fetched. auto: nearest on the latents of a VAE, bicubic on the pixels "
+                    "of the tiny default.",
+                ),
+                io.Float.Input(
+                    "alpha1",
+                    default=0.001,
+                    min=0.0,
+                    max=1.0,
+                    step=0.001,
+                    advanced=True,
+                    tooltip="How far there and back may differ, relative to the motion. Higher trusts more.",
+                ),
+                io.Float.Input(
+                    "alpha2",
+                    default=0.05,
+                    min=0.0,
+                    max=100.0,
+                    step=0.01,
+                    advanced=True,
+                    tooltip="... and in all, in squared cells. Higher trusts more.",
+                ),
+            ],
+            outputs=[io.Model.Output()],
+        )
+
+    @classmethod
+    def validate_inputs(cls, start_percent: float | None, end_percent: float | None) -> bool | str:
+        return in_order(cls, start_percent=start_percent, end_percent=end_percent)
+
+    @classmethod
+    def execute(
+        cls,
+        model: io.Model.Type,
+        plan: Plan.Type,
+        flow: Flow.Type,
+        weight: float,
+        start_percent: float,
+        end_percent: float,
+        interpolation: str,
+        alpha1: float,
+        alpha2: float,
+    ) -> io.NodeOutput:
+        percent_to_sigma = model.get_model_object("model_sampling").percent_to_sigma
+        options = PropagationOptions(
+            weight,
+            percent_to_sigma(start_percent),
+            percent_to_sigma(end_percent),
+            None if interpolation == "auto" else interpolation,
+            alpha1,
+            alpha2,
+        )
+        propagation = CanvasPropagation(options, plan.canvas, flow, pixels=is_tiny(model))
+        return io.NodeOutput(attach_propagation(model, propagation))
+
+
+class AttentionPropagation(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PatchVSR_AttentionPropagation",
+            display_name="Attention Propagation",
+            category=CATEGORY,
+            description="Lets patches look at one another while the model denoises (DC-VSR): the same grass in every "
+            "patch, the same face in every window of time. Nothing is trained, any Wan works. Where both are on they "
+            "take turns from step to step. Connect it before Joint-Modulation Merger, or before Upscale Video.",
+            search_aliases=["patchvsr", "dc-vsr", "sap", "tap", "attention", "consistency"],
+            inputs=[
+                io.Model.Input("model"),
+                io.Boolean.Input(
+                    "spatial",
+                    default=True,
+                    tooltip="SAP: every patch also attends to the whole frame, thinned to as many tokens as a patch "
+                    "has. For colours and textures that differ between patches.",
+                ),
+                io.Boolean.Input(
+                    "temporal",
+                    default=True,
+                    tooltip="TAP: every patch also attends to the window of time before it and, in turn, after it. For "
+                    "long clips whose windows differ; no effect where one window holds the clip.",
+                ),
+                io.Boolean.Input(
+                    "lazy",
+                    default=False,
+                    tooltip="SAP uses what the step before recorded instead of running the patches twice: half the "
+                    "time, nearly the same result. No effect on a run of one step.",
+                ),
+                io.Int.Input(
+                    "frames",
+                    default=1,
+                    min=1,
+                    max=16,
+                    advanced=True,
+                    tooltip="Latent frames of the neighbouring window that TAP attends to.",
+                ),
+                io.Combo.Input(
+                    "choice",
+                    options=list(CHOICES),
+                    default="rich",
+                    advanced=True,
+                    tooltip="Which: those richest in detail, the nearest to this window, or the farthest.",
+                ),
+                io.String.Input(
+                    "layers",
+                    default="all",
+                    advanced=True,
+                    tooltip="Transformer blocks in which both act, such as 0-9, 20. Fewer take less time and memory.",
+                ),
+                io.Float.Input(
+                    "reach",
+                    default=0.0,
+                    min=0.0,
+                    max=100.0,
+                    step=0.5,
+                    advanced=True,
+                    tooltip="How far away, in patches, tokens may claim to lie; what is farther seems to be there. 0: "
+                    "as far as they are. 1 helps where a model was never trained on frames so large.",
+                ),
+                io.Boolean.Input(
+                    "offload",
+                    default=False,
+                    advanced=True,
+                    tooltip="Keep what patches remember in main memory: slower, but it needs no GPU memory.",
+                ),
+            ],
+            outputs=[io.Model.Output()],
+        )
+
+    @classmethod
+    def validate_inputs(cls, layers: str | None) -> bool | str:
+        try:
+            parse_layers(layers or "all")
+        except PlanError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def execute(
+        cls,
+        model: io.Model.Type,
+        spatial: bool,
+        temporal: bool,
+        lazy: bool,
+        frames: int,
+        choice: str,
+        layers: str,
+        reach: float,
+        offload: bool,
+    ) -> io.NodeOutput:
+        return io.NodeOutput(
+            attach_attention(
+                model,
+                spatial=spatial,
+                temporal=temporal,
+                lazy=lazy,
+                frames=frames,
+                choice=choice,
+                layers=parse_layers(layers),
+                reach=reach or None,
+                offload=offload,
+            )
+        )
+
+
+class DetailGuidance(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PatchVSR_DetailGuidance",
+            display_name="Detail Guidance",
+            category=CATEGORY,
+            description="Guides towards detail: the negative branch sees with softened attention (DC-VSR's DSSAG). It "
+            "needs a guider with a cfg above 1, and then costs no time of its own.",
+            search_aliases=["patchvsr", "dc-vsr", "dssag", "guidance", "cfg rescale", "sharpness"],
+            inputs=[
+                io.Model.Input("model"),
+                io.Float.Input(
+                    "softening_start",
+                    default=1.0,
+                    min=1.0,
+                    max=10.0,
+                    step=0.05,
+                    tooltip="How soft attention of the negative branch is at the first step; 1 is off.",
+                ),
+                io.Float.Input(
+                    "softening_end",
+                    default=1.5,
+                    min=1.0,
+                    max=10.0,
+                    step=0.05,
+                    tooltip="... and at the last step. Higher means more detail, and more that is invented.",
+                ),
+                io.Float.Input(
+                    "rescale",
+                    default=0.2,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="Brings guidance back to the contrast of the positive branch (STAR has 0.2): less "
+                    "oversaturated colours. 0 is off.",
+                ),
+            ],
+            outputs=[io.Model.Output()],
+        )
+
+    @classmethod
+    def execute(
+        cls, model: io.Model.Type, softening_start: float, softening_end: float, rescale: float
+    ) -> io.NodeOutput:
+        guided: Any = attach_attention(model, softening=(softening_start, softening_end))
+        return io.NodeOutput(attach_rescale(guided, rescale) if rescale > 0 else guided)
+
+
+class StarSchedule(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PatchVSR_StarSchedule",
+            display_name="STAR Schedule",
+            category=CATEGORY,
+            description="The noise levels of STAR's fast mode: big steps through structure, small ones through detail. "
+            "14 steps from its own start, fewer from a lower one. For Wan; the tiny default needs one step.",
+            search_aliases=["patchvsr", "star", "sigmas", "scheduler", "denoise"],
+            inputs=[
+                io.Float.Input(
+                    "start",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Noise level from which the input is restored. 1: STAR's own (0.96). Lower keeps more of "
+                    "the input, as a lower denoise does; 0.3 only enhances.",
+                ),
+            ],
+            outputs=[io.Sigmas.Output()],
+        )
+
+    @classmethod
+    def execute(cls, start: float) -> io.NodeOutput:
+        return io.NodeOutput(star_schedule(None if start == 1 else start))
