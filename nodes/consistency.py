@@ -30,14 +30,19 @@ class FlowPropagation(io.ComfyNode):
             inputs=[
                 io.Model.Input("model"),
                 Plan.Input("plan"),
-                Flow.Input("flow", tooltip="Of the input clip, from Optical Flow."),
+                Flow.Input(
+                    "flow",
+                    tooltip="From Optical Flow. Of the input clip for a Wan; of the enlarged clip for the tiny default, "
+                    "which works on pixels and needs motion that is exact to a part of one.",
+                ),
                 io.Float.Input(
                     "weight",
                     default=0.5,
                     min=0.0,
                     max=1.0,
                     step=0.05,
-                    tooltip="Part of the neighbour in the mix. 0 is off, 0.5 usual, 1 copies.",
+                    tooltip="Part of the neighbour in the mix. 0 is off, 0.5 usual for a Wan, 0.25 for the tiny default; "
+                    "1 copies.",
                 ),
                 io.Float.Input(
                     "start_percent",

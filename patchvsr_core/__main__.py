@@ -91,7 +91,9 @@ def _add_choices(command: argparse.ArgumentParser) -> None:
     command.add_argument("--guidance", type=float, help="classifier-free guidance; 1 is off (default)")
     command.add_argument("--guidance-rescale", type=float, help="0 to 1; 0.2 oversaturates less")
     command.add_argument("--softening", type=float, help="detail guidance (DSSAG): 1 is off, 1.5 usual")
-    command.add_argument("--propagation", type=float, help="mix with neighbours along the motion; 0 is off, 0.5 usual")
+    command.add_argument(
+        "--propagation", type=float, help="mix with neighbours along the motion; 0 is off; Wan 0.5, tiny 0.25"
+    )
     command.add_argument("--propagation-start", type=float, help="noise level from which on (default: 0.4)")
     command.add_argument("--propagation-end", type=float, help="noise level down to which (default: 0)")
     for name, effect in (

@@ -10,6 +10,7 @@ import torch
 
 from .errors import PlanError
 from .layout import PatchPlan
+from .propagation.canvas import MEASURED_PX
 from .refine import working_bytes
 from .settings import Settings
 from .stages import Parts, make_plan
@@ -54,6 +55,10 @@ def memory_bytes(plan: PatchPlan, models: Parts, settings: Settings) -> int:
     clip = canvas.frames * canvas.source[0] * canvas.source[1] * 3 * FLOAT_BYTES
     # The input's latent, the state before and after a step, the fused prediction; then what solvers and noise add.
     states = 4 + (settings.steps > 1) + 3 * (settings.solver == "heun") + 2 * (settings.noise_level > 0)
+    states += 3 * (settings.propagation > 0)
+    if settings.propagation > 0:  # the motion of the clip, both ways
+        shrink = min(1.0, MEASURED_PX / max(canvas.target))
+        clip += round(4 * canvas.frames * canvas.target[0] * canvas.target[1] * shrink**2) * FLOAT_BYTES
     refining = 0
     if models.refiner is not None and settings.refine_strength > 0:
         refining = working_bytes(models.refiner, canvas.frames, canvas.target)

@@ -46,15 +46,17 @@ def test_pixels_are_opened_and_closed_again() -> None:
     )
     answer = SpaceToDepth().decode(run(x0, 1.0, 0.0, 0))
     assert torch.allclose(answer * 2 - 1, rearrange(expected, "1 c t h w -> t h w c"), atol=1e-6)
-    assert run.forward.unique().tolist() == [0.0, 2.0], "half a pixel of the input is two of the result"
 
 
 def test_latents_move_in_cells() -> None:
     canvas = Canvas(3, (32, 48), (128, 200))
     run = CanvasPropagation(PropagationOptions(), canvas, steady(3, (32, 48), 4.8), pixels=False)
-    assert run.forward.shape == (1, 2, 2, *canvas.latent_size)
-    assert torch.allclose(run.forward[:, 0], torch.tensor(4.8 * 200 / 48 / 8))
-    assert run.interpolation == "nearest"
+    assert (run.visible, run.interpolation) == ((16, 25), "nearest")
+    x0 = torch.randn(1, 16, 3, *canvas.latent_size)
+    copied = CanvasPropagation(PropagationOptions(weight=1.0), canvas, steady(3, (32, 48), 48 / 25), pixels=False)
+    answer = copied(x0, 1.0, 0.0, 0)
+    assert torch.equal(answer[:, :, 2, :16, 2:10], answer[:, :, 0, :16, 0:8]), "1.92 pixels of the input are a cell"
+    assert torch.equal(answer[..., 25:], x0[..., 25:]), "the padding stays"
 
 
 def test_motion_between_latent_frames_is_that_of_all_frames_between() -> None:

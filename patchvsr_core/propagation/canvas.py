@@ -14,9 +14,13 @@ from torch import Tensor
 
 from ..errors import PlanError
 from ..layout import Canvas
-from .estimators import Estimator, dis
+from ..resample import resize
+from .estimators import Estimator
 from .flow import ClipFlows, clip_flows, warp
 from .latent import Before, acts, propagate, unchanged_noise
+
+MEASURED_PX = 1280
+"""Longest side at which motion between pixels is measured, unless the input is larger."""
 
 
 @dataclass(frozen=True)
@@ -87,17 +91,17 @@ class CanvasPropagation:
                 f"The motion is that of {flows.frames} frames, but {canvas.frames} are upscaled; measure it on the "
                 "clip that the Patch Planner was given."
             )
-        self.options, self.canvas = options, canvas
+        self.options, self.stride_frames = options, canvas.stride_frames
         self.opened = canvas.stride_px if pixels else 1
-        self.interpolation = options.interpolation or ("nearest" if self.opened == 1 else "bicubic")
-        held = [self._on_grid(motion) for motion in between_latents(flows, canvas)]
-        self.forward, self.backward = (motion.movedim(0, 1)[None] for motion in held)
+        sample_px = canvas.stride_px // self.opened
+        self.visible = tuple(-(-side // sample_px) for side in canvas.target)
+        self.interpolation = options.interpolation or ("bicubic" if pixels else "nearest")
+        self.forward, self.backward = (motion.movedim(0, 1)[None] for motion in between_latents(flows, canvas))
         self.relay = relay or Relay()
-        self._entrance: tuple[Tensor, Tensor] | None = None
+        self._entrance: ClipFlows | None = None
         if self.relay.before is not None and source is not None:
             pair = torch.stack([self.relay.before.source.to(source), source[0]])
-            entrance = clip_flows(pair.movedim(-1, 1), estimator)
-            self._entrance = self._on_grid(entrance.to_next), self._on_grid(entrance.to_previous)
+            self._entrance = clip_flows(_enlarged(pair, flows.size).movedim(-1, 1), estimator)
         if self.relay.until is not None and source is not None:
             self.last = (self.relay.until - 1) // canvas.stride_frames
             self.relay.after = Carried(source[self.last * canvas.stride_frames].clone())
@@ -112,25 +116,29 @@ class CanvasPropagation:
         options = self.options
         if options.weight == 0 or not acts(sigma, following, options.start, options.end):
             return x0
-        motion = (flow.to(x0.device) for flow in (self.forward, self.backward))
-        corrected = propagate(
-            self._open(x0),
-            *motion,
+        samples = self._open(x0)
+        height, width = self.visible
+        seen = propagate(
+            samples[..., :height, :width],
+            self.forward,
+            self.backward,
             interpolation=self.interpolation,
             beta=options.weight,
             alpha1=options.alpha1,
             alpha2=options.alpha2,
-            before=self._before(step, x0.device),
+            before=self._before(step),
         )
         if self.relay.after is not None:
-            self.relay.after.frames[step] = corrected[:, :, self.last].cpu().clone()
+            self.relay.after.frames[step] = seen[:, :, self.last].cpu().clone()
+        corrected = samples.clone()
+        corrected[..., :height, :width] = seen
         return unchanged_noise(x0, self._close(corrected), sigma, following)
 
-    def _before(self, step: int, device: torch.device) -> Before | None:
+    def _before(self, step: int) -> Before | None:
         carried = self.relay.before
         if carried is None or self._entrance is None or step not in carried.frames:
             return None
-        return Before(*(tensor.to(device) for tensor in (carried.frames[step], *self._entrance)))
+        return Before(carried.frames[step], self._entrance.to_next, self._entrance.to_previous)
 
     def _open(self, x0: Tensor) -> Tensor:
         """To neighbouring samples; (1, C / n^2, t, n h, n w)."""
@@ -138,20 +146,6 @@ class CanvasPropagation:
 
     def _close(self, samples: Tensor) -> Tensor:
         return F.pixel_unshuffle(samples.movedim(1, 2), self.opened).movedim(2, 1)
-
-    def _on_grid(self, flow: Tensor) -> Tensor:
-        """(N, 2, h, w) of the input to (N, 2, H, W) in samples of the opened canvas; the padding moves as its edge."""
-        sample_px = self.canvas.stride_px // self.opened
-        visible = [-(-side // sample_px) for side in self.canvas.target]
-        whole = [side * self.opened for side in self.canvas.latent_size]
-        height, width = flow.shape[-2:]
-        if len(flow) == 0:
-            return flow.new_zeros(0, 2, *whole)
-        smaller = visible[0] <= height and visible[1] <= width
-        resized = F.interpolate(flow.float(), size=visible, mode="area" if smaller else "bilinear")
-        unit = torch.tensor([self.canvas.target[1] / width, self.canvas.target[0] / height], device=flow.device)
-        padding = (0, whole[1] - visible[1], 0, whole[0] - visible[0])
-        return F.pad(resized * (unit / sample_px)[:, None, None], padding, mode="replicate")
 
 
 def between_latents(flows: ClipFlows, canvas: Canvas) -> tuple[Tensor, Tensor]:
@@ -193,7 +187,19 @@ def measured(
     relay: Relay | None = None,
     estimator: Estimator | None = None,
 ) -> CanvasPropagation:
-    """Propagation with the motion of the input (T, h, w, 3) itself; dense inverse search unless told otherwise."""
-    estimator = estimator or dis()
-    flows = clip_flows(source.movedim(-1, 1), estimator)
+    """Propagation with the motion of the input (T, h, w, 3) itself; dense inverse search unless told otherwise.
+
+    Pixels need motion that is exact to a fraction of an output pixel, so that it is measured on
+    the enlarged input; for latents the input's own size is enough.
+    """
+    size = (int(source.shape[1]), int(source.shape[2]))
+    if pixels and max(size) < MEASURED_PX:
+        shrink = min(1.0, MEASURED_PX / max(canvas.target))
+        size = (round(canvas.target[0] * shrink), round(canvas.target[1] * shrink))
+    flows = clip_flows(_enlarged(source, size).movedim(-1, 1), estimator)
     return CanvasPropagation(options, canvas, flows, pixels=pixels, source=source, relay=relay, estimator=estimator)
+
+
+def _enlarged(frames: Tensor, size: tuple[int, int]) -> Tensor:
+    """(T, h, w, 3) frames at the size at which motion is measured."""
+    return frames if tuple(frames.shape[1:3]) == size else resize(frames, size).clamp(0, 1)

@@ -84,11 +84,15 @@ def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
 
     Args:
         flow: (B, 2, h, w) pixels.
-        size: (height, width); areas are averaged, dx grows with the width and dy with the height.
+        size: (height, width); areas are averaged, or values interpolated where it is larger; dx grows with the width
+            and dy with the height.
     """
     height, width = flow.shape[-2:]
+    if (height, width) == tuple(size):
+        return flow
     ratio = torch.tensor([size[1] / width, size[0] / height], device=flow.device, dtype=flow.dtype)
-    return F.interpolate(flow, size=size, mode="area") * ratio[:, None, None]
+    larger = size[0] >= height and size[1] >= width
+    return F.interpolate(flow, size=size, mode="bilinear" if larger else "area") * ratio[:, None, None]
 
 
 def warp(x: Tensor, flow: Tensor, mode: str = "bilinear") -> Tensor:

@@ -10,11 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import PlanError
-from .flow import consistency, warp
+from .flow import consistency, resize_flow, warp
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
 
@@ -67,15 +66,13 @@ def propagate(
                 f"{x.shape[2]} frames need {x.shape[2] - 1} flows, not {flow.shape[2]}; estimate them from the same "
                 "clip that is upscaled."
             )
-    size = (x.shape[3], x.shape[4])
-    to_next, to_previous = (_at_size(flow, size) for flow in (flow_forward, flow_backward))
+    to_next, to_previous = flow_forward.unbind(2), flow_backward.unbind(2)
     mix = _Mix(interpolation, beta, alpha1, alpha2)
     frames = list(x.float().unbind(2))
     for i in reversed(range(len(frames) - 1)):
         frames[i] = mix(frames[i], frames[i + 1], to_next[i], to_previous[i])
     if before is not None:
-        there, back = (_at_size(flow[:, :, None], size)[0] for flow in (before.backward, before.forward))
-        frames[0] = mix(frames[0], before.latent.to(frames[0]), there, back)
+        frames[0] = mix(frames[0], before.latent.to(frames[0]), before.backward, before.forward)
     for i in range(1, len(frames)):
         frames[i] = mix(frames[i], frames[i - 1], to_previous[i - 1], to_next[i - 1])
     return torch.stack(frames, dim=2).to(x.dtype)
@@ -90,18 +87,11 @@ class _Mix:
 
     def __call__(self, frame: Tensor, neighbour: Tensor, there: Tensor, back: Tensor) -> Tensor:
         """``frame`` mixed with ``neighbour``; ``there`` leads from the one to the other and ``back`` returns."""
+        size = (frame.shape[2], frame.shape[3])
+        there, back = (resize_flow(flow.to(frame.device, torch.float32), size) for flow in (there, back))
         agrees = consistency(there, back, self.alpha1, self.alpha2)
         found = warp(neighbour, there, self.interpolation)
         return torch.lerp(frame, found, self.beta * agrees)
-
-
-def _at_size(flow: Tensor, size: tuple[int, int]) -> list[Tensor]:
-    """(B, 2, T, H', W') flows, averaged down (or up) to another size and counted in its cells."""
-    frames = flow.float().unbind(2)
-    if not frames or tuple(flow.shape[3:]) == size:
-        return list(frames)
-    unit = torch.tensor([size[1] / flow.shape[4], size[0] / flow.shape[3]], device=flow.device)[:, None, None]
-    return [F.interpolate(frame, size=size, mode="area") * unit for frame in frames]
 
 
 def unchanged_noise(x0: Tensor, corrected: Tensor, sigma: float, following: float) -> Tensor:
