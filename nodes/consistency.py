@@ -32,8 +32,8 @@ class FlowPropagation(io.ComfyNode):
                 Plan.Input("plan"),
                 Flow.Input(
                     "flow",
-                    tooltip="From Optical Flow. Of the input clip for a Wan; of the enlarged clip for the tiny default, "
-                    "which works on pixels and needs motion that is exact to a part of one.",
+                    tooltip="From Optical Flow. Of the input clip for a Wan; of the enlarged clip for the tiny "
+                    "default, which works on pixels and needs motion that is exact to a part of one.",
                 ),
                 io.Float.Input(
                     "weight",
@@ -41,8 +41,8 @@ class FlowPropagation(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.05,
-                    tooltip="Part of the neighbour in the mix. 0 is off, 0.5 usual for a Wan, 0.25 for the tiny default; "
-                    "1 copies.",
+                    tooltip="Part of the neighbour in the mix. 0 is off, 0.5 usual for a Wan, 0.25 for the tiny "
+                    "default; 1 copies.",
                 ),
                 io.Float.Input(
                     "start_percent",

@@ -20,6 +20,7 @@ from patchvsr_core.chunks import plan_chunks
 from patchvsr_core.encode import seeded_noise
 from patchvsr_core.errors import MediaError, OutputError
 from patchvsr_core.long import Job, chunk_noise, upscale_file
+from patchvsr_core.propagation.canvas import Carried, Relay
 from patchvsr_core.resample import resize
 from patchvsr_core.settings import TINY
 from patchvsr_core.video import probe, read_clip
@@ -33,7 +34,7 @@ FRAMES = 23
 ALL = [0, 1, 2, 3]
 
 
-def enlarge(frames: Tensor, target: tuple[int, int], *others: Any, noise: Any) -> Tensor:
+def enlarge(frames: Tensor, target: tuple[int, int], *others: Any, noise: Any, relay: Any = None) -> Tensor:
     """Stands in for the model."""
     return resize(frames, target).clamp(0, 1)
 
@@ -42,7 +43,7 @@ def stopping_in(chunk: int) -> Any:
     """As ``enlarge``, until the user stops it in that chunk."""
     numbers = iter(range(10))
 
-    def work(*arguments: Any, noise: Any) -> Tensor:
+    def work(*arguments: Any, noise: Any, relay: Any = None) -> Tensor:
         if next(numbers) == chunk:
             raise KeyboardInterrupt
         return enlarge(*arguments, noise=noise)
@@ -86,7 +87,7 @@ def test_overlaps_are_blends_of_both_chunks(clip: Path) -> None:
     """Every chunk has a brightness of its own; one frame in the middle of an overlap lies between the two."""
     numbers = iter(range(10))
 
-    def flat(frames: Tensor, target: tuple[int, int], *others: Any, noise: Any) -> Tensor:
+    def flat(frames: Tensor, target: tuple[int, int], *others: Any, noise: Any, relay: Any = None) -> Tensor:
         return torch.full((len(frames), *target, 3), 0.2 * (1 + next(numbers)))
 
     run(a_job(clip), flat)
@@ -164,7 +165,7 @@ def test_a_full_disk_loses_nothing(clip: Path) -> None:
     disk = clip.parent / "disk"
     disk.mkdir()
 
-    def noisy(frames: Tensor, target: tuple[int, int], *others: Any, noise: Any) -> Tensor:
+    def noisy(frames: Tensor, target: tuple[int, int], *others: Any, noise: Any, relay: Any = None) -> Tensor:
         grain = torch.rand(len(frames), *target, 3, generator=torch.Generator().manual_seed(int(frames.sum())))
         return (enlarge(frames, target, noise=noise) + grain) / 2
 
@@ -242,3 +243,33 @@ def test_a_shot_of_a_thousand_chunks() -> None:
     chunks = plan_chunks(60000, (), 50, 2)
     assert len(chunks) > 1200
     assert chunk_noise(chunks, 1200, 0, torch.Size((1, 1, chunks[1200].length, 1, 1))).shape[2] == chunks[1200].length
+
+
+def test_propagation_goes_on_from_chunk_to_chunk_of_a_shot(clip: Path) -> None:
+    """Also after a stop: what was carried is kept beside the last frames."""
+    seen: dict[int, Relay] = {}
+    number = iter(range(100))
+
+    def carrying(stop_in: int | None) -> Any:
+        def work(frames: Tensor, *others: Any, noise: Any, relay: Relay) -> Tensor:
+            chunk = next(number)
+            if chunk == stop_in:
+                raise KeyboardInterrupt
+            seen[chunk] = relay
+            relay.after = Carried(frames[0], {0: torch.full((1, 2, 3, 4), float(chunk)), 3: torch.zeros(1, 2)})
+            return enlarge(frames, *others, noise=noise)
+
+        return work
+
+    settings = replace(TINY, propagation=0.5)
+    with pytest.raises(KeyboardInterrupt):
+        run(replace(a_job(clip), settings=settings), carrying(2))
+    number = iter(range(2, 100))
+    run(replace(a_job(clip), settings=settings), carrying(None))
+    assert seen[0].before is None
+    assert [seen[chunk].until for chunk in ALL] == [5, 5, 5, None]
+    for chunk in ALL[1:]:
+        before, left = seen[chunk].before, seen[chunk - 1].after
+        assert before is not None and left is not None
+        assert torch.equal(before.source, left.source)
+        assert {step: float(x.mean()) for step, x in before.frames.items()} == {0: chunk - 1, 3: 0}

@@ -24,7 +24,15 @@ class Machine:
         self.limits, self.calls = (patches, tile, frames), 0
 
     def __call__(
-        self, frames: Tensor, target: tuple[int, int], models: Any, settings: Settings, report: Any, *, noise: Any
+        self,
+        frames: Tensor,
+        target: tuple[int, int],
+        models: Any,
+        settings: Settings,
+        report: Any,
+        *,
+        noise: Any,
+        relay: Any = None,
     ) -> Tensor:
         self.calls += 1
         used = settings.patches_at_once, settings.tile_px, len(frames)
@@ -73,7 +81,7 @@ def test_other_errors_pass() -> None:
     assert is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate"))
     assert not is_out_of_memory(RuntimeError("shapes do not match"))
 
-    def broken(*arguments: Any, noise: Any) -> Tensor:
+    def broken(*arguments: Any, noise: Any, relay: Any = None) -> Tensor:
         raise RuntimeError("shapes do not match")
 
     with pytest.raises(RuntimeError, match="shapes"):

@@ -1,0 +1,174 @@
+"""Flow Propagation, Attention Propagation, Detail Guidance and STAR Schedule in a graph."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from fakes import run_node
+from fakes.chain import a_clip, run_chain, sampling
+from fakes.core_behaviour import guider, prompt, sampler
+from fakes.wan import AveragingVAE, random_wan
+
+from patchvsr_core.hosts.models import load_models
+from patchvsr_core.pipeline import upscale
+from patchvsr_core.propagation.flow import clip_flows
+from patchvsr_core.resample import resize
+from patchvsr_core.sampling import sigma_schedule
+from patchvsr_core.schedules import star_schedule
+
+CLIP = a_clip(frames=5, height=26, width=34)
+SIZE = (52, 68)
+
+
+def defaults(node: Any, **changes: Any) -> dict[str, Any]:
+    """Every widget of a node."""
+    widgets = {socket.id: socket.default for socket in node.GET_SCHEMA().inputs if socket.is_widget}
+    return {name: value for name, value in widgets.items() if value is not None} | changes
+
+
+def changed(pack: Any, name: str, model: Any, **inputs: Any) -> Any:
+    return run_node(pack[name], model=model, **defaults(pack[name], **inputs))[0]
+
+
+def finished(pack: Any, tiny: Any, model: Any, **options: Any) -> torch.Tensor:
+    """The whole graph with another model at its beginning."""
+    return run_chain(
+        pack, replace(tiny, model=model), CLIP, scale=2.0, window_frames=3, overlap_frames=1, **options
+    ).frames
+
+
+def headless(**changes: Any) -> torch.Tensor:
+    models = load_models()
+    settings = replace(models.defaults, patch_px=64, window_frames=3, overlap_frames=1, **changes)
+    return upscale(CLIP, SIZE, models, settings)
+
+
+def the_plan(pack: Any, tiny: Any) -> Any:
+    names = {"patch_px": 64, "scale": 2.0, "window_frames": 3, "overlap_frames": 1}
+    return run_node(pack["PatchPlanner"], image=CLIP, vae=tiny.vae, **names)[0]
+
+
+@pytest.fixture(scope="module")
+def plain(pack, tiny):
+    return finished(pack, tiny, tiny.model)
+
+
+def test_flow_propagation_is_that_of_the_command_line(pack, tiny, plain):
+    flow = clip_flows(resize(CLIP, SIZE).clamp(0, 1).movedim(-1, 1))
+    model = changed(pack, "FlowPropagation", tiny.model, plan=the_plan(pack, tiny), flow=flow)
+    frames = finished(pack, tiny, model)
+    assert (frames - headless(propagation=0.5)).abs().max() < 1e-4
+    assert (frames - plain).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("steps", "widgets", "settings"),
+    [
+        (1, {"temporal": False}, {"spatial_attention": True}),
+        (2, {}, {"spatial_attention": True, "temporal_attention": True}),
+        (2, {"temporal": False, "lazy": True, "layers": "0-1"}, {
+            "spatial_attention": True, "lazy_attention": True, "attention_layers": "0-1",
+        }),
+    ],
+)  # fmt: skip
+def test_attention_propagation_is_that_of_the_command_line(pack, tiny, plain, steps, widgets, settings):
+    model = changed(pack, "AttentionPropagation", tiny.model, **widgets)
+    frames = finished(pack, tiny, model, steps=steps)
+    assert (frames - headless(steps=steps, **settings)).abs().max() < 1e-4
+    assert (frames - headless(steps=steps)).abs().max() > 1e-4
+
+
+def test_all_off_is_bit_equal(pack, tiny, plain):
+    model = changed(pack, "AttentionPropagation", tiny.model, spatial=False, temporal=False)
+    assert torch.equal(finished(pack, tiny, model), plain)
+    flow = clip_flows(CLIP.movedim(-1, 1))
+    model = changed(pack, "FlowPropagation", tiny.model, plan=the_plan(pack, tiny), flow=flow, weight=0.0)
+    assert torch.equal(finished(pack, tiny, model), plain)
+
+
+def test_a_run_forgets_what_patches_remembered(pack, tiny):
+    """The same graph queued twice gives the same, lazy or not."""
+    model = changed(pack, "AttentionPropagation", tiny.model, lazy=True)
+    chain = run_chain(pack, replace(tiny, model=model), CLIP, scale=2.0, steps=2)
+    twice = [
+        run_node(
+            pack["PatchSampler"], **sampling(chain.merged, tiny.prompt, steps=2), latent=chain.start, plan=chain.plan
+        )[0]
+        for _ in range(2)
+    ]
+    assert torch.equal(twice[0]["samples"], twice[1]["samples"])
+    assert torch.equal(twice[0]["samples"], chain.sampled["samples"])
+
+
+def test_without_the_merger_it_says_what_to_connect(pack, tiny):
+    model = changed(pack, "AttentionPropagation", tiny.model)
+    chain = run_chain(pack, tiny, a_clip(3, 16, 16), scale=2.0)
+    (controlled,) = run_node(
+        pack["ApplyPatchVSR"], model=model, plan=chain.plan, patch_cond=chain.cond, adapter=tiny.adapter
+    )
+    latent = chain.start
+    run = guider(controlled, tiny.prompt)[0]
+    with pytest.raises(Exception, match="connect Joint-Modulation Merger too"):
+        run.sample(torch.zeros_like(latent["samples"]), latent["samples"], sampler()[0], torch.tensor([1.0, 0.0]))
+
+
+@pytest.fixture(scope="module")
+def wan(pack):
+    """A Wan with guidance, up to the guider."""
+    vae, model = AveragingVAE(), random_wan()
+    plan = run_node(pack["PatchPlanner"], image=CLIP, vae=vae, patch_px=64, scale=2.0)[0]
+    cond, latent = run_node(pack["PatchEncoder"], vae=vae, image=CLIP, plan=plan)
+
+    def sample(model: Any, cfg: float = 3.0) -> torch.Tensor:
+        (model,) = run_node(pack["ApplyPatchVSR"], model=model, plan=plan, patch_cond=cond)
+        (model,) = run_node(pack["JointModulationMerger"], model=model, plan=plan)
+        inputs = sampling(model, prompt("any")[0]) | {"sigmas": sigma_schedule(3, start=0.5)}
+        inputs["guider"].set_conds(prompt("any")[0], prompt("other")[0])
+        inputs["guider"].set_cfg(cfg)
+        return run_node(pack["PatchSampler"], **inputs, latent=latent, plan=plan)[0]["samples"]
+
+    return model, sample
+
+
+def test_detail_guidance_changes_the_negative_branch(pack, wan):
+    model, sample = wan
+    plain = sample(model)
+    off = changed(pack, "DetailGuidance", model, softening_end=1.0, rescale=0.0)
+    assert torch.equal(sample(off), plain)
+    on = changed(pack, "DetailGuidance", model, softening_end=2.0, rescale=0.0)
+    assert (sample(on) - plain).abs().max() > 1e-3
+    assert torch.equal(sample(on, cfg=1.0), sample(model, cfg=1.0)), "without guidance there is no negative branch"
+
+
+def test_rescaled_guidance_has_less_contrast(pack, wan):
+    model, sample = wan
+    soft = changed(pack, "DetailGuidance", model, softening_end=1.0, rescale=1.0)
+    assert sample(soft, cfg=8.0).std() < sample(model, cfg=8.0).std()
+
+
+def test_both_nodes_keep_each_others_choices(pack, tiny):
+    model = changed(pack, "DetailGuidance", changed(pack, "AttentionPropagation", tiny.model, frames=3))
+    options = model.model_options["transformer_options"]["patchvsr_attention"]
+    assert (options.spatial, options.frames, options.softening) == (True, 3, (1.0, 1.5))
+    assert "patchvsr_attention" not in tiny.model.model_options["transformer_options"]
+
+
+def test_widgets_are_checked_before_a_run(pack):
+    node = pack["AttentionPropagation"]
+    assert node.validate_inputs("0-3, 9") is True
+    assert "numbers and ranges" in node.validate_inputs("some")
+    assert "start_percent" in pack["FlowPropagation"].validate_inputs(0.9, 0.1)
+
+
+def test_flow_of_another_clip_says_why(pack, tiny):
+    flow = clip_flows(CLIP[:3].movedim(-1, 1))
+    with pytest.raises(Exception, match="motion is that of 3 frames, but 5 are upscaled"):
+        changed(pack, "FlowPropagation", tiny.model, plan=the_plan(pack, tiny), flow=flow)
+
+
+def test_star_schedule_is_the_cores(pack):
+    (own,) = run_node(pack["StarSchedule"], start=1.0)
+    (lower,) = run_node(pack["StarSchedule"], start=0.4)
+    assert torch.equal(own, star_schedule()) and len(own) == 15
+    assert float(lower[0]) == pytest.approx(0.4) and len(lower) < len(own)
