@@ -1,0 +1,160 @@
+"""Whether the borders of patches show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import PlanError
+from ..layout import PatchPlan
+from .beside import beside_source
+
+HEIGHT, WIDTH = 1, 2
+"""Axes of (T, H, W, 3) frames."""
+AWAY = (-2, -1, 1, 2)
+"""Lines that a border is compared with, in cells of the codec: as its own grid has a texture, between cells too."""
+ALONG_PX = 33
+"""A seam is a step that goes on along its line; detail changes its sign from pixel to pixel."""
+FLOOR = (0.5 / 255) ** 2
+"""Mean squared step below which a line counts as flat: less than rounding to 8 bits makes."""
+
+
+def seam_energy(frames: Tensor, source: Tensor, plan: PatchPlan) -> float:
+    """Energy of steps across patch borders over that across lines beside them, relative to the enlarged source.
+
+    1: borders do not show. Not a number where one patch covers all, or no line lies beside a border.
+
+    Raises:
+        PlanError: when the plan is for frames of another size.
+    """
+    check_size(frames, plan)
+    energies = SeamEnergies(plan)
+    for frame, large in beside_source(frames, source):
+        energies.add(frame, large)
+    return energies.ratio
+
+
+class SeamEnergies:
+    """The sums behind :func:`seam_energy`, frame by frame."""
+
+    def __init__(self, plan: PatchPlan) -> None:
+        self.borders = {axis: list(borders_beside(plan, axis)) for axis in (HEIGHT, WIDTH)}
+        self.sums = torch.zeros(2, 2, dtype=torch.float64)
+        """Of (result, enlarged source): (across borders, across the lines beside them)."""
+        self.borders_seen = 0
+
+    def add(self, frame: Tensor, large: Tensor) -> None:
+        """Add one frame and the enlarged source's, (1, H, W, 3)."""
+        for axis, borders in self.borders.items():
+            self.borders_seen += len(borders)
+            for border, beside in borders:
+                for sums, version in zip(self.sums, (frame, large), strict=True):
+                    energies = steps_at(version, axis, [border, *beside]).square().mean((1, 2), dtype=torch.float64)
+                    sums += torch.stack([energies[0], energies[1:].mean()]).cpu()
+
+    @property
+    def ratio(self) -> float:
+        """The seam energy so far."""
+        if not self.borders_seen:
+            return float("nan")
+        result, plain = (self.sums / self.borders_seen).clamp(min=FLOOR)
+        return float(result[0] / result[1] / (plain[0] / plain[1]))
+
+
+def seam_ratio(frames: Tensor, seamless: Tensor, plan: PatchPlan) -> float:
+    """Mean gradient across patch borders over that across all other cells, relative to a version without patches.
+
+    1: borders do not show. As :func:`seam_energy`, but against the whole picture, in proportion to
+    the steps, and with a reference that may itself be sharp. Both clips (T, H, W, 3).
+    """
+    at_border, elsewhere = [], []
+    for axis in (HEIGHT, WIDTH):
+        stride, length = plan.canvas.stride_px, int(frames.shape[axis])
+        here = torch.zeros(length - 1, dtype=torch.bool)
+        here[[border - 1 for border in borders_px(plan, axis)]] = True
+        cells = torch.arange(1, length) % stride == 0
+        steps = [_mean_steps(version, axis) for version in (frames, seamless)]
+        for versions, lines in ((at_border, here), (elsewhere, cells & ~here)):
+            versions.append(torch.stack([step[lines].sum() for step in steps]))
+    (result, expected), (result_else, expected_else) = (torch.stack(v).sum(0) for v in (at_border, elsewhere))
+    return float(result / expected / (result_else / expected_else))
+
+
+def check_size(frames: Tensor, plan: PatchPlan) -> None:
+    """Raise unless the plan is for frames of this size.
+
+    Raises:
+        PlanError: when the sizes differ.
+    """
+    (height, width), planned = frames.shape[1:3], plan.canvas.target
+    if (height, width) != planned:
+        raise PlanError(
+            f"The result is {width}x{height} but the plan was made for {planned[1]}x{planned[0]}; "
+            "measure the result before it is resized, or leave the plan out."
+        )
+
+
+def borders_px(plan: PatchPlan, axis: int) -> list[int]:
+    """Inner edges of all patches, primary and auxiliary, along an axis: the first pixel after each."""
+    stride, length = plan.canvas.stride_px, plan.canvas.target[axis - 1]
+    edges = {e * stride for p in plan.patches for e in (p.origin[axis], p.origin[axis] + p.size[axis])}
+    return sorted(edge for edge in edges if 0 < edge < length)
+
+
+def borders_beside(plan: PatchPlan, axis: int) -> Iterator[tuple[int, list[int]]]:
+    """(border, lines beside it that are no borders) as indices of differences; those with no such line left out."""
+    stride, length = plan.canvas.stride_px, plan.canvas.target[axis - 1]
+    edges = borders_px(plan, axis)
+    for edge in edges:
+        beside = [line for line in (edge + cells * stride for cells in AWAY) if 0 < line < length]
+        beside = [line - 1 for line in beside if line not in edges]
+        if beside:
+            yield edge - 1, beside
+
+
+def steps_at(frame: Tensor, axis: int, lines: list[int]) -> Tensor:
+    """(lines, length, 3) differences of neighbours of a (1, H, W, 3) frame, at chosen places along ``axis``."""
+    picture = frame[0].movedim(axis - 1, 0)
+    first = torch.tensor(lines, device=frame.device)
+    return picture[first + 1] - picture[first]
+
+
+def seam_map(frame: Tensor, large: Tensor, plan: PatchPlan, cell_px: int) -> Tensor:
+    """Steps at patch borders that the enlarged source has not, beyond those beside them.
+
+    Args:
+        frame, large: (1, H, W, 3) of the result and of the enlarged source.
+        cell_px: side of a cell of the map.
+
+    Returns:
+        (1, 1, rows, columns) in units of brightness; 0 in cells that touch no border.
+    """
+    difference = frame - large
+    rows, columns = (-(-side // cell_px) for side in difference.shape[1:3])
+    found = torch.zeros(rows, columns, device=frame.device)
+    for axis, view in ((HEIGHT, found), (WIDTH, found.T)):
+        for border, beside in borders_beside(plan, axis):
+            steps = _lasting(steps_at(difference, axis, [border, *beside]))
+            excess = (steps[0] - steps[1:].mean(0)).clamp(min=0)
+            strip = F.avg_pool1d(excess[None], cell_px, ceil_mode=True)[0]
+            for cell in {border // cell_px, (border + 1) // cell_px}:
+                view[cell] = torch.maximum(view[cell], strip)
+    return found[None, None]
+
+
+def _mean_steps(frames: Tensor, axis: int) -> Tensor:
+    """Mean absolute difference of neighbours, line by line along ``axis``; (length - 1,) float64."""
+    others = [d for d in range(4) if d != axis]
+    each = [frames[k : k + 1].diff(dim=axis).abs().mean(others, dtype=torch.float64) for k in range(len(frames))]
+    return torch.stack(each).mean(0)
+
+
+def _lasting(steps: Tensor) -> Tensor:
+    """(lines, length) size of the part of (lines, length, 3) steps that goes on along the line."""
+    planes = steps.movedim(-1, 1)
+    window = min(ALONG_PX, 2 * ((planes.shape[-1] - 1) // 2) + 1)
+    mean = F.avg_pool1d(planes, window, stride=1, padding=window // 2, count_include_pad=False)
+    return mean.abs().mean(1)
