@@ -1,6 +1,6 @@
 """Pictures of where something is wrong: a colour map over the dimmed frame.
 
-The colours run from deep violet over red and orange to pale yellow on a path of even steps in
+The colours run from deep violet over red and orange to white on a path of even steps in
 lightness (Oklab, Ottosson 2020), and are brighter than any dimmed frame: more always looks like more.
 """
 
@@ -20,10 +20,14 @@ DIM = 0.27
 LIGHTNESS = 0.42, 0.97
 HUE_DEGREES = 300.0, 465.0
 CHROMA = 0.2
-COVERED = 0.15
-"""Part of full scale from which the colour hides the frame."""
+QUIET, COVERED = 0.06, 0.4
+"""Parts of full scale from which on there is colour at all, and from which on it hides the frame."""
 STEPS = 256
-OKLAB_TO_CONES = ((1.0, 0.3963377774, 0.2158037573), (1.0, -0.1055613458, -0.0638541728), (1.0, -0.0894841775, -1.2914855480))
+OKLAB_TO_CONES = (
+    (1.0, 0.3963377774, 0.2158037573),
+    (1.0, -0.1055613458, -0.0638541728),
+    (1.0, -0.0894841775, -1.291485548),
+)
 CONES_TO_RGB = (
     (4.0767416621, -3.3077115913, 0.2309699292),
     (-1.2684380046, 2.6097574011, -0.3413193965),
@@ -50,7 +54,7 @@ def heat_picture(frame: Tensor, heat: Tensor) -> Tensor:
     size = heat.shape[2] * CELL_PX, heat.shape[3] * CELL_PX
     level = F.interpolate(heat.float(), size=size, mode="bilinear")[0, 0, :height, :width].clamp(0, 1)
     colours = colour_scale().to(frame.device)[(level * (STEPS - 1)).round().long()]
-    share = (level / COVERED).clamp(max=1)[..., None]
+    share = ((level - QUIET) / (COVERED - QUIET)).clamp(0, 1)[..., None]
     return (DIM * luma(frame).clamp(0, 1)[:, 0, ..., None]).lerp(colours[None], share[None])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from math import isnan
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +19,7 @@ from .seams import SeamEnergies, check_size, seam_map
 from .temporal import MeanAlongMotion, bend, change, motion_between
 from .verdicts import verdict_lines
 
-FULL_SCALE = {"flicker": 16 / LEVELS, "seams": 8 / LEVELS, "mismatch": 8 / LEVELS}
+FULL_SCALE = {"flicker": 16 / LEVELS, "seams": 8 / LEVELS, "mismatch": 16 / LEVELS}
 """Heat maps by kind, and the difference that they show in the brightest colour; the same in every clip."""
 UNKNOWN = float("nan")
 
@@ -63,7 +64,7 @@ class QualityReport:
 
     def as_dict(self) -> dict[str, float | None]:
         """The numbers by name; None for those that could not be measured."""
-        return {name: None if value != value else value for name, value in asdict(self.measures).items()}
+        return {name: None if isnan(value) else value for name, value in asdict(self.measures).items()}
 
     def as_text(self) -> str:
         """A short table: each number with what it means, and what to do if it is not good."""
@@ -116,18 +117,18 @@ def measure_quality(
     check_lengths(frames, source)
     if plan is not None:
         check_size(frames, plan)
-    tally = _Tally(plan)
+    tally = _Tally(frames, plan)
     for k, (frame, large) in enumerate(beside_source(frames, source)):
         tally.add_frame(frame, large, source[k : k + 1])
         if on_frames:
             on_frames(k + 1, len(frames))
-    return QualityReport(tally.measures(), frames, tally.finished_maps())
+    return QualityReport(tally.measures(), frames, tally.maps)
 
 
 class _Tally:
     """Sums of everything, frame by frame."""
 
-    def __init__(self, plan: PatchPlan | None) -> None:
+    def __init__(self, frames: Tensor, plan: PatchPlan | None) -> None:
         self.plan, self.seams = plan, None if plan is None else SeamEnergies(plan)
         self.flicker, self.warping, self.source_warping = (MeanAlongMotion() for _ in range(3))
         self.brightness: list[tuple[float, float]] = []
@@ -135,7 +136,10 @@ class _Tally:
         self.colours: list[Tensor] = []
         self.patches: list[Tensor] = []
         self.mismatch: list[float] = []
-        self.maps: dict[str, list[Tensor]] = {kind: [] for kind in FULL_SCALE if kind != "seams" or plan is not None}
+        count, self.cells = len(frames), [-(-side // CELL_PX) for side in frames.shape[1:3]]
+        kinds = [kind for kind in FULL_SCALE if kind != "seams" or plan is not None]
+        # All at once: small pieces kept between large ones that go would leave holes in memory.
+        self.maps = {kind: frames.new_zeros(count, 1, *self.cells, dtype=torch.float16) for kind in kinds}
         self.previous: tuple[Tensor, Tensor] | None = None
 
     def add_frame(self, frame: Tensor, large: Tensor, small: Tensor) -> None:
@@ -149,28 +153,19 @@ class _Tally:
         self.colours.append(mean_colour(difference))
         apart = disagreement(frame, small)
         self.mismatch.append(_mean(apart))
-        cells = [-(-side // CELL_PX) for side in frame.shape[1:3]]
-        self._keep("mismatch", F.interpolate(apart, size=cells, mode="area"))
+        now = len(self.mismatch) - 1
+        self.maps["mismatch"][now] = F.interpolate(apart, size=self.cells, mode="area")[0]
         if self.plan is not None and self.seams is not None:
             self.seams.add(frame, large)
             self.patches.append(patch_colours(difference, self.plan))
-            self._keep("seams", seam_map(frame, large, self.plan, CELL_PX))
+            self.maps["seams"][now] = seam_map(frame, large, self.plan, CELL_PX)[0]
 
     def _add_pair(self, frame: Tensor, large: Tensor, next_frame: Tensor, next_large: Tensor) -> None:
         motion = motion_between(large, next_large)
         self.warping.add(change(frame, next_frame, motion).square(), motion)
         self.source_warping.add(change(large, next_large, motion).square(), motion)
         flicker = self.flicker.add(change(frame - large, next_frame - next_large, motion).abs(), motion)
-        self._keep("flicker", pooled(flicker))
-
-    def _keep(self, kind: str, values: Tensor) -> None:
-        self.maps[kind].append(values.half())
-
-    def finished_maps(self) -> dict[str, Tensor]:
-        """(T, 1, rows, columns) each; the last frame shows the flicker of the one before."""
-        steady = torch.zeros_like(self.maps["mismatch"][0])
-        flicker = [*self.maps["flicker"], (self.maps["flicker"] or [steady])[-1]]
-        return {kind: torch.cat(flicker if kind == "flicker" else maps) for kind, maps in self.maps.items()}
+        self.maps["flicker"][len(self.mismatch) - 1 :][:2] = pooled(flicker)  # the last frame shows the last pair's
 
     def measures(self) -> Measures:
         """The numbers so far."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import exp
 
 import torch
 import torch.nn.functional as F
@@ -18,14 +19,17 @@ AWAY = (-2, -1, 1, 2)
 """Lines that a border is compared with, in cells of the codec: as its own grid has a texture, between cells too."""
 ALONG_PX = 33
 """A seam is a step that goes on along its line; detail changes its sign from pixel to pixel."""
+PIECE_PX = 32
+"""Borders are judged in pieces of this length."""
 FLOOR = (0.5 / 255) ** 2
-"""Mean squared step below which a line counts as flat: less than rounding to 8 bits makes."""
+"""Mean squared step that is added to all: about what rounding to 8 bits makes; nobody sees less."""
 
 
 def seam_energy(frames: Tensor, source: Tensor, plan: PatchPlan) -> float:
     """Energy of steps across patch borders over that across lines beside them, relative to the enlarged source.
 
-    1: borders do not show. Not a number where one patch covers all, or no line lies beside a border.
+    1: borders do not show. It is the geometric mean over short pieces of all borders, so that a busy
+    part of the picture does not hide a seam in its sky. Not a number where one patch covers all.
 
     Raises:
         PlanError: when the plan is for frames of another size.
@@ -42,26 +46,20 @@ class SeamEnergies:
 
     def __init__(self, plan: PatchPlan) -> None:
         self.borders = {axis: list(borders_beside(plan, axis)) for axis in (HEIGHT, WIDTH)}
-        self.sums = torch.zeros(2, 2, dtype=torch.float64)
-        """Of (result, enlarged source): (across borders, across the lines beside them)."""
-        self.borders_seen = 0
+        self.logarithms, self.pieces = 0.0, 0
 
     def add(self, frame: Tensor, large: Tensor) -> None:
         """Add one frame and the enlarged source's, (1, H, W, 3)."""
         for axis, borders in self.borders.items():
-            self.borders_seen += len(borders)
             for border, beside in borders:
-                for sums, version in zip(self.sums, (frame, large), strict=True):
-                    energies = steps_at(version, axis, [border, *beside]).square().mean((1, 2), dtype=torch.float64)
-                    sums += torch.stack([energies[0], energies[1:].mean()]).cpu()
+                result, plain = (_contrast(steps_at(v, axis, [border, *beside])) for v in (frame, large))
+                self.logarithms += float((result - plain).sum(dtype=torch.float64))
+                self.pieces += len(result)
 
     @property
     def ratio(self) -> float:
         """The seam energy so far."""
-        if not self.borders_seen:
-            return float("nan")
-        result, plain = (self.sums / self.borders_seen).clamp(min=FLOOR)
-        return float(result[0] / result[1] / (plain[0] / plain[1]))
+        return exp(self.logarithms / self.pieces) if self.pieces else float("nan")
 
 
 def seam_ratio(frames: Tensor, seamless: Tensor, plan: PatchPlan) -> float:
@@ -70,17 +68,16 @@ def seam_ratio(frames: Tensor, seamless: Tensor, plan: PatchPlan) -> float:
     1: borders do not show. As :func:`seam_energy`, but against the whole picture, in proportion to
     the steps, and with a reference that may itself be sharp. Both clips (T, H, W, 3).
     """
-    at_border, elsewhere = [], []
+    at_border, elsewhere = torch.zeros(2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
     for axis in (HEIGHT, WIDTH):
-        stride, length = plan.canvas.stride_px, int(frames.shape[axis])
-        here = torch.zeros(length - 1, dtype=torch.bool)
+        here = torch.zeros(int(frames.shape[axis]) - 1, dtype=torch.bool)
         here[[border - 1 for border in borders_px(plan, axis)]] = True
-        cells = torch.arange(1, length) % stride == 0
-        steps = [_mean_steps(version, axis) for version in (frames, seamless)]
-        for versions, lines in ((at_border, here), (elsewhere, cells & ~here)):
-            versions.append(torch.stack([step[lines].sum() for step in steps]))
-    (result, expected), (result_else, expected_else) = (torch.stack(v).sum(0) for v in (at_border, elsewhere))
-    return float(result / expected / (result_else / expected_else))
+        cells = torch.arange(1, len(here) + 1) % plan.canvas.stride_px == 0
+        steps = torch.stack([_mean_steps(version, axis) for version in (frames, seamless)])
+        at_border += steps[:, here].sum(1)
+        elsewhere += steps[:, cells & ~here].sum(1)
+    result, plain = at_border / elsewhere
+    return float(result / plain)
 
 
 def check_size(frames: Tensor, plan: PatchPlan) -> None:
@@ -150,6 +147,17 @@ def _mean_steps(frames: Tensor, axis: int) -> Tensor:
     others = [d for d in range(4) if d != axis]
     each = [frames[k : k + 1].diff(dim=axis).abs().mean(others, dtype=torch.float64) for k in range(len(frames))]
     return torch.stack(each).mean(0)
+
+
+def _contrast(steps: Tensor) -> Tensor:
+    """(pieces,) logarithm of the energy of the first line over the geometric mean of the others'.
+
+    Args:
+        steps: (lines, length, 3).
+    """
+    energies = F.avg_pool1d(steps.square().mean(2), PIECE_PX, ceil_mode=True) + FLOOR
+    logarithms = energies.log()
+    return logarithms[0] - logarithms[1:].mean(0)
 
 
 def _lasting(steps: Tensor) -> Tensor:

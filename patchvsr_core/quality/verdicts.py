@@ -1,7 +1,8 @@
 """What the numbers mean to somebody who looks at pictures.
 
-The limits come from enlargements by 2 and 4 of three clips: originals, which nothing should beat, lie
-within "good"; 2 levels of fresh noise in every frame are "fair", 5 are "poor".
+The limits come from enlargements by 2 and 4 of three clips: originals, which nothing should beat, are
+"good"; 2 levels of fresh noise in every frame flicker "fair", 5 "poor"; seams of patches whose colours
+differ by 1 to 2 levels are "fair" or "poor", as they show on flat or on busy pictures.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ class Rule:
         """(label, number, grade and sentence) as one line."""
         value = self.judged(numbers)
         if isnan(value):
-            return f"{self.label:<16}{'-':<26}{self.unknown}"
+            return f"{self.label:<16}{'-':<34}{self.unknown}"
         grade, sentence = next((grade, sentence) for limit, grade, sentence in self.bands if value <= limit)
-        return f"{self.label:<16}{self.shown.format(**numbers):<26}{grade}: {sentence}"
+        return f"{self.label:<16}{self.shown.format(**numbers):<34}{grade}: {sentence}"
 
 
 STEADY = "raise window_frames and overlap_frames, lower detail and noise_level, or run more steps."
@@ -69,8 +70,8 @@ RULES = (
         "{warping_error:.3f} (source {source_warping_error:.3f})",
         lambda n: n["warping_error"] - 2 * n["source_warping_error"],
         (
-            (0.02, "good", "neighbouring frames agree; sharper pictures have more of it than soft ones."),
-            (0.1, "fair", f"more change between frames than sharpness explains; {STEADY}"),
+            (0.04, "good", "neighbouring frames agree; sharper pictures have more of it than soft ones."),
+            (0.2, "fair", f"more change between frames than sharpness explains; {STEADY}"),
             (inf, "poor", f"neighbouring frames contradict each other; {STEADY}"),
         ),
         NO_MOTION,
@@ -80,8 +81,8 @@ RULES = (
         "{seam_energy:.3f}",
         lambda n: n["seam_energy"],
         (
-            (1.15, "good", "patch borders do not show."),
-            (1.5, "fair", f"some borders may show on flat areas; choose the layout corner, and {COLOURS}"),
+            (1.06, "good", "patch borders do not show."),
+            (1.25, "fair", f"some borders may show on flat areas; choose the layout corner, and {COLOURS}"),
             (inf, "poor", f"patch borders show; choose the layout corner, and {COLOURS}"),
         ),
         "connect the plan, of more than one patch, to have it measured.",
@@ -99,7 +100,7 @@ RULES = (
     ),
     Rule(
         "Colour drift",
-        "{colour_drift:.2f} levels, {drift_per_hundred:+.2f} in 100 frames",
+        "{colour_drift:.2f} levels, {drift_per_hundred:+.2f}/100 frames",
         lambda n: n["colour_drift"],
         (
             (1, "good", "the colours are the source's throughout."),
