@@ -22,9 +22,8 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from patchvsr_core.propagation.flow import clip_flows, warp
-
-LUMA = (0.299, 0.587, 0.114)
+from patchvsr_core import quality as core
+from patchvsr_core.quality.beside import luma
 
 
 def rounded(frames: Tensor) -> Tensor:
@@ -59,7 +58,7 @@ def gmsd(frames: Tensor, truth: Tensor) -> float:
     both = torch.stack([kernel, kernel.T])[:, None]
     magnitudes = []
     for clip in (rounded(frames), truth):
-        small = F.avg_pool2d(_luma(clip) * 255, 2)
+        small = F.avg_pool2d(luma(clip) * 255, 2)
         magnitudes.append(F.conv2d(small, both, padding=1).square().sum(1).sqrt())
     first, second = magnitudes
     similarity = (2 * first * second + 170) / (first.square() + second.square() + 170)
@@ -68,42 +67,27 @@ def gmsd(frames: Tensor, truth: Tensor) -> float:
 
 def edge_energy(frames: Tensor, truth: Tensor) -> float:
     """Mean squared brightness gradient over the original's: below 1 is softer, above 1 sharper than it was."""
-    return _energy(rounded(frames)) / _energy(truth)
+    return core.detail_energy(rounded(frames), truth)
 
 
 def warping_error(frames: Tensor, truth: Tensor) -> float:
-    """Mean squared difference between a frame and the next one moved back onto it, times 1000.
+    """The core's, of what an 8-bit file would hold, along the original's motion.
 
-    The motion is the original's, where it is consistent there and back, so that all methods are
-    judged along the same paths. It punishes sharpness, that of the original too: see its value for
-    the original itself, and :func:`temporal_error`.
+    It punishes sharpness, that of the original too: see its value for the original itself, and
+    :func:`temporal_error`.
     """
-    return _change_along_motion(_planes(rounded(frames)), truth)
+    return core.warping_error(rounded(frames), truth, _motion(truth))
 
 
 def temporal_error(frames: Tensor, truth: Tensor) -> float:
-    """As :func:`warping_error`, but of what is wrong: how much the error (result - original) changes, times 1000.
-
-    0 for the original and for any error that moves along with the picture; flicker counts in full,
-    sharpness by itself not at all.
-    """
-    return _change_along_motion(_planes(rounded(frames) - truth), truth)
-
-
-def _change_along_motion(planes: Tensor, truth: Tensor) -> float:
-    if len(truth) == 1:
-        return float("nan")
-    forward, seen = _motion(truth)
-    difference = (planes[:-1] - warp(planes[1:], forward)).square().mean(1, keepdim=True)
-    return float(1000 * (difference * seen).sum() / seen.sum())
+    """The core's, of what an 8-bit file would hold, along the original's motion."""
+    return core.temporal_error(rounded(frames), truth, _motion(truth))
 
 
 @lru_cache(maxsize=1)
-def _motion(truth: Tensor) -> tuple[Tensor, Tensor]:
-    """(flow of every frame to the next, 1 where it can be trusted); kept, as all methods ask for the same."""
-    flows = clip_flows(_planes(truth))
-    forward = flows.to_next
-    return forward, flows.consistency()[0] * warp(torch.ones_like(forward[:, :1]), forward).ge(0.999)
+def _motion(truth: Tensor) -> list[core.Motion]:
+    """Kept, as all methods ask for the same."""
+    return list(core.clip_motion(truth))
 
 
 def vmaf_neg(frames: Tensor, truth: Tensor) -> float:
@@ -159,12 +143,3 @@ def available() -> dict[str, Metric]:
 
 def _planes(frames: Tensor) -> Tensor:
     return frames.movedim(-1, 1).float()
-
-
-def _luma(frames: Tensor) -> Tensor:
-    return (frames.float() * torch.tensor(LUMA)).sum(-1)[:, None]
-
-
-def _energy(frames: Tensor) -> float:
-    luma = _luma(frames)
-    return float(luma.diff(dim=-1).square().mean() + luma.diff(dim=-2).square().mean())

@@ -29,8 +29,8 @@ from tables import Table, as_text, mean, number, write_markdown
 
 from patchvsr_core.fidelity import back_project
 from patchvsr_core.hosts.models import Models, load_models
-from patchvsr_core.layout import PatchPlan
 from patchvsr_core.pipeline import upscale
+from patchvsr_core.quality import seam_ratio
 from patchvsr_core.resample import resize
 from patchvsr_core.stages import make_plan
 
@@ -111,32 +111,6 @@ def seam(result: Tensor, seamless: Tensor, pair: Pair, models: Models) -> float:
     if len({patch.origin[1:] for patch in plan.patches}) == 1:
         return math.nan
     return seam_ratio(result, seamless, plan)
-
-
-def seam_ratio(frames: Tensor, seamless: Tensor, plan: PatchPlan) -> float:
-    """Mean gradient across patch borders over that across other cells, relative to a version without patches.
-
-    1: borders do not show. The picture itself has gradients there too; dividing by those of
-    ``seamless``, made without patches, takes them out. Borders are the inner edges of all patches,
-    primary and auxiliary; they lie between cells of the codec and are compared with others that do.
-    """
-    at_border, elsewhere = [], []
-    for axis in (1, 2):
-        stride, length = plan.canvas.stride_px, frames.shape[axis]
-        edges = {edge * stride for p in plan.patches for edge in (p.origin[axis], p.origin[axis] + p.size[axis])}
-        borders = torch.tensor(sorted(edge for edge in edges if 0 < edge < length), dtype=torch.long)
-        here = torch.zeros(length - 1, dtype=torch.bool)
-        here[borders - 1] = True
-        cells = torch.arange(1, length) % stride == 0
-        for versions, lines in ((at_border, here), (elsewhere, cells & ~here)):
-            versions.append(torch.stack([_gradients(v, axis)[lines].sum() for v in (frames, seamless)]))
-    (result, expected), (result_else, expected_else) = (torch.stack(v).sum(0) for v in (at_border, elsewhere))
-    return float(result / expected / (result_else / expected_else))
-
-
-def _gradients(frames: Tensor, axis: int) -> Tensor:
-    """Mean absolute difference of neighbours, line by line along ``axis``."""
-    return frames.diff(dim=axis).abs().double().mean([d for d in range(4) if d != axis])
 
 
 def means_table(title: str, clips: dict[str, dict[str, Scores]]) -> Table:

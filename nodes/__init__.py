@@ -8,6 +8,7 @@ from .flow import OpticalFlow
 from .loaders import LoadAdapter, LoadTinyDefault
 from .model import ApplyPatchVSR, JointModulationMerger
 from .planning import PatchPlanner
+from .quality import QualityReport
 from .sampling import PatchSampler
 from .video import UpscaleVideo
 
@@ -28,5 +29,6 @@ NODES = [
     PatchDecoder,
     Blender,
     RefineFidelity,
+    QualityReport,
     UpscaleVideo,
 ]

@@ -25,6 +25,7 @@ NODES = [
     "AttentionPropagation",
     "DetailGuidance",
     "StarSchedule",
+    "QualityReport",
 ]
 TYPES_OF_OUR_OWN = {f"PATCHVSR_{name}" for name in ("PLAN", "PATCH_COND", "GLOBAL_CONTEXT", "TILES", "FLOW")}
 

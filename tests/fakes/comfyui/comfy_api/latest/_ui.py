@@ -18,3 +18,11 @@ class PreviewVideo:
 
     def as_dict(self) -> dict[str, Any]:
         return {"images": self.values, "animated": (True,)}
+
+
+class PreviewText:
+    def __init__(self, value: str, **kwargs: Any) -> None:
+        self.value = value
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"text": (self.value,)}

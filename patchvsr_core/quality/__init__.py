@@ -1,0 +1,27 @@
+"""What can be said about a result: steadiness, seams, colours, detail, against its source or an original."""
+
+from .beside import detail_energy
+from .drift import ColourDrift, colour_drift, patch_colour_variance
+from .report import FULL_SCALE, Measures, QualityReport, check_kind, measure_quality
+from .seams import seam_energy, seam_ratio
+from .temporal import Motion, brightness_flicker, clip_motion, flicker, temporal_error, warping_error
+
+__all__ = [
+    "FULL_SCALE",
+    "ColourDrift",
+    "Measures",
+    "Motion",
+    "QualityReport",
+    "brightness_flicker",
+    "check_kind",
+    "clip_motion",
+    "colour_drift",
+    "detail_energy",
+    "flicker",
+    "measure_quality",
+    "patch_colour_variance",
+    "seam_energy",
+    "seam_ratio",
+    "temporal_error",
+    "warping_error",
+]

@@ -1,0 +1,168 @@
+"""Whether the borders of patches show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import exp
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import PlanError
+from ..layout import PatchPlan
+from .beside import beside_source
+
+HEIGHT, WIDTH = 1, 2
+"""Axes of (T, H, W, 3) frames."""
+AWAY = (-2, -1, 1, 2)
+"""Lines that a border is compared with, in cells of the codec: as its own grid has a texture, between cells too."""
+ALONG_PX = 33
+"""A seam is a step that goes on along its line; detail changes its sign from pixel to pixel."""
+PIECE_PX = 32
+"""Borders are judged in pieces of this length."""
+FLOOR = (0.5 / 255) ** 2
+"""Mean squared step that is added to all: about what rounding to 8 bits makes; nobody sees less."""
+
+
+def seam_energy(frames: Tensor, source: Tensor, plan: PatchPlan) -> float:
+    """Energy of steps across patch borders over that across lines beside them, relative to the enlarged source.
+
+    1: borders do not show. It is the geometric mean over short pieces of all borders, so that a busy
+    part of the picture does not hide a seam in its sky. Not a number where one patch covers all.
+
+    Raises:
+        PlanError: when the plan is for frames of another size.
+    """
+    check_size(frames, plan)
+    energies = SeamEnergies(plan)
+    for frame, large in beside_source(frames, source):
+        energies.add(frame, large)
+    return energies.ratio
+
+
+class SeamEnergies:
+    """The sums behind :func:`seam_energy`, frame by frame."""
+
+    def __init__(self, plan: PatchPlan) -> None:
+        self.borders = {axis: list(borders_beside(plan, axis)) for axis in (HEIGHT, WIDTH)}
+        self.logarithms, self.pieces = 0.0, 0
+
+    def add(self, frame: Tensor, large: Tensor) -> None:
+        """Add one frame and the enlarged source's, (1, H, W, 3)."""
+        for axis, borders in self.borders.items():
+            for border, beside in borders:
+                result, plain = (_contrast(steps_at(v, axis, [border, *beside])) for v in (frame, large))
+                self.logarithms += float((result - plain).sum(dtype=torch.float64))
+                self.pieces += len(result)
+
+    @property
+    def ratio(self) -> float:
+        """The seam energy so far."""
+        return exp(self.logarithms / self.pieces) if self.pieces else float("nan")
+
+
+def seam_ratio(frames: Tensor, seamless: Tensor, plan: PatchPlan) -> float:
+    """Mean gradient across patch borders over that across all other cells, relative to a version without patches.
+
+    1: borders do not show. As :func:`seam_energy`, but against the whole picture, in proportion to
+    the steps, and with a reference that may itself be sharp. Both clips (T, H, W, 3).
+    """
+    at_border, elsewhere = torch.zeros(2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
+    for axis in (HEIGHT, WIDTH):
+        here = torch.zeros(int(frames.shape[axis]) - 1, dtype=torch.bool)
+        here[[border - 1 for border in borders_px(plan, axis)]] = True
+        cells = torch.arange(1, len(here) + 1) % plan.canvas.stride_px == 0
+        steps = torch.stack([_mean_steps(version, axis) for version in (frames, seamless)])
+        at_border += steps[:, here].sum(1)
+        elsewhere += steps[:, cells & ~here].sum(1)
+    result, plain = at_border / elsewhere
+    return float(result / plain)
+
+
+def check_size(frames: Tensor, plan: PatchPlan) -> None:
+    """Raise unless the plan is for frames of this size.
+
+    Raises:
+        PlanError: when the sizes differ.
+    """
+    (height, width), planned = frames.shape[1:3], plan.canvas.target
+    if (height, width) != planned:
+        raise PlanError(
+            f"The result is {width}x{height} but the plan was made for {planned[1]}x{planned[0]}; "
+            "measure the result before it is resized, or leave the plan out."
+        )
+
+
+def borders_px(plan: PatchPlan, axis: int) -> list[int]:
+    """Inner edges of all patches, primary and auxiliary, along an axis: the first pixel after each."""
+    stride, length = plan.canvas.stride_px, plan.canvas.target[axis - 1]
+    edges = {e * stride for p in plan.patches for e in (p.origin[axis], p.origin[axis] + p.size[axis])}
+    return sorted(edge for edge in edges if 0 < edge < length)
+
+
+def borders_beside(plan: PatchPlan, axis: int) -> Iterator[tuple[int, list[int]]]:
+    """(border, lines beside it that are no borders) as indices of differences; those with no such line left out."""
+    stride, length = plan.canvas.stride_px, plan.canvas.target[axis - 1]
+    edges = borders_px(plan, axis)
+    for edge in edges:
+        beside = [line for line in (edge + cells * stride for cells in AWAY) if 0 < line < length]
+        beside = [line - 1 for line in beside if line not in edges]
+        if beside:
+            yield edge - 1, beside
+
+
+def steps_at(frame: Tensor, axis: int, lines: list[int]) -> Tensor:
+    """(lines, length, 3) differences of neighbours of a (1, H, W, 3) frame, at chosen places along ``axis``."""
+    picture = frame[0].movedim(axis - 1, 0)
+    first = torch.tensor(lines, device=frame.device)
+    return picture[first + 1] - picture[first]
+
+
+def seam_map(frame: Tensor, large: Tensor, plan: PatchPlan, cell_px: int) -> Tensor:
+    """Steps at patch borders that the enlarged source has not, beyond those beside them.
+
+    Args:
+        frame, large: (1, H, W, 3) of the result and of the enlarged source.
+        cell_px: side of a cell of the map.
+
+    Returns:
+        (1, 1, rows, columns) in units of brightness; 0 in cells that touch no border.
+    """
+    difference = frame - large
+    rows, columns = (-(-side // cell_px) for side in difference.shape[1:3])
+    found = torch.zeros(rows, columns, device=frame.device)
+    for axis, view in ((HEIGHT, found), (WIDTH, found.T)):
+        for border, beside in borders_beside(plan, axis):
+            steps = _lasting(steps_at(difference, axis, [border, *beside]))
+            excess = (steps[0] - steps[1:].mean(0)).clamp(min=0)
+            strip = F.avg_pool1d(excess[None], cell_px, ceil_mode=True)[0]
+            for cell in {border // cell_px, (border + 1) // cell_px}:
+                view[cell] = torch.maximum(view[cell], strip)
+    return found[None, None]
+
+
+def _mean_steps(frames: Tensor, axis: int) -> Tensor:
+    """Mean absolute difference of neighbours, line by line along ``axis``; (length - 1,) float64."""
+    others = [d for d in range(4) if d != axis]
+    each = [frames[k : k + 1].diff(dim=axis).abs().mean(others, dtype=torch.float64) for k in range(len(frames))]
+    return torch.stack(each).mean(0)
+
+
+def _contrast(steps: Tensor) -> Tensor:
+    """(pieces,) logarithm of the energy of the first line over the geometric mean of the others'.
+
+    Args:
+        steps: (lines, length, 3).
+    """
+    energies = F.avg_pool1d(steps.square().mean(2), PIECE_PX, ceil_mode=True) + FLOOR
+    logarithms = energies.log()
+    return logarithms[0] - logarithms[1:].mean(0)
+
+
+def _lasting(steps: Tensor) -> Tensor:
+    """(lines, length) size of the part of (lines, length, 3) steps that goes on along the line."""
+    planes = steps.movedim(-1, 1)
+    window = min(ALONG_PX, 2 * ((planes.shape[-1] - 1) // 2) + 1)
+    mean = F.avg_pool1d(planes, window, stride=1, padding=window // 2, count_include_pad=False)
+    return mean.abs().mean(1)
