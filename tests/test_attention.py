@@ -281,7 +281,9 @@ def test_rich_frames_have_the_most_fine_detail() -> None:
 
 def test_memory_of_the_cache_is_what_is_kept() -> None:
     plan = a_plan(frames=8)
-    for options in (AttentionOptions(spatial=True), AttentionOptions(temporal=True, frames=2)):
+    space = {"spatial": True}
+    for choices in (space, {**space, "lazy": True}, {"temporal": True, "frames": 2}):
+        options = AttentionOptions(**choices)
         run = AttentionRun(options, plan, steps=1)
         frame, kept = Frame(plan), 0
         for call in run.calls(0, plan.patches, 1):
@@ -290,6 +292,8 @@ def test_memory_of_the_cache_is_what_is_kept() -> None:
                 run.attend(block, *frame.qkv(list(call.patches)), [POSITIVE], plain)
             held = {**run._frame, **run._neighbour}.values()
             kept = max(kept, sum(2 * k.k.numel() * k.k.element_size() for k in held))
+        held = run._frame.values()
+        kept = max(kept, sum(2 * k.k.numel() * k.k.element_size() for k in held))
         assert kept == cache_bytes(options, plan, HEADS * HEAD_DIM, 3, 8)
 
 

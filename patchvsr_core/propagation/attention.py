@@ -147,22 +147,24 @@ class AttentionRun:
 
     def _spatial_calls(self, patches: Sequence[Patch], size: int) -> Iterator[Call]:
         self._step.samples = _frame_samples(patches, self.plan)
-        if not self.options.lazy:
-            givers = [patch for patch in patches if patch in self._step.samples]
-            yield from in_batches(givers, size, counts=False, propagation="record")
-            self._close()
-        yield from in_batches(patches, size, propagation="spatial")
         if self.options.lazy:
+            yield from in_batches(patches, size, propagation="spatial")
             self._close()
+            return
+        for members in _by_window(patches):
+            givers = [patch for patch in members if patch in self._step.samples]
+            yield from in_batches(givers, size, counts=False, propagation="record")
+            self._frame = {}  # only one window's at a time
+            self._close()
+            yield from in_batches(members, size, propagation="spatial")
 
     def _temporal_calls(self, patches: Sequence[Patch], size: int, forward: bool) -> Iterator[Call]:
         """One window of time after the other: each finds what its neighbour left."""
         chosen = partial(rich_frames, self.options.choice, self.options.frames, x0=self._x0, forward=forward)
         self._step.frames = {patch: chosen(patch) for patch in patches}
-        for window in sorted(_windows(patches), reverse=not forward):
-            members = [patch for patch in patches if patch.origin[0] == window]
-            direction = "forward" if forward else "backward"
-            yield from in_batches(members, size, propagation=direction)
+        windows = _by_window(patches)
+        for members in windows if forward else reversed(windows):
+            yield from in_batches(members, size, propagation="forward" if forward else "backward")
         self._neighbour = {}
 
     def enter(self, call: Call) -> None:
@@ -308,9 +310,15 @@ def cache_bytes(options: AttentionOptions, plan: PatchPlan, width: int, layers: 
     """Memory that the keys and values of one condition take, at most."""
     per_frame = plan.patch_size[1] * plan.patch_size[2] // TOKEN_CELLS**2
     acting = layers if options.layers is None else len([n for n in options.layers if n < layers])
-    in_space = len(_windows(plan.primary)) * plan.patch_size[0] if options.spatial else 0
+    windows = len(_windows(plan.primary)) if options.lazy else 1
+    in_space = windows * plan.patch_size[0] if options.spatial else 0
     in_time = len({p.origin[1:] for p in plan.patches}) * options.frames if options.temporal else 0
     return 2 * width * item_bytes * acting * per_frame * (in_space + in_time)
+
+
+def _by_window(patches: Sequence[Patch]) -> list[list[Patch]]:
+    """The patches of every window of time, the first window first."""
+    return [[patch for patch in patches if patch.origin[0] == start] for start in sorted(_windows(patches))]
 
 
 def _windows(patches: Sequence[Patch]) -> set[int]:
@@ -347,10 +355,9 @@ def _frame_samples(patches: Sequence[Patch], plan: PatchPlan) -> dict[Patch, Ten
     frames = plan.patch_size[0]
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     samples: dict[Patch, Tensor] = {}
-    for window in sorted(_windows(patches)):
+    for members in _by_window(patches):
         free = torch.zeros(whole, dtype=torch.bool)
         free[stride[0] // 2 :: stride[0], stride[1] // 2 :: stride[1]] = True
-        members = [patch for patch in patches if patch.origin[0] == window]
         for patch in sorted(members, key=lambda patch: patch.kind != "primary"):
             top, left = (place // TOKEN_CELLS for place in patch.origin[1:])
             area = free[top : top + height, left : left + width]
