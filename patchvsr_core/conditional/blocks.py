@@ -64,37 +64,49 @@ class ResidualBlockPlus(ResidualBlock2d):
     def __init__(self, inputs: int, outputs: int, norm: MakeNorm = group_norm) -> None:
         super().__init__(inputs, outputs, norm)
         self.norm_3d = norm(outputs)
-        self.conv_3d = nn.Conv3d(outputs, outputs, 3, padding=1)
+        self.conv_3d = nn.Conv3d(outputs, outputs, 3, padding=(0, 1, 1))
         _zero(self.conv_3d)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, T, H, W) to (B, outputs, T, H, W)."""
         x = super().forward(x)
-        return x + self.conv_3d(F.silu(self.norm_3d(x)))
+        # Padded in time by hand: the gradient of the convolution's own padding is wrong for two frames
+        # in bfloat16 on a CPU (oneDNN as of torch 2.13).
+        around = F.pad(F.silu(self.norm_3d(x)), (0, 0, 0, 0, 1, 1))
+        return x + self.conv_3d(around)
 
 
 class Modulation(nn.Module):
     """Scales and shifts features by what they and a condition say together; untrained it changes nothing.
 
     features + weight * (features * scale + shift), scale and shift being functions of both.
+
+    Args:
+        hidden: channels in between; the paper has as many as features.
+        kernel: side of the convolutions; the paper has 3.
     """
 
-    def __init__(self, condition: int, features: int, norm: MakeNorm = group_norm, kernel: int = 3) -> None:
+    def __init__(
+        self, condition: int, features: int, norm: MakeNorm = group_norm, *, hidden: int | None = None, kernel: int = 3
+    ) -> None:
         super().__init__()
+        hidden = hidden or features
         self.shared = nn.Sequential(
-            ResidualBlock2d(condition + features, features, norm, kernel),
-            ResidualBlock2d(features, features, norm, kernel),
+            ResidualBlock2d(condition + features, hidden, norm, kernel),
+            ResidualBlock2d(hidden, hidden, norm, kernel),
         )
-        self.scale = nn.Conv2d(features, features, kernel, padding=kernel // 2)
-        self.shift = nn.Conv2d(features, features, kernel, padding=kernel // 2)
+        self.scale = nn.Conv2d(hidden, features, kernel, padding=kernel // 2)
+        self.shift = nn.Conv2d(hidden, features, kernel, padding=kernel // 2)
         for conv in (self.scale, self.shift):
             _zero(conv)
 
     def forward(self, condition: Tensor, features: Tensor, weight: float = 1.0) -> Tensor:
         """(B, condition, T, H, W) and (B, features, T, H, W) to features; ``weight`` 0 leaves them as they are."""
-        shared = self.shared(torch.cat([condition, features], 1))
+        # Joined frame by frame, so that memory stays in the order that the convolutions want.
+        both = torch.cat([condition.transpose(1, 2), features.transpose(1, 2)], 2).transpose(1, 2)
+        shared = self.shared(both)
         scale, shift = of_each_frame(self.scale, shared), of_each_frame(self.shift, shared)
-        return features + weight * (features * scale + shift)
+        return features.add(torch.addcmul(shift, features, scale), alpha=weight)
 
 
 def of_each_frame(conv: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

@@ -10,10 +10,12 @@ from .blocks import Modulation, PositionNorm, ResidualBlockPlus, of_each_frame
 
 CONDITION = 32
 """Channels of the features of the input."""
+EVERY = 4
+"""Features are modulated after the second block and so many blocks later again."""
 
 
 class ConditionalRefiner(Refiner):
-    """A :class:`Refiner` with a branch that sees the enlarged input alone and modulates every other block's features.
+    """A :class:`Refiner` with a branch that sees the enlarged input alone and modulates the features after some blocks.
 
     The branch has blocks over space and time; the modulation looks at one position at a time (as in SFTGAN)
     and norms are of one position too, so that a result depends on no more around it than a plain refiner's
@@ -25,7 +27,7 @@ class ConditionalRefiner(Refiner):
         self.stem = nn.Conv2d(CONSTANTS + FOLDED, CONDITION, 1)
         self.condition = nn.Sequential(*(ResidualBlockPlus(CONDITION, CONDITION, PositionNorm) for _ in range(2)))
         self.modulations = nn.ModuleList(
-            Modulation(CONDITION, config.channels, PositionNorm, kernel=1) for _ in range(config.blocks // 2)
+            Modulation(CONDITION, config.channels, PositionNorm, hidden=CONDITION, kernel=1) for _ in range((config.blocks + 2) // EVERY)
         )
 
     def start_from(self, plain: Refiner) -> None:
@@ -47,7 +49,7 @@ class ConditionalRefiner(Refiner):
 
     def _places(self) -> list[nn.Module | None]:
         """For every block the modulation after it."""
-        return [self.modulations[k // 2] if k % 2 else None for k in range(len(self.blocks))]
+        return [self.modulations[k // EVERY] if k % EVERY == 1 else None for k in range(len(self.blocks))]
 
 
 def _clip(frames: Tensor) -> Tensor:

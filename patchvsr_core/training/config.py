@@ -61,6 +61,8 @@ class Objective:
     """Of the loss that makes a result as crisp as the truth, at detail = 1."""
     damage_weight: float = 0.02
     """Of the loss that teaches the refiner's meter how damaged an input is."""
+    critic_weight: float = 0.0
+    """Of the adversarial loss at detail = 1, for the refiner that is trained alone; 0: no critic."""
     detailed: float = 0.4
     """Share of steps that train the refiner for detail above 0."""
 

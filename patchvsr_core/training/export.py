@@ -16,7 +16,7 @@ from ..errors import PatchVSRError
 from ..files import sha256, weight_files
 from ..refine import save_refiner
 from .config import TrainConfig
-from .refining import RefinerTask
+from .refining import RefinerTask, refiner_file
 from .tiny import TinyDefault
 
 LAYER_NAMES = {
@@ -45,7 +45,7 @@ def export_run(config: TrainConfig, run: Path, target: Path, base: Path | None =
     """Write what a run has learned (bfloat16).
 
     The tiny default gives ``tiny_base``, ``tiny_adapter`` and ``tiny_refiner`` in the folder
-    ``target``, a run of the refiner alone only the last; an adapter run gives the one file ``target``.
+    ``target``, a run of the refiner alone only the last (``tiny_conditional`` for a conditional one); an adapter run gives the one file ``target``.
 
     Args:
         base: file or folder of the frozen base, whose hash goes into the adapter's metadata.
@@ -86,7 +86,7 @@ def _export_refiner(config: TrainConfig, average: dict[str, Tensor], target: Pat
     task = RefinerTask(config)
     task.load_state_dict(average)
     target.mkdir(parents=True, exist_ok=True)
-    save_refiner(task.refiner, target / "tiny_refiner.safetensors")
+    save_refiner(task.refiner, target / refiner_file(config.refiner))
     _update_manifest(target, config)
 
 
