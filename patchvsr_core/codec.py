@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import torch
 from einops import rearrange
-from torch import Tensor
+from torch import Tensor, nn
 
 from .errors import ModelError, PlanError
 from .layout import Canvas
@@ -91,6 +91,11 @@ class WanVAE:
         with torch.inference_mode():
             video = self.vae.decode(latent * std + mean).sample
         return rearrange((video.float() + 1) / 2, "1 c t h w -> t h w c")
+
+    @property
+    def decoder_input(self) -> nn.Module:
+        """The decoder's first convolution, where a conditional decoder is attached."""
+        return self.vae.decoder.conv_in
 
     def _statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
         mean, std = (

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from .conditional import ConditionalRefiner
 from .errors import ModelError
+from .files import damaged, read_weights
 from .layout import Canvas
 from .planner import plan_tiles
 from .progress import OnDone
@@ -133,19 +133,10 @@ def load_refiner(path: str | Path, dtype: torch.dtype = torch.float32) -> Refine
         ModelError: in one sentence, what is wrong with the file.
     """
     path = Path(path)
-    if not path.is_file():
-        raise ModelError(f"There is no refiner file at {path}; check the path.")
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-        if metadata.get("format") != FORMAT:
-            raise ModelError(f"{path.name} is not a PatchVSR refiner; choose a file written by the PatchVSR trainer.")
-        refiner = new_refiner(RefinerConfig(**json.loads(metadata["config"])))
+    config, tensors = read_weights(path, FORMAT, "refiner")
+    with damaged(path):
+        refiner = new_refiner(RefinerConfig(**config))
         refiner.load_state_dict(tensors)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ModelError(f"{path.name} is damaged or was edited ({reason}); get it again.") from error
     return refiner.to(dtype).requires_grad_(False).eval()
 
 
