@@ -1,4 +1,4 @@
-"""Adapters as native MODEL_PATCH objects."""
+"""Adapters as native MODEL_PATCH objects; conditional decoders."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import comfy.ops
 from torch import Tensor
 
 from ...adapter import Adapter, BaseSpec, load_adapter
+from ...conditional import ConditionalDecoder, load_conditional_decoder
 from ...errors import AdapterError
 
 
@@ -26,6 +27,15 @@ def load_model_patch(path: str | Path) -> Any:
         load_device=comfy.model_management.get_torch_device(),
         offload_device=comfy.model_management.unet_offload_device(),
     )
+
+
+def load_decoder(path: str | Path) -> ConditionalDecoder:
+    """Load a conditional decoder to where ComfyUI computes; it is small and lives as long as one node runs.
+
+    Raises:
+        ModelError: in one sentence, what is wrong with the file.
+    """
+    return load_conditional_decoder(path).to(comfy.model_management.get_torch_device())
 
 
 def adapter_of(model_patch: Any) -> Adapter:
