@@ -79,7 +79,7 @@ def decode_tiles(
     pixels = []
     for done, (row, column) in enumerate(grid, start=1):
         part = latent[..., row.cells, column.cells]
-        tile = codec.decode(part) if condition is None else _decode_conditioned(codec, part, canvas, row, column, condition)
+        tile = codec.decode(part) if condition is None else _conditioned(codec, part, canvas, (row, column), condition)
         pixels.append(tile[: canvas.frames])
         if on_tile:
             on_tile(done, len(grid))
@@ -88,8 +88,8 @@ def decode_tiles(
 
 
 @torch.inference_mode()
-def _decode_conditioned(
-    codec: Codec, latent: Tensor, canvas: Canvas, row: Span, column: Span, given: InputCondition
+def _conditioned(
+    codec: Codec, latent: Tensor, canvas: Canvas, window: tuple[Span, Span], given: InputCondition
 ) -> Tensor:
     first = getattr(codec, "decoder_input", None)
     planned = (given.decoder.config.stride_px, given.decoder.config.stride_frames)
@@ -98,7 +98,7 @@ def _decode_conditioned(
             f"The conditional decoder is for a Wan VAE of {planned[0]} pixels and {planned[1]} frames to one latent "
             "cell, and this VAE is none; decode without it, or use the VAE that it was trained with."
         )
-    rows, columns = (slice(span.start * canvas.stride_px, span.stop * canvas.stride_px) for span in (row, column))
+    rows, columns = (slice(span.start * canvas.stride_px, span.stop * canvas.stride_px) for span in window)
     enlarged = upsampled_window(given.source, canvas, rows, columns).clamp(0, 1)
     with modulated(first, given.decoder, given.decoder.condition_of(enlarged), given.strength):
         return codec.decode(latent)

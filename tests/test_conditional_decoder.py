@@ -106,7 +106,7 @@ def test_what_does_not_fit_is_said(codec: WanVAE) -> None:
     latent, enlarged = torch.randn(1, 16, 3, 4, 6), torch.rand(9, 32, 48, 3)
     with pytest.raises(ModelError, match="begins with 48 channels"):
         decode(codec, latent, ConditionalDecoder(replace(CONFIG, features=48)), enlarged)
-    with pytest.raises(ModelError, match="choose smaller tiles"):
+    with pytest.raises(ModelError, match="choose smaller ones"):
         decode(codec, latent, ConditionalDecoder(CONFIG), enlarged[:, :16])
     canvas, source = Canvas(2, (8, 8), (16, 16)), torch.rand(2, 8, 8, 3)
     condition = InputCondition(ConditionalDecoder(CONFIG), source)

@@ -62,13 +62,13 @@ class ConditionalDecoder(nn.Module):
         stride, side = self.config.stride_frames, self.config.stride_px
         first = enlarged[:1].expand(stride - 1, *enlarged.shape[1:])
         pixels = torch.cat([first, enlarged]).to(self.modulation.scale.weight) * 2 - 1
-        return self.condition(
-            rearrange(pixels, "(t f) (h p) (w q) c -> 1 (c f p q) t h w", f=stride, p=side, q=side)
-        )
+        return self.condition(rearrange(pixels, "(t f) (h p) (w q) c -> 1 (c f p q) t h w", f=stride, p=side, q=side))
 
 
 @contextmanager
-def modulated(conv_in: nn.Module, decoder: ConditionalDecoder, condition: Tensor, weight: float = 1.0) -> Iterator[None]:
+def modulated(
+    conv_in: nn.Module, decoder: ConditionalDecoder, condition: Tensor, weight: float = 1.0
+) -> Iterator[None]:
     """Within, what a VAE's decoder begins with is modulated; one clip may be decoded, in any number of parts.
 
     Wan's VAE decodes one or two latent frames after the other. The condition knows all of them, and the
@@ -107,5 +107,5 @@ def _check(condition: Tensor, features: Tensor, config: ConditionalDecoderConfig
     if condition.shape[2:] != features.shape[2:]:
         raise ModelError(
             f"The VAE decodes a part of {tuple(features.shape[2:])} latent frames and cells where one of "
-            f"{tuple(condition.shape[2:])} is expected: it cuts tiles into smaller ones by itself; choose smaller tiles."
+            f"{tuple(condition.shape[2:])} is expected: it cuts tiles up by itself; choose smaller ones."
         )

@@ -17,7 +17,9 @@ FORMAT = "patchvsr-conditional-decoder"
 VERSION = 1
 
 
-def save_conditional_decoder(decoder: ConditionalDecoder, path: str | Path, dtype: torch.dtype = torch.bfloat16) -> None:
+def save_conditional_decoder(
+    decoder: ConditionalDecoder, path: str | Path, dtype: torch.dtype = torch.bfloat16
+) -> None:
     """Write a conditional decoder with its configuration."""
     tensors = {name: tensor.detach().to(dtype).contiguous() for name, tensor in decoder.state_dict().items()}
     save_file(tensors, str(path), metadata={"format": FORMAT, "config": json.dumps(asdict(decoder.config))})

@@ -27,7 +27,8 @@ class ConditionalRefiner(Refiner):
         self.stem = nn.Conv2d(CONSTANTS + FOLDED, CONDITION, 1)
         self.condition = nn.Sequential(*(ResidualBlockPlus(CONDITION, CONDITION, PositionNorm) for _ in range(2)))
         self.modulations = nn.ModuleList(
-            Modulation(CONDITION, config.channels, PositionNorm, hidden=CONDITION, kernel=1) for _ in range((config.blocks + 2) // EVERY)
+            Modulation(CONDITION, config.channels, PositionNorm, hidden=CONDITION, kernel=1)
+            for _ in range((config.blocks + 2) // EVERY)
         )
 
     def start_from(self, plain: Refiner) -> None:

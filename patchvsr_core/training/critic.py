@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 SLOPE = 0.2
 SHARE = 1e-3
-"""Of the critic's own loss in the sum: its optimiser does not notice, and the clipping of gradients is the refiner's."""
+"""Of the critic's own loss in the sum: its optimiser does not notice, and gradients are clipped by the refiner's."""
 
 
 class Critic(nn.Module):
@@ -17,7 +19,7 @@ class Critic(nn.Module):
     def __init__(self, channels: int = 24) -> None:
         super().__init__()
         widths = [3, channels, 2 * channels, 2 * channels]
-        convs = [nn.Conv2d(*pair, 4, stride=2, padding=1) for pair in zip(widths, widths[1:], strict=False)]
+        convs = [nn.Conv2d(*pair, 4, stride=2, padding=1) for pair in pairwise(widths)]
         self.convs = nn.ModuleList(spectral_norm(conv) for conv in [*convs, nn.Conv2d(widths[-1], 1, 3, padding=1)])
 
     def forward(self, frames: Tensor) -> Tensor:

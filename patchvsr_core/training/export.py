@@ -44,8 +44,8 @@ BLOCK_NAMES = {
 def export_run(config: TrainConfig, run: Path, target: Path, base: Path | None = None) -> None:
     """Write what a run has learned (bfloat16).
 
-    The tiny default gives ``tiny_base``, ``tiny_adapter`` and ``tiny_refiner`` in the folder
-    ``target``, a run of the refiner alone only the last (``tiny_conditional`` for a conditional one); an adapter run gives the one file ``target``.
+    The tiny default gives ``tiny_base``, ``tiny_adapter`` and ``tiny_refiner`` in the folder ``target``, a
+    run of the refiner alone only the last (``tiny_conditional``, if it is one), an adapter run the file ``target``.
 
     Args:
         base: file or folder of the frozen base, whose hash goes into the adapter's metadata.

@@ -162,7 +162,7 @@ def load_part(task: nn.Module, name: str, part: nn.Module, folder: Path) -> None
     """
     target = task.get_submodule(name)
     try:
-        if isinstance(target, ConditionalRefiner) and not isinstance(part, ConditionalRefiner):
+        if isinstance(target, ConditionalRefiner) and type(part) is Refiner:
             target.start_from(part)
         else:
             target.load_state_dict(part.state_dict())
