@@ -86,10 +86,14 @@ class WanVAE:
         return ((latent - mean) / std).float()
 
     def decode(self, latent: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return self.frames_of(latent)
+
+    def frames_of(self, latent: Tensor) -> Tensor:
+        """What :meth:`decode` gives, with the gradient of a conditional decoder that is trained."""
         latent = latent.to(self.vae.device, self.vae.dtype)
         mean, std = self._statistics(latent)
-        with torch.inference_mode():
-            video = self.vae.decode(latent * std + mean).sample
+        video = self.vae.decode(latent * std + mean).sample
         return rearrange((video.float() + 1) / 2, "1 c t h w -> t h w c")
 
     @property

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..adapter import AdapterConfig, BaseSpec
+from ..conditional import ConditionalDecoderConfig
 from ..errors import PatchVSRError
 from ..refine import RefinerConfig
 
@@ -62,7 +63,7 @@ class Objective:
     damage_weight: float = 0.02
     """Of the loss that teaches the refiner's meter how damaged an input is."""
     critic_weight: float = 0.0
-    """Of the adversarial loss at detail = 1, for the refiner that is trained alone; 0: no critic."""
+    """Of the adversarial loss, on a refiner trained alone (at detail = 1) or a conditional decoder; 0: none."""
     detailed: float = 0.4
     """Share of steps that train the refiner for detail above 0."""
 
@@ -90,6 +91,8 @@ class TrainConfig:
     objective: Objective = field(default=Objective())
     flow: FlowObjective | None = None
     """Given: an adapter is trained for a frozen base, on latents. None: the tiny default, on pixels."""
+    decoder: ConditionalDecoderConfig | None = None
+    """Given: a conditional decoder is trained for a frozen VAE, on pixels."""
     steps: int = 10000
     refiner_from: float = 0.5
     """Part of the steps after which the refiner joins; before, the base learns alone and fast."""
@@ -167,6 +170,7 @@ _NESTED = {
     "data": DataConfig,
     "objective": Objective,
     "flow": FlowObjective,
+    "decoder": ConditionalDecoderConfig,
 }
 
 
