@@ -45,8 +45,7 @@ def working_bytes(refiner: Refiner, frames: int, size: tuple[int, int]) -> int:
     """Memory that the network itself takes in :func:`refine_frames`: the features of one tile, in a few copies."""
     length = min(frames, CHUNK_FRAMES + 2 * refiner.reach_frames)
     cells = min(size[0], TILE_PX) * min(size[1], TILE_PX) // FOLD**2
-    copies = 8
-    return copies * refiner.config.channels * length * cells * 4
+    return refiner.copies * refiner.config.channels * length * cells * 4
 
 
 @torch.inference_mode()

@@ -41,6 +41,9 @@ class RefinerConfig:
 class Refiner(nn.Module):
     """Decoded and enlarged frames, and aligned neighbours, to corrected frames; all in [0, 1]."""
 
+    copies = 8
+    """Of its features that are in memory at once."""
+
     def __init__(self, config: RefinerConfig = RefinerConfig()) -> None:
         super().__init__()
         self.config = config

@@ -22,6 +22,8 @@ class ConditionalRefiner(Refiner):
     and tiles are equal to one large picture. Untrained, and with the weights of a plain refiner, it is that refiner.
     """
 
+    copies = 11
+
     def __init__(self, config: RefinerConfig = RefinerConfig(kind="conditional")) -> None:
         super().__init__(config)
         self.stem = nn.Conv2d(CONSTANTS + FOLDED, CONDITION, 1)

@@ -12,11 +12,8 @@ from torch import Tensor
 
 from ...damage import measured_damage
 from ...progress import OnDone
-from ...refine import Refiner, load_refiner, refine_frames
+from ...refine import Refiner, load_refiner, refine_frames, working_bytes
 from ...weights import shipped
-
-TILE_BYTES = 2**30
-"""What the refiner works in: a tile of 32 frames at 512 px, its features and the convolution's scratch."""
 
 
 def shipped_refiner() -> Refiner:
@@ -55,7 +52,8 @@ def run_refiner(
         path: file of the refiner; None: the one that ships and always runs.
     """
     patcher = _patcher(path or shipped("tiny_refiner.safetensors"))
-    comfy.model_management.load_models_gpu([patcher], memory_required=TILE_BYTES)
+    needed = working_bytes(patcher.model, len(frames), (int(frames.shape[1]), int(frames.shape[2])))
+    comfy.model_management.load_models_gpu([patcher], memory_required=needed)
     return refine_frames(
         patcher.model, frames, source, strength=strength, detail=detail, damage=damage, on_frames=on_frames
     )
