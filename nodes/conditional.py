@@ -29,7 +29,7 @@ class ConditionalRefiner(io.ComfyNode):
             display_name="Conditional Refiner",
             category=CATEGORY,
             description="Refine & Fidelity with another network: features of the input modulate those of the decoded "
-            "frames (as in Upscale-A-Video's decoder). Takes about 1.4 times as long as the plain refiner. Use it "
+            "frames (as in Upscale-A-Video's decoder). Takes up to 1.4 times as long as the plain refiner. Use it "
             "instead of Refine & Fidelity, for the last bit of quality or with a refiner trained on your own footage.",
             search_aliases=["patchvsr", "sft", "upscale-a-video", "conditional decoder", "refiner"],
             inputs=[

@@ -66,3 +66,19 @@ def test_position_norm_knows_no_other_position() -> None:
     y = norm(x)
     torch.testing.assert_close(y.square().mean(1), torch.ones(1, 2, 4, 4), atol=1e-4, rtol=0)
     torch.testing.assert_close(norm(x[..., 1:2, 1:2]), y[..., 1:2, 1:2])
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3])
+def test_gradients_in_bfloat16_are_right_for_short_clips(frames: int) -> None:
+    torch.manual_seed(0)
+    block = ResidualBlockPlus(32, 32, PositionNorm)
+    x = torch.randn(1, 32, frames, 32, 32)
+    gradients = []
+    for autocast in (False, True):
+        block.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            y = block(x)
+        (y.float() * x).sum().backward()
+        gradients.append(block.conv_3d.weight.grad.clone())
+    exact, rough = gradients
+    assert (exact - rough).abs().max() < 0.03 * exact.abs().max()
