@@ -90,6 +90,14 @@ def test_file_round_trip(tmp_path: Path) -> None:
         assert name == other and torch.equal(a, b)
 
 
+def test_the_shipped_one_is_conditional_and_says_something_else_than_the_plain_one() -> None:
+    plain, conditional = (load_refiner(shipped(f"tiny_{name}.safetensors")) for name in ("refiner", "conditional"))
+    assert isinstance(conditional, ConditionalRefiner)
+    frames, source = torch.rand(3, 40, 56, 3), torch.rand(3, 10, 14, 3)
+    difference = refine_frames(conditional, frames, source) - refine_frames(plain, frames, source)
+    assert difference.abs().mean() > 1e-4
+
+
 def test_kinds() -> None:
     assert type(new_refiner(RefinerConfig())) is Refiner
     assert type(new_refiner(CONFIG)) is ConditionalRefiner

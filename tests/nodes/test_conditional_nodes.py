@@ -31,6 +31,15 @@ def save_busy(refiner: Refiner, path) -> None:
     save_refiner(refiner, path, torch.float32)
 
 
+def test_the_shipped_refiner_is_the_first_choice(pack, nodes, clip):
+    (combo,) = [s for s in nodes.ConditionalRefiner.GET_SCHEMA().inputs if s.id == "refiner"]
+    assert combo.options["options"][0] == "tiny (shipped)"
+    decoded = nn.functional.interpolate(clip.movedim(-1, 1), scale_factor=4).movedim(1, -1)
+    (refined,) = run_node(nodes.ConditionalRefiner, decoded=decoded, source=clip, refiner="tiny (shipped)")
+    assert refined.shape == decoded.shape and (refined - decoded).abs().mean() > 1e-3
+    assert error_when_shrunk(refined, clip) < 0.01
+
+
 def test_a_refiner_of_ones_own(pack, nodes, model_patches, clip):
     save_busy(Network(RefinerConfig(**SIZES, kind="conditional")), model_patches / "mine.safetensors")
     (combo,) = [s for s in nodes.ConditionalRefiner.GET_SCHEMA().inputs if s.id == "refiner"]
