@@ -31,6 +31,7 @@ from patchvsr_core.fidelity import back_project
 from patchvsr_core.hosts.models import Models, load_models
 from patchvsr_core.pipeline import upscale
 from patchvsr_core.quality import seam_ratio
+from patchvsr_core.refine import load_refiner
 from patchvsr_core.resample import resize
 from patchvsr_core.stages import make_plan
 
@@ -63,6 +64,17 @@ def single_frames(small: Tensor, size: tuple[int, int], models: Models) -> Tenso
 def changed(**changes: float) -> Method:
     """The pipeline with the defaults but for ``changes``."""
     return lambda small, size, models: upscale(small, size, models, replace(models.defaults, **changes))
+
+
+def refined_by(path: Path, **changes: float) -> Method:
+    """As :func:`changed`, with the refiner in a file instead of the shipped one."""
+    refiner = load_refiner(path)
+
+    def run(small: Tensor, size: tuple[int, int], models: Models) -> Tensor:
+        others = replace(models, refiner=refiner.to(models.device), meter=refiner.meter)
+        return upscale(small, size, others, replace(models.defaults, **changes))
+
+    return run
 
 
 METHODS: dict[str, Method] = {
@@ -159,9 +171,17 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--methods", default=",".join(USUAL), help=f"all, or with commas: {', '.join(METHODS)}")
     parser.add_argument("--save", type=Path, help="folder for PNGs of the middle frames and 1:1 comparisons")
     parser.add_argument("--markdown", type=Path, help="file to write the tables to")
+    parser.add_argument("--refiner", type=Path, help="also measure default and detail with the refiner in this file")
     options = parser.parse_args()
     options.input = _chosen(parser, options.input, list(INPUTS))
     options.methods = list(METHODS) if options.methods == "all" else _chosen(parser, options.methods, list(METHODS))
+    if options.refiner:
+        added = {
+            f"default, {options.refiner.stem}": refined_by(options.refiner),
+            f"detail, {options.refiner.stem}": refined_by(options.refiner, **DETAIL),
+        }
+        METHODS.update(added)
+        options.methods += list(added)
     return options
 
 

@@ -1,5 +1,6 @@
 """The nodes: a schema and a few lines each, over ``patchvsr_core``."""
 
+from .conditional import ConditionalDecoder, ConditionalRefiner
 from .consistency import AttentionPropagation, DetailGuidance, FlowPropagation, StarSchedule
 from .decoding import Blender, PatchDecoder
 from .encoding import GlobalContextEncoder, PatchEncoder
@@ -29,6 +30,8 @@ NODES = [
     PatchDecoder,
     Blender,
     RefineFidelity,
+    ConditionalDecoder,
+    ConditionalRefiner,
     QualityReport,
     UpscaleVideo,
 ]

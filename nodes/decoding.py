@@ -12,6 +12,7 @@ from ..patchvsr_core.errors import PatchVSRError
 from ..patchvsr_core.hosts.comfy import Progress, codec_of
 from .sockets import CATEGORY, Plan, Tiles
 from .validation import in_order
+from .widgets import tile_widgets
 
 
 class PatchDecoder(io.ComfyNode):
@@ -27,17 +28,7 @@ class PatchDecoder(io.ComfyNode):
                 io.Vae.Input("vae"),
                 io.Latent.Input("latent"),
                 Plan.Input("plan"),
-                io.Int.Input(
-                    "tile_px",
-                    default=512,
-                    min=128,
-                    max=4096,
-                    step=64,
-                    tooltip="Side of a tile. Smaller tiles need less memory.",
-                ),
-                io.Int.Input(
-                    "overlap_px", default=64, min=16, max=512, step=16, tooltip="Pixels that neighbouring tiles share."
-                ),
+                *tile_widgets(),
             ],
             outputs=[Tiles.Output(display_name="tiles")],
         )

@@ -7,6 +7,7 @@ from comfy_api.latest import io
 from ..patchvsr_core.fidelity import AGREED, back_project, check_pair
 from ..patchvsr_core.hosts.comfy import Progress, run_refiner, shipped_damage
 from .sockets import CATEGORY
+from .widgets import finishing_widgets
 
 
 class RefineFidelity(io.ComfyNode):
@@ -24,39 +25,7 @@ class RefineFidelity(io.ComfyNode):
                 io.Float.Input(
                     "refine_strength", default=1.0, min=0.0, max=1.0, step=0.05, tooltip="0 turns the refiner off."
                 ),
-                io.Int.Input(
-                    "rounds",
-                    default=8,
-                    min=0,
-                    max=32,
-                    tooltip="Rounds of back-projection, at most; 0 turns it off.",
-                ),
-                io.Float.Input(
-                    "fidelity",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.05,
-                    tooltip="1: the result, shrunk again, is the input. Lower keeps more of what the model made.",
-                ),
-                io.Float.Input(
-                    "detail",
-                    default=0.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.05,
-                    tooltip="What the refiner aims at: the most probable picture (0) or one as crisp as the original "
-                    "may have been (1). 0.5 is a good choice for viewing. It costs no time.",
-                ),
-                io.Float.Input(
-                    "cleanup",
-                    default=1.0,
-                    min=0.0,
-                    max=2.0,
-                    step=0.05,
-                    tooltip="Noise and compression are measured and removed. 1: as measured. Higher removes more. "
-                    "0 keeps them, film grain too: the result, shrunk again, is exactly the input.",
-                ),
+                *finishing_widgets(),
             ],
             outputs=[io.Image.Output()],
         )
@@ -77,13 +46,20 @@ class RefineFidelity(io.ComfyNode):
         damage = shipped_damage(source, cleanup)
         if refine_strength > 0:
             frames = run_refiner(frames, source, refine_strength, detail, damage, Progress())
-        frames = back_project(
-            frames,
-            source,
-            rounds=rounds,
-            strength=fidelity,
-            damage=damage,
-            agreed=AGREED if cleanup else 0.0,
-            on_frames=Progress(),
-        )
-        return io.NodeOutput(frames.clamp(0, 1))
+        return io.NodeOutput(agreeing(frames, source, rounds, fidelity, cleanup, damage))
+
+
+def agreeing(
+    frames: io.Image.Type, source: io.Image.Type, rounds: int, fidelity: float, cleanup: float, damage: float
+) -> io.Image.Type:
+    """Frames made to agree with the input, with a progress bar; in [0, 1]."""
+    projected = back_project(
+        frames,
+        source,
+        rounds=rounds,
+        strength=fidelity,
+        damage=damage,
+        agreed=AGREED if cleanup else 0.0,
+        on_frames=Progress(),
+    )
+    return projected.clamp(0, 1)

@@ -19,3 +19,59 @@ def size_widget() -> io.String.Input:
         advanced=True,
         tooltip="Exact output size as WIDTHxHEIGHT instead of the scale; 0 for one side keeps the aspect.",
     )
+
+
+def finishing_widgets() -> list[io.Int.Input | io.Float.Input]:
+    """What a refiner aims at, and how far the result has to agree with the input."""
+    return [
+        io.Int.Input(
+            "rounds",
+            default=8,
+            min=0,
+            max=32,
+            tooltip="Rounds of back-projection, at most; 0 turns it off.",
+        ),
+        io.Float.Input(
+            "fidelity",
+            default=1.0,
+            min=0.0,
+            max=1.0,
+            step=0.05,
+            tooltip="1: the result, shrunk again, is the input. Lower keeps more of what the model made.",
+        ),
+        io.Float.Input(
+            "detail",
+            default=0.0,
+            min=0.0,
+            max=1.0,
+            step=0.05,
+            tooltip="What the refiner aims at: the most probable picture (0) or one as crisp as the original "
+            "may have been (1). 0.5 is a good choice for viewing. It costs no time.",
+        ),
+        io.Float.Input(
+            "cleanup",
+            default=1.0,
+            min=0.0,
+            max=2.0,
+            step=0.05,
+            tooltip="Noise and compression are measured and removed. 1: as measured. Higher removes more. "
+            "0 keeps them, film grain too: the result, shrunk again, is exactly the input.",
+        ),
+    ]
+
+
+def tile_widgets() -> list[io.Int.Input]:
+    """The grid on which a VAE decodes."""
+    return [
+        io.Int.Input(
+            "tile_px",
+            default=512,
+            min=128,
+            max=4096,
+            step=64,
+            tooltip="Side of a tile. Smaller tiles need less memory.",
+        ),
+        io.Int.Input(
+            "overlap_px", default=64, min=16, max=512, step=16, tooltip="Pixels that neighbouring tiles share."
+        ),
+    ]

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import torch
 from einops import rearrange
-from torch import Tensor
+from torch import Tensor, nn
 
 from .errors import ModelError, PlanError
 from .layout import Canvas
@@ -86,11 +86,20 @@ class WanVAE:
         return ((latent - mean) / std).float()
 
     def decode(self, latent: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return self.frames_of(latent)
+
+    def frames_of(self, latent: Tensor) -> Tensor:
+        """What :meth:`decode` gives, with the gradient of a conditional decoder that is trained."""
         latent = latent.to(self.vae.device, self.vae.dtype)
         mean, std = self._statistics(latent)
-        with torch.inference_mode():
-            video = self.vae.decode(latent * std + mean).sample
+        video = self.vae.decode(latent * std + mean).sample
         return rearrange((video.float() + 1) / 2, "1 c t h w -> t h w c")
+
+    @property
+    def decoder_input(self) -> nn.Module:
+        """The decoder's first convolution, where a conditional decoder is attached."""
+        return self.vae.decoder.conv_in
 
     def _statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
         mean, std = (

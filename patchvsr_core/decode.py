@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from .codec import Codec, check_codec
-from .errors import PlanError
-from .layout import Canvas
+from .conditional import ConditionalDecoder, modulated
+from .encode import check_frames
+from .errors import ModelError, PlanError
+from .layout import Canvas, Span
 from .planner import plan_tiles
 from .progress import OnDone
+from .resample import upsampled_window
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +28,17 @@ class Tiles:
     """(T, h, w, 3) per tile, row by row, nominally in [0, 1]; padded frames are cut off."""
 
 
+@dataclass(frozen=True, eq=False)
+class InputCondition:
+    """The input, and what modulates a VAE's decoder by it."""
+
+    decoder: ConditionalDecoder
+    source: Tensor
+    """(T, h, w, 3) input clip in [0, 1]."""
+    strength: float = 1.0
+    """0 (off) to 1."""
+
+
 def decode_tiles(
     codec: Codec,
     latent: Tensor,
@@ -31,6 +46,7 @@ def decode_tiles(
     *,
     tile_px: int = 512,
     overlap_px: int = 64,
+    condition: InputCondition | None = None,
     on_tile: OnDone | None = None,
 ) -> Tiles:
     """Decode the canvas tile by tile.
@@ -40,9 +56,11 @@ def decode_tiles(
 
     Args:
         latent: (1, C, t, h, w) latent on the padded canvas.
+        condition: the input, for a conditional decoder.
 
     Raises:
-        PlanError: when the latent is not the one that the plan describes.
+        PlanError: when the latent or the input is not the one that the plan describes.
+        ModelError: when the codec has no decoder that a conditional one could be attached to.
     """
     if tuple(latent.shape[2:]) != canvas.latent_shape:
         raise PlanError(
@@ -55,12 +73,32 @@ def decode_tiles(
             f"The latent has {latent.shape[1]} channels but the VAE decodes {codec.channels}; "
             "connect the VAE that encoded it."
         )
+    if condition is not None:
+        check_frames(condition.source, canvas)
     grid = plan_tiles(canvas, tile_px, overlap_px)
     pixels = []
     for done, (row, column) in enumerate(grid, start=1):
-        tile = codec.decode(latent[..., row.cells, column.cells])
+        part = latent[..., row.cells, column.cells]
+        tile = codec.decode(part) if condition is None else _conditioned(codec, part, canvas, (row, column), condition)
         pixels.append(tile[: canvas.frames])
         if on_tile:
             on_tile(done, len(grid))
     rows, columns = ([span.start * canvas.stride_px for span in spans] for spans in (grid.rows, grid.columns))
     return Tiles(canvas, (rows, columns), tuple(pixels))
+
+
+@torch.inference_mode()
+def _conditioned(
+    codec: Codec, latent: Tensor, canvas: Canvas, window: tuple[Span, Span], given: InputCondition
+) -> Tensor:
+    first = getattr(codec, "decoder_input", None)
+    planned = (given.decoder.config.stride_px, given.decoder.config.stride_frames)
+    if first is None or planned != (codec.stride_px, codec.stride_frames):
+        raise ModelError(
+            f"The conditional decoder is for a Wan VAE of {planned[0]} pixels and {planned[1]} frames to one latent "
+            "cell, and this VAE is none; decode without it, or use the VAE that it was trained with."
+        )
+    rows, columns = (slice(span.start * canvas.stride_px, span.stop * canvas.stride_px) for span in window)
+    enlarged = upsampled_window(given.source, canvas, rows, columns).clamp(0, 1)
+    with modulated(first, given.decoder, given.decoder.condition_of(enlarged), given.strength):
+        return codec.decode(latent)

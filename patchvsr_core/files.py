@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from .errors import ModelError
 
 BLOCK_BYTES = 2**24
 
@@ -29,3 +38,38 @@ def settle(partial: Path, path: Path) -> None:
     with partial.open("rb+") as file:
         os.fsync(file.fileno())
     partial.replace(path)
+
+
+def read_weights(path: Path, wanted: str, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """(configuration, tensors) of one of our files.
+
+    Args:
+        wanted: what its metadata gives as the format.
+        kind: what such a file is called in messages.
+
+    Raises:
+        ModelError: in one sentence, what is wrong with the file.
+    """
+    if not path.is_file():
+        raise ModelError(f"There is no {kind} file at {path}; check the path.")
+    with damaged(path):
+        with safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        if metadata.get("format") != wanted:
+            raise ModelError(f"{path.name} is not a PatchVSR {kind}; choose a file written by the PatchVSR trainer.")
+        return json.loads(metadata["config"]), tensors
+
+
+@contextmanager
+def damaged(path: Path) -> Iterator[None]:
+    """What goes wrong within while a file is read becomes one sentence.
+
+    Raises:
+        ModelError: that the file is damaged, and why.
+    """
+    try:
+        yield
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ModelError(f"{path.name} is damaged or was edited ({reason}); get it again.") from error

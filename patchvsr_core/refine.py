@@ -1,128 +1,51 @@
-"""The refiner: a small convolutional network that corrects decoded frames by the input.
-
-It sees the decoded frames and the bicubically enlarged input side by side, at a quarter of the
-output resolution, and adds detail and colour to the former (the idea of Upscale-A-Video's
-conditional decoder, after any codec). It also sees the frames before and after, moved along the
-optical flow to where their content is now; and every other block looks one frame back and ahead.
-How damaged the input is it is told by a meter of its own (see :mod:`.damage`).
-"""
+"""Runs a refiner over a clip of any size and length, and keeps it in a file."""
 
 from __future__ import annotations
 
 import json
-import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
-from .damage import DamageMeter
+from .conditional import ConditionalRefiner
 from .errors import ModelError
+from .files import damaged, read_weights
 from .layout import Canvas
 from .planner import plan_tiles
 from .progress import OnDone
 from .propagation.align import aligned_window, neighbour_flows
+from .refiner import FOLD, Refiner, RefinerConfig
 from .resample import reflected, upsampled_window
 
+__all__ = ["Refiner", "RefinerConfig", "load_refiner", "new_refiner", "refine_frames", "save_refiner", "working_bytes"]
+
 FORMAT = "patchvsr-refiner"
-CONSTANTS = 3
-"""What holds for the whole clip: detail, scale, damage."""
-FOLD = 4
-"""Pixels along one side that are folded into channels."""
 TILE_PX = 512
 CHUNK_FRAMES = 24
 """How much of a clip the network sees at once, beside its reach."""
+KINDS: dict[str, type[Refiner]] = {"plain": Refiner, "conditional": ConditionalRefiner}
 
 
-@dataclass(frozen=True)
-class RefinerConfig:
-    """Hyper-parameters, stored beside the weights."""
+def new_refiner(config: RefinerConfig) -> Refiner:
+    """An untrained refiner of the kind that the configuration names.
 
-    channels: int = 64
-    blocks: int = 8
-
-
-class Refiner(nn.Module):
-    """Decoded and enlarged frames, and aligned neighbours, to corrected frames; all in [0, 1]."""
-
-    def __init__(self, config: RefinerConfig = RefinerConfig()) -> None:
-        super().__init__()
-        self.config = config
-        folded = 3 * FOLD * FOLD
-        self.meter = DamageMeter()
-        self.head = nn.Conv2d(CONSTANTS + 4 * folded, config.channels, 3, padding=1)
-        self.blocks = nn.ModuleList(_Block(config.channels, bool(k % 2)) for k in range(config.blocks))
-        self.tail = nn.Conv2d(config.channels, folded, 3, padding=1)
-        for parameter in self.tail.parameters():
-            nn.init.zeros_(parameter)  # an untrained refiner changes nothing
-
-    def forward(
-        self, decoded: Tensor, enlarged: Tensor, neighbours: Tensor, scale: float, detail: float, damage: float
-    ) -> Tensor:
-        """Correct a clip.
-
-        Args:
-            decoded, enlarged: (T, 3, H, W), sides in multiples of 4.
-            neighbours: (T, 6, H, W), see :func:`propagation.align.aligned_window`.
-            scale: factor by which the input was enlarged.
-            detail: 0 for the most probable picture, 1 for one as crisp as the original may have been.
-            damage: see :func:`damage.damage_level`.
-
-        Returns:
-            (T, 3, H, W).
-        """
-        differences = torch.cat([decoded, neighbours], 1) - enlarged.repeat(1, 3, 1, 1)
-        parts = (differences[:, :3], enlarged - 0.5, differences[:, 3:])
-        x = torch.cat([F.pixel_unshuffle(part, FOLD) for part in parts], 1)
-        constants = x.new_tensor([detail, math.log2(scale), damage])[:, None, None].expand(len(x), -1, *x.shape[2:])
-        features = self.head(torch.cat([constants, x], 1))
-        skip = features
-        for block in self.blocks:
-            features = block(features)
-        return decoded + F.pixel_shuffle(self.tail(features + skip), FOLD)
-
-    @property
-    def reach_frames(self) -> int:
-        """Frames on either side that a frame's result depends on."""
-        return len(self.blocks) // 2 + 1
-
-    @property
-    def reach_px(self) -> int:
-        """Pixels on either side that a pixel's result depends on, at most."""
-        return FOLD * (2 * len(self.blocks) + 3)
-
-
-class _Block(nn.Module):
-    def __init__(self, channels: int, temporal: bool) -> None:
-        super().__init__()
-        self.temporal = temporal
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        mixed = _with_neighbours(x) if self.temporal else x
-        return x + self.conv2(F.relu(self.conv1(mixed)))
-
-
-def _with_neighbours(x: Tensor) -> Tensor:
-    """A quarter of the channels from the frame before, a quarter from the one after; the ends stand still."""
-    quarter = x.shape[1] // 4
-    before = torch.cat([x[:1, :quarter], x[:-1, :quarter]])
-    after = torch.cat([x[1:, quarter : 2 * quarter], x[-1:, quarter : 2 * quarter]])
-    return torch.cat([before, after, x[:, 2 * quarter :]], 1)
+    Raises:
+        ModelError: when there is no such kind.
+    """
+    if config.kind not in KINDS:
+        raise ModelError(f"A refiner of kind {config.kind!r} is unknown; the kinds are {', '.join(KINDS)}.")
+    return KINDS[config.kind](config)
 
 
 def working_bytes(refiner: Refiner, frames: int, size: tuple[int, int]) -> int:
     """Memory that the network itself takes in :func:`refine_frames`: the features of one tile, in a few copies."""
     length = min(frames, CHUNK_FRAMES + 2 * refiner.reach_frames)
     cells = min(size[0], TILE_PX) * min(size[1], TILE_PX) // FOLD**2
-    copies = 8
-    return copies * refiner.config.channels * length * cells * 4
+    return refiner.copies * refiner.config.channels * length * cells * 4
 
 
 @torch.inference_mode()
@@ -209,19 +132,10 @@ def load_refiner(path: str | Path, dtype: torch.dtype = torch.float32) -> Refine
         ModelError: in one sentence, what is wrong with the file.
     """
     path = Path(path)
-    if not path.is_file():
-        raise ModelError(f"There is no refiner file at {path}; check the path.")
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-        if metadata.get("format") != FORMAT:
-            raise ModelError(f"{path.name} is not a PatchVSR refiner; choose a file written by the PatchVSR trainer.")
-        refiner = Refiner(RefinerConfig(**json.loads(metadata["config"])))
+    config, tensors = read_weights(path, FORMAT, "refiner")
+    with damaged(path):
+        refiner = new_refiner(RefinerConfig(**config))
         refiner.load_state_dict(tensors)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ModelError(f"{path.name} is damaged or was edited ({reason}); get it again.") from error
     return refiner.to(dtype).requires_grad_(False).eval()
 
 

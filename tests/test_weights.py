@@ -11,11 +11,8 @@ from patchvsr_core.errors import ModelError
 def test_manifest_describes_what_ships() -> None:
     manifest = weights.manifest()
     files = {path.name for path in weights.FOLDER.glob("*.safetensors")}
-    assert (
-        files
-        == set(manifest["files"])
-        == {"tiny_base.safetensors", "tiny_adapter.safetensors", "tiny_refiner.safetensors"}
-    )
+    shipped = {f"tiny_{part}.safetensors" for part in ("base", "adapter", "refiner", "conditional")}
+    assert files == set(manifest["files"]) == shipped
     for name in files:
         assert weights.shipped(name).stat().st_size == manifest["files"][name]["bytes"]
     assert sum(entry["bytes"] for entry in manifest["files"].values()) <= 30 * 2**20

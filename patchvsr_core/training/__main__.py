@@ -46,13 +46,13 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--init", type=Path, help="start from a run's state.pt, or a folder of weights")
     train.add_argument("--validate", type=Path, help="folder of clips to look at; they must not be trained on")
     train.add_argument("--weights", type=Path, help="folder of the tiny default's weights, to validate a refiner with")
-    train.add_argument("--vae", type=Path, help="Wan's VAE, to validate an adapter with")
+    train.add_argument("--vae", type=Path, help="Wan's VAE: to validate an adapter with, or what a decoder is for")
     train.add_argument("--minutes", type=float, default=float("inf"), help="stop and save after this time")
     train.set_defaults(run=_train)
     export = commands.add_parser("export", help="write the averaged weights of a run that is still going")
     export.add_argument("--run", dest="folder", type=Path, required=True, help="the --out folder of a run")
     export.add_argument("--base", type=Path, help="the Wan that the adapter is for")
-    export.add_argument("--to", type=Path, required=True, help="folder (tiny) or file (adapter) to write")
+    export.add_argument("--to", type=Path, required=True, help="folder (tiny) or file (adapter, decoder) to write")
     export.set_defaults(run=_export)
     for command in (precompute, train, export):
         command.add_argument("--config", default="tiny", help="a TOML file or a shipped name (default: tiny)")
@@ -71,13 +71,13 @@ def _precompute(options: argparse.Namespace) -> None:
 
 def _train(options: argparse.Namespace) -> None:
     from .config import load_config
-    from .export import export_run
+    from .export import export_run, exported_file
     from .runs import run_for
 
     config = load_config(options.config)
     trainer = run_for(config)(config, options)
     trainer.run(options.minutes)
-    target = options.out / ("weights" if config.flow is None else "weights/adapter.safetensors")
+    target = options.out / "weights" / exported_file(config)
     export_run(config, options.out, target, options.base)
     print(f"step {trainer.step} of {config.steps}; weights in {options.out / 'weights'}")
 

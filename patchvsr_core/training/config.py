@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..adapter import AdapterConfig, BaseSpec
+from ..conditional import ConditionalDecoderConfig
 from ..errors import PatchVSRError
 from ..refine import RefinerConfig
 from .frequency import BANDS
@@ -64,6 +65,8 @@ class Objective:
     """Of the loss that teaches the refiner's meter how damaged an input is."""
     frequency_weight: float = 0.0
     """Of STAR's dynamic frequency loss on the base's frames; it only counts before the far end of the bridge."""
+    critic_weight: float = 0.0
+    """Of the adversarial loss, on a refiner trained alone (at detail = 1) or a conditional decoder; 0: none."""
     detailed: float = 0.4
     """Share of steps that train the refiner for detail above 0."""
 
@@ -101,6 +104,8 @@ class TrainConfig:
     objective: Objective = field(default=Objective())
     flow: FlowObjective | None = None
     """Given: an adapter is trained for a frozen base, on latents. None: the tiny default, on pixels."""
+    decoder: ConditionalDecoderConfig | None = None
+    """Given: a conditional decoder is trained for a frozen VAE, on pixels."""
     steps: int = 10000
     refiner_from: float = 0.5
     """Part of the steps after which the refiner joins; before, the base learns alone and fast."""
@@ -178,6 +183,7 @@ _NESTED = {
     "data": DataConfig,
     "objective": Objective,
     "flow": FlowObjective,
+    "decoder": ConditionalDecoderConfig,
 }
 
 

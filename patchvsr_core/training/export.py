@@ -12,11 +12,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..adapter import Adapter, save_adapter
+from ..conditional import ConditionalDecoder, ConditionalDecoderConfig, save_conditional_decoder
 from ..errors import PatchVSRError
 from ..files import sha256, weight_files
 from ..refine import save_refiner
 from .config import TrainConfig
-from .refining import RefinerTask
+from .decoding import FILE
+from .refining import RefinerTask, refiner_file
 from .tiny import TinyDefault
 
 LAYER_NAMES = {
@@ -44,8 +46,9 @@ BLOCK_NAMES = {
 def export_run(config: TrainConfig, run: Path, target: Path, base: Path | None = None) -> None:
     """Write what a run has learned (bfloat16).
 
-    The tiny default gives ``tiny_base``, ``tiny_adapter`` and ``tiny_refiner`` in the folder
-    ``target``, a run of the refiner alone only the last; an adapter run gives the one file ``target``.
+    The tiny default gives ``tiny_base``, ``tiny_adapter`` and ``tiny_refiner`` in the folder ``target``, a
+    run of the refiner alone only the last (``tiny_conditional``, if it is one), an adapter run or one of a conditional
+    decoder the file ``target``.
 
     Args:
         base: file or folder of the frozen base, whose hash goes into the adapter's metadata.
@@ -57,12 +60,21 @@ def export_run(config: TrainConfig, run: Path, target: Path, base: Path | None =
     if not checkpoint.is_file():
         raise PatchVSRError(f"There is no training state at {checkpoint}; train first, or name the run's folder.")
     average = torch.load(checkpoint, map_location="cpu", weights_only=True)["average"]
-    if config.refiner_alone:
+    if config.decoder is not None:
+        _export_decoder(config.decoder, average, target)
+    elif config.refiner_alone:
         _export_refiner(config, average, target)
     elif config.flow is None:
         _export_tiny(config, average, target)
     else:
         _export_adapter(config, average, target, base)
+
+
+def exported_file(config: TrainConfig) -> str:
+    """Where the one file of a run is written, in the folder of its weights; empty: there are several in it."""
+    if config.decoder is not None:
+        return FILE
+    return "" if config.flow is None else "adapter.safetensors"
 
 
 def _export_tiny(config: TrainConfig, average: dict[str, Tensor], target: Path) -> None:
@@ -86,8 +98,16 @@ def _export_refiner(config: TrainConfig, average: dict[str, Tensor], target: Pat
     task = RefinerTask(config)
     task.load_state_dict(average)
     target.mkdir(parents=True, exist_ok=True)
-    save_refiner(task.refiner, target / "tiny_refiner.safetensors")
+    save_refiner(task.refiner, target / refiner_file(config.refiner))
     _update_manifest(target, config)
+
+
+def _export_decoder(sizes: ConditionalDecoderConfig, average: dict[str, Tensor], target: Path) -> None:
+    decoder = ConditionalDecoder(sizes)
+    names = {name: name.removeprefix("decoder.") for name in average if name.startswith("decoder.")}
+    decoder.load_state_dict({ours: average[name] for name, ours in names.items()})
+    target.parent.mkdir(parents=True, exist_ok=True)
+    save_conditional_decoder(decoder, target)
 
 
 def _export_adapter(config: TrainConfig, average: dict[str, Tensor], target: Path, base: Path | None) -> None:

@@ -15,11 +15,13 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from ..conditional import ConditionalRefiner
 from ..damage import damage_level
 from ..errors import ModelError, PatchVSRError
-from ..refine import Refiner, load_refiner
+from ..refine import Refiner, RefinerConfig, load_refiner, new_refiner
 from . import losses
 from .config import Objective, TrainConfig
+from .critic import Critic, contest
 
 INDEX = "decoded.json"
 METER_RATE = 4.0
@@ -54,13 +56,20 @@ class Decoded(Pieces):
 
 
 def refining_loss(
-    refiner: Refiner, objective: Objective, pieces: Pieces, decoded: Tensor, detail: float, generator: torch.Generator
+    refiner: Refiner,
+    objective: Objective,
+    pieces: Pieces,
+    decoded: Tensor,
+    detail: float,
+    generator: torch.Generator,
+    critic: Critic | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """(loss, its readable parts) of the refiner and its meter.
 
     Args:
         decoded: (N, T, H, W, 3) the base's frames.
         detail: how much detail is asked for, 0 to 1.
+        critic: heard only where detail is asked for, so that detail = 0 stays the most probable picture.
     """
     level = damage_level(pieces.damage)
     told = (level + DAMAGE_JITTER * torch.randn(level.shape, generator=generator).to(level)).clamp(min=0)
@@ -77,6 +86,8 @@ def refining_loss(
     loss = loss + losses.shape(refined, pieces.truth, objective.spectrum_weight, objective.motion_weight)
     if detail:
         loss = loss + objective.detail_weight * detail * losses.detail(refined, pieces.truth)
+    if detail and critic is not None:
+        loss = loss + contest(critic, refined, pieces.truth, objective.critic_weight * detail)
     return loss, terms
 
 
@@ -102,35 +113,59 @@ class RefinerTask(nn.Module):
     def __init__(self, config: TrainConfig) -> None:
         super().__init__()
         self.config = config
-        self.refiner = Refiner(config.refiner)
+        self.refiner = new_refiner(config.refiner)
+        self.critic = Critic() if config.objective.critic_weight else None
 
     def forward(self, batch: Decoded, generator: torch.Generator, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """(loss, its readable parts) of one batch."""
         objective = self.config.objective
         detail = drawn_detail(objective, generator)
-        loss, terms = refining_loss(self.refiner, objective, batch, batch.decoded, detail, generator)
+        loss, terms = refining_loss(self.refiner, objective, batch, batch.decoded, detail, generator, self.critic)
         return loss, {"base": losses.charbonnier(batch.decoded, batch.truth), **terms}
 
     def optimizer_groups(self) -> list[dict[str, Any]]:
-        """See :func:`refiner_groups`."""
-        return refiner_groups(self.refiner, self.config, 0)
+        """See :func:`refiner_groups`; the critic learns at the refiner's rate."""
+        groups = refiner_groups(self.refiner, self.config, 0)
+        if self.critic is not None:
+            peak = self.config.refiner_learning_rate
+            groups.append({"params": list(self.critic.parameters()), "peak": peak, "from": 0})
+        return groups
 
     def initialise(self, batches: Any) -> None:
         """A new refiner starts as it is made: it changes nothing."""
 
     def load_weights(self, folder: Path) -> None:
-        """Start from an exported refiner, ``tiny_refiner.safetensors``."""
-        load_part(self, "refiner", load_refiner(folder / "tiny_refiner.safetensors"), folder)
+        """Start from an exported refiner; a conditional one may start from a plain one.
+
+        Raises:
+            ModelError: when there is none, or it has other sizes than the configuration.
+        """
+        load_part(self, "refiner", load_refiner(_start(folder, self.refiner.config)), folder)
+
+
+def _start(folder: Path, config: RefinerConfig) -> Path:
+    """The file of the kind that the configuration asks for, or else that of a plain refiner."""
+    path = folder / refiner_file(config)
+    return path if path.is_file() else folder / refiner_file(RefinerConfig())
+
+
+def refiner_file(config: RefinerConfig) -> str:
+    """Name of an exported refiner in its folder."""
+    return {"plain": "tiny_refiner.safetensors", "conditional": "tiny_conditional.safetensors"}[config.kind]
 
 
 def load_part(task: nn.Module, name: str, part: nn.Module, folder: Path) -> None:
-    """Copy the weights of an exported part.
+    """Copy the weights of an exported part; a variant with more parts keeps its own where the file has none.
 
     Raises:
         ModelError: when it has other sizes than the configuration.
     """
+    target = task.get_submodule(name)
     try:
-        task.get_submodule(name).load_state_dict(part.state_dict())
+        if isinstance(target, ConditionalRefiner) and type(part) is Refiner:
+            target.start_from(part)
+        else:
+            target.load_state_dict(part.state_dict())
     except RuntimeError as error:
         raise ModelError(
             f"The {name} in {folder} has other sizes than the configuration; use the one it was trained with."

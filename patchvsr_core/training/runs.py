@@ -16,6 +16,7 @@ from ..hosts.loading import load_base, load_vae
 from ..hosts.models import Models
 from ..settings import TINY, WAN
 from .config import TrainConfig
+from .decoding import DecoderTask
 from .frozen import AdapterTask
 from .latents import Latents, precompute
 from .refining import DecodedBatches, RefinerTask, write_decoded
@@ -54,6 +55,8 @@ def refiner_run(config: TrainConfig, options: Namespace) -> Trainer:
 
 def run_for(config: TrainConfig) -> Callable[[TrainConfig, Namespace], Trainer]:
     """What a configuration trains."""
+    if config.decoder is not None:
+        return decoder_run
     if config.flow is not None:
         return adapter_run
     return refiner_run if config.refiner_alone else tiny_run
@@ -121,6 +124,22 @@ def adapter_run(config: TrainConfig, options: Namespace) -> Trainer:
 
         look = _validation(options, score)
     return Trainer(task, latents, config, options.out, device=options.device, init=options.init, validate=look)
+
+
+def decoder_run(config: TrainConfig, options: Namespace) -> Trainer:
+    """A conditional decoder for a frozen VAE, from a folder of footage.
+
+    Raises:
+        PatchVSRError: when the VAE was not named.
+    """
+    if options.vae is None:
+        raise PatchVSRError("A conditional decoder is trained for a VAE; name the Wan's VAE file with --vae.")
+    assert config.decoder is not None
+    codec = load_vae(options.vae, device=options.device)
+    torch.manual_seed(config.seed)
+    task = DecoderTask(config, codec, config.decoder)
+    batches = Batches(options.data, options.out / "decoded", config.data, config.seed)
+    return Trainer(task, batches, config, options.out, device=options.device, init=options.init)
 
 
 def _models(task: TinyDefault) -> Models:

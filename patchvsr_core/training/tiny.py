@@ -19,7 +19,7 @@ from ..encode import encode_global
 from ..hosts.diffusers import Base, DiffusersDenoiser, new_transformer
 from ..hosts.loading import load_base
 from ..propagation.align import aligned_window, neighbour_flows
-from ..refine import Refiner, load_refiner
+from ..refine import load_refiner, new_refiner
 from . import losses
 from .config import DataConfig, TrainConfig
 from .crops import Crop, Crops, draw_sizes
@@ -81,7 +81,7 @@ class TinyDefault(nn.Module):
         self.base = new_transformer(config.base)
         _start_as_identity(self.base)
         self.adapter = Adapter(config.adapter_config)
-        self.refiner = Refiner(config.refiner)
+        self.refiner = new_refiner(config.refiner)
         self._denoiser = DiffusersDenoiser(Base(self.base, "residual"), [self.adapter.prompt], self.adapter)
 
     def forward(self, batch: Batch, generator: torch.Generator, step: int) -> tuple[Tensor, dict[str, Tensor]]:

@@ -26,6 +26,8 @@ NODES = [
     "DetailGuidance",
     "StarSchedule",
     "QualityReport",
+    "ConditionalDecoder",
+    "ConditionalRefiner",
 ]
 TYPES_OF_OUR_OWN = {f"PATCHVSR_{name}" for name in ("PLAN", "PATCH_COND", "GLOBAL_CONTEXT", "TILES", "FLOW")}
 

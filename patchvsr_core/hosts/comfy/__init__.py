@@ -6,10 +6,10 @@ from .codec import codec_of
 from .control import attach_control
 from .enhance import EnhanceOptions, attach_enhancement
 from .joint import FusionOptions, attach_joint_modulation
-from .loading import load_model_patch, prompt_conditioning
+from .loading import load_decoder, load_model_patch, prompt_conditioning
 from .progress import Progress, check_interrupt
 from .propagation import attach_propagation, attach_rescale
-from .refining import run_refiner, shipped_damage
+from .refining import refiner_at, run_refiner, shipped_damage
 from .sampling import sample_latent
 from .tiny import is_tiny, load_tiny
 from .video import as_video, upscale_video
@@ -29,9 +29,11 @@ __all__ = [
     "check_interrupt",
     "codec_of",
     "is_tiny",
+    "load_decoder",
     "load_model_patch",
     "load_tiny",
     "prompt_conditioning",
+    "refiner_at",
     "run_refiner",
     "sample_latent",
     "shipped_damage",

@@ -23,6 +23,12 @@ class ComfyCodec:
         self.stride_px = int(vae.spacial_compression_encode())
         self.stride_frames = int(vae.temporal_compression_decode() or 1)
 
+    @property
+    def decoder_input(self) -> Any:
+        """The first convolution of Wan's decoder, where a conditional decoder is attached; None for other VAEs."""
+        decoder = getattr(getattr(self.vae, "first_stage_model", None), "decoder", None)
+        return getattr(decoder, "conv1", None)
+
     def encode(self, frames: Tensor) -> Tensor:
         latent = self.vae.encode(frames)
         if latent.ndim != 5:

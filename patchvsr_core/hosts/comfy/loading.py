@@ -1,4 +1,4 @@
-"""Adapters as native MODEL_PATCH objects."""
+"""Adapters as native MODEL_PATCH objects; conditional decoders."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import comfy.ops
 from torch import Tensor
 
 from ...adapter import Adapter, BaseSpec, load_adapter
+from ...conditional import ConditionalDecoder, load_conditional_decoder
 from ...errors import AdapterError
 
 LIEM_STRENGTH = "patchvsr_liem_strength"
@@ -40,6 +41,15 @@ def liem_strength_of(model_patch: Any) -> float:
     """How strongly the local gates of a MODEL_PATCH act; 1 where nothing was said."""
     strength = model_patch.get_attachment(LIEM_STRENGTH)
     return 1.0 if strength is None else strength
+
+
+def load_decoder(path: str | Path) -> ConditionalDecoder:
+    """Load a conditional decoder to where ComfyUI computes; it is small and lives as long as one node runs.
+
+    Raises:
+        ModelError: in one sentence, what is wrong with the file.
+    """
+    return load_conditional_decoder(path).to(comfy.model_management.get_torch_device())
 
 
 def adapter_of(model_patch: Any) -> Adapter:

@@ -1,8 +1,9 @@
-"""The shipped refiner under ComfyUI's memory management."""
+"""Refiners under ComfyUI's memory management: the shipped one, and others by their files."""
 
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import comfy.model_management
@@ -11,25 +12,22 @@ from torch import Tensor
 
 from ...damage import measured_damage
 from ...progress import OnDone
-from ...refine import Refiner, load_refiner, refine_frames
+from ...refine import Refiner, load_refiner, refine_frames, working_bytes
 from ...weights import shipped
-
-TILE_BYTES = 2**30
-"""What the refiner works in: a tile of 32 frames at 512 px, its features and the convolution's scratch."""
-
-
-@lru_cache(maxsize=1)
-def _patcher() -> Any:
-    return comfy.model_patcher.ModelPatcher(
-        load_refiner(shipped("tiny_refiner.safetensors")),
-        load_device=comfy.model_management.get_torch_device(),
-        offload_device=comfy.model_management.unet_offload_device(),
-    )
 
 
 def shipped_refiner() -> Refiner:
     """The refiner that ships with PatchVSR; wherever ComfyUI keeps it now."""
-    refiner: Refiner = _patcher().model
+    return refiner_at(shipped("tiny_refiner.safetensors"))
+
+
+def refiner_at(path: Path) -> Refiner:
+    """The refiner in a file; wherever ComfyUI keeps it now.
+
+    Raises:
+        ModelError: in one sentence, what is wrong with the file.
+    """
+    refiner: Refiner = _patcher(path).model
     return refiner
 
 
@@ -39,11 +37,37 @@ def shipped_damage(source: Tensor, cleanup: float) -> float:
 
 
 def run_refiner(
-    frames: Tensor, source: Tensor, strength: float, detail: float, damage: float, on_frames: OnDone | None = None
+    frames: Tensor,
+    source: Tensor,
+    strength: float,
+    detail: float,
+    damage: float,
+    on_frames: OnDone | None = None,
+    *,
+    path: Path | None = None,
 ) -> Tensor:
-    """See :func:`refine.refine_frames`; computes on ComfyUI's device and answers where ``frames`` are."""
-    patcher = _patcher()
-    comfy.model_management.load_models_gpu([patcher], memory_required=TILE_BYTES)
+    """See :func:`refine.refine_frames`; computes on ComfyUI's device and answers where ``frames`` are.
+
+    Args:
+        path: file of the refiner; None: the one that ships and always runs.
+    """
+    patcher = _patcher(path or shipped("tiny_refiner.safetensors"))
+    needed = working_bytes(patcher.model, len(frames), (int(frames.shape[1]), int(frames.shape[2])))
+    comfy.model_management.load_models_gpu([patcher], memory_required=needed)
     return refine_frames(
         patcher.model, frames, source, strength=strength, detail=detail, damage=damage, on_frames=on_frames
+    )
+
+
+def _patcher(path: Path) -> Any:
+    """Read anew when the file has changed."""
+    return _read(path, path.stat().st_mtime_ns if path.is_file() else 0)
+
+
+@lru_cache(maxsize=2)
+def _read(path: Path, changed_ns: int) -> Any:
+    return comfy.model_patcher.ModelPatcher(
+        load_refiner(path),
+        load_device=comfy.model_management.get_torch_device(),
+        offload_device=comfy.model_management.unet_offload_device(),
     )

@@ -1,0 +1,131 @@
+"""Nodes in which the input modulates what makes the frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import folder_paths
+from comfy_api.latest import io
+
+from ..patchvsr_core.damage import measured_damage
+from ..patchvsr_core.decode import InputCondition, decode_tiles
+from ..patchvsr_core.fidelity import check_pair
+from ..patchvsr_core.hosts.comfy import Progress, codec_of, load_decoder, refiner_at, run_refiner
+from ..patchvsr_core.weights import shipped
+from .finishing import agreeing
+from .sockets import CATEGORY, Plan, Tiles
+from .validation import in_order
+from .widgets import finishing_widgets, tile_widgets
+
+FOLDER = "model_patches"
+SHIPPED = {"tiny (shipped)": "tiny_conditional.safetensors"}
+
+
+class ConditionalRefiner(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PatchVSR_ConditionalRefiner",
+            display_name="Conditional Refiner",
+            category=CATEGORY,
+            description="Refine & Fidelity with another network: features of the input modulate those of the decoded "
+            "frames (as in Upscale-A-Video's decoder). Takes up to 1.4 times as long as the plain refiner. Use it "
+            "instead of Refine & Fidelity when you ask for detail (0.2 dB closer to the original at detail 0.53, as "
+            "crisp), or with a refiner of your own; at detail 0 the two are almost the same.",
+            search_aliases=["patchvsr", "sft", "upscale-a-video", "conditional decoder", "refiner"],
+            inputs=[
+                io.Image.Input("decoded", tooltip="The upscaled frames."),
+                io.Image.Input("source", tooltip="The input clip."),
+                io.Combo.Input(
+                    "refiner",
+                    options=[*SHIPPED, *folder_paths.get_filename_list(FOLDER)],
+                    tooltip="Put refiner files (.safetensors) into ComfyUI's models/model_patches folder.",
+                ),
+                io.Float.Input("strength", default=1.0, min=0.0, max=1.0, step=0.05, tooltip="0 turns it off."),
+                *finishing_widgets(),
+            ],
+            outputs=[io.Image.Output()],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        decoded: io.Image.Type,
+        source: io.Image.Type,
+        refiner: str,
+        strength: float,
+        rounds: int,
+        fidelity: float,
+        detail: float,
+        cleanup: float,
+    ) -> io.NodeOutput:
+        frames, source = decoded[..., :3], source[..., :3]
+        check_pair(frames, source)
+        path = _path(refiner)
+        damage = measured_damage(refiner_at(path).meter, source, cleanup)
+        if strength > 0:
+            frames = run_refiner(frames, source, strength, detail, damage, Progress(), path=path)
+        return io.NodeOutput(agreeing(frames, source, rounds, fidelity, cleanup, damage))
+
+
+class ConditionalDecoder(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PatchVSR_ConditionalDecoder",
+            display_name="Conditional Decoder",
+            category=CATEGORY,
+            description="Patch Decoder for Wan's VAE with the input's say: a small trained network modulates what the "
+            "VAE's decoder begins with (as in Upscale-A-Video). Needs a file from PatchVSR's trainer.",
+            search_aliases=["patchvsr", "sft", "upscale-a-video", "vae decode"],
+            inputs=[
+                io.Vae.Input("vae", tooltip="The Wan VAE that the file was trained with."),
+                io.Latent.Input("latent"),
+                Plan.Input("plan"),
+                io.Image.Input("source", tooltip="The input clip."),
+                io.Combo.Input(
+                    "decoder_name",
+                    options=folder_paths.get_filename_list(FOLDER),
+                    tooltip="Put conditional decoders (.safetensors) into ComfyUI's models/model_patches folder.",
+                ),
+                io.Float.Input(
+                    "strength", default=1.0, min=0.0, max=1.0, step=0.05, tooltip="0: the VAE alone; 1: as trained."
+                ),
+                *tile_widgets(),
+            ],
+            outputs=[Tiles.Output(display_name="tiles")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, tile_px: int | None, overlap_px: int | None) -> bool | str:
+        return in_order(cls, strictly=True, overlap_px=overlap_px, tile_px=tile_px)
+
+    @classmethod
+    def execute(
+        cls,
+        vae: io.Vae.Type,
+        latent: io.Latent.Type,
+        plan: Plan.Type,
+        source: io.Image.Type,
+        decoder_name: str,
+        strength: float,
+        tile_px: int,
+        overlap_px: int,
+    ) -> io.NodeOutput:
+        decoder = load_decoder(folder_paths.get_full_path_or_raise(FOLDER, decoder_name))
+        tiles = decode_tiles(
+            codec_of(vae),
+            latent["samples"],
+            plan.canvas,
+            tile_px=tile_px,
+            overlap_px=overlap_px,
+            condition=InputCondition(decoder, source[..., :3], strength),
+            on_tile=Progress(),
+        )
+        return io.NodeOutput(tiles)
+
+
+def _path(name: str) -> Path:
+    if name in SHIPPED:
+        return shipped(SHIPPED[name])
+    return Path(folder_paths.get_full_path_or_raise(FOLDER, name))

@@ -1,0 +1,120 @@
+"""Blocks of a conditional decoder: residual blocks in space and time, and the modulation of features by others.
+
+Source: Upscale-A-Video (CVPR 2024), the decoder of its video VAE; the modulation goes back to spatial
+feature transform (SFTGAN, CVPR 2018). All tensors are (B, C, T, H, W).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+MakeNorm = Callable[[int], nn.Module]
+"""Number of channels to a norm."""
+GROUPS = 32
+EPS = 1e-6
+
+
+def group_norm(channels: int) -> nn.Module:
+    """The paper's norm; its statistics go over the whole clip."""
+    return nn.GroupNorm(GROUPS, channels, eps=EPS)
+
+
+class PositionNorm(nn.Module):
+    """Root mean square over the channels of every position alone, as in Wan's VAE: a tile sees what a picture sees."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, ...) to the same."""
+        scale = (x.square().mean(1, keepdim=True) + EPS).rsqrt()
+        return x * scale * self.weight.view(-1, *[1] * (x.ndim - 2))
+
+
+class ResidualBlock2d(nn.Module):
+    """Two convolutions of every frame alone, around a shortcut.
+
+    Args:
+        kernel: side of the convolutions; 1 reaches no neighbour.
+    """
+
+    def __init__(self, inputs: int, outputs: int, norm: MakeNorm = group_norm, kernel: int = 3) -> None:
+        super().__init__()
+        self.norm1 = norm(inputs)
+        self.conv1 = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
+        self.norm2 = norm(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, kernel, padding=kernel // 2)
+        self.conv_shortcut = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, T, H, W) to (B, outputs, T, H, W)."""
+        y = of_each_frame(self.conv1, F.silu(self.norm1(x)))
+        y = of_each_frame(self.conv2, F.silu(self.norm2(y)))
+        return of_each_frame(self.conv_shortcut, x) + y
+
+
+class ResidualBlockPlus(ResidualBlock2d):
+    """A :class:`ResidualBlock2d`, then a convolution over space and time that starts at zero."""
+
+    def __init__(self, inputs: int, outputs: int, norm: MakeNorm = group_norm) -> None:
+        super().__init__(inputs, outputs, norm)
+        self.norm_3d = norm(outputs)
+        self.conv_3d = nn.Conv3d(outputs, outputs, 3, padding=(0, 1, 1))
+        _zero(self.conv_3d)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, T, H, W) to (B, outputs, T, H, W)."""
+        x = super().forward(x)
+        # Padded in time by hand: the gradient of the convolution's own padding is wrong for two frames
+        # in bfloat16 on a CPU (oneDNN as of torch 2.13).
+        around = F.pad(F.silu(self.norm_3d(x)), (0, 0, 0, 0, 1, 1))
+        return x + self.conv_3d(around)
+
+
+class Modulation(nn.Module):
+    """Scales and shifts features by what they and a condition say together; untrained it changes nothing.
+
+    features + weight * (features * scale + shift), scale and shift being functions of both.
+
+    Args:
+        hidden: channels in between; the paper has as many as features.
+        kernel: side of the convolutions; the paper has 3.
+    """
+
+    def __init__(
+        self, condition: int, features: int, norm: MakeNorm = group_norm, *, hidden: int | None = None, kernel: int = 3
+    ) -> None:
+        super().__init__()
+        hidden = hidden or features
+        self.shared = nn.Sequential(
+            ResidualBlock2d(condition + features, hidden, norm, kernel),
+            ResidualBlock2d(hidden, hidden, norm, kernel),
+        )
+        self.scale = nn.Conv2d(hidden, features, kernel, padding=kernel // 2)
+        self.shift = nn.Conv2d(hidden, features, kernel, padding=kernel // 2)
+        for conv in (self.scale, self.shift):
+            _zero(conv)
+
+    def forward(self, condition: Tensor, features: Tensor, weight: float = 1.0) -> Tensor:
+        """(B, condition, T, H, W) and (B, features, T, H, W) to features; ``weight`` 0 leaves them as they are."""
+        # Joined frame by frame, so that memory stays in the order that the convolutions want.
+        both = torch.cat([condition.transpose(1, 2), features.transpose(1, 2)], 2).transpose(1, 2)
+        shared = self.shared(both)
+        scale, shift = of_each_frame(self.scale, shared), of_each_frame(self.shift, shared)
+        return features.add(torch.addcmul(shift, features, scale), alpha=weight)
+
+
+def of_each_frame(conv: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """A function of pictures (N, C, H, W), of every frame of (B, C, T, H, W)."""
+    frames = conv(x.transpose(1, 2).flatten(0, 1))
+    return frames.unflatten(0, (x.shape[0], x.shape[2])).transpose(1, 2)
+
+
+def _zero(conv: nn.Module) -> None:
+    for parameter in conv.parameters():
+        nn.init.zeros_(parameter)
