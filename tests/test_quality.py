@@ -81,6 +81,18 @@ def test_detail_that_moves_with_the_picture_is_no_flicker() -> None:
     assert quality.flicker(clip + carried, clip) < 0.2 * quality.flicker(clip + fixed, clip)
 
 
+def test_where_no_motion_can_be_followed_nothing_is_judged() -> None:
+    clip = textured(2)
+    other = torch.rand(HEIGHT, WIDTH // 2, 3, generator=torch.Generator().manual_seed(5))
+    clip[1, :, WIDTH // 2 :] = other
+    motion = next(quality.clip_motion(clip))
+    half = motion.seen[..., : WIDTH // 2 - 16].mean(), motion.seen[..., WIDTH // 2 + 16 :].mean()
+    assert half[0] > 0.95 and half[1] < 0.5
+    still = quality.Motion(torch.zeros_like(motion.flow), motion.seen)
+    error = 0.1 * (1 - motion.seen[0, 0, :, :, None])
+    assert quality.flicker(clip + torch.stack([error, 0 * error]), clip, [still]) == pytest.approx(0, abs=1e-4)
+
+
 def test_known_motion_is_not_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
     clip = textured() + over_time([0.0, 0.01, 0.0, 0.01])
     motion = list(quality.clip_motion(textured()))
@@ -98,6 +110,9 @@ def test_the_source_may_have_any_size() -> None:
     assert quality.flicker(pumping, small) == pytest.approx(10, rel=1e-3)
     assert quality.colour_drift(enlarged + 0.02, small).largest == pytest.approx(0.02 * 255, rel=1e-3)
     assert quality.detail_energy(enlarged, small) == 1
+    stripes = (torch.arange(WIDTH // 2) // 2 % 2).float()[None, None, :, None].expand(2, HEIGHT // 2, -1, 3)
+    within = resize(stripes, (HEIGHT, WIDTH)).clamp(0, 1)
+    assert quality.colour_drift(within, stripes).largest == 0, "bicubic overshoots; frames cannot"
     larger = resize(clip, (2 * HEIGHT, 2 * WIDTH)).clamp(0, 1)
     assert quality.measure_quality(clip, larger).measures.mismatch < 0.5
 
@@ -210,8 +225,9 @@ def test_every_line_says_what_to_do() -> None:
     source = textured()
     text = quality.measure_quality(source, source, a_plan()).as_text()
     assert text.count("good: ") == 7 and text.count("fair: no more detail") == 1
-    colours = torch.tensor([[0.0], [0.06], [-0.06]]).repeat_interleave(64, 0)
-    ruined = (source + colours + 0.1 * torch.randn(source.shape)).clamp(0, 1) + over_time([0.0, 0.2, 0.0, 0.2])
+    colours = torch.tensor([[0.0], [0.3], [-0.3]]).repeat_interleave(64, 0)
+    noise = 0.1 * torch.randn(source.shape, generator=torch.Generator().manual_seed(6))
+    ruined = source + colours + noise + over_time([0.0, 0.2, 0.0, 0.2])
     text = quality.measure_quality(ruined, source, a_plan()).as_text()
     assert text.count("poor: ") == 8 and "window_frames" in text and "wavelet" in text
 
@@ -262,6 +278,26 @@ def test_the_heat_map_shows_flicker_and_mismatch() -> None:
     frame, row, column = brightest(report.heat_map("mismatch"))
     assert frame == 1 and 16 <= row < 32 and 80 <= column < 112
     assert report.maps["mismatch"][1].max() == pytest.approx(12 * LEVEL, rel=1e-2)
+
+
+def test_grain_is_no_seam_on_the_heat_map() -> None:
+    source, generator = textured(1), torch.Generator().manual_seed(4)
+    grainy = source + 4 * LEVEL * torch.randn(source.shape, generator=generator)
+    stepped = source.clone()
+    stepped[:, :, 64:] += 4 * LEVEL
+    grain, step = (
+        quality.measure_quality(frames, source, a_plan(1)).maps["seams"].max() for frames in (grainy, stepped)
+    )
+    assert step == pytest.approx(4 * LEVEL, rel=1e-2) and grain < 0.6 * step
+
+
+@pytest.mark.parametrize(("jump", "shown"), [(1, [True, False, False, False]), (3, [False, False, True, True])])
+def test_flicker_is_shown_on_the_frame_before_it_and_at_the_end(jump: int, shown: list[bool]) -> None:
+    source = textured()
+    frames = source.clone()
+    frames[jump:] += 8 * LEVEL
+    hot = quality.measure_quality(frames, source).maps["flicker"].amax((1, 2, 3)) > 4 * LEVEL
+    assert hot.tolist() == shown
 
 
 def test_more_is_always_brighter() -> None:

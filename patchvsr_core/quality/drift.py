@@ -40,11 +40,7 @@ class ColourDrift:
 
 def colour_drift(frames: Tensor, source: Tensor) -> ColourDrift:
     """How far the mean colour of every frame is from the source's; both (T, ., ., 3) in [0, 1]."""
-    return drift_of([mean_colour(frame - large) for frame, large in beside_source(frames, source)])
-
-
-def drift_of(differences: list[Tensor]) -> ColourDrift:
-    """Drift of the (3,) mean difference of every frame, in [0, 1]."""
+    differences = [mean_colour(frame - large) for frame, large in beside_source(frames, source)]
     return ColourDrift(LEVELS * torch.stack(differences))
 
 
@@ -59,20 +55,27 @@ def patch_colour_variance(frames: Tensor, source: Tensor, plan: PatchPlan) -> Te
     """
     check_size(frames, plan)
     means = [patch_colours(frame - large, plan) for frame, large in beside_source(frames, source)]
-    return variance_of(means)
+    return variance_of(torch.stack(means))
 
 
-def variance_of(patch_means: list[Tensor]) -> Tensor:
-    """(3,) variance over patches, averaged over frames, of (patches, 3) means."""
-    return torch.stack(patch_means).var(1, correction=0).mean(0)
+def variance_of(patch_means: Tensor) -> Tensor:
+    """(3,) variance over patches, averaged over frames, of (T, patches, 3) means."""
+    return patch_means.var(1, correction=0).mean(0)
 
 
 def patch_colours(difference: Tensor, plan: PatchPlan) -> Tensor:
     """(patches, 3) mean colour of every primary patch of one (1, H, W, 3) difference, float64."""
+    return torch.stack([mean_colour(difference[:, rows, columns]) for rows, columns in patch_windows(plan)])
+
+
+def patch_windows(plan: PatchPlan) -> list[tuple[slice, slice]]:
+    """(rows, columns) of the primary patches of one window of time, in pixels."""
     stride = plan.canvas.stride_px
     places = sorted({(patch.origin[1:], patch.size[1:]) for patch in plan.primary})
-    spans = [[slice(o * stride, (o + s) * stride) for o, s in zip(*place, strict=True)] for place in places]
-    return torch.stack([mean_colour(difference[:, rows, columns]) for rows, columns in spans])
+    return [
+        (slice(y * stride, (y + height) * stride), slice(x * stride, (x + width) * stride))
+        for (y, x), (height, width) in places
+    ]
 
 
 def mean_colour(difference: Tensor) -> Tensor:

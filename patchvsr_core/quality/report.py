@@ -13,7 +13,7 @@ from ..errors import PlanError
 from ..layout import PatchPlan
 from ..progress import OnDone
 from .beside import beside_source, check_lengths, disagreement, gradient_energy, luma
-from .drift import LEVELS, drift_of, mean_colour, patch_colours, variance_of
+from .drift import LEVELS, ColourDrift, mean_colour, patch_colours, patch_windows, variance_of
 from .heat import CELL_PX, heat_picture, pooled
 from .seams import SeamEnergies, check_size, seam_map
 from .temporal import MeanAlongMotion, bend, change, motion_between
@@ -133,12 +133,12 @@ class _Tally:
         self.flicker, self.warping, self.source_warping = (MeanAlongMotion() for _ in range(3))
         self.brightness: list[tuple[float, float]] = []
         self.energies: list[tuple[float, float]] = []
-        self.colours: list[Tensor] = []
-        self.patches: list[Tensor] = []
         self.mismatch: list[float] = []
         count, self.cells = len(frames), [-(-side // CELL_PX) for side in frames.shape[1:3]]
         kinds = [kind for kind in FULL_SCALE if kind != "seams" or plan is not None]
-        # All at once: small pieces kept between large ones that go would leave holes in memory.
+        # All at once: small tensors kept between large ones that go would leave holes in memory.
+        self.colours = torch.zeros(count, 3, dtype=torch.float64)
+        self.patches = torch.zeros(count, len(patch_windows(plan)) if plan else 0, 3, dtype=torch.float64)
         self.maps = {kind: frames.new_zeros(count, 1, *self.cells, dtype=torch.float16) for kind in kinds}
         self.previous: tuple[Tensor, Tensor] | None = None
 
@@ -150,14 +150,13 @@ class _Tally:
         difference = frame - large
         self.brightness.append((_mean(luma(frame)), _mean(luma(large))))
         self.energies.append((gradient_energy(frame), gradient_energy(large)))
-        self.colours.append(mean_colour(difference))
-        apart = disagreement(frame, small)
+        now, apart = len(self.mismatch), disagreement(frame, small)
         self.mismatch.append(_mean(apart))
-        now = len(self.mismatch) - 1
+        self.colours[now] = mean_colour(difference)
         self.maps["mismatch"][now] = F.interpolate(apart, size=self.cells, mode="area")[0]
         if self.plan is not None and self.seams is not None:
             self.seams.add(frame, large)
-            self.patches.append(patch_colours(difference, self.plan))
+            self.patches[now] = patch_colours(difference, self.plan)
             self.maps["seams"][now] = seam_map(frame, large, self.plan, CELL_PX)[0]
 
     def _add_pair(self, frame: Tensor, large: Tensor, next_frame: Tensor, next_large: Tensor) -> None:
@@ -169,7 +168,7 @@ class _Tally:
 
     def measures(self) -> Measures:
         """The numbers so far."""
-        drift = drift_of(self.colours)
+        drift = ColourDrift(LEVELS * self.colours)
         (brightness, source_brightness) = (bend(list(values)) for values in zip(*self.brightness, strict=True))
         detail, plain = (sum(values) for values in zip(*self.energies, strict=True))
         return Measures(
@@ -179,7 +178,7 @@ class _Tally:
             warping_error=self.warping.thousandths,
             source_warping_error=self.source_warping.thousandths,
             seam_energy=self.seams.ratio if self.seams else UNKNOWN,
-            patch_colour_variance=float(variance_of(self.patches).mean()) if self.patches else UNKNOWN,
+            patch_colour_variance=float(variance_of(self.patches).mean()) if self.plan else UNKNOWN,
             colour_drift=drift.largest,
             colour_slope=drift.slope,
             detail_energy=detail / plain if plain else UNKNOWN,
