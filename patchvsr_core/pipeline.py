@@ -172,9 +172,11 @@ def _start(latent: Tensor, noise: Tensor, sigma: Tensor, models: Models) -> Tens
 
 
 def _prompts(models: Models, settings: Settings) -> list[Tensor]:
-    """The prompt, and for guidance the empty one."""
+    """The prompt, and for guidance the negative one."""
     prompt = models.prompt.to(models.device)
-    return [prompt] if settings.guidance == 1 else [prompt, torch.zeros_like(prompt)]
+    if settings.guidance == 1:
+        return [prompt]
+    return [prompt, torch.zeros_like(prompt) if models.negative is None else models.negative.to(prompt)]
 
 
 def _controls(frames: Tensor, latent: Tensor, plan: PatchPlan, models: Models, settings: Settings) -> Controls:

@@ -15,7 +15,7 @@ from .decode import decode_tiles
 from .fidelity import AGREED, back_project
 from .layout import Canvas, PatchPlan
 from .planner import plan_patches
-from .propagation.attention import AttentionOptions, parse_layers
+from .propagation.attention_options import AttentionOptions, parse_layers
 from .propagation.canvas import PropagationOptions
 from .refine import Refiner
 from .settings import Settings

@@ -16,14 +16,8 @@ from patchvsr_core.hosts.diffusers import DiffusersDenoiser
 from patchvsr_core.hosts.loading import load_base
 from patchvsr_core.layout import Canvas, Patch, PatchPlan
 from patchvsr_core.planner import plan_patches
-from patchvsr_core.propagation.attention import (
-    AttentionOptions,
-    AttentionRun,
-    Call,
-    Condition,
-    cache_bytes,
-    parse_layers,
-)
+from patchvsr_core.propagation.attention import AttentionRun, Call, Condition, cache_bytes
+from patchvsr_core.propagation.attention_options import AttentionOptions, parse_layers
 from patchvsr_core.propagation.rich import detail_energy, rich_frames
 from patchvsr_core.rotary import grid_positions, rope_at, rotate
 

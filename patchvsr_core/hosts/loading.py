@@ -13,6 +13,7 @@ from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from diffusers.loaders.single_file_utils import convert_wan_transformer_to_diffusers, convert_wan_vae_to_diffusers
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
+from torch import Tensor
 
 from ..codec import WanVAE
 from ..errors import ModelError
@@ -196,3 +197,28 @@ def _vae_config(path: Path, shapes: Shapes) -> dict[str, Any]:
             f"{path.name} has {latent_channels} latent channels; PatchVSR supports the VAE of Wan 2.1, which has 16."
         )
     return {"_class_name": "AutoencoderKLWan", "base_dim": shapes["encoder.conv1.weight"][0], "z_dim": 16}
+
+
+def load_prompt(path: str | Path, text_dim: int) -> Tensor:
+    """A prompt that a text encoder embedded: (1, tokens, text_dim) float32.
+
+    Args:
+        path: safetensors file with one tensor, (1, tokens, text_dim) or (tokens, text_dim).
+
+    Raises:
+        ModelError: when the file cannot be read, or was made with the encoder of another base.
+    """
+    path = Path(path)
+    try:
+        prompt = next(iter(load_file(str(path)).values())).float()
+    except (OSError, SafetensorError, StopIteration) as error:
+        raise ModelError(
+            f"{path} is no readable safetensors file with the embedding of a prompt ({error}); make it again."
+        ) from error
+    prompt = prompt if prompt.ndim == 3 else prompt[None]
+    if prompt.shape[-1] != text_dim:
+        raise ModelError(
+            f"The prompt in {path.name} has {prompt.shape[-1]} channels, the base's text {text_dim}; "
+            "encode it with the base's own text encoder."
+        )
+    return prompt.contiguous()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -17,7 +17,7 @@ from ..refine import Refiner, load_refiner
 from ..settings import TINY, WAN, WAN_PLAIN, Settings
 from ..weights import manifest, shipped
 from .diffusers import Base
-from .loading import load_base, load_vae
+from .loading import load_base, load_prompt, load_vae
 
 NULL_PROMPT_TOKENS = 512
 """Length of Wan's padded text context."""
@@ -39,6 +39,8 @@ class Models:
     """Changes when a file that was loaded changes."""
     meter: DamageMeter | None = None
     """Says how damaged an input is; None: every input is taken for clean."""
+    negative: Tensor | None = None
+    """What guidance leads away from; None: the empty prompt."""
 
 
 def load_models(
@@ -46,6 +48,9 @@ def load_models(
     *,
     vae: str | Path | None = None,
     adapter: str | Path | None = None,
+    refiner: str | Path | None = None,
+    prompt: str | Path | None = None,
+    negative: str | Path | None = None,
     device: str = "auto",
 ) -> Models:
     """Load the models of a run.
@@ -54,12 +59,26 @@ def load_models(
         model: ``tiny`` for the shipped default, or the path of a Wan (folder or file).
         vae: Wan's VAE; not needed when ``model`` is a diffusers folder that has one.
         adapter: an adapter made for that base; without one a stock Wan only enhances detail.
+        refiner: a refiner file, or ``conditional`` for the shipped conditional one; None: the tiny default's own,
+            and none for a Wan.
+        prompt, negative: files with embedded prompts (see :func:`loading.load_prompt`) in the place of the
+            adapter's own and of the empty one.
         device: a torch device, or ``auto``: a CUDA GPU if there is one, otherwise the CPU.
 
     Raises:
         ModelError, AdapterError: in one sentence, what is missing or does not fit.
     """
-    where = _device(device)
+    models = _with_refiner(_load(model, vae, adapter, _device(device)), refiner)
+    text_dim = models.base.spec.text_dim
+    return replace(
+        models,
+        prompt=models.prompt if prompt is None else load_prompt(prompt, text_dim),
+        negative=None if negative is None else load_prompt(negative, text_dim),
+        identity=" ".join([models.identity, *(_stamp(path) for path in (prompt, negative) if path is not None)]),
+    )
+
+
+def _load(model: str, vae: str | Path | None, adapter: str | Path | None, where: torch.device) -> Models:
     dtype = torch.float32 if where.type == "cpu" else torch.bfloat16
     if model == "tiny":
         if vae is not None:
@@ -71,14 +90,14 @@ def load_models(
     codec = load_vae(vae or model, device=str(where), dtype=dtype)
     chosen = load_adapter(adapter, dtype=dtype).to(where) if adapter else None
     if chosen is None:
-        prompt = torch.zeros(1, NULL_PROMPT_TOKENS, base.spec.text_dim)
+        own_prompt = torch.zeros(1, NULL_PROMPT_TOKENS, base.spec.text_dim)
     else:
         chosen.config.base.check_same(base.spec)
-        prompt = chosen.prompt.detach()
+        own_prompt = chosen.prompt.detach()
     defaults = WAN_PLAIN if chosen is None else WAN
     identity = " ".join(_stamp(path) for path in (model, vae, adapter) if path is not None)
     meter = load_refiner(shipped("tiny_refiner.safetensors")).meter.to(where)
-    return Models(base, codec, prompt, chosen, None, defaults, where, identity, meter)
+    return Models(base, codec, own_prompt, chosen, None, defaults, where, identity, meter)
 
 
 def _tiny(device: torch.device, adapter: str | Path | None) -> Models:
@@ -89,6 +108,14 @@ def _tiny(device: torch.device, adapter: str | Path | None) -> Models:
     files = " ".join(file["sha256"] for file in manifest()["files"].values())
     identity = files if adapter is None else f"{files} {_stamp(adapter)}"
     return Models(base, SpaceToDepth(), chosen.prompt.detach(), chosen, refiner, TINY, device, identity, refiner.meter)
+
+
+def _with_refiner(models: Models, name: str | Path | None) -> Models:
+    if name is None:
+        return models
+    path = shipped("tiny_conditional.safetensors") if name == "conditional" else Path(name)
+    refiner = load_refiner(path).to(models.device)
+    return replace(models, refiner=refiner, meter=refiner.meter, identity=f"{models.identity} {_stamp(path)}")
 
 
 def _stamp(path: str | Path) -> str:

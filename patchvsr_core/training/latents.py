@@ -17,6 +17,7 @@ from tqdm import tqdm
 from ..codec import Codec
 from ..encode import encode_global
 from ..errors import PatchVSRError
+from ..hosts.loading import load_prompt
 from .config import DataConfig, TrainConfig
 from .crops import Crop, Crops, draw_sizes
 
@@ -63,7 +64,7 @@ def precompute(
             save_file(_encoded(codec, crop, scale), str(partial))
             partial.replace(folder / f"{name}-{k}.safetensors")
     if prompt is not None:
-        save_file({"prompt": _prompt(prompt, config)}, str(out / "prompt.safetensors"))
+        save_file({"prompt": load_prompt(prompt, config.base.text_dim)}, str(out / "prompt.safetensors"))
     (out / INDEX).write_text(json.dumps({"channels": codec.channels, "seed": config.seed}) + "\n")
 
 
@@ -81,18 +82,6 @@ def _encoded(codec: Codec, crop: Crop, scale: int) -> dict[str, Tensor]:
         "position": crop.position.float(),
         "scale": torch.tensor(float(scale)),
     }
-
-
-def _prompt(path: Path, config: TrainConfig) -> Tensor:
-    tensors = load_file(str(path))
-    prompt = next(iter(tensors.values())).float()
-    prompt = prompt if prompt.ndim == 3 else prompt[None]
-    if prompt.shape[-1] != config.base.text_dim:
-        raise PatchVSRError(
-            f"The prompt in {path.name} has {prompt.shape[-1]} channels, the base's text {config.base.text_dim}; "
-            "encode it with the base's own text encoder."
-        )
-    return prompt.contiguous()
 
 
 class Latents(Dataset[LatentBatch]):

@@ -19,7 +19,8 @@ from patchvsr_core.hosts.diffusers import DiffusersDenoiser
 from patchvsr_core.hosts.loading import load_base
 from patchvsr_core.layout import Canvas
 from patchvsr_core.planner import plan_patches
-from patchvsr_core.propagation.attention import AttentionOptions, AttentionRun
+from patchvsr_core.propagation.attention import AttentionRun
+from patchvsr_core.propagation.attention_options import AttentionOptions
 from patchvsr_core.sampling import guided
 
 ROOT = Path(__file__).parents[2]

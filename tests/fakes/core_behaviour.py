@@ -71,6 +71,11 @@ def shifted(model: Any, shift: float) -> tuple[Any]:
     return (patched,)
 
 
+def scaled(image: Tensor, width: int, height: int, **method: Any) -> tuple[Tensor]:
+    larger = torch.nn.functional.interpolate(image.movedim(-1, 1), size=(height, width), mode="bicubic")
+    return (larger.movedim(1, -1),)
+
+
 def prompt(text: str, clip: Any = None) -> tuple[list]:
     generator = torch.Generator().manual_seed(len(text))
     return ([[torch.randn(1, 4, TEXT_DIM, generator=generator), {}]],)
@@ -83,6 +88,7 @@ def core_behaviour(video: Video, saved: list[Video]) -> dict[str, Callable[..., 
         "GetVideoComponents": lambda video: (video.images, video.audio, video.fps, 8, "sRGB"),
         "CreateVideo": lambda images, fps, audio=None, bit_depth=8: (Video(images, audio, fps),),
         "SaveVideo": lambda video, **options: (saved.append(video), video)[1:],
+        "ImageScale": scaled,
         "PreviewImage": lambda images: (images,),
         "UNETLoader": lambda **files: (random_wan(text_dim=TEXT_DIM),),
         "VAELoader": lambda **files: (AveragingVAE(),),

@@ -89,6 +89,18 @@ _ENTRIES = [
         title="Save Video",
         is_output=True,
     ),
+    _entry(
+        "ImageScale",
+        {"IMAGE": "IMAGE"},
+        {
+            "image": _socket("IMAGE"),
+            "upscale_method": (["nearest-exact", "bilinear", "area", "bicubic", "lanczos"], {}),
+            "width": _number("INT", 512, 0, 16384, step=1),
+            "height": _number("INT", 512, 0, 16384, step=1),
+            "crop": (["disabled", "center"], {}),
+        },
+        title="Upscale Image",
+    ),
     _entry("PreviewImage", {"images": "IMAGE"}, {"images": _socket("IMAGE")}, title="Preview Image", is_output=True),
     _entry(
         "UNETLoader",

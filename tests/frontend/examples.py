@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 CLIP = "patchvsr_sample.mp4"
@@ -32,6 +32,40 @@ Needs Wan 2.1 T2V 1.3B, its VAE and its text encoder, as ComfyUI's own Wan examp
 Other files and sizes of Wan text-to-video work too: choose them in the three loaders.
 
 A higher **denoise** in BasicScheduler makes more new detail, and keeps less of the clip.
+"""
+UAV_NOTE = """\
+## Upscale-A-Video in PatchVSR
+
+**Optical Flow** measures how the picture moves, **Flow Propagation** mixes every frame with its \
+neighbours along that motion: less flicker. **Conditional Refiner** lets the input modulate the \
+features of the result. **Quality Report** says whether it helped.
+
+The tiny default works on pixels, so the motion is measured on the enlarged clip. For a Wan the clip \
+itself is enough.
+"""
+DCVSR_NOTE = """\
+## DC-VSR in PatchVSR, on Wan 2.1
+
+**Attention Propagation** lets patches look at one another: SAP across the frame, TAP across time. \
+**Detail Guidance** (DSSAG) makes guidance ask for detail, at no extra time.
+
+SAP about doubles the time of its steps; **lazy** takes half of that back. With 30 blocks it keeps \
+about 7 GiB: choose fewer *layers*, or *offload*, when memory is short.
+"""
+STAR_NOTE = """\
+## STAR in PatchVSR, on Wan 2.1
+
+Starts from the noised input at the noise level **start** of STAR Schedule, with a text prompt, \
+guidance, and its rescale (0.2). A lower start keeps more of the clip.
+
+STAR's local gates (LIEM) are part of an adapter: Load Adapter has their strength, PatchVSR's \
+trainer makes them, with STAR's frequency loss.
+"""
+EVERYTHING_NOTE = """\
+## Everything at once, on Wan 2.1
+
+Prompt, guidance, STAR's noise levels, attention between patches, detail guidance, propagation along \
+the motion, the conditional refiner and a report. Bypass (Ctrl+B) what you want to compare.
 """
 
 
@@ -263,7 +297,152 @@ VIDEO = Example(
     ],
 )
 
-EXAMPLES = (TINY, WAN21, VIDEO)
+
+def _flow(image: str) -> dict[str, Node]:
+    return {"flow": Node("PatchVSR_OpticalFlow", {"image": image})}
+
+
+def _along(model: str, weight: float) -> dict[str, Node]:
+    inputs = {"model": model, "plan": "@plan.plan", "flow": "@flow.flow", "weight": weight}
+    return {"along": Node("PatchVSR_FlowPropagation", inputs)}
+
+
+def _attention(model: str, **widgets: Any) -> dict[str, Node]:
+    return {"attention": Node("PatchVSR_AttentionPropagation", {"model": model, **widgets})}
+
+
+def _guidance(model: str, softening: float) -> dict[str, Node]:
+    inputs = {"model": model, "softening_start": 1.0, "softening_end": softening, "rescale": 0.2}
+    return {"guidance": Node("PatchVSR_DetailGuidance", inputs)}
+
+
+def _report() -> dict[str, Node]:
+    inputs = {"image": "@refine.IMAGE", "source": "@parts.images", "plan": "@plan.plan"}
+    return {
+        "report": Node("PatchVSR_QualityReport", inputs, size=(360, 300)),
+        "heat": Node("PreviewImage", {"images": "@report.heat_map"}, title="Where it flickers", size=(360, 260)),
+    }
+
+
+def _conditional(detail: float) -> dict[str, Node]:
+    inputs = {"decoded": "@blend.IMAGE", "source": "@parts.images", "detail": detail}
+    return {"refine": Node("PatchVSR_ConditionalRefiner", inputs)}
+
+
+def _with(node: Node, **inputs: Any) -> Node:
+    return replace(node, inputs={**node.inputs, **inputs})
+
+
+def _note(text: str, height: int) -> dict[str, Node]:
+    return {"note": Node("MarkdownNote", {"": text}, title="Read me", size=(300, height))}
+
+
+TINY_LOAD = Group("Load", LOAD, [["note", "video", "parts", "tiny"]])
+WAN_LOAD = Group("Load", LOAD, [["note", "video", "parts"], ["base", "vae", "clip", "positive", "negative"]])
+PLAN_GROUP = Group("Plan & encode", PLAN, [["plan", "preview"], ["encode"]])
+SAMPLE_GROUP = Group("Sample", SAMPLE, [["guider", "noise", "solver", "sigmas"], ["sample"]])
+FINISH_GROUP = Group("Decode & finish", FINISH, [["decode", "blend", "refine"], ["join", "save"]])
+REPORT_GROUP = Group("Decode & finish", FINISH, [["decode", "blend", "refine"], ["join", "save"], ["report", "heat"]])
+
+UAV = Example(
+    name="patchvsr_upscale_a_video",
+    id="7b1f0c52-6a54-4f0e-9d38-2f6d1f3c9a04",
+    nodes={
+        **TINY.nodes,
+        **_note(UAV_NOTE, 300),
+        "enlarge": Node(
+            "ImageScale",
+            {
+                "image": "@parts.images",
+                "upscale_method": "bicubic",
+                "width": "@plan.width",
+                "height": "@plan.height",
+                "crop": "disabled",
+            },
+            title="Enlarge for the motion",
+        ),
+        **_flow("@enlarge.IMAGE"),
+        **_along("@tiny.MODEL", 0.25),
+        "apply": _with(TINY.nodes["apply"], model="@along.MODEL"),
+        **_conditional(0.5),
+        **_report(),
+    },
+    groups=[
+        TINY_LOAD,
+        Group("Plan & encode", PLAN, [["plan", "preview"], ["encode", "context"]]),
+        Group("Motion", LOAD, [["enlarge", "flow"]]),
+        Group("Model", MODEL, [["along", "apply", "merge"]]),
+        SAMPLE_GROUP,
+        REPORT_GROUP,
+    ],
+)
+
+DCVSR = Example(
+    name="patchvsr_dc_vsr",
+    id="7b1f0c52-6a54-4f0e-9d38-2f6d1f3c9a05",
+    nodes={
+        **WAN21.nodes,
+        **_note(DCVSR_NOTE, 300),
+        **_attention("@shift.MODEL"),
+        **_guidance("@attention.MODEL", 1.5),
+        "apply": _with(WAN21.nodes["apply"], model="@guidance.MODEL"),
+        "guider": _with(WAN21.nodes["guider"], cfg=3.0),
+    },
+    groups=[
+        WAN_LOAD,
+        PLAN_GROUP,
+        Group("Model", MODEL, [["shift", "attention", "guidance"], ["apply", "merge"]]),
+        SAMPLE_GROUP,
+        FINISH_GROUP,
+    ],
+)
+
+STAR = Example(
+    name="patchvsr_star",
+    id="7b1f0c52-6a54-4f0e-9d38-2f6d1f3c9a06",
+    nodes={
+        **WAN21.nodes,
+        **_note(STAR_NOTE, 280),
+        **_guidance("@shift.MODEL", 1.0),
+        "apply": _with(WAN21.nodes["apply"], model="@guidance.MODEL", churn=0.0),
+        "guider": _with(WAN21.nodes["guider"], cfg=7.5),
+        "sigmas": Node("PatchVSR_StarSchedule", {"start": 0.5}),
+    },
+    groups=[
+        WAN_LOAD,
+        PLAN_GROUP,
+        Group("Model", MODEL, [["shift", "guidance", "apply", "merge"]]),
+        SAMPLE_GROUP,
+        FINISH_GROUP,
+    ],
+)
+
+EVERYTHING = Example(
+    name="patchvsr_everything",
+    id="7b1f0c52-6a54-4f0e-9d38-2f6d1f3c9a07",
+    nodes={
+        **WAN21.nodes,
+        **_note(EVERYTHING_NOTE, 220),
+        **_flow("@parts.images"),
+        **_along("@shift.MODEL", 0.5),
+        **_attention("@along.MODEL", lazy=True),
+        **_guidance("@attention.MODEL", 1.5),
+        "apply": _with(WAN21.nodes["apply"], model="@guidance.MODEL", churn=0.0),
+        "guider": _with(WAN21.nodes["guider"], cfg=3.0),
+        "sigmas": Node("PatchVSR_StarSchedule", {"start": 0.4}),
+        **_conditional(0.5),
+        **_report(),
+    },
+    groups=[
+        WAN_LOAD,
+        Group("Plan & encode", PLAN, [["plan", "preview"], ["encode", "flow"]]),
+        Group("Model", MODEL, [["shift", "along", "attention"], ["guidance", "apply", "merge"]]),
+        SAMPLE_GROUP,
+        REPORT_GROUP,
+    ],
+)
+
+EXAMPLES = (TINY, WAN21, VIDEO, UAV, DCVSR, STAR, EVERYTHING)
 
 FILES = {
     "LoadVideo": {"file": CLIP},

@@ -40,7 +40,9 @@ def main() -> None:
             page.evaluate("() => app.extensionManager.focusMode || app.extensionManager.toggleFocusMode()")
             workflow = build(page, example)
             (FOLDER / f"{example.name}.json").write_text(json.dumps(workflow, indent=2) + "\n")
-            if arguments.run and example.name != "patchvsr_wan21":
+            if arguments.run and not any(
+                node.type in FILES and node.type != "LoadVideo" for node in example.nodes.values()
+            ):
                 page.evaluate("() => app.queuePrompt(0)")
                 while page.evaluate(IS_BUSY):
                     page.wait_for_timeout(500)

@@ -31,6 +31,28 @@ EXPECTED = {
         "PatchVSR_Blender": {"color_fix": "wavelet"},
         "PatchVSR_RefineFidelity": {"refine_strength": 0.5, "rounds": 8},
     },
+    "patchvsr_upscale_a_video": {
+        "PatchVSR_OpticalFlow": {"method": "dis"},
+        "PatchVSR_FlowPropagation": {"weight": 0.25},
+        "PatchVSR_ConditionalRefiner": {"detail": 0.5},
+    },
+    "patchvsr_dc_vsr": {
+        "PatchVSR_AttentionPropagation": {"spatial": True, "temporal": True, "lazy": False, "layers": "all"},
+        "PatchVSR_DetailGuidance": {"softening_start": 1, "softening_end": 1.5, "rescale": 0.2},
+        "CFGGuider": {"cfg": 3},
+    },
+    "patchvsr_star": {
+        "PatchVSR_StarSchedule": {"start": 0.5},
+        "PatchVSR_DetailGuidance": {"softening_end": 1, "rescale": 0.2},
+        "CFGGuider": {"cfg": 7.5},
+    },
+    "patchvsr_everything": {
+        "PatchVSR_StarSchedule": {"start": 0.4},
+        "PatchVSR_FlowPropagation": {"weight": 0.5},
+        "PatchVSR_AttentionPropagation": {"lazy": True},
+        "PatchVSR_DetailGuidance": {"softening_end": 1.5},
+        "PatchVSR_ConditionalRefiner": {"detail": 0.5},
+    },
     "patchvsr_video": {
         "LoadVideo": {"file": "patchvsr_sample.mp4"},
         "PatchVSR_UpscaleVideo": {"scale": 4, "format": "auto", "codec": "auto", "when_unfinished": "continue"},
@@ -55,14 +77,27 @@ def workflow(path):
 
 
 STAGES = ["PatchPlanner", "PatchEncoder", "ApplyPatchVSR", "JointModulationMerger", "PatchSampler"]
-STAGES += ["PatchDecoder", "Blender", "RefineFidelity"]
+STAGES += ["PatchDecoder", "Blender"]
+TINY = [*STAGES, "LoadTinyDefault", "GlobalContextEncoder"]
+PLAIN, CONDITIONAL = ["RefineFidelity"], ["ConditionalRefiner", "QualityReport"]
+FLOW = ["OpticalFlow", "FlowPropagation"]
 NODES = {
-    "patchvsr_tiny": [*STAGES, "LoadTinyDefault", "GlobalContextEncoder"],
-    "patchvsr_wan21": STAGES,
+    "patchvsr_tiny": [*TINY, *PLAIN],
+    "patchvsr_wan21": [*STAGES, *PLAIN],
+    "patchvsr_upscale_a_video": [*TINY, *FLOW, *CONDITIONAL],
+    "patchvsr_dc_vsr": [*STAGES, *PLAIN, "AttentionPropagation", "DetailGuidance"],
+    "patchvsr_star": [*STAGES, *PLAIN, "DetailGuidance", "StarSchedule"],
+    "patchvsr_everything": [
+        *(*STAGES, *FLOW, *CONDITIONAL),
+        *("AttentionPropagation", "DetailGuidance", "StarSchedule"),
+    ],
     "patchvsr_video": ["LoadTinyDefault", "UpscaleVideo"],
 }
 WHOLE = ["Load", "Plan & encode", "Model", "Sample", "Decode & finish"]
-TITLES = {"patchvsr_tiny": WHOLE, "patchvsr_wan21": WHOLE, "patchvsr_video": ["Load", "Upscale"]}
+TITLES = {
+    "patchvsr_video": ["Load", "Upscale"],
+    "patchvsr_upscale_a_video": ["Load", "Plan & encode", "Motion", "Model", "Sample", "Decode & finish"],
+}
 
 
 def test_all_examples_are_there():
@@ -122,7 +157,7 @@ def test_the_choices_are_those_of_the_example(workflow, path, object_info):
 def test_nodes_lie_inside_titled_groups_and_do_not_overlap(path):
     data = json.loads(path.read_text())
     titles = [group["title"] for group in data["groups"]]
-    assert titles == TITLES[path.stem]
+    assert titles == TITLES.get(path.stem, WHOLE)
     boxes = [node_box(node) for node in data["nodes"]]
     for index, box in enumerate(boxes):
         assert not any(overlap(box, other) for other in boxes[index + 1 :]), data["nodes"][index]["type"]
@@ -167,5 +202,6 @@ def test_the_example_runs_and_keeps_sound_and_frame_rate(workflow, path, pack, o
     assert result.images.shape == (3, 52, 68, 3)
     assert torch.isfinite(result.images).all()
     assert (result.audio, result.fps) == ("a chord", 12.5)
-    (preview,) = [outputs[str(node["id"])][0] for node in workflow.real_nodes() if node["type"] == "PreviewImage"]
-    assert preview.shape == (1, 52, 68, 3)
+    previews = [outputs[str(node["id"])][0] for node in workflow.real_nodes() if node["type"] == "PreviewImage"]
+    assert previews[0].shape == (1, 52, 68, 3), "the plan"
+    assert all(heat.shape == (3, 52, 68, 3) for heat in previews[1:])

@@ -15,7 +15,8 @@ from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from ...errors import PlanError
-from ...propagation.attention import AttentionOptions, AttentionRun, Condition
+from ...propagation.attention import AttentionRun, Condition
+from ...propagation.attention_options import AttentionOptions
 
 OPTIONS = "patchvsr_attention"
 RUN = "patchvsr_attention_run"

@@ -19,7 +19,8 @@ from torch import Tensor
 from ...errors import PlanError
 from ...fusion import check_canvas, check_steps, fuse
 from ...layout import Patch, PatchPlan
-from ...propagation.attention import AttentionOptions, AttentionRun
+from ...propagation.attention import AttentionRun
+from ...propagation.attention_options import AttentionOptions
 from .attention import RUN, options_of
 from .control import KEY, PATCHES, refuse_second
 from .progress import check_interrupt

@@ -1,0 +1,60 @@
+"""What may be chosen about patches that look at one another; see :mod:`.attention`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import PlanError
+from .rich import CHOICES
+
+
+@dataclass(frozen=True)
+class AttentionOptions:
+    """Choices of a run; everything is off by default."""
+
+    spatial: bool = False
+    temporal: bool = False
+    lazy: bool = False
+    """SAP reuses what the step before recorded instead of running the patches twice."""
+    frames: int = 1
+    """Latent frames of the neighbour in time that TAP looks at."""
+    choice: str = "rich"
+    """Which: those ``rich`` in detail, or those ``nearest`` to the patch that looks, or ``farthest``."""
+    layers: tuple[int, ...] | None = None
+    """Transformer blocks in which SAP and TAP act; None: all."""
+    reach: float | None = None
+    """How far from a patch, in its own sizes, keys may claim to lie; None: wherever they are."""
+    offload: bool = False
+    """Keep keys and values in main memory instead of the GPU's."""
+    softening: tuple[float, float] = (1.0, 1.0)
+    """DSSAG's g at the first and at the last step; 1 is off."""
+
+    def __post_init__(self) -> None:
+        if self.choice not in CHOICES:
+            raise PlanError(f"Choice {self.choice!r} of frames is unknown; choose one of {', '.join(CHOICES)}.")
+        if self.frames < 1:
+            raise PlanError(f"Temporal attention to {self.frames} frames is none; use at least 1.")
+        if min(self.softening) < 1:
+            raise PlanError(f"A softening of {min(self.softening)} sharpens the negative branch; use 1 or more.")
+        if self.reach is not None and self.reach < 0:
+            raise PlanError(f"A reach of {self.reach} patches is out of range; use 0 or more.")
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is on."""
+        return self.spatial or self.temporal or self.softening != (1.0, 1.0)
+
+
+def parse_layers(text: str) -> tuple[int, ...] | None:
+    """``0-9, 20`` to block numbers; empty or ``all``: None, every block.
+
+    Raises:
+        PlanError: for anything else.
+    """
+    if text.strip() in ("", "all"):
+        return None
+    try:
+        ends = [[int(number) for number in part.split("-")] for part in text.split(",")]
+        return tuple(sorted({n for part in ends for n in range(part[0], part[-1] + 1)}))
+    except ValueError as error:
+        raise PlanError(f"Layers {text!r} cannot be read; write numbers and ranges such as 0-9, 20, or all.") from error
