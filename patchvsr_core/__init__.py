@@ -17,22 +17,35 @@ from .fidelity import back_project
 from .fusion import fuse
 from .layout import Canvas, Patch, PatchPlan
 from .planner import LAYOUTS, plan_patches
+from .propagation.attention import AttentionRun
+from .propagation.attention_options import AttentionOptions
+from .propagation.canvas import CanvasPropagation, PropagationOptions
+from .propagation.estimators import ESTIMATORS
+from .propagation.flow import ClipFlows, clip_flows
+from .propagation.latent import propagate
+from .quality import QualityReport, measure_quality
 from .refine import Refiner, load_refiner, refine_frames
 from .sampling import SOLVERS, Denoiser, sigma_schedule
+from .schedules import star_schedule
 from .settings import Settings
 from .version import VERSION
 
 __version__ = VERSION
 
 __all__ = [
+    "ESTIMATORS",
     "LAYOUTS",
     "SOLVERS",
     "Adapter",
     "AdapterConfig",
     "AdapterError",
+    "AttentionOptions",
+    "AttentionRun",
     "BaseSpec",
     "Cancelled",
     "Canvas",
+    "CanvasPropagation",
+    "ClipFlows",
     "Codec",
     "Controls",
     "Denoiser",
@@ -45,6 +58,8 @@ __all__ = [
     "PatchPlan",
     "PatchVSRError",
     "PlanError",
+    "PropagationOptions",
+    "QualityReport",
     "Refiner",
     "Settings",
     "SpaceToDepth",
@@ -52,6 +67,7 @@ __all__ = [
     "WanVAE",
     "back_project",
     "blend_tiles",
+    "clip_flows",
     "decode_tiles",
     "encode_canvas",
     "encode_global",
@@ -59,8 +75,11 @@ __all__ = [
     "load_adapter",
     "load_refiner",
     "match_colors",
+    "measure_quality",
     "plan_patches",
+    "propagate",
     "refine_frames",
     "save_adapter",
     "sigma_schedule",
+    "star_schedule",
 ]

@@ -14,6 +14,7 @@ from patchvsr_core.hosts.models import Models, load_models
 from patchvsr_core.pipeline import upscale
 from patchvsr_core.planner import LAYOUTS
 from patchvsr_core.resample import resize
+from patchvsr_core.schedules import star_schedule
 from patchvsr_core.settings import Settings
 from patchvsr_core.stages import make_plan
 
@@ -180,3 +181,44 @@ def test_a_pattern_it_never_saw_comes_out_no_worse_than_bicubic(tiny: Models) ->
     truth = resize(clip(4, 48, 64), (96, 128)).clamp(0, 1)
     source = (resize(truth, (24, 32)).clamp(0, 1) * 255).round() / 255
     assert psnr(upscale(source, (96, 128), tiny), truth) > psnr(resize(source, (96, 128)), truth)
+
+
+def test_every_system_at_once_on_a_wan(wan_files: dict[str, Path], tmp_path: Path) -> None:
+    """STAR's schedule, prompts, detail guidance, attention and propagation, with an adapter."""
+    files = {"vae": wan_files["vae"], "adapter": wan_files["adapter"], "refiner": "conditional"}
+    prompts = {
+        name: save({"p": torch.randn(3, 64)}, tmp_path / f"{name}.safetensors") for name in ("prompt", "negative")
+    }
+    models = load_models(str(wan_files["model"]), **files, **prompts)
+    assert models.prompt.shape == (1, 3, 64) and models.refiner is not None
+    plain = replace(models.defaults, patch_px=64, tile_px=64, tile_overlap_px=16, window_frames=5, overlap_frames=1)
+    plain = replace(plain, start=0.4, schedule="star", guidance=3.0, steps=1)
+    assert plain.steps == len(star_schedule(0.4)) - 1 > 3, "the schedule sets the steps"
+    changes = {
+        "softening": 1.5,
+        "guidance_rescale": 0.2,
+        "propagation": 0.5,
+        "spatial_attention": True,
+        "temporal_attention": True,
+    }
+    source = clip(9, 13, 21)
+    results = [upscale(source, (52, 84), models, replace(plain, **{k: v})) for k, v in changes.items()]
+    results.append(upscale(source, (52, 84), models, replace(plain, **changes)))
+    without = upscale(source, (52, 84), models, plain)
+    for result, name in zip(results, [*changes, "all"], strict=True):
+        assert result.shape == (9, 52, 84, 3) and result.isfinite().all()
+        assert not torch.equal(result, without), name
+
+
+def test_prompts_of_another_encoder_and_lone_detail_guidance_say_why(
+    wan_files: dict[str, Path], tmp_path: Path
+) -> None:
+    other = save({"p": torch.randn(3, 32)}, tmp_path / "other.safetensors")
+    with pytest.raises(ModelError, match="has 32 channels, the base's text 64"):
+        load_models(str(wan_files["model"]), vae=wan_files["vae"], prompt=other)
+    with pytest.raises(ModelError, match="no readable safetensors file with the embedding"):
+        load_models(str(wan_files["model"]), vae=wan_files["vae"], negative=tmp_path / "none.safetensors")
+    with pytest.raises(PlanError, match="needs a guidance above 1"):
+        Settings(softening=1.5)
+    with pytest.raises(PlanError, match="choose one of shifted, star"):
+        Settings(schedule="cosine")

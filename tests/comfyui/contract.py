@@ -23,6 +23,8 @@ def main(comfyui: str, root: str, folder: str) -> None:
     from patchvsr_core.hosts import comfy as host
     from patchvsr_core.layout import Canvas
     from patchvsr_core.planner import plan_patches
+    from patchvsr_core.propagation.canvas import CanvasPropagation, PropagationOptions
+    from patchvsr_core.propagation.flow import ClipFlows
 
     torch.set_grad_enabled(False)
     given = torch.load(Path(folder) / "inputs.pt", weights_only=True)
@@ -36,6 +38,12 @@ def main(comfyui: str, root: str, folder: str) -> None:
         model, plan, conditions, model_patch=adapter, view=given["view"], patch_strength=strength
     )
     model = host.attach_joint_modulation(model, plan, host.FusionOptions(patches_at_once=given["patches_at_once"]))
+    if given["rescale"]:
+        model = host.attach_rescale(model, given["rescale"])
+    if given["propagation"]:
+        options = PropagationOptions(given["propagation"], start=0.8)
+        motion = CanvasPropagation(options, canvas, ClipFlows(*given["flows"]), pixels=False)
+        model = host.attach_propagation(model, motion)
     if given["attention"]:
         model = host.attach_attention(model, **given["attention"])
     guider = comfy.samplers.CFGGuider(model)

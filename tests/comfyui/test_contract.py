@@ -21,6 +21,8 @@ from patchvsr_core.layout import Canvas
 from patchvsr_core.planner import plan_patches
 from patchvsr_core.propagation.attention import AttentionRun
 from patchvsr_core.propagation.attention_options import AttentionOptions
+from patchvsr_core.propagation.canvas import CanvasPropagation, PropagationOptions
+from patchvsr_core.propagation.flow import ClipFlows
 from patchvsr_core.sampling import guided
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +44,8 @@ PROPAGATION = {"spatial": True, "temporal": True, "frames": 2, "softening": (1.1
         (3, 2, {"patch_strength": 0.0}),
         (1, 2, {"attention": PROPAGATION, "liem": "identity"}),
         (3, 2, {"attention": {**PROPAGATION, "lazy": True, "offload": True, "layers": (1,), "reach": 1.0}}),
-        (2, 0, {"attention": {"softening": (1.5, 1.5)}}),
+        (2, 0, {"attention": {"softening": (1.5, 1.5)}, "rescale": 1.0}),
+        (2, 2, {"attention": PROPAGATION, "propagation": 0.5, "rescale": 1.0, "liem": "star"}),
     ],
 )
 def test_both_hosts_agree(tmp_path: Path, patches_at_once: int, lora_rank: int, choices: dict) -> None:
@@ -66,9 +69,10 @@ def test_both_hosts_agree(tmp_path: Path, patches_at_once: int, lora_rank: int, 
     for ours_x0, native_x0 in zip(ours, native, strict=True):
         assert (ours_x0 - native_x0).abs().max() < 1e-4
     assert (ours[0] - normalised(given["latent"])).abs().mean() > 0.1
-    if given["attention"]:
-        without = headless(base, adapter, {**given, "attention": {}})
-        assert (ours[-1] - without[-1]).abs().max() > 1e-3
+    for name, off in (("attention", {}), ("rescale", 0.0), ("propagation", 0.0)):
+        if given[name]:
+            without = headless(base, adapter, {**given, name: off})
+            assert (ours[-1] - without[-1]).abs().max() > 3e-4, name
 
 
 def make_inputs(patches_at_once: int) -> dict:
@@ -89,6 +93,9 @@ def make_inputs(patches_at_once: int) -> dict:
         "patch_strength": 1.0,
         "liem_strength": 1.0,
         "attention": {},
+        "rescale": 0.0,
+        "propagation": 0.0,
+        "flows": [0.3 * torch.randn(14, 2, 26, 39, generator=generator) for _ in range(2)],
     }
 
 
@@ -115,12 +122,16 @@ def headless(base, adapter, given: dict) -> list[torch.Tensor]:
     )
     run = AttentionRun(AttentionOptions(**given["attention"]), plan, len(given["sigmas"]) - 1)
     denoiser = DiffusersDenoiser(base, [adapter.prompt, adapter.prompt * 0.5], adapter, attention=run)
+    options = PropagationOptions(given["propagation"], start=0.8)
+    motion = CanvasPropagation(options, canvas, ClipFlows(*given["flows"]), pixels=False)
     x, answers = given["noise"], []
     sigmas = torch.tensor(given["sigmas"])
     with torch.no_grad():
         for step, (sigma, following) in enumerate(pairwise(sigmas)):
             predictions = fuse(denoiser, x, sigma, plan.patches, controls, attention=run, step=step)
-            x0 = guided(predictions, given["guidance"])
+            x0 = guided(predictions, given["guidance"], given["rescale"], x)
+            if given["propagation"]:
+                x0 = motion(x0, float(sigma), float(following), step)
             answers.append(x0)
             x = x0 + following / sigma * (x - x0)
     denoiser.close()
