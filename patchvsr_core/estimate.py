@@ -46,10 +46,19 @@ def estimate(plan: PatchPlan, models: Models, settings: Settings) -> Estimate:
     if settings.solver == "heun":
         patches = 2 * patches - len(plan.at_step(settings.steps - 1))
     with torch.inference_mode():
-        seconds = patches * _patch_seconds(plan, models)
+        seconds = _evaluations(patches, plan, settings) * _patch_seconds(plan, models)
         seconds += _codec_seconds(plan.canvas, models, settings)
         seconds += _finishing_seconds(plan.canvas, models, settings)
     return Estimate(patches, memory_bytes(plan, models, settings), seconds)
+
+
+def _evaluations(patches: int, plan: PatchPlan, settings: Settings) -> int:
+    """Runs of the base on a patch: guidance needs two, and SAP a first one of the primary grid."""
+    first_runs = 0
+    if settings.spatial_attention and not settings.lazy_attention:
+        turns = 2 if settings.temporal_attention else 1
+        first_runs = len(plan.primary) * -(-settings.steps // turns)
+    return (patches + first_runs) * (1 if settings.guidance == 1 else 2)
 
 
 def _patch_seconds(plan: PatchPlan, models: Models) -> float:

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from torch import Tensor
 from patchvsr_core.chunks import plan_chunks
 from patchvsr_core.encode import seeded_noise
 from patchvsr_core.errors import MediaError, OutputError
+from patchvsr_core.hosts.models import load_models
 from patchvsr_core.long import Job, chunk_noise, upscale_file
+from patchvsr_core.pipeline import upscale
 from patchvsr_core.propagation.canvas import Carried, Relay
 from patchvsr_core.resample import resize
 from patchvsr_core.settings import TINY
@@ -273,3 +276,28 @@ def test_propagation_goes_on_from_chunk_to_chunk_of_a_shot(clip: Path) -> None:
         assert before is not None and left is not None
         assert torch.equal(before.source, left.source)
         assert {step: float(x.mean()) for step, x in before.frames.items()} == {0: chunk - 1, 3: 0}
+
+
+def test_a_stopped_run_with_propagation_gives_the_same_file(clip: Path) -> None:
+    models = load_models("tiny")
+    settings = replace(models.defaults, patch_px=64, propagation=0.25)
+    job = replace(a_job(clip), settings=settings, target=(48, 72), chunk_frames=9)
+    finish = partial(upscale_file, job, scan(clip), models, weights="w", report=lambda *_: None)
+    finish(work=upscale)
+    whole = job.output.read_bytes()
+    job.output.unlink()
+
+    def stop(number: int, total: int) -> None:
+        if number == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        finish(work=upscale, on_chunk=stop)
+    finish(work=upscale)
+    assert job.output.read_bytes() == whole
+
+    def forgetful(*arguments: Any, relay: Relay, noise: Any) -> Tensor:
+        return upscale(*arguments, noise=noise)
+
+    finish(work=forgetful)
+    assert job.output.read_bytes() != whole, "what is carried matters"

@@ -101,6 +101,7 @@ _ENTRIES = [
         },
         title="Upscale Image",
     ),
+    _entry("PreviewAny", {"STRING": "STRING"}, {"source": _socket("*")}, title="Preview as Text", is_output=True),
     _entry("PreviewImage", {"images": "IMAGE"}, {"images": _socket("IMAGE")}, title="Preview Image", is_output=True),
     _entry(
         "UNETLoader",

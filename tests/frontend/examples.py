@@ -319,8 +319,9 @@ def _guidance(model: str, softening: float) -> dict[str, Node]:
 def _report() -> dict[str, Node]:
     inputs = {"image": "@refine.IMAGE", "source": "@parts.images", "plan": "@plan.plan"}
     return {
-        "report": Node("PatchVSR_QualityReport", inputs, size=(360, 300)),
-        "heat": Node("PreviewImage", {"images": "@report.heat_map"}, title="Where it flickers", size=(360, 260)),
+        "report": Node("PatchVSR_QualityReport", inputs),
+        "words": Node("PreviewAny", {"source": "@report.report"}, title="The report", size=(420, 300)),
+        "heat": Node("PreviewImage", {"images": "@report.heat_map"}, title="Where it flickers", size=(420, 260)),
     }
 
 
@@ -342,7 +343,7 @@ WAN_LOAD = Group("Load", LOAD, [["note", "video", "parts"], ["base", "vae", "cli
 PLAN_GROUP = Group("Plan & encode", PLAN, [["plan", "preview"], ["encode"]])
 SAMPLE_GROUP = Group("Sample", SAMPLE, [["guider", "noise", "solver", "sigmas"], ["sample"]])
 FINISH_GROUP = Group("Decode & finish", FINISH, [["decode", "blend", "refine"], ["join", "save"]])
-REPORT_GROUP = Group("Decode & finish", FINISH, [["decode", "blend", "refine"], ["join", "save"], ["report", "heat"]])
+REPORT_GROUP = replace(FINISH_GROUP, columns=[*FINISH_GROUP.columns, ["report", "words", "heat"]])
 
 UAV = Example(
     name="patchvsr_upscale_a_video",
