@@ -337,3 +337,37 @@ def test_patches_agree_more_with_spatial_propagation(base) -> None:
         return float(torch.stack(means).var(0).mean())
 
     assert variance(denoised(base, plan, AttentionOptions(spatial=True))) < variance(denoised(base, plan, None))
+
+
+def mixed_values(base, plan: PatchPlan, options: AttentionOptions) -> tuple[list[Tensor], list[Tensor]]:
+    """(values, attention's output) of the first block, of every model call."""
+    attn, values, outputs = base.transformer.blocks[0].attn1, [], []
+    hooks = [
+        attn.to_v.register_forward_hook(lambda module, args, out: values.append(out)),
+        attn.to_out[0].register_forward_pre_hook(lambda module, args: outputs.append(args[0])),
+    ]
+    denoised(base, plan, options)
+    for hook in hooks:
+        hook.remove()
+    return values, outputs
+
+
+def test_in_the_base_extreme_softening_is_the_mean_of_the_values(base) -> None:
+    values, outputs = mixed_values(base, a_plan(width=64), AttentionOptions(softening=(1e9, 1e9)))
+    for number, (v, out) in enumerate(zip(values, outputs, strict=True)):
+        flat = (out - v.mean(1, keepdim=True)).abs().max() < 1e-5
+        assert flat == bool(number % 2), "the negative branch alone"
+
+
+def test_in_the_base_own_keys_appended_change_nothing(base, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = plan_patches(Canvas(4, (32, 32), (64, 64)), patch_px=64, window_frames=4, overlap_frames=0)
+    plain_answers = denoised(base, plan, None)
+    begin = AttentionRun.__init__
+
+    def always(self: AttentionRun, *arguments: object) -> None:
+        begin(self, *arguments)
+        self._spatial = True
+
+    monkeypatch.setattr(AttentionRun, "__init__", always)
+    for a, b in zip(denoised(base, plan, AttentionOptions(spatial=True)), plain_answers, strict=True):
+        assert (a - b).abs().max() < 1e-5

@@ -172,3 +172,36 @@ def test_star_schedule_is_the_cores(pack):
     (lower,) = run_node(pack["StarSchedule"], start=0.4)
     assert torch.equal(own, star_schedule()) and len(own) == 15
     assert float(lower[0]) == pytest.approx(0.4) and len(lower) < len(own)
+
+
+def test_in_comfyui_extreme_softening_is_the_mean_of_the_values(pack, wan):
+    model, sample = wan
+    attn, values, outputs = model.model.diffusion_model.blocks[0].self_attn, [], []
+    hooks = [
+        attn.v.register_forward_hook(lambda module, args, out: values.append(out)),
+        attn.o.register_forward_pre_hook(lambda module, args: outputs.append(args[0])),
+    ]
+    soft = pack.part("patchvsr_core.hosts.comfy").attach_attention(model, softening=(1e9, 1e9))
+    sample(soft)
+    for hook in hooks:
+        hook.remove()
+    for v, out in zip(values, outputs, strict=True):
+        flat = (out - v.mean(1, keepdim=True)).abs().amax((1, 2)) < 1e-5
+        assert flat.tolist() == [False] * (len(v) // 2) + [True] * (len(v) // 2)
+
+
+def test_in_comfyui_own_keys_appended_change_nothing(pack, tiny, monkeypatch):
+    run = pack.part("patchvsr_core.propagation.attention").AttentionRun
+    clip = a_clip(3, 16, 16)
+    plain = run_chain(pack, tiny, clip, scale=2.0)
+    assert len(plain.plan.patches) == 1
+    begin = run.__init__
+
+    def always(self, *arguments):
+        begin(self, *arguments)
+        self._spatial = True
+
+    monkeypatch.setattr(run, "__init__", always)
+    model = changed(pack, "AttentionPropagation", tiny.model, temporal=False)
+    frames = run_chain(pack, replace(tiny, model=model), clip, scale=2.0).frames
+    assert (frames - plain.frames).abs().max() < 1e-5
