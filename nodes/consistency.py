@@ -15,6 +15,7 @@ from ..patchvsr_core.propagation.rich import CHOICES
 from ..patchvsr_core.schedules import star_schedule
 from .sockets import CATEGORY, Flow, Plan
 from .validation import in_order
+from .widgets import span_sigmas, span_widgets
 
 
 class FlowPropagation(io.ComfyNode):
@@ -44,22 +45,12 @@ class FlowPropagation(io.ComfyNode):
                     tooltip="Part of the neighbour in the mix. 0 is off, 0.5 usual for a Wan, 0.25 for the tiny "
                     "default; 1 copies.",
                 ),
-                io.Float.Input(
-                    "start_percent",
-                    default=0.8,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="Part of the denoising from which on it acts. Late steps only: earlier ones lose detail. "
-                    "A single step, as the tiny default has, always counts.",
-                ),
-                io.Float.Input(
-                    "end_percent",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="Part of the denoising at which it stops.",
+                *span_widgets(
+                    "Part of the denoising from which on it acts. Late steps only: earlier ones lose detail. A single "
+                    "step, as the tiny default has, always counts.",
+                    "Part of the denoising at which it stops.",
+                    start=0.8,
+                    advanced=False,
                 ),
                 io.Combo.Input(
                     "interpolation",
@@ -108,15 +99,9 @@ class FlowPropagation(io.ComfyNode):
         alpha1: float,
         alpha2: float,
     ) -> io.NodeOutput:
-        percent_to_sigma = model.get_model_object("model_sampling").percent_to_sigma
-        options = PropagationOptions(
-            weight,
-            percent_to_sigma(start_percent),
-            percent_to_sigma(end_percent),
-            None if interpolation == "auto" else interpolation,
-            alpha1,
-            alpha2,
-        )
+        fetched = None if interpolation == "auto" else interpolation
+        levels = span_sigmas(model, start_percent, end_percent)
+        options = PropagationOptions(weight, *levels, fetched, alpha1, alpha2)
         propagation = CanvasPropagation(options, plan.canvas, flow, pixels=is_tiny(model))
         return io.NodeOutput(attach_propagation(model, propagation))
 

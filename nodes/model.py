@@ -14,6 +14,7 @@ from ..patchvsr_core.hosts.comfy import (
 )
 from .sockets import CATEGORY, GlobalContext, PatchCond, Plan
 from .validation import in_order
+from .widgets import span_sigmas, span_widgets
 
 
 class ApplyPatchVSR(io.ComfyNode):
@@ -47,23 +48,9 @@ class ApplyPatchVSR(io.ComfyNode):
                     step=0.05,
                     tooltip="How strongly a patch follows the whole video; 0 turns the global branch off.",
                 ),
-                io.Float.Input(
-                    "start_percent",
-                    default=0.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    advanced=True,
-                    tooltip="Part of the denoising at which the adapter begins to act.",
-                ),
-                io.Float.Input(
-                    "end_percent",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    advanced=True,
-                    tooltip="Part of the denoising at which the adapter stops acting.",
+                *span_widgets(
+                    "Part of the denoising at which the adapter begins to act.",
+                    "Part of the denoising at which the adapter stops acting.",
                 ),
                 io.Float.Input(
                     "structure_lock",
@@ -121,7 +108,6 @@ class ApplyPatchVSR(io.ComfyNode):
     ) -> io.NodeOutput:
         if global_context is not None and adapter is None:
             raise PatchVSRError("The global context acts through an adapter; connect one, or disconnect the context.")
-        percent_to_sigma = model.get_model_object("model_sampling").percent_to_sigma
         patched = attach_control(
             model,
             plan,
@@ -130,7 +116,7 @@ class ApplyPatchVSR(io.ComfyNode):
             view=global_context,
             patch_strength=patch_strength,
             global_strength=global_strength,
-            sigma_range=(percent_to_sigma(start_percent), percent_to_sigma(end_percent)),
+            sigma_range=span_sigmas(model, start_percent, end_percent),
         )
         held = EnhanceOptions(structure_lock, projection_steps, churn)
         return io.NodeOutput(attach_enhancement(patched, plan, patch_cond, held))
@@ -190,6 +176,5 @@ class JointModulationMerger(io.ComfyNode):
         auxiliary_start: float,
         auxiliary_end: float,
     ) -> io.NodeOutput:
-        percent_to_sigma = model.get_model_object("model_sampling").percent_to_sigma
-        sigma_range = percent_to_sigma(auxiliary_start), percent_to_sigma(auxiliary_end)
+        sigma_range = span_sigmas(model, auxiliary_start, auxiliary_end)
         return io.NodeOutput(attach_joint_modulation(model, plan, FusionOptions(patches_at_once, sigma_range)))

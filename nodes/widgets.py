@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from comfy_api.latest import io
 
 
@@ -75,3 +77,22 @@ def tile_widgets() -> list[io.Int.Input]:
             "overlap_px", default=64, min=16, max=512, step=16, tooltip="Pixels that neighbouring tiles share."
         ),
     ]
+
+
+def span_widgets(begin: str, end: str, *, start: float = 0.0, advanced: bool = True) -> list[io.Float.Input]:
+    """From which part of the denoising to which something acts, ``start_percent`` and ``end_percent``.
+
+    Args:
+        begin, end: their tooltips.
+    """
+    choices = (("start_percent", start, begin), ("end_percent", 1.0, end))
+    return [
+        io.Float.Input(name, default=default, min=0.0, max=1.0, step=0.01, advanced=advanced, tooltip=tooltip)
+        for name, default, tooltip in choices
+    ]
+
+
+def span_sigmas(model: Any, start_percent: float, end_percent: float) -> tuple[float, float]:
+    """The noise levels of both in the schedule of ``model``."""
+    percent_to_sigma = model.get_model_object("model_sampling").percent_to_sigma
+    return percent_to_sigma(start_percent), percent_to_sigma(end_percent)
