@@ -45,8 +45,8 @@ BF16 = 2
 REAL_PX, REAL_FRAMES = 512, 77
 
 
-def seconds(base: Base, plan: PatchPlan, options: AttentionOptions, tokens: int, device: str, repeats: int) -> float:
-    """Median time of a step over all patches and both branches of guidance, once caches are filled.
+def seconds(base: Base, plan: PatchPlan, options: AttentionOptions, tokens: int, device: str) -> float:
+    """Time of a second step over all patches and both branches of guidance, once caches are filled.
 
     On a CPU it is the time that the process had, so that other processes do not count.
     """
@@ -56,16 +56,16 @@ def seconds(base: Base, plan: PatchPlan, options: AttentionOptions, tokens: int,
     clock = time.process_time if device == "cpu" else time.perf_counter
     run = AttentionRun(options, plan, 1)
     denoiser = DiffusersDenoiser(base, texts, attention=run if options.active else None)
-    times = []
+    took = 0.0
     with torch.inference_mode():
-        for _ in range(repeats + 1):
+        for _ in range(2):
             start = clock()
             fuse(denoiser, x, torch.tensor(0.5), plan.patches, lambda patches: None, attention=run)
             if device != "cpu":
                 torch.cuda.synchronize()
-            times.append(clock() - start)
+            took = clock() - start
     denoiser.close()
-    return statistics.median(times[1:])
+    return took
 
 
 def two_windows(px: int, frames: int) -> PatchPlan:
@@ -93,16 +93,20 @@ def main() -> None:
         base.transformer.float()
     plan = two_windows(options.px, options.frames)
     real_plan = two_windows(REAL_PX, REAL_FRAMES)
-    rows, off = [], 0.0
+    acting = {
+        name: choice if choice.layers is None else replace(choice, layers=tuple(range(max(1, options.blocks // 3))))
+        for name, choice in VARIANTS.items()
+    }
+    times: dict[str, list[float]] = {name: [] for name in VARIANTS}
+    for _ in range(options.repeats):  # in turn, so that a slow moment of the machine meets all of them
+        for name, choice in acting.items():
+            times[name].append(seconds(base, plan, choice, round(512 * part), options.device))
+            print(name, f"{times[name][-1]:.2f}", file=sys.stderr, flush=True)
+    rows = []
     for name, choice in VARIANTS.items():
-        acting = choice
-        if choice.layers is not None:  # the same part of the blocks that are there
-            acting = replace(choice, layers=tuple(range(max(1, options.blocks // 3))))
-        took = seconds(base, plan, acting, round(512 * part), options.device, options.repeats)
-        off = off or took
+        ratio = statistics.median(a / b for a, b in zip(times[name], times["off"], strict=True))
         kept = 2 * cache_bytes(choice, real_plan, real.width, real.layers, BF16) / 2**30
-        rows.append((name, f"{took:.2f}", f"{took / off:.2f}", f"{kept:.2f}"))
-        print(*rows[-1], file=sys.stderr, flush=True)
+        rows.append((name, f"{statistics.median(times[name]):.2f}", f"{ratio:.2f}", f"{kept:.2f}"))
     title = f"Width {options.width}, {options.blocks} blocks, {len(plan.patches)} patches of {plan.patch_size} cells"
     table = Table(title, ("option", "s/step", "ratio", "GiB kept"), tuple(rows))
     notes = (

@@ -128,7 +128,8 @@ def sample(
         progress.calls += len(patches)
         x0 = guided(predictions, settings.guidance, settings.guidance_rescale, x)
         if propagate is not None:
-            x0 = propagate(x0, float(sigma), float(sigmas[sigmas < sigma][0]), step)
+            kept = (1 - settings.churn) ** 0.5
+            x0 = propagate(x0, float(sigma), float(sigmas[sigmas < sigma][0]), step, kept=kept)
         x0 = structure_lock(x0, latent, sigma, strength=settings.structure_lock, start=settings.start)
         if step >= settings.steps - settings.projection_steps:
             x0 = pixel_projection(

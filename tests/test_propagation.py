@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from patchvsr_core.enhance import churned_euler
 from patchvsr_core.errors import PlanError
 from patchvsr_core.propagation.latent import Before, acts, propagate, unchanged_noise
 from patchvsr_core.sampling import euler, sigma_schedule
@@ -113,7 +114,17 @@ def test_a_correction_keeps_the_noise_of_the_step() -> None:
     plain = euler(lambda *_: x0, x, sigmas)
     moved = euler(lambda *_: unchanged_noise(x0, corrected, 0.6, 0.45), x, sigmas)
     assert (moved - plain - (1 - 0.45) * (corrected - x0)).abs().max() < 1e-5
-    assert torch.equal(unchanged_noise(x0, corrected, 0.3, 0.0), corrected), "at the last step it is the answer"
+    torch.testing.assert_close(unchanged_noise(x0, corrected, 0.3, 0.0), corrected, msg="at the last step")
+
+
+def test_a_correction_keeps_the_noise_of_a_churned_step_too() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, x0, corrected = (torch.randn(1, 4, 2, 4, 4, generator=generator) for _ in range(3))
+    sigmas, kept = torch.tensor([0.6, 0.45]), 0.8**0.5
+    solve = churned_euler(0.2, 0)
+    plain = solve(lambda *_: x0, x, sigmas, None)
+    moved = solve(lambda *_: unchanged_noise(x0, corrected, 0.6, 0.45, kept), x, sigmas, None)
+    assert (moved - plain - (1 - 0.45) * (corrected - x0)).abs().max() < 1e-5
 
 
 def test_steps_are_chosen_by_the_noise_they_pass() -> None:

@@ -106,12 +106,14 @@ class CanvasPropagation:
             self.last = (self.relay.until - 1) // canvas.stride_frames
             self.relay.after = Carried(source[self.last * canvas.stride_frames].clone())
 
-    def __call__(self, x0: Tensor, sigma: float, following: float, step: int) -> Tensor:
+    def __call__(self, x0: Tensor, sigma: float, following: float, step: int, *, kept: float | None = 1.0) -> Tensor:
         """The answer to give in place of a fused prediction (1, C, t, h, w).
 
         Args:
             sigma, following: noise levels of the state and of the one after it.
             step: of the schedule.
+            kept: see :func:`latent.unchanged_noise`; None for a solver that takes other steps than Euler's, to
+                which the propagated prediction itself is given.
         """
         options = self.options
         if options.weight == 0 or not acts(sigma, following, options.start, options.end):
@@ -132,7 +134,8 @@ class CanvasPropagation:
             self.relay.after.frames[step] = seen[:, :, self.last].cpu().clone()
         corrected = samples.clone()
         corrected[..., :height, :width] = seen
-        return unchanged_noise(x0, self._close(corrected), sigma, following)
+        closed = self._close(corrected)
+        return closed if kept is None else unchanged_noise(x0, closed, sigma, following, kept)
 
     def _before(self, step: int) -> Before | None:
         carried = self.relay.before

@@ -94,7 +94,7 @@ class _Mix:
         return torch.lerp(frame, found, self.beta * agrees)
 
 
-def unchanged_noise(x0: Tensor, corrected: Tensor, sigma: float, following: float) -> Tensor:
+def unchanged_noise(x0: Tensor, corrected: Tensor, sigma: float, following: float, kept: float = 1.0) -> Tensor:
     """The answer after which an Euler step keeps its noise although x0 was corrected.
 
     A step takes x' = x0 + (sigma' / sigma) (x - x0), so an answer that is merely replaced changes
@@ -104,8 +104,10 @@ def unchanged_noise(x0: Tensor, corrected: Tensor, sigma: float, following: floa
     Args:
         x0: the prediction at noise level ``sigma``; corrected: what it should have been.
         following: noise level of the next state.
+        kept: part of the noise that the step takes over, below 1 with churn.
     """
-    return torch.lerp(x0, corrected, (1 - following) * sigma / (sigma - following))
+    moved = 1 - following
+    return torch.lerp(x0, corrected, moved / (moved - kept * following / sigma * (1 - sigma)))
 
 
 def acts(sigma: float, following: float, start: float, end: float) -> bool:

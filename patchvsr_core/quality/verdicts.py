@@ -38,7 +38,7 @@ class Rule:
         return f"{self.label:<16}{self.shown.format(**numbers):<34}{grade}: {sentence}"
 
 
-STEADY = "raise window_frames and overlap_frames, lower detail and noise_level, or run more steps."
+STEADY = "add Flow Propagation, raise window_frames and overlap_frames, or lower detail and noise_level."
 COLOURS = "set the Blender's color_fix to wavelet, or run Refine & Fidelity with 8 rounds."
 NO_MOTION = "needs 2 frames or more with motion that can be followed."
 

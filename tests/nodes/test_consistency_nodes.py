@@ -205,3 +205,42 @@ def test_in_comfyui_own_keys_appended_change_nothing(pack, tiny, monkeypatch):
     model = changed(pack, "AttentionPropagation", tiny.model, temporal=False)
     frames = run_chain(pack, replace(tiny, model=model), clip, scale=2.0).frames
     assert (frames - plain.frames).abs().max() < 1e-5
+
+
+def test_other_solvers_get_the_propagated_prediction_itself(pack, tiny):
+    """Only Euler's steps can keep their noise; the factor for it would blow up a multistep solver."""
+    asked = []
+
+    class Recording:
+        def __call__(self, x0, sigma, following, step, *, kept):
+            asked.append((following, step, kept))
+            return x0
+
+    host = pack.part("patchvsr_core.hosts.comfy")
+    model = host.attach_propagation(tiny.model, Recording())
+    chain = run_chain(pack, replace(tiny, model=model), CLIP, scale=2.0, steps=2)
+    assert asked == [(pytest.approx(0.5, abs=0.01), 0, 1.0), (0.0, 1, 1.0)]
+    solver = sampler()[0]
+
+    def sample_other(*arguments: Any, **named: Any) -> Any:
+        return sampler()[0].sampler_function(*arguments, **named)
+
+    solver.sampler_function = sample_other
+    inputs = sampling(chain.merged, tiny.prompt, steps=2) | {"sampler": solver}
+    run_node(pack["PatchSampler"], **inputs, latent=chain.start, plan=chain.plan)
+    assert [kept for _, _, kept in asked] == [1.0, 1.0, None, None]
+    assert "patchvsr_solver" not in chain.merged.model_options["transformer_options"]
+
+
+def test_churn_is_known_to_propagation(pack, wan):
+    model, _ = wan
+    enhance = pack.part("patchvsr_core.hosts.comfy.enhance")
+    conditions = pack.part("patchvsr_core.conditions").PatchConditions(torch.zeros(1, 16, 1, 2, 2))
+    churned = enhance.attach_enhancement(model, None, conditions, enhance.EnhanceOptions(churn=0.19))
+    assert churned.model_options["transformer_options"]["patchvsr_churn"] == 0.19
+    asked = []
+    host = pack.part("patchvsr_core.hosts.comfy.propagation")
+    options = {"transformer_options": {**churned.model_options["transformer_options"], host.SOLVER: "sample_euler"}}
+    args = {"model_options": options, "sigma": torch.tensor([0.5]), "denoised": torch.zeros(1)}
+    host._propagated(lambda *_, kept: asked.append(kept), args)
+    assert asked == [pytest.approx(0.9)]

@@ -27,6 +27,8 @@ from .progress import check_interrupt
 from .schedule import position, schedule_of
 from .tiny import is_tiny
 
+CHURN = "patchvsr_churn"
+"""Where transformer_options say how much noise a step exchanges."""
 SEEDS = 2**63
 """Seeds of the headless host; ComfyUI's go up to twice as far."""
 
@@ -63,6 +65,7 @@ def attach_enhancement(model: Any, plan: PatchPlan, conditions: PatchConditions,
         if is_tiny(model):
             raise PlanError("Churn exchanges the noise of a flow, and the tiny default has none; set churn to 0.")
         patched.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, KEY, partial(_churned, options.churn))
+        patched.model_options["transformer_options"][CHURN] = options.churn
     return patched
 
 

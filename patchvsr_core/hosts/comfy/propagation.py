@@ -5,17 +5,24 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from ...propagation.canvas import CanvasPropagation
 from ...sampling import rescaled
+from .enhance import CHURN
 from .schedule import position, schedule_of
+
+SOLVER = "patchvsr_solver"
+EULERS = ("sample_euler", "sample_heun")
+"""Solvers whose steps lead straight to the prediction."""
 
 
 def attach_propagation(model: Any, propagation: CanvasPropagation) -> Any:
     """A clone of ``model`` whose predictions agree along the motion of the clip."""
     patched = model.clone()
     patched.set_model_sampler_post_cfg_function(partial(_propagated, propagation))
+    patched.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, SOLVER, _named)
     return patched
 
 
@@ -30,11 +37,21 @@ def attach_rescale(model: Any, rescale: float) -> Any:
     return patched
 
 
+def _named(executor: Any, guider: Any, sigmas: Tensor, extra_args: dict[str, Any], *rest: Any, **named: Any) -> Tensor:
+    """Wraps a sampler's whole run: says in transformer_options which solver it is."""
+    name = getattr(getattr(executor.class_obj, "sampler_function", None), "__name__", None)
+    options = extra_args["model_options"]
+    options = {**options, "transformer_options": {**options.get("transformer_options", {}), SOLVER: name}}
+    return executor(guider, sigmas, {**extra_args, "model_options": options}, *rest, **named)
+
+
 def _propagated(propagation: CanvasPropagation, args: dict[str, Any]) -> Tensor:
+    options = args["model_options"]["transformer_options"]
     sigma, schedule = args["sigma"].max(), schedule_of(args["model_options"])
     step, _ = position(sigma, schedule)
     following = 0.0 if schedule is None else float(schedule[step + 1])
-    return propagation(args["denoised"], float(sigma), following, step)
+    kept = (1 - options.get(CHURN, 0.0)) ** 0.5 if options.get(SOLVER) in EULERS else None
+    return propagation(args["denoised"], float(sigma), following, step, kept=kept)
 
 
 def _rescaled(rescale: float, args: dict[str, Any]) -> Tensor:
