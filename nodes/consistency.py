@@ -15,7 +15,7 @@ from ..patchvsr_core.propagation.rich import CHOICES
 from ..patchvsr_core.schedules import star_schedule
 from .sockets import CATEGORY, Flow, Plan
 from .validation import in_order
-from .widgets import span_sigmas, span_widgets
+from .widgets import span_widgets
 
 
 class FlowPropagation(io.ComfyNode):
@@ -33,8 +33,8 @@ class FlowPropagation(io.ComfyNode):
                 Plan.Input("plan"),
                 Flow.Input(
                     "flow",
-                    tooltip="From Optical Flow. Of the input clip for a Wan; of the enlarged clip for the tiny "
-                    "default, which works on pixels and needs motion that is exact to a part of one.",
+                    tooltip="From Optical Flow. Of the input clip for a Wan; of the clip enlarged (to 1280 "
+                    "pixels or so) for the tiny default, which needs motion that is exact to a part of a pixel.",
                 ),
                 io.Float.Input(
                     "weight",
@@ -46,9 +46,9 @@ class FlowPropagation(io.ComfyNode):
                     "default; 1 copies.",
                 ),
                 *span_widgets(
-                    "Part of the denoising from which on it acts. Late steps only: earlier ones lose detail. A single "
+                    "Part of this run's steps after which it acts. Late steps only: earlier ones lose detail. A single "
                     "step, as the tiny default has, always counts.",
-                    "Part of the denoising at which it stops.",
+                    "Part of this run's steps after which it stops.",
                     start=0.8,
                     advanced=False,
                 ),
@@ -100,10 +100,9 @@ class FlowPropagation(io.ComfyNode):
         alpha2: float,
     ) -> io.NodeOutput:
         fetched = None if interpolation == "auto" else interpolation
-        levels = span_sigmas(model, start_percent, end_percent)
-        options = PropagationOptions(weight, *levels, fetched, alpha1, alpha2)
+        options = PropagationOptions(weight, interpolation=fetched, alpha1=alpha1, alpha2=alpha2)
         propagation = CanvasPropagation(options, plan.canvas, flow, pixels=is_tiny(model))
-        return io.NodeOutput(attach_propagation(model, propagation))
+        return io.NodeOutput(attach_propagation(model, propagation, (start_percent, end_percent)))
 
 
 class AttentionPropagation(io.ComfyNode):
@@ -277,7 +276,7 @@ class StarSchedule(io.ComfyNode):
                 io.Float.Input(
                     "start",
                     default=1.0,
-                    min=0.0,
+                    min=0.01,
                     max=1.0,
                     step=0.01,
                     tooltip="Noise level from which the input is restored. 1: STAR's own (0.96). Lower keeps more of "

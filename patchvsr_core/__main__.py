@@ -105,6 +105,9 @@ def _add_choices(command: argparse.ArgumentParser) -> None:
         ("lazy", "SAP with what the step before recorded"),
     ):
         command.add_argument(f"--{name}-attention", action="store_true", default=None, help=effect)
+    command.add_argument(
+        "--attention-offload", action="store_true", default=None, help="keep what SAP and TAP remember off the GPU"
+    )
     command.add_argument("--attention-layers", help="blocks for both, such as 0-9,20 (default: all)")
     command.add_argument("--structure-lock", type=float, help="hold low frequencies to the input, 0 to 1")
     command.add_argument("--projection-steps", type=int, help="last steps that are back-projected in pixels")

@@ -44,7 +44,7 @@ def estimate(plan: PatchPlan, models: Models, settings: Settings) -> Estimate:
     check_steps(plan, settings.steps)
     patches = sum(len(plan.at_step(step)) for step in range(settings.steps))
     if settings.solver == "heun":
-        patches = 2 * patches - len(plan.at_step(settings.steps - 1))
+        patches = 2 * patches - len(plan.at_step(0))
     with torch.inference_mode():
         seconds = _evaluations(patches, plan, settings) * _patch_seconds(plan, models)
         seconds += _codec_seconds(plan.canvas, models, settings)
@@ -57,7 +57,8 @@ def _evaluations(patches: int, plan: PatchPlan, settings: Settings) -> int:
     first_runs = 0
     if settings.spatial_attention and not settings.lazy_attention:
         turns = 2 if settings.temporal_attention else 1
-        first_runs = len(plan.primary) * -(-settings.steps // turns)
+        evaluations = settings.steps if settings.solver == "euler" else 2 * settings.steps - 1
+        first_runs = len(plan.primary) * -(-evaluations // turns)
     return (patches + first_runs) * (1 if settings.guidance == 1 else 2)
 
 

@@ -18,6 +18,7 @@ from .hosts.diffusers import DiffusersDenoiser
 from .hosts.models import Models
 from .layout import PatchPlan
 from .propagation.attention import AttentionRun
+from .propagation.attention_options import check_layers
 from .propagation.canvas import CanvasPropagation, Relay, measured
 from .refine import refine_frames
 from .sampling import SOLVERS, Solver, bridge_start, flow_start, guided
@@ -103,6 +104,7 @@ def sample(
     controls = _controls(frames, latent, plan, models, settings)
     sigmas = noise_levels(settings)
     attention = AttentionRun(attention_options(settings), plan, settings.steps)
+    check_layers(attention.options, models.base.spec.layers)
     denoiser = DiffusersDenoiser(
         models.base,
         _prompts(models, settings),
@@ -201,10 +203,9 @@ class _StepProgress:
     """Counts patches over all steps."""
 
     def __init__(self, plan: PatchPlan, settings: Settings, report: OnProgress) -> None:
-        calls_per_step = 2 if settings.solver == "heun" else 1
-        steps = [step for step in range(settings.steps) for _ in range(calls_per_step)]
-        if calls_per_step == 2:
-            steps.pop()
+        steps = list(range(settings.steps))
+        if settings.solver == "heun":  # it looks ahead to every step but the first
+            steps += steps[1:]
         self.total = sum(len(plan.at_step(step)) for step in steps)
         self.calls = 0
         self.report = report

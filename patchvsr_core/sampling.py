@@ -91,7 +91,7 @@ def heun(model: Model, x: Tensor, sigmas: Tensor, on_step: OnStep | None = None)
         slope = (x - x0) / sigma
         ahead = x + (following - sigma) * slope
         if following > 0:
-            slope = (slope + (ahead - model(ahead, following, step)) / following) / 2
+            slope = (slope + (ahead - model(ahead, following, step + 1)) / following) / 2
             x = x + (following - sigma) * slope
         else:
             x = ahead

@@ -76,6 +76,8 @@ class Settings:
     """SAP with what the step before recorded: no second run of the patches, no effect on a single step."""
     attention_layers: str = "all"
     """Transformer blocks in which both act, such as 0-9, 20."""
+    attention_offload: bool = False
+    """Keep what patches remember in main memory instead of the GPU's."""
     softening: float = 1.0
     """Attention of the negative branch grows softer up to this (DSSAG); 1 is off, and guidance must be on."""
     structure_lock: float = 0.0
@@ -107,7 +109,7 @@ class Settings:
             raise PlanError(f"Schedule {self.schedule!r} is unknown; choose one of {', '.join(SCHEDULES)}.")
         if self.schedule == "star" and self.start > 0:
             object.__setattr__(self, "steps", len(noise_levels(self)) - 1)
-        if self.softening != 1 and self.guidance == 1:
+        if self.softening != 1 and self.guidance <= 1:
             raise PlanError("Detail guidance softens the negative branch; it needs a guidance above 1.")
         for name, (low, high) in RANGES.items():
             value = getattr(self, name)
@@ -142,5 +144,6 @@ WAN_PLAIN = Settings(
     structure_lock=0.5,
     projection_steps=1,
     churn=0.2,
+    propagation_start=0.1,
 )
 """A stock Wan without an adapter: a detail enhancer that starts from the noised input."""

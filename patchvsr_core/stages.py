@@ -66,6 +66,7 @@ def attention_options(settings: Settings) -> AttentionOptions:
         temporal=settings.temporal_attention,
         lazy=settings.lazy_attention,
         layers=parse_layers(settings.attention_layers),
+        offload=settings.attention_offload,
         softening=(1.0, settings.softening),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from patchvsr_core.hosts.loading import load_base
 from patchvsr_core.layout import Canvas, Patch, PatchPlan
 from patchvsr_core.planner import plan_patches
 from patchvsr_core.propagation.attention import AttentionRun, Call, Condition, cache_bytes
-from patchvsr_core.propagation.attention_options import AttentionOptions, parse_layers
+from patchvsr_core.propagation.attention_options import AttentionOptions, check_layers, parse_layers
 from patchvsr_core.propagation.rich import detail_energy, rich_frames
 from patchvsr_core.rotary import grid_positions, rope_at, rotate
 
@@ -226,6 +227,15 @@ def test_softening_flattens_the_negative_branch_alone() -> None:
     assert (flat - v[2:].mean(1, keepdim=True)).abs().max() < 1e-6
 
 
+def test_a_single_step_is_softened_as_the_last_one() -> None:
+    plan = a_plan(width=64)
+    run = AttentionRun(AttentionOptions(softening=(1.0, 2.0)), plan, steps=1)
+    list(run.calls(0, plan.patches, 1))
+    run.enter(Call(plan.patches[:1]))
+    q, k, v = Frame(plan).qkv(list(plan.patches[:1]))
+    assert torch.equal(run.attend(0, q, k, v, [NEGATIVE], plain), plain(q / 2, k, v))
+
+
 def test_conditions_do_not_mix_and_layers_are_chosen() -> None:
     plan = a_plan()
     frame, other = Frame(plan), Frame(plan, seed=7)
@@ -253,8 +263,12 @@ def test_misuse_says_why() -> None:
         AttentionOptions(softening=(1.0, 0.5))
     with pytest.raises(PlanError, match="choose one of rich"):
         AttentionOptions(choice="first")
-    with pytest.raises(PlanError, match="numbers and ranges"):
-        parse_layers("first five")
+    for text in ("first five", "9-0", "0-3-5", "1,,2", "-3"):
+        with pytest.raises(PlanError, match="numbers and ranges"):
+            parse_layers(text)
+    with pytest.raises(PlanError, match="has the blocks 0-29"):
+        check_layers(AttentionOptions(layers=(30, 31)), 30)
+    check_layers(AttentionOptions(layers=(29, 31)), 30)
 
 
 def test_layers_are_read() -> None:
@@ -274,21 +288,20 @@ def test_rich_frames_have_the_most_fine_detail() -> None:
 
 
 def test_memory_of_the_cache_is_what_is_kept() -> None:
-    plan = a_plan(frames=8)
+    """At its highest point, in a run that has begun; 8-byte numbers."""
+    plan, frame = a_plan(frames=8), Frame(a_plan(frames=8))
     space = {"spatial": True}
     for choices in (space, {**space, "lazy": True}, {"temporal": True, "frames": 2}):
         options = AttentionOptions(**choices)
-        run = AttentionRun(options, plan, steps=1)
-        frame, kept = Frame(plan), 0
-        for call in run.calls(0, plan.patches, 1):
+        run, kept = AttentionRun(options, plan, steps=1), 0
+        frame.raw = dict(zip(plan.patches, frame.raw.values(), strict=True))
+        for call in (call for _ in range(2) for call in run.calls(0, plan.patches, 1)):
             run.enter(call)
             for block in range(3):
                 run.attend(block, *frame.qkv(list(call.patches)), [POSITIVE], plain)
-            held = {**run._frame, **run._neighbour}.values()
+            held = [*run._frame.values(), *run._neighbour.values(), *itertools.chain(*run._found.values())]
             kept = max(kept, sum(2 * k.k.numel() * k.k.element_size() for k in held))
-        held = run._frame.values()
-        kept = max(kept, sum(2 * k.k.numel() * k.k.element_size() for k in held))
-        assert kept == cache_bytes(options, plan, HEADS * HEAD_DIM, 3, 8)
+        assert kept == cache_bytes(options, plan, HEADS * HEAD_DIM, 3, 8), choices
 
 
 @pytest.fixture

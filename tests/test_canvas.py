@@ -122,3 +122,9 @@ def test_a_single_frame_has_nothing_to_take_from() -> None:
     x0 = torch.randn(1, 192, 1, 4, 4)
     run = measured(PropagationOptions(), Canvas(1, (8, 8), (32, 32)), torch.rand(1, 8, 8, 3), pixels=True)
     assert torch.equal(run(x0, 1.0, 0.0, 0), x0)
+
+
+def test_another_canvas_is_refused() -> None:
+    run = CanvasPropagation(PropagationOptions(), Canvas(2, (8, 8), (32, 32)), steady(2, (8, 8), 0), pixels=True)
+    with pytest.raises(PlanError, match="connect the same plan to all nodes"):
+        run(torch.zeros(1, 192, 2, 8, 8), 1.0, 0.0, 0)

@@ -96,11 +96,11 @@ class AttentionRun:
     def calls(self, step: int, patches: Sequence[Patch], size: int) -> Iterator[Call]:
         """The model calls of one evaluation, of up to ``size`` patches each, in the order they must have."""
         start, end = self.options.softening
-        softening = start + (end - start) * step / max(self.steps - 1, 1)
+        softening = start + (end - start) * (step / (self.steps - 1) if self.steps > 1 else 1)
         turns = [turn for turn, wanted in (("spatial", self._spatial), ("temporal", self._temporal)) if wanted]
         turn = turns[step % len(turns)] if turns else "none"
         self._step = _Step(softening=softening)
-        self._found, self._neighbour = {}, {}
+        self.forget_pass()
         if turn == "spatial":
             yield from self._spatial_calls(patches, size)
         elif turn == "temporal":
@@ -111,16 +111,14 @@ class AttentionRun:
 
     def _spatial_calls(self, patches: Sequence[Patch], size: int) -> Iterator[Call]:
         self._step.samples = _frame_samples(patches, self.plan)
-        if self.options.lazy:
-            yield from in_batches(patches, size, propagation="spatial")
-            self._close()
-            return
         for members in _by_window(patches):
-            givers = [patch for patch in members if patch in self._step.samples]
-            yield from in_batches(givers, size, counts=False, propagation="record")
-            self._frame = {}  # only one window's at a time
-            self._close()
+            if not self.options.lazy:
+                self._frame = {}  # only one window's at a time
+                givers = [patch for patch in members if patch in self._step.samples]
+                yield from in_batches(givers, size, counts=False, propagation="record")
+                self._close()
             yield from in_batches(members, size, propagation="spatial")
+            self._close()
 
     def _temporal_calls(self, patches: Sequence[Patch], size: int, forward: bool) -> Iterator[Call]:
         """One window of time after the other: each finds what its neighbour left."""
@@ -130,6 +128,10 @@ class AttentionRun:
         for members in windows if forward else reversed(windows):
             yield from in_batches(members, size, propagation="forward" if forward else "backward")
         self._neighbour = {}
+
+    def forget_pass(self) -> None:
+        """An evaluation ends before its time: drop what it recorded."""
+        self._found, self._neighbour = {}, {}
 
     def enter(self, call: Call) -> None:
         """The model calls that follow hold the patches of ``call``."""
@@ -243,11 +245,11 @@ class AttentionRun:
         return _turned(kept.k.to(like), places * spacing)
 
     def _close(self) -> None:
-        """A pass over the patches is done: what they recorded becomes the whole frame."""
-        for key, parts in self._found.items():
+        """A pass over a window is done: what its patches recorded becomes the whole frame."""
+        for key in list(self._found):
+            parts = self._found.pop(key)
             k, v, places = (torch.cat(tensors) for tensors in zip(*((p.k, p.v, p.places) for p in parts), strict=True))
             self._frame[key] = _Kept(k, v, places)
-        self._found = {}
 
 
 def in_batches(patches: Sequence[Patch], size: int, **kind: Any) -> Iterator[Call]:
@@ -259,7 +261,7 @@ def cache_bytes(options: AttentionOptions, plan: PatchPlan, width: int, layers: 
     """Memory that the keys and values of one condition take, at most."""
     per_frame = plan.patch_size[1] * plan.patch_size[2] // TOKEN_CELLS**2
     acting = layers if options.layers is None else len([n for n in options.layers if n < layers])
-    windows = len(_windows(plan.primary)) if options.lazy else 1
+    windows = 1 + len(_windows(plan.primary)) if options.lazy else 1
     in_space = windows * plan.patch_size[0] if options.spatial else 0
     in_time = len({p.origin[1:] for p in plan.patches}) * options.frames if options.temporal else 0
     return 2 * width * item_bytes * acting * per_frame * (in_space + in_time)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from ..errors import PlanError
@@ -53,8 +54,21 @@ def parse_layers(text: str) -> tuple[int, ...] | None:
     """
     if text.strip() in ("", "all"):
         return None
-    try:
-        ends = [[int(number) for number in part.split("-")] for part in text.split(",")]
-        return tuple(sorted({n for part in ends for n in range(part[0], part[-1] + 1)}))
-    except ValueError as error:
-        raise PlanError(f"Layers {text!r} cannot be read; write numbers and ranges such as 0-9, 20, or all.") from error
+    layers: set[int] = set()
+    for part in text.split(","):
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())
+        last = match and (match[2] or match[1])
+        if match is None or last is None or int(last) < int(match[1]):
+            raise PlanError(f"Layers {text!r} cannot be read; write numbers and ranges such as 0-9, 20, or all.")
+        layers |= set(range(int(match[1]), int(last) + 1))
+    return tuple(sorted(layers))
+
+
+def check_layers(options: AttentionOptions, layers: int) -> None:
+    """Raise when the chosen blocks are none of a model's.
+
+    Raises:
+        PlanError: saying which it has.
+    """
+    if options.layers is not None and not any(number < layers for number in options.layers):
+        raise PlanError(f"This model has the blocks 0-{layers - 1}; choose layers among them, or all.")

@@ -91,7 +91,7 @@ class CanvasPropagation:
                 f"The motion is that of {flows.frames} frames, but {canvas.frames} are upscaled; measure it on the "
                 "clip that the Patch Planner was given."
             )
-        self.options, self.stride_frames = options, canvas.stride_frames
+        self.options, self.canvas = options, canvas
         self.opened = canvas.stride_px if pixels else 1
         sample_px = canvas.stride_px // self.opened
         self.visible = tuple(-(-side // sample_px) for side in canvas.target)
@@ -116,6 +116,11 @@ class CanvasPropagation:
                 which the propagated prediction itself is given.
         """
         options = self.options
+        if tuple(x0.shape[2:]) != self.canvas.latent_shape:
+            raise PlanError(
+                f"The latent is {tuple(x0.shape[2:])} (T, H, W) but Flow Propagation was planned for "
+                f"{self.canvas.latent_shape}; connect the same plan to all nodes."
+            )
         if options.weight == 0 or not acts(sigma, following, options.start, options.end):
             return x0
         samples = self._open(x0)

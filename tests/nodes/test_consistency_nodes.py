@@ -242,5 +242,106 @@ def test_churn_is_known_to_propagation(pack, wan):
     host = pack.part("patchvsr_core.hosts.comfy.propagation")
     options = {"transformer_options": {**churned.model_options["transformer_options"], host.SOLVER: "sample_euler"}}
     args = {"model_options": options, "sigma": torch.tensor([0.5]), "denoised": torch.zeros(1)}
-    host._propagated(lambda *_, kept: asked.append(kept), args)
+    host._propagated(lambda *_, kept: asked.append(kept), None, args)
     assert asked == [pytest.approx(0.9)]
+
+
+def test_a_run_that_ends_with_noise_left_is_left_alone_there(pack):
+    """Heun looks at its last level too, and no step follows."""
+    host = pack.part("patchvsr_core.hosts.comfy.propagation")
+    levels = torch.tensor([0.9, 0.6, 0.3])
+    asked, x0 = [], torch.zeros(1)
+
+    def propagation(x0, sigma, following, step, *, kept):
+        asked.append((sigma, following))
+        return x0 + 1
+
+    for sigma in (0.9, 0.6, 0.3):
+        options = {"transformer_options": {"sample_sigmas": levels, host.SOLVER: "sample_heun"}}
+        args = {"model_options": options, "sigma": torch.tensor([sigma]), "denoised": x0}
+        answer = host._propagated(propagation, None, args)
+        assert (answer is x0) == (sigma == 0.3)
+    assert asked == [pytest.approx((0.9, 0.6)), pytest.approx((0.6, 0.3))]
+
+
+def test_the_span_is_that_of_the_run_not_of_the_models_schedule(pack):
+    host = pack.part("patchvsr_core.hosts.comfy.propagation")
+    levels = sigma_schedule(10, shift=5.0, start=0.3)
+    acting = []
+    for step, sigma in enumerate(levels[:-1]):
+        options = {"transformer_options": {"sample_sigmas": levels}}
+        args = {"model_options": options, "sigma": sigma[None], "denoised": None}
+        host._propagated(lambda *_, kept: acting.append(step), (0.8, 1.0), args)  # noqa: B023
+    assert acting == [8, 9]
+
+
+def test_guidance_is_rescaled_before_anything_else(pack, wan):
+    """Whichever node comes first in the graph."""
+    model, _ = wan
+    host = pack.part("patchvsr_core.hosts.comfy")
+    for first, second in (("rescale", "propagate"), ("propagate", "rescale")):
+        changed_model = model
+        for what in (first, second):
+            if what == "rescale":
+                changed_model = host.attach_rescale(changed_model, 0.3)
+            else:
+                changed_model = host.attach_propagation(changed_model, None)
+        functions = changed_model.model_options["sampler_post_cfg_function"]
+        assert [function.func.__name__ for function in functions] == ["_rescaled", "_propagated"]
+
+
+def test_negative_conditions_are_known_by_name(pack):
+    """A guider of three prompts passes them in another order."""
+    host = pack.part("patchvsr_core.hosts.comfy.attention")
+
+    class Dual:
+        conds = {"negative": [{"uuid": "n"}], "middle": [{"uuid": "m"}], "positive": [{"uuid": "p"}]}
+
+    options = {"cond_or_uncond": [0, 1, 2], "uuids": ["n", "m", "p"], host.NEGATIVES: host.negatives_of(Dual())}
+    assert [c.negative for c in host._conditions(options)] == [True, False, False]
+    by_place = {"cond_or_uncond": [1, 0], "uuids": ["a", "b"], host.NEGATIVES: host.negatives_of(object())}
+    assert [c.negative for c in host._conditions(by_place)] == [True, False]
+
+
+def test_out_of_memory_moves_what_patches_remember_off_the_gpu(pack, tiny, caplog):
+    import logging
+
+    caplog.set_level(logging.INFO)
+    model = changed(pack, "AttentionPropagation", tiny.model, temporal=False)
+    plain = run_chain(pack, replace(tiny, model=model), CLIP, scale=2.0)
+    (chained,) = (plain.merged.wrappers["calc_cond_batch"]["patchvsr"],)
+    joint = chained[0].__self__
+    calls, real = [], joint._with_back_off
+
+    def failing(run):
+        def once():
+            calls.append(joint.attention)
+            if len(calls) == 1:
+                joint.attention = pack.part("patchvsr_core.propagation.attention").AttentionRun(
+                    model.model_options["transformer_options"]["patchvsr_attention"], plain.plan, 1
+                )
+                raise torch.OutOfMemoryError("no memory")
+            return run()
+
+        return real(once)
+
+    joint._with_back_off = failing
+    inputs = sampling(plain.merged, tiny.prompt)
+    out = run_node(pack["PatchSampler"], **inputs, latent=plain.start, plan=plain.plan)[0]["samples"]
+    assert len(calls) == 2 and calls[1].options.offload
+    assert "in main memory" in caplog.text
+    assert (out - plain.sampled["samples"]).abs().max() < 1e-6
+
+
+def test_upscale_video_refuses_a_model_with_the_motion_of_one_clip(pack, tiny):
+    flow = clip_flows(CLIP.movedim(-1, 1))
+    model = changed(pack, "FlowPropagation", tiny.model, plan=the_plan(pack, tiny), flow=flow)
+    host = pack.part("patchvsr_core.hosts.comfy.propagation")
+    with pytest.raises(Exception, match="use Upscale Video's own propagation"):
+        host.check_no_propagation(model)
+    host.check_no_propagation(tiny.model)
+
+
+def test_layers_that_the_model_lacks_are_refused(pack, tiny):
+    with pytest.raises(Exception, match="This model has the blocks 0-5"):
+        changed(pack, "AttentionPropagation", tiny.model, layers="30-39")

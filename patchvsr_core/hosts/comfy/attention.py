@@ -16,11 +16,14 @@ from torch import Tensor
 
 from ...errors import PlanError
 from ...propagation.attention import AttentionRun, Condition
-from ...propagation.attention_options import AttentionOptions
+from ...propagation.attention_options import AttentionOptions, check_layers
+from .loading import base_spec
 
 OPTIONS = "patchvsr_attention"
 RUN = "patchvsr_attention_run"
-"""Where joint modulation says, in transformer_options, which run a model call belongs to."""
+"""Where joint modulation says, in transformer_options, which run a model call belongs to, and ..."""
+NEGATIVES = "patchvsr_negatives"
+"""... which conditions are the negative ones."""
 
 
 def attach_attention(model: Any, **choices: Any) -> Any:
@@ -28,7 +31,9 @@ def attach_attention(model: Any, **choices: Any) -> Any:
     patched = model.clone()
     transformer_options = patched.model_options["transformer_options"]
     earlier = options_of(transformer_options)
-    transformer_options[OPTIONS] = replace(earlier or AttentionOptions(), **choices)
+    options = replace(earlier or AttentionOptions(), **choices)
+    check_layers(options, base_spec(model).layers)
+    transformer_options[OPTIONS] = options
     if earlier is None:
         patched.add_wrapper_with_key(WrappersMP.APPLY_MODEL, OPTIONS, _apply_model)
     return patched
@@ -60,16 +65,29 @@ def _apply_model(
     return executor(x, sigma, c_concat, c_crossattn, control, options, **rest)
 
 
+def negatives_of(guider: Any) -> frozenset[Any]:
+    """What tells a guider's negative conditions apart; empty where it has none by that name."""
+    conds = getattr(guider, "conds", {}).get("negative") or []
+    return frozenset(cond["uuid"] for cond in conds if "uuid" in cond)
+
+
+def _conditions(options: dict[str, Any]) -> list[Condition]:
+    """The conditions of a model call, in the order of its rows."""
+    places = options["cond_or_uncond"]
+    marks, negatives = options.get("uuids") or range(len(places)), options.get(NEGATIVES)
+    return [
+        Condition(mark, negative=mark in negatives if negatives else place == 1)
+        for mark, place in zip(marks, places, strict=True)
+    ]
+
+
 class _Override:
     """ComfyUI's attention in one forward of the model."""
 
     def __init__(self, run: AttentionRun, options: dict[str, Any]) -> None:
         self.run = run
         self.earlier = options.get("optimized_attention_override")
-        marks = options.get("uuids") or range(len(options["cond_or_uncond"]))
-        self.conditions = [
-            Condition(mark, negative=index == 1) for mark, index in zip(marks, options["cond_or_uncond"], strict=True)
-        ]
+        self.conditions = _conditions(options)
         self.block: int | None = None
 
     def __call__(self, func: Any, q: Tensor, k: Tensor, v: Tensor, heads: int, *args: Any, **kwargs: Any) -> Tensor:

@@ -34,7 +34,7 @@ from .control import attach_control
 from .enhance import EnhanceOptions, attach_enhancement
 from .joint import FusionOptions, attach_joint_modulation
 from .loading import adapter_of
-from .propagation import attach_propagation, attach_rescale
+from .propagation import attach_propagation, attach_rescale, check_no_propagation
 from .refining import run_refiner, shipped_damage, shipped_refiner
 from .tiny import is_tiny
 
@@ -163,6 +163,7 @@ def _prepared(
     if models.adapter is not None and adapter_of(models.adapter).global_ is not None:
         view = encode_global(codec, frames, plan.canvas, plan.patch_size[1:])
     model = models.model
+    check_no_propagation(model)
     attention = attention_options(settings)
     if attention.active:
         model = attach_attention(model, **vars(attention))

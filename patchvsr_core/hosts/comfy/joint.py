@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import comfy.model_management
@@ -21,7 +21,7 @@ from ...fusion import check_canvas, check_steps, fuse
 from ...layout import Patch, PatchPlan
 from ...propagation.attention import AttentionRun
 from ...propagation.attention_options import AttentionOptions
-from .attention import RUN, options_of
+from .attention import NEGATIVES, RUN, negatives_of, options_of
 from .control import KEY, PATCHES, refuse_second
 from .progress import check_interrupt
 from .schedule import position, schedule_of
@@ -56,6 +56,7 @@ class _JointModulation:
         self.plan, self.options = plan, options
         self.patches_at_once = options.patches_at_once
         self.attention: AttentionRun | None = None
+        self.negatives: frozenset[Any] = frozenset()
 
     def calc_cond_batch(
         self, executor: Any, model: Any, conds: Any, x: Tensor, sigma: Tensor, model_options: dict[str, Any]
@@ -65,17 +66,18 @@ class _JointModulation:
         transformer_options = model_options.get("transformer_options", {})
         step, steps = position(sigma, schedule_of(model_options))
         check_steps(self.plan, steps)
-        attention = self._attention(options_of(transformer_options), steps)
         start, end = self.options.auxiliary_range
         patches = self.plan.at_step(step, auxiliary=end <= float(sigma.max()) <= start)
         progress = _Progress(step, steps, self.options.report or comfy.utils.ProgressBar(steps).update_absolute)
 
         def denoise(x: Tensor, sigma: Tensor, control: list[Patch]) -> list[Tensor]:
-            of_call = {**transformer_options, PATCHES: (self.plan, control), RUN: attention}
+            of_call = {**transformer_options, PATCHES: (self.plan, control), RUN: self.attention}
+            of_call[NEGATIVES] = self.negatives
             options = {**model_options, "transformer_options": of_call}
             return executor(model, conds, x, sigma.expand(len(x)), options)
 
         def fused() -> list[Tensor]:
+            attention = self._attention(options_of(transformer_options), steps)
             return fuse(
                 denoise,
                 x,
@@ -114,26 +116,38 @@ class _JointModulation:
         shape = [self.options.patches_at_once, noise_shape[1], *self.plan.patch_size]
         return executor(model, shape, *args, **kwargs)
 
-    def sample(self, executor: Any, *args: Any, **kwargs: Any) -> Tensor:
+    def sample(self, executor: Any, guider: Any, *args: Any, **kwargs: Any) -> Tensor:
         """Every run: what patches remember of one another ends with it."""
-        self.attention = None
+        self.attention, self.negatives = None, negatives_of(guider)
         try:
-            return executor(*args, **kwargs)
+            return executor(guider, *args, **kwargs)
         finally:
             self.attention = None
 
     def _with_back_off(self, run: Callable[[], list[Tensor]]) -> list[Tensor]:
-        """Halve the batch for the rest of the run when memory runs out; one patch that does not fit is a real error."""
+        """Take less for the rest of the run when memory runs out; one patch that does not fit is a real error."""
         while True:
             try:
                 return run()
             except Exception as error:
                 comfy.model_management.raise_non_oom(error)
-                if self.patches_at_once == 1:
+                if not self._step_down():
                     raise
+            comfy.model_management.soft_empty_cache()
+
+    def _step_down(self) -> bool:
+        """Fewer patches at once, then what they remember in main memory; False when there is nothing left."""
+        if self.attention is not None:
+            self.attention.forget_pass()
+        if self.patches_at_once > 1:
             self.patches_at_once //= 2
             log.info("PatchVSR: out of memory; going on with %d patches at once", self.patches_at_once)
-            comfy.model_management.soft_empty_cache()
+            return True
+        if self.attention is None or self.attention.options.offload:
+            return False
+        self.attention = AttentionRun(replace(self.attention.options, offload=True), self.plan, self.attention.steps)
+        log.info("PatchVSR: out of memory; going on with what patches remember in main memory (offload)")
+        return True
 
 
 class _Progress:

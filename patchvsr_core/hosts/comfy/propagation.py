@@ -8,20 +8,28 @@ from typing import Any
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
+from ...errors import PlanError
 from ...propagation.canvas import CanvasPropagation
 from ...sampling import rescaled
 from .enhance import CHURN
 from .schedule import position, schedule_of
 
 SOLVER = "patchvsr_solver"
+PROPAGATED, RESCALED = "patchvsr_propagated", "patchvsr_rescale"
+"""Marks in transformer_options of what a model went through."""
 EULERS = ("sample_euler", "sample_heun")
 """Solvers whose steps lead straight to the prediction."""
 
 
-def attach_propagation(model: Any, propagation: CanvasPropagation) -> Any:
-    """A clone of ``model`` whose predictions agree along the motion of the clip."""
+def attach_propagation(model: Any, propagation: CanvasPropagation, span: tuple[float, float] | None = None) -> Any:
+    """A clone of ``model`` whose predictions agree along the motion of the clip.
+
+    Args:
+        span: parts of a run, 0 to 1, between which it acts; None: at the noise levels of its options.
+    """
     patched = model.clone()
-    patched.set_model_sampler_post_cfg_function(partial(_propagated, propagation))
+    patched.set_model_sampler_post_cfg_function(partial(_propagated, propagation, span))
+    patched.model_options["transformer_options"][PROPAGATED] = True
     patched.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, SOLVER, _named)
     return patched
 
@@ -33,8 +41,23 @@ def attach_rescale(model: Any, rescale: float) -> Any:
         rescale: 0 (not at all) to 1.
     """
     patched = model.clone()
-    patched.set_model_sampler_post_cfg_function(partial(_rescaled, rescale))
+    later = patched.model_options.get("sampler_post_cfg_function", [])
+    patched.model_options["sampler_post_cfg_function"] = [partial(_rescaled, rescale), *later]  # guidance comes first
+    patched.model_options["transformer_options"][RESCALED] = rescale
     return patched
+
+
+def check_no_propagation(model: Any) -> None:
+    """Raise when ``model`` went through Flow Propagation, which knows one clip and no chunks.
+
+    Raises:
+        PlanError: saying what to use instead.
+    """
+    if model.model_options["transformer_options"].get(PROPAGATED):
+        raise PlanError(
+            "Flow Propagation knows one clip, and Upscale Video works in chunks; connect the model from before it, and "
+            "use Upscale Video's own propagation."
+        )
 
 
 def _named(executor: Any, guider: Any, sigmas: Tensor, extra_args: dict[str, Any], *rest: Any, **named: Any) -> Tensor:
@@ -45,11 +68,15 @@ def _named(executor: Any, guider: Any, sigmas: Tensor, extra_args: dict[str, Any
     return executor(guider, sigmas, {**extra_args, "model_options": options}, *rest, **named)
 
 
-def _propagated(propagation: CanvasPropagation, args: dict[str, Any]) -> Tensor:
+def _propagated(propagation: CanvasPropagation, span: tuple[float, float] | None, args: dict[str, Any]) -> Tensor:
     options = args["model_options"]["transformer_options"]
     sigma, schedule = args["sigma"].max(), schedule_of(args["model_options"])
-    step, _ = position(sigma, schedule)
-    following = 0.0 if schedule is None else float(schedule[step + 1])
+    step, steps = position(sigma, schedule)
+    lower = [] if schedule is None else [float(level) for level in schedule if level < sigma]
+    outside = span is not None and not ((step + 1) / steps > span[0] and step / steps < span[1])
+    if outside or (schedule is not None and not lower):  # a run that ends with noise left looks at its last level too
+        return args["denoised"]
+    following = max(lower, default=0.0)
     kept = (1 - options.get(CHURN, 0.0)) ** 0.5 if options.get(SOLVER) in EULERS else None
     return propagation(args["denoised"], float(sigma), following, step, kept=kept)
 

@@ -27,7 +27,9 @@ from ...video.writer import check_target
 from ...weights import manifest
 from .attention import options_of
 from .clip import NativeModels, upscale_native
+from .loading import liem_strength_of
 from .progress import check_interrupt
+from .propagation import RESCALED
 
 STAGES = {"encode": (0.0, 0.05), "denoise": (0.05, 0.55), "decode": (0.55, 0.6), "refine": (0.6, 0.95)}
 """Where each stage lies in the work on a chunk, roughly; what is not named comes last."""
@@ -168,7 +170,9 @@ def _identity(models: NativeModels) -> str:
     for patcher in (models.model, models.adapter, getattr(models.vae, "patcher", None)):
         if patcher is not None:
             _add_model(digest, patcher)
-    digest.update(repr(options_of(models.model.model_options["transformer_options"])).encode())
+    chosen = models.model.model_options["transformer_options"]
+    strength = None if models.adapter is None else liem_strength_of(models.adapter)
+    digest.update(repr((options_of(chosen), chosen.get(RESCALED), strength)).encode())
     for conditioning in (models.positive, models.negative):
         for tensor, _ in conditioning or ():
             digest.update(_few(tensor))
