@@ -84,6 +84,7 @@ def _add_choices(command: argparse.ArgumentParser) -> None:
     command.add_argument("--vae", help="Wan's VAE, a file or folder")
     command.add_argument("--adapter", help="PatchVSR adapter for that model")
     command.add_argument("--refiner", help="'conditional' (shipped) or a refiner file (default: the model's own)")
+    command.add_argument("--decoder", help="conditional decoder that was trained with the VAE")
     command.add_argument("--prompt", help="safetensors file with an embedded prompt, for a Wan")
     command.add_argument("--negative", help="likewise, what guidance leads away from")
     command.add_argument("--layout", choices=list(LAYOUTS), help="where patches lie (default: corner)")

@@ -113,7 +113,7 @@ def plan(options: argparse.Namespace) -> None:
 def _task(options: argparse.Namespace, info: VideoInfo, target: tuple[int, int]) -> _Task:
     from .hosts.models import load_models
 
-    files = {name: getattr(options, name) for name in ("vae", "adapter", "refiner", "prompt", "negative")}
+    files = {name: getattr(options, name) for name in ("vae", "adapter", "refiner", "decoder", "prompt", "negative")}
     models = load_models(options.model, **files, device=options.device)
     names = Settings.__dataclass_fields__
     given = {name: value for name, value in vars(options).items() if name in names and value is not None}

@@ -76,7 +76,7 @@ def _decoded(
 ) -> Tensor:
     """What the base makes, as frames; the latent is gone when they are there."""
     latent = sample(frames, plan, models, settings, report, noise, relay)
-    return decoded_frames(latent, frames, plan.canvas, models.codec, settings, report)
+    return decoded_frames(latent, frames, plan.canvas, models.codec, settings, report, models.decoder)
 
 
 def sample(

@@ -11,7 +11,8 @@ from torch import Tensor
 from .blend import blend_tiles
 from .codec import Codec
 from .color import match_colors
-from .decode import decode_tiles
+from .conditional import ConditionalDecoder
+from .decode import InputCondition, decode_tiles
 from .fidelity import AGREED, back_project
 from .layout import Canvas, PatchPlan
 from .planner import plan_patches
@@ -79,15 +80,26 @@ def propagation_options(settings: Settings) -> PropagationOptions | None:
 
 
 def decoded_frames(
-    latent: Tensor, source: Tensor, canvas: Canvas, codec: Codec, settings: Settings, report: OnProgress
+    latent: Tensor,
+    source: Tensor,
+    canvas: Canvas,
+    codec: Codec,
+    settings: Settings,
+    report: OnProgress,
+    decoder: ConditionalDecoder | None = None,
 ) -> Tensor:
-    """The fused canvas as frames, (T, H, W, 3) in [0, 1], in the colours of the input."""
+    """The fused canvas as frames, (T, H, W, 3) in [0, 1], in the colours of the input.
+
+    Args:
+        decoder: lets the input modulate the VAE's decoder.
+    """
     tiles = decode_tiles(
         codec,
         latent,
         canvas,
         tile_px=settings.tile_px,
         overlap_px=settings.tile_overlap_px,
+        condition=None if decoder is None else InputCondition(decoder, source),
         on_tile=lambda done, total: report("decode", done, total),
     )
     blended = blend_tiles(tiles, window=settings.window)

@@ -8,6 +8,7 @@ import torch
 from small_models import random_adapter, random_vae, random_wan, save
 
 from patchvsr_core.adapter import save_adapter
+from patchvsr_core.conditional import ConditionalDecoder, ConditionalDecoderConfig, save_conditional_decoder
 from patchvsr_core.errors import AdapterError, Cancelled, ModelError, PlanError
 from patchvsr_core.hosts.diffusers import DiffusersDenoiser
 from patchvsr_core.hosts.models import Models, load_models
@@ -222,3 +223,23 @@ def test_prompts_of_another_encoder_and_lone_detail_guidance_say_why(
         Settings(softening=1.5)
     with pytest.raises(PlanError, match="choose one of shifted, star"):
         Settings(schedule="cosine")
+
+
+def test_a_conditional_decoder_has_its_say(wan_files: dict[str, Path], tmp_path: Path) -> None:
+    files = {"vae": wan_files["vae"], "adapter": wan_files["adapter"]}
+    plain = load_models(str(wan_files["model"]), **files)
+    width = plain.codec.decoder_input.out_channels
+    decoder = ConditionalDecoder(ConditionalDecoderConfig(features=width))
+    path = tmp_path / "decoder.safetensors"
+    settings = replace(plain.defaults, patch_px=64, steps=1, tile_px=64, tile_overlap_px=16)
+    source = clip(2, 13, 21)
+    expected = upscale(source, (52, 84), plain, settings)
+    for changed in (False, True):
+        if changed:
+            torch.nn.init.normal_(decoder.modulation.shift.bias)
+        save_conditional_decoder(decoder, path, torch.float32)
+        models = load_models(str(wan_files["model"]), **files, decoder=path)
+        result = upscale(source, (52, 84), models, settings)
+        assert ((result - expected).abs().max() > 1e-4) == changed
+    with pytest.raises(ModelError, match="leave --decoder out"):
+        load_models("tiny", decoder=path)

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from ..adapter import Adapter, load_adapter
-from ..codec import Codec, SpaceToDepth
+from ..codec import Codec, SpaceToDepth, WanVAE
+from ..conditional import ConditionalDecoder, load_conditional_decoder
 from ..damage import DamageMeter
 from ..errors import ModelError
 from ..files import weight_files
@@ -41,6 +42,8 @@ class Models:
     """Says how damaged an input is; None: every input is taken for clean."""
     negative: Tensor | None = None
     """What guidance leads away from; None: the empty prompt."""
+    decoder: ConditionalDecoder | None = None
+    """Lets the input modulate the VAE's decoder."""
 
 
 def load_models(
@@ -49,6 +52,7 @@ def load_models(
     vae: str | Path | None = None,
     adapter: str | Path | None = None,
     refiner: str | Path | None = None,
+    decoder: str | Path | None = None,
     prompt: str | Path | None = None,
     negative: str | Path | None = None,
     device: str = "auto",
@@ -61,6 +65,7 @@ def load_models(
         adapter: an adapter made for that base; without one a stock Wan only enhances detail.
         refiner: a refiner file, or ``conditional`` for the shipped conditional one; None: the tiny default's own,
             and none for a Wan.
+        decoder: a conditional decoder that was trained with the VAE.
         prompt, negative: files with embedded prompts (see :func:`loading.load_prompt`) in the place of the
             adapter's own and of the empty one.
         device: a torch device, or ``auto``: a CUDA GPU if there is one, otherwise the CPU.
@@ -74,7 +79,8 @@ def load_models(
         models,
         prompt=models.prompt if prompt is None else load_prompt(prompt, text_dim),
         negative=None if negative is None else load_prompt(negative, text_dim),
-        identity=" ".join([models.identity, *(_stamp(path) for path in (prompt, negative) if path is not None)]),
+        decoder=None if decoder is None else _decoder(decoder, models),
+        identity=" ".join([models.identity, *(_stamp(path) for path in (prompt, negative, decoder) if path)]),
     )
 
 
@@ -116,6 +122,12 @@ def _with_refiner(models: Models, name: str | Path | None) -> Models:
     path = shipped("tiny_conditional.safetensors") if name == "conditional" else Path(name)
     refiner = load_refiner(path).to(models.device)
     return replace(models, refiner=refiner, meter=refiner.meter, identity=f"{models.identity} {_stamp(path)}")
+
+
+def _decoder(path: str | Path, models: Models) -> ConditionalDecoder:
+    if not isinstance(models.codec, WanVAE):
+        raise ModelError("A conditional decoder belongs to a Wan's VAE, and this model has none; leave --decoder out.")
+    return load_conditional_decoder(path).to(models.device)
 
 
 def _stamp(path: str | Path) -> str:
