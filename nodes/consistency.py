@@ -26,8 +26,8 @@ class FlowPropagation(io.ComfyNode):
             display_name="Flow Propagation",
             category=CATEGORY,
             description="Mixes every frame with its neighbours along the motion while the model denoises "
-            "(Upscale-A-Video): less flicker, and detail that stays where it is. Takes 0.1 s a frame and step at 960x540 "
-            "on one CPU core with the tiny default, 0.001 s with a Wan, and what Optical Flow takes.",
+            "(Upscale-A-Video): less flicker, and detail that stays where it is. Takes 0.1 s a frame and step at "
+            "960x540 on one CPU core with the tiny default, 0.001 s with a Wan, and what Optical Flow takes.",
             search_aliases=["patchvsr", "upscale-a-video", "flicker", "temporal consistency"],
             inputs=[
                 io.Model.Input("model"),
@@ -116,8 +116,8 @@ class AttentionPropagation(io.ComfyNode):
             description="Lets patches look at one another while the model denoises (DC-VSR): the same grass in every "
             "patch, the same face in every window of time. Nothing is trained, any Wan works. Where both are on they "
             "take turns from step to step. SAP takes 2.1 times as long on its steps (lazy: 1.5 times), TAP 1.1 times. "
-            "With Wan 2.1 1.3B, 512 px and 77 frames SAP keeps 3.5 GiB for each branch of guidance, TAP 0.18 GiB for each "
-            "branch and place of a patch. Connect it before Joint-Modulation Merger, or before Upscale Video.",
+            "With Wan 2.1 1.3B, 512 px and 77 frames SAP keeps 3.5 GiB for each branch of guidance, TAP 0.18 GiB for "
+            "each branch and place of a patch. Connect it before Joint-Modulation Merger, or before Upscale Video.",
             search_aliases=["patchvsr", "dc-vsr", "sap", "tap", "attention", "consistency"],
             inputs=[
                 io.Model.Input("model"),
