@@ -115,7 +115,7 @@ class AttentionPropagation(io.ComfyNode):
             category=CATEGORY,
             description="Lets patches look at one another while the model denoises (DC-VSR): the same grass in every "
             "patch, the same face in every window of time. Nothing is trained, any Wan works. Where both are on they "
-            "take turns from step to step. SAP takes 2.1 times as long on its steps (lazy: 1.5 times), TAP 1.1 times. "
+            "take turns from step to step. SAP takes 2.3 times as long on its steps (lazy: 1.5 times), TAP 1.1 times. "
             "With Wan 2.1 1.3B, 512 px and 77 frames SAP keeps 3.5 GiB for each branch of guidance, TAP 0.18 GiB for "
             "each branch and place of a patch. Connect it before Joint-Modulation Merger, or before Upscale Video.",
             search_aliases=["patchvsr", "dc-vsr", "sap", "tap", "attention", "consistency"],
@@ -137,7 +137,7 @@ class AttentionPropagation(io.ComfyNode):
                     "lazy",
                     default=False,
                     tooltip="SAP uses what the step before recorded instead of running the patches twice: 1.5 times "
-                    "the time of a step instead of 2.1, but all windows of time are kept. No effect on a run of one "
+                    "the time of a step instead of 2.3, but all windows of time are kept. No effect on a run of one "
                     "step.",
                 ),
                 io.Int.Input(
