@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -54,6 +55,7 @@ NOTES = (
 )
 
 
+@torch.inference_mode()
 def row(name: str, pair: Pair, models: Models) -> tuple[str, ...]:
     """The cells of one variant."""
     settings = replace(models.defaults, **VARIANTS[name])

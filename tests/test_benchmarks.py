@@ -15,6 +15,8 @@ from test_video import colors, write
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 import ablations
+import attention
+import consistency
 import pairs
 import pictures
 import quality
@@ -159,3 +161,22 @@ def test_lora_is_off_for_one_run_only(monkeypatch: pytest.MonkeyPatch) -> None:
     ablations.without_lora(torch.zeros(1, 8, 8, 3), (8, 8), models)
     assert seen == [None]
     assert set(adapter.state_dict()) == weights and adapter.lora is not None
+
+
+def test_consistency_as_it_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "clip.mp4", colors(3, 64, 80))
+    file = tmp_path / "consistency.md"
+    call(consistency, monkeypatch, path, "--scale", 2, "--frames", 3, "--window-frames", 2, "--markdown", file)
+    shown, text = capsys.readouterr().out, file.read_text(encoding="utf-8")
+    for words in ("clip, x2 to 80x64, 3 frames", "flow propagation 0.25", "2 steps, SAP lazy", "patch colours"):
+        assert words in shown and words in text
+
+
+def test_cost_of_attention_as_it_is_called(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    call(attention, monkeypatch, "--px", 64, "--frames", 5, "--blocks", 1, "--repeats", 1)
+    rows = {line.split("  ")[0]: line.split() for line in capsys.readouterr().out.splitlines()}
+    assert rows["off"][-2:] == ["1.00", "0.00"]
+    assert rows["SAP"][-1] == "7.03", "both branches of one window at the real size"
+    assert rows["SAP lazy"][-1] == "21.09", "two windows, and one that is made anew"

@@ -56,8 +56,11 @@ def as_video(path: Any, **window: float) -> Any:
     return InputImpl.VideoFromFile(path if isinstance(path, io.BytesIO) else str(path), **window)
 
 
-def test_a_file_comes_out_as_the_command_line_makes_it(pack: Any, tiny: Any, places: Path, source: Path) -> None:
-    done = make(pack, tiny, as_video(source), format="mkv", codec="ffv1")
+@pytest.mark.parametrize("propagation", [0.0, 0.5])
+def test_a_file_comes_out_as_the_command_line_makes_it(
+    pack: Any, tiny: Any, places: Path, source: Path, propagation: float
+) -> None:
+    done = make(pack, tiny, as_video(source), format="mkv", codec="ffv1", propagation=propagation)
     made = Path(done[0].get_stream_source())
     assert made == places / "video" / "PatchVSR_00001_.mkv"
     assert done.ui.as_dict()["images"][0] == {"filename": made.name, "subfolder": "video", "type": "output"}
@@ -65,7 +68,8 @@ def test_a_file_comes_out_as_the_command_line_makes_it(pack: Any, tiny: Any, pla
     seconds = [[float(t * c.time_base) for t in c.timestamps] for c in (clip, original)]
     assert seconds[0] == pytest.approx(seconds[1], abs=1e-3) and probe(made).audio_streams == 1
     models = load_models()
-    expected = upscale(original.frames, (52, 68), models, replace(models.defaults, patch_px=64))
+    settings = replace(models.defaults, patch_px=64, propagation=propagation)
+    expected = upscale(original.frames, (52, 68), models, settings)
     assert (clip.frames - expected).abs().max() < 1.01 / 255
     assert not [path for path in places.rglob("*") if path.name.startswith(".")]
 
