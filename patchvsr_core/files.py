@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 from torch import Tensor
 
 from .errors import ModelError
@@ -73,3 +76,24 @@ def damaged(path: Path) -> Iterator[None]:
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         raise ModelError(f"{path.name} is damaged or was edited ({reason}); get it again.") from error
+
+
+def read_checkpoint(path: Path, kind: str) -> dict[str, Any]:
+    """The tensors of a file that others made, .safetensors or .pth (read without running code from it).
+
+    Args:
+        kind: what it is called in messages.
+
+    Raises:
+        ModelError: in one sentence, what is wrong with the file.
+    """
+    if not path.is_file():
+        raise ModelError(f"There is no file of {kind} weights at {path}; check the path.")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, OSError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        reason = str(error).partition("\n")[0][:120]
+        raise ModelError(f"{path.name} is no readable file of weights ({reason}); download it again.") from error
+    return state if isinstance(state, dict) else {}

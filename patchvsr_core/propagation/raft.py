@@ -5,18 +5,16 @@ torchvision is no requirement: it is asked for only when a file of weights is to
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..errors import ModelError
+from ..files import read_checkpoint
 
 STEM = "feature_encoder.convnormrelu.0.weight"
 NETWORKS = {64: "raft_large", 32: "raft_small"}
@@ -65,7 +63,7 @@ def load_raft(path: str | Path) -> nn.Module:
         ModelError: in one sentence, why it cannot be used.
     """
     path = Path(path)
-    state = {name.removeprefix("module."): tensor for name, tensor in _read(path).items()}
+    state = {name.removeprefix("module."): tensor for name, tensor in read_checkpoint(path, "RAFT").items()}
     name = NETWORKS.get(len(state[STEM])) if STEM in state else None
     if name is None:
         raise ModelError(
@@ -78,19 +76,6 @@ def load_raft(path: str | Path) -> nn.Module:
     except RuntimeError as error:
         raise ModelError(f"The tensors in {path.name} are not those of torchvision's {name}; get it again.") from error
     return network.float().requires_grad_(False).eval()
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise ModelError(f"There is no file of RAFT weights at {path}; check the path.")
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, OSError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).partition("\n")[0][:120]
-        raise ModelError(f"{path.name} is no readable file of weights ({reason}); download it again.") from error
-    return state if isinstance(state, dict) else {}
 
 
 def _torchvision_networks() -> Any:

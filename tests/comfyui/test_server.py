@@ -6,6 +6,7 @@ import json
 import re
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def assert_success(entry: Any) -> Any:
 
 def test_pack_loads_without_a_warning(server: Server, object_info: Graph) -> None:
     ours = sorted(name for name in object_info if name.startswith("PatchVSR_"))
-    assert len(ours) == 12
+    assert len(ours) == 20
     bad = re.compile(r"warn|error|failed|traceback", re.IGNORECASE)
     ours = [line for line in server.log.read_text().splitlines() if re.search("patchvsr", line, re.IGNORECASE)]
     assert ours, "the log should name the pack among the imported ones"
@@ -106,6 +107,27 @@ def test_workflow_gives_the_frames_of_the_command_line(
     expected = upscale(frames, (frames.shape[1] * 4, frames.shape[2] * 4), load_models("tiny"))
     assert tiny_result.shape == expected.shape == (FRAMES, 204, 348, 3)
     assert psnr(tiny_result, (expected * 255).round() / 255) > 45
+
+
+def test_propagation_and_conditional_refiner_give_the_frames_of_the_command_line(
+    server: Server, object_info: Graph, short_clip: str, tiny_result: torch.Tensor
+) -> None:
+    graph = api_graph(json.loads((WORKFLOWS / "patchvsr_upscale_a_video.json").read_text()), object_info)
+    node(graph, "LoadVideo")["inputs"]["file"] = short_clip
+    finished = key(graph, "PatchVSR_ConditionalRefiner")
+    for name in ("CreateVideo", "SaveVideo"):
+        del graph[key(graph, name)]
+    graph["png"] = {"class_type": "SaveImage", "inputs": {"images": [finished, 0], "filename_prefix": "uav"}}
+    entry = assert_success(server.run(graph))
+    result = pictures(server, entry)
+    frames = read_clip(server.base / "input" / short_clip).frames
+    models = load_models("tiny", refiner="conditional")
+    settings = replace(models.defaults, propagation=0.25, detail=0.5)
+    expected = upscale(frames, (frames.shape[1] * 4, frames.shape[2] * 4), models, settings)
+    assert psnr(result, (expected * 255).round() / 255) > 45
+    assert psnr(result, tiny_result) < 45
+    (report,) = entry["outputs"][key(graph, "PreviewAny")]["text"]
+    assert "Flicker" in report and "Seams" in report
 
 
 def test_ksampler_takes_the_place_of_patch_sampler(
@@ -257,17 +279,19 @@ def test_widget_errors_are_shown_before_running(server: Server, tiny_graph: Grap
     assert "overlap_px (256) must be smaller than tile_px (128)" in text
 
 
-def test_the_wan_workflow_runs_on_a_small_wan(
-    server: Server, base_folder: Path, object_info: Graph, short_clip: str
+@pytest.mark.parametrize("name", ["wan21", "dc_vsr", "star", "everything"])
+def test_the_wan_workflows_run_on_a_small_wan(
+    server: Server, base_folder: Path, object_info: Graph, short_clip: str, name: str
 ) -> None:
     """Stock loaders, a random Wan and VAE in the original layout; text is encoded by hand."""
     save(random_wan(width=256, text_dim=4096), base_folder / "models" / "diffusion_models" / "wan.safetensors")
     save(random_vae(), base_folder / "models" / "vae" / "vae.safetensors")
-    graph = api_graph(json.loads((WORKFLOWS / "patchvsr_wan21.json").read_text()), object_info)
+    graph = api_graph(json.loads((WORKFLOWS / f"patchvsr_{name}.json").read_text()), object_info)
     node(graph, "LoadVideo")["inputs"]["file"] = short_clip
     node(graph, "UNETLoader")["inputs"]["unet_name"] = "wan.safetensors"
     node(graph, "VAELoader")["inputs"]["vae_name"] = "vae.safetensors"
-    node(graph, "BasicScheduler")["inputs"]["steps"] = 4
+    if name in ("wan21", "dc_vsr"):
+        node(graph, "BasicScheduler")["inputs"]["steps"] = 4
     node(graph, "PatchVSR_PatchPlanner")["inputs"].update(patch_px=128, window_frames=5, overlap_frames=1)
     node(graph, "PatchVSR_PatchDecoder")["inputs"].update(tile_px=192, overlap_px=32)
     replace_text_encoder(graph, base_folder)

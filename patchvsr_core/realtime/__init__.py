@@ -1,0 +1,1 @@
+"""Networks that upscale frame by frame, as fast as they come."""
