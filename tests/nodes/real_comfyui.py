@@ -14,7 +14,7 @@ import json
 import sys
 from typing import Any
 
-CORE_MODULES = ("nodes_video", "nodes_custom_sampler", "nodes_model_advanced")
+CORE_MODULES = ("nodes_video", "nodes_custom_sampler", "nodes_model_advanced", "nodes_preview_any")
 
 
 def main() -> None:
