@@ -1,0 +1,173 @@
+"""DAP: online upscaling of video by 4 with a deformable attention pyramid.
+
+Source: DAP (WACV 2023), of which neither code nor weights were published; this is a reconstruction
+from its description and its tables. A cell sees the frame at hand and remembers features and a
+hidden state of the frame before: an encoder, a pyramid of offsets that says where the hidden state
+shows what is here now, attention over those places, and a residual network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..propagation.flow import warp
+
+SCALE = 4
+
+
+@dataclass(frozen=True)
+class DAPConfig:
+    """Hyper-parameters; the last three are the rows of the paper's ablation."""
+
+    channels: int = 128
+    """Of hidden state and residual network."""
+    features: int = 32
+    """Of the encoder, at every level."""
+    keys: int = 64
+    """Of queries and keys."""
+    levels: int = 4
+    """Of the pyramid, each half as large as the one before."""
+    places: int = 8
+    """Offsets at every pixel."""
+    blocks: int = 8
+    """Of the residual network."""
+    offsets: bool = True
+    """False: the hidden state is read where it lies."""
+    pyramid: bool = True
+    """False: offsets at full size alone."""
+    attention: bool = True
+    """False: all places count the same."""
+
+
+@dataclass(frozen=True, eq=False)
+class DAPState:
+    """What is remembered of the frame before."""
+
+    features: tuple[Tensor, ...]
+    """Of every level, the largest first."""
+    hidden: Tensor
+    """(B, channels, h, w)"""
+
+
+class DAP(nn.Module):
+    """The recurrent cell."""
+
+    def __init__(self, config: DAPConfig = DAPConfig()) -> None:
+        super().__init__()
+        self.config = config
+        width, features = config.channels, config.features
+        self.encoder = nn.ModuleList(
+            _Level(3 if level == 0 else features, features, stride=1 if level == 0 else 2)
+            for level in range(config.levels)
+        )
+        self.offsets = nn.ModuleList(
+            _Offsets(features, config.places) for _ in range(config.levels if config.pyramid else 1)
+        )
+        self.query = nn.Conv2d(features + 3, config.keys, 1)
+        self.key = nn.Conv2d(width + features, config.keys, 1)
+        self.value = nn.Conv2d(width, width, 1)
+        self.enter = nn.Conv2d(width + 3, width, 3, padding=1)
+        self.body = nn.Sequential(*(_Residual(width) for _ in range(config.blocks)))
+        self.hidden = nn.Conv2d(width, width, 3, padding=1)
+        self.picture = nn.Conv2d(width, 3 * SCALE**2, 3, padding=1)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Upscale a clip, (B, T, 3, h, w) in [0, 1] to (B, T, 3, 4 h, 4 w)."""
+        state: DAPState | None = None
+        results = []
+        for frame in frames.unbind(1):
+            result, state = self.step(frame, state)
+            results.append(result)
+        return torch.stack(results, dim=1)
+
+    def step(self, frame: Tensor, state: DAPState | None) -> tuple[Tensor, DAPState]:
+        """Upscale the next frame of a stream.
+
+        Args:
+            frame: (B, 3, h, w) in [0, 1].
+            state: what the step before answered; None at the beginning of a shot.
+
+        Returns:
+            ((B, 3, 4 h, 4 w) frame, state for the next step).
+        """
+        features = self._features(frame)
+        before = state or DAPState(features, frame.new_zeros(len(frame), self.config.channels, *frame.shape[2:]))
+        found = self._fused(frame, features[0], before, self.motion(features, before.features))
+        x = self.body(F.relu(self.enter(torch.cat([frame, found], 1))))
+        enlarged = F.interpolate(frame, scale_factor=SCALE, mode="bicubic", align_corners=False)
+        result = enlarged + F.pixel_shuffle(self.picture(x), SCALE)
+        return result, DAPState(features, F.relu(self.hidden(x)))
+
+    def motion(self, features: tuple[Tensor, ...], before: tuple[Tensor, ...]) -> Tensor:
+        """Where in the frame before the content of this one lies: (B, places, 2, h, w) offsets (dx, dy), pixels."""
+        count = self.config.places
+        if not self.config.offsets:
+            return features[0].new_zeros(len(features[0]), 1, 2, *features[0].shape[2:])
+        found: Tensor | None = None
+        for level in reversed(range(len(self.offsets))):
+            here = features[level]
+            if found is None:
+                guess = here.new_zeros(len(here), 2 * count, *here.shape[2:])
+            else:
+                guess = 2 * F.interpolate(found, size=here.shape[2:], mode="bilinear", align_corners=False)
+            fetched = _at_places(before[level], guess.unflatten(1, (count, 2))).mean(1)
+            found = guess + self.offsets[level](torch.cat([here, fetched, guess], 1))
+        assert found is not None
+        return found.unflatten(1, (count, 2))
+
+    def _features(self, frame: Tensor) -> tuple[Tensor, ...]:
+        levels, x = [], frame
+        for level in self.encoder:
+            x = level(x)
+            levels.append(x)
+        return tuple(levels)
+
+    def _fused(self, frame: Tensor, features: Tensor, before: DAPState, offsets: Tensor) -> Tensor:
+        """The hidden state of the frame before, fetched from all places and weighed."""
+        values = _at_places(self.value(before.hidden), offsets)
+        if not self.config.attention:
+            return values.mean(1)
+        query = self.query(torch.cat([features, frame], 1))
+        keys = _at_places(self.key(torch.cat([before.hidden, before.features[0]], 1)), offsets)
+        likeness = (keys * query[:, None]).sum(2, keepdim=True) / self.config.keys**0.5
+        return (likeness.softmax(1) * values).sum(1)
+
+
+class _Level(nn.Sequential):
+    """One size of the encoder."""
+
+    def __init__(self, channels: int, features: int, stride: int) -> None:
+        layers: list[nn.Module] = [nn.Conv2d(channels, features, 3, stride=stride, padding=1), nn.ReLU()]
+        for _ in range(2):
+            layers += [nn.Conv2d(features, features, 3, padding=1), nn.ReLU()]
+        super().__init__(*layers)
+
+
+class _Offsets(nn.Sequential):
+    """Corrections of all offsets at one size; none before training."""
+
+    def __init__(self, features: int, places: int) -> None:
+        last = nn.Conv2d(features, 2 * places, 3, padding=1)
+        for parameter in last.parameters():
+            nn.init.zeros_(parameter)
+        super().__init__(nn.Conv2d(2 * features + 2 * places, features, 3, padding=1), nn.ReLU(), last)
+
+
+class _Residual(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = (nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv2(F.relu(self.conv1(x)))
+
+
+def _at_places(x: Tensor, offsets: Tensor) -> Tensor:
+    """(B, C, h, w) read at (B, places, 2, h, w) offsets: (B, places, C, h, w)."""
+    places = offsets.shape[1]
+    many = x[:, None].expand(-1, places, -1, -1, -1).flatten(0, 1)
+    return warp(many, offsets.flatten(0, 1)).unflatten(0, (-1, places))
