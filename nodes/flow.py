@@ -11,7 +11,7 @@ from ..patchvsr_core.errors import MediaError
 from ..patchvsr_core.hosts.comfy.flow import measure_flows
 from ..patchvsr_core.picture import draw_flow
 from ..patchvsr_core.propagation.estimators import ESTIMATORS, QUALITIES
-from ..patchvsr_core.propagation.flow import ClipFlows
+from ..patchvsr_core.propagation.flow import ClipFlows, consistency
 from ..patchvsr_core.propagation.motion import flows_from_vectors
 from .sockets import CATEGORY, Flow, FlowModel
 
@@ -89,7 +89,8 @@ class OpticalFlow(io.ComfyNode):
             flows = measure_flows(image[..., :3], method, quality, optical_flow)
         else:
             flows = _rendered(motion, image)
-        return io.NodeOutput(flows, draw_flow(flows.to_next), flows.consistency()[0][:, 0])
+        seen = consistency(flows.to_next, flows.to_previous)
+        return io.NodeOutput(flows, draw_flow(flows.to_next), seen[:, 0])
 
 
 def _rendered(motion: torch.Tensor, image: torch.Tensor) -> ClipFlows:

@@ -79,13 +79,21 @@ def tile_widgets() -> list[io.Int.Input]:
     ]
 
 
-def span_widgets(begin: str, end: str, *, start: float = 0.0, advanced: bool = True) -> list[io.Float.Input]:
-    """From which part of the denoising to which something acts, ``start_percent`` and ``end_percent``.
+def span_widgets(
+    begin: str,
+    end: str,
+    *,
+    names: tuple[str, str] = ("start_percent", "end_percent"),
+    start: float = 0.0,
+    advanced: bool = True,
+) -> list[io.Float.Input]:
+    """From which part of the denoising to which something acts.
 
     Args:
-        begin, end: their tooltips.
+        begin, end: tooltips of the two.
+        start: default of the first.
     """
-    choices = (("start_percent", start, begin), ("end_percent", 1.0, end))
+    choices = ((names[0], start, begin), (names[1], 1.0, end))
     return [
         io.Float.Input(name, default=default, min=0.0, max=1.0, step=0.01, advanced=advanced, tooltip=tooltip)
         for name, default, tooltip in choices

@@ -8,13 +8,14 @@ import os
 import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
-from torch import Tensor
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 from .errors import ModelError
 
@@ -41,6 +42,17 @@ def settle(partial: Path, path: Path) -> None:
     with partial.open("rb+") as file:
         os.fsync(file.fileno())
     partial.replace(path)
+
+
+def write_weights(path: str | Path, module: nn.Module, config: Any, written: str, dtype: torch.dtype) -> None:
+    """Write one of our files: a module's weights, and its configuration in the metadata.
+
+    Args:
+        config: a dataclass.
+        written: what the metadata gives as the format.
+    """
+    tensors = {name: tensor.detach().to(dtype).contiguous() for name, tensor in module.state_dict().items()}
+    save_file(tensors, str(path), metadata={"format": written, "config": json.dumps(asdict(config))})
 
 
 def read_weights(path: Path, wanted: str, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:

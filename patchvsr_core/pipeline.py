@@ -10,7 +10,7 @@ from torch import Tensor
 from .codec import SpaceToDepth
 from .conditions import Controls, PatchConditions
 from .damage import measured_damage
-from .encode import encode_canvas, encode_global, seeded_noise
+from .encode import encode_global, seeded_noise
 from .enhance import churned_euler, pixel_projection, structure_lock
 from .errors import PlanError
 from .fusion import check_steps, fuse
@@ -21,9 +21,18 @@ from .propagation.attention import AttentionRun
 from .propagation.attention_options import check_layers
 from .propagation.canvas import CanvasPropagation, Relay, measured
 from .refine import refine_frames
-from .sampling import SOLVERS, Solver, bridge_start, flow_start, guided
+from .sampling import SOLVERS, Solver, bridge_start, flow_start, guided, level_below
 from .settings import Settings, noise_levels
-from .stages import Noise, OnProgress, attention_options, decoded_frames, finished, make_plan, propagation_options
+from .stages import (
+    Noise,
+    OnProgress,
+    attention_options,
+    decoded_frames,
+    encoded_canvas,
+    finished,
+    make_plan,
+    propagation_options,
+)
 
 
 @torch.inference_mode()
@@ -91,26 +100,13 @@ def sample(
     """Encode, condition and denoise with joint modulation: the fused canvas, (1, C, t, h, w)."""
     solver = _solver(models, settings)
     check_steps(plan, settings.steps)
-    latent = encode_canvas(
-        models.codec,
-        frames,
-        plan.canvas,
-        tile_px=settings.tile_px,
-        overlap_px=settings.tile_overlap_px,
-        on_tile=lambda done, total: report("encode", done, total),
-    )
+    latent = encoded_canvas(frames, plan.canvas, models.codec, settings, report)
     if settings.start == 0:
         return latent  # nothing is to be denoised
     controls = _controls(frames, latent, plan, models, settings)
     sigmas = noise_levels(settings)
-    attention = AttentionRun(attention_options(settings), plan, settings.steps)
-    check_layers(attention.options, models.base.spec.layers)
-    denoiser = DiffusersDenoiser(
-        models.base,
-        _prompts(models, settings),
-        models.adapter,
-        attention=attention if attention.options.active else None,
-    )
+    attention = _attention(plan, models, settings)
+    denoiser = DiffusersDenoiser(models.base, _prompts(models, settings), models.adapter, attention=attention)
     propagate = _propagation(frames, plan, models, settings, relay)
     progress = _StepProgress(plan, settings, report)
 
@@ -131,7 +127,7 @@ def sample(
         x0 = guided(predictions, settings.guidance, settings.guidance_rescale, x)
         if propagate is not None:
             kept = (1 - settings.churn) ** 0.5
-            x0 = propagate(x0, float(sigma), float(sigmas[sigmas < sigma][0]), step, kept=kept)
+            x0 = propagate(x0, float(sigma), level_below(sigma, sigmas) or 0.0, step, kept=kept)
         x0 = structure_lock(x0, latent, sigma, strength=settings.structure_lock, start=settings.start)
         if step >= settings.steps - settings.projection_steps:
             x0 = pixel_projection(
@@ -145,6 +141,12 @@ def sample(
         return solver(model, _start(latent, drawn, sigmas[0], models), sigmas, None)
     finally:
         denoiser.close()
+
+
+def _attention(plan: PatchPlan, models: Models, settings: Settings) -> AttentionRun | None:
+    options = attention_options(settings)
+    check_layers(options, models.base.spec.layers)
+    return AttentionRun(options, plan, settings.steps) if options.active else None
 
 
 def _propagation(

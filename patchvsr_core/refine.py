@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from .conditional import ConditionalRefiner
 from .errors import ModelError
-from .files import damaged, read_weights
+from .files import damaged, read_weights, write_weights
 from .layout import Canvas
 from .planner import plan_tiles
 from .progress import OnDone
@@ -121,8 +118,7 @@ def _reflected_window(frames: Tensor, rows: slice, columns: slice) -> Tensor:
 
 def save_refiner(refiner: Refiner, path: str | Path, dtype: torch.dtype = torch.bfloat16) -> None:
     """Write a refiner with its configuration."""
-    tensors = {name: tensor.detach().to(dtype).contiguous() for name, tensor in refiner.state_dict().items()}
-    save_file(tensors, str(path), metadata={"format": FORMAT, "config": json.dumps(asdict(refiner.config))})
+    write_weights(path, refiner, refiner.config, FORMAT, dtype)
 
 
 def load_refiner(path: str | Path, dtype: torch.dtype = torch.float32) -> Refiner:

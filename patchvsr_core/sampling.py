@@ -64,6 +64,11 @@ def sigma_schedule(steps: int, *, shift: float = 1.0, start: float = 1.0) -> Ten
     return shift * s / (1 + (shift - 1) * s)
 
 
+def level_below(sigma: Tensor | float, levels: Tensor) -> float | None:
+    """The noise level of a schedule to which a step from ``sigma`` leads; None below the last one."""
+    return max((float(level) for level in levels if level < sigma), default=None)
+
+
 def flow_start(latent: Tensor, noise: Tensor, sigma: Tensor | float) -> Tensor:
     """The noised input, (1 - sigma) z + sigma eps; pure noise at sigma = 1."""
     return (1 - sigma) * latent + sigma * noise

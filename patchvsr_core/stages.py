@@ -13,6 +13,7 @@ from .codec import Codec
 from .color import match_colors
 from .conditional import ConditionalDecoder
 from .decode import InputCondition, decode_tiles
+from .encode import encode_canvas
 from .fidelity import AGREED, back_project
 from .layout import Canvas, PatchPlan
 from .planner import plan_patches
@@ -57,6 +58,18 @@ def make_plan(
         layout=settings.layout,
         window_frames=settings.window_frames,
         overlap_frames=settings.overlap_frames,
+    )
+
+
+def encoded_canvas(frames: Tensor, canvas: Canvas, codec: Codec, settings: Settings, report: OnProgress) -> Tensor:
+    """The enlarged input on the canvas, (1, C, t, h, w)."""
+    return encode_canvas(
+        codec,
+        frames,
+        canvas,
+        tile_px=settings.tile_px,
+        overlap_px=settings.tile_overlap_px,
+        on_tile=lambda done, total: report("encode", done, total),
     )
 
 

@@ -59,7 +59,7 @@ class SteppingDown:
         """
         while True:
             try:
-                return self._all(frames, target, models, self._limited(settings), report, noise, relay)
+                return self._all(frames, (target, models, self._limited(settings), report), noise, relay)
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error) or not self._step_down(self._limited(settings), len(frames)):
                     raise
@@ -89,25 +89,16 @@ class SteppingDown:
             return False
         return True
 
-    def _all(
-        self,
-        frames: Tensor,
-        target: tuple[int, int],
-        models: Any,
-        settings: Settings,
-        report: Any,
-        noise: Any,
-        relay: Any,
-    ) -> Tensor:
+    def _all(self, frames: Tensor, others: tuple[Any, ...], noise: Any, relay: Any) -> Tensor:
         """The clip in parts of at most ``self.frames``, faded into one another; only a whole clip has a relay."""
         if not self.frames or len(frames) <= self.frames:
-            return self.work(frames, target, models, settings, report, noise=noise, relay=relay)
+            return self.work(frames, *others, noise=noise, relay=relay)
         part = frames[: self.frames]
-        result = self.work(part, target, models, settings, report, noise=_part(noise, frames, 0, len(part)))
+        result = self.work(part, *others, noise=_part(noise, frames, 0, len(part)))
         while len(result) < len(frames):
             first = len(result) - OVERLAP
             part = frames[first : first + self.frames]
-            more = self.work(part, target, models, settings, report, noise=_part(noise, frames, first, len(part)))
+            more = self.work(part, *others, noise=_part(noise, frames, first, len(part)))
             faded = cross_fade(result[first:], more[:OVERLAP])
             result = torch.cat([result[:first], faded, more[OVERLAP:]])
         return result

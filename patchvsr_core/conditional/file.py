@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 
 from ..errors import ModelError
-from ..files import damaged, read_weights
+from ..files import damaged, read_weights, write_weights
 from .decoder import ConditionalDecoder, ConditionalDecoderConfig
 
 FORMAT = "patchvsr-conditional-decoder"
@@ -21,8 +18,7 @@ def save_conditional_decoder(
     decoder: ConditionalDecoder, path: str | Path, dtype: torch.dtype = torch.bfloat16
 ) -> None:
     """Write a conditional decoder with its configuration."""
-    tensors = {name: tensor.detach().to(dtype).contiguous() for name, tensor in decoder.state_dict().items()}
-    save_file(tensors, str(path), metadata={"format": FORMAT, "config": json.dumps(asdict(decoder.config))})
+    write_weights(path, decoder, decoder.config, FORMAT, dtype)
 
 
 def load_conditional_decoder(path: str | Path, dtype: torch.dtype = torch.float32) -> ConditionalDecoder:

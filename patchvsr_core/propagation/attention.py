@@ -29,6 +29,7 @@ from ..layout import TOKEN_CELLS, Patch, PatchPlan
 from ..rotary import grid_positions, rope_at, rotate
 from .attention_options import AttentionOptions
 from .rich import rich_frames
+from .thinned import by_window, frame_samples, windows
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Plain attention on (B, L, heads, head_dim) queries, keys and values."""
@@ -83,7 +84,7 @@ class AttentionRun:
     def __init__(self, options: AttentionOptions, plan: PatchPlan, steps: int) -> None:
         self.options, self.plan, self.steps = options, plan, steps
         self._spatial = options.spatial and len({p.origin[1:] for p in plan.primary}) > 1
-        self._temporal = options.temporal and len(_windows(plan.patches)) > 1
+        self._temporal = options.temporal and len(windows(plan.patches)) > 1
         self._step = _Step()
         self._frame: dict[Any, _Kept] = {}
         """By (condition, block, window): the tokens of the whole frame."""
@@ -110,8 +111,8 @@ class AttentionRun:
             yield from in_batches(patches, size)
 
     def _spatial_calls(self, patches: Sequence[Patch], size: int) -> Iterator[Call]:
-        self._step.samples = _frame_samples(patches, self.plan)
-        for members in _by_window(patches):
+        self._step.samples = frame_samples(patches, self.plan)
+        for members in by_window(patches):
             if not self.options.lazy:
                 self._frame = {}  # only one window's at a time
                 givers = [patch for patch in members if patch in self._step.samples]
@@ -124,8 +125,8 @@ class AttentionRun:
         """One window of time after the other: each finds what its neighbour left."""
         chosen = partial(rich_frames, self.options.choice, self.options.frames, x0=self._x0, forward=forward)
         self._step.frames = {patch: chosen(patch) for patch in patches}
-        windows = _by_window(patches)
-        for members in windows if forward else reversed(windows):
+        in_order = by_window(patches)
+        for members in in_order if forward else reversed(in_order):
             yield from in_batches(members, size, propagation="forward" if forward else "backward")
         self._neighbour = {}
 
@@ -261,19 +262,10 @@ def cache_bytes(options: AttentionOptions, plan: PatchPlan, width: int, layers: 
     """Memory that the keys and values of one condition take, at most."""
     per_frame = plan.patch_size[1] * plan.patch_size[2] // TOKEN_CELLS**2
     acting = layers if options.layers is None else len([n for n in options.layers if n < layers])
-    windows = 1 + len(_windows(plan.primary)) if options.lazy else 1
-    in_space = windows * plan.patch_size[0] if options.spatial else 0
+    at_once = 1 + len(windows(plan.primary)) if options.lazy else 1
+    in_space = at_once * plan.patch_size[0] if options.spatial else 0
     in_time = len({p.origin[1:] for p in plan.patches}) * options.frames if options.temporal else 0
     return 2 * width * item_bytes * acting * per_frame * (in_space + in_time)
-
-
-def _by_window(patches: Sequence[Patch]) -> list[list[Patch]]:
-    """The patches of every window of time, the first window first."""
-    return [[patch for patch in patches if patch.origin[0] == start] for start in sorted(_windows(patches))]
-
-
-def _windows(patches: Sequence[Patch]) -> set[int]:
-    return {patch.origin[0] for patch in patches}
 
 
 def _token_grid(patch: Patch, tokens: int) -> tuple[int, int, int]:
@@ -296,24 +288,3 @@ def _turned(k: Tensor, places: Tensor) -> Tensor:
     """(L, heads, head_dim) keys rotated by (L, 3) places."""
     rope = rope_at(places.to(k.device), k.shape[-1])
     return rotate(k.float().transpose(0, 1), rope).transpose(0, 1).to(k.dtype)
-
-
-def _frame_samples(patches: Sequence[Patch], plan: PatchPlan) -> dict[Patch, Tensor]:
-    """Which tokens of which patches make up the thinned frame of every window; each place comes once."""
-    height, width = (side // TOKEN_CELLS for side in plan.patch_size[1:])
-    whole = [side // TOKEN_CELLS for side in plan.canvas.latent_size]
-    stride = [-(-side // own) for side, own in zip(whole, (height, width), strict=True)]
-    frames = plan.patch_size[0]
-    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    samples: dict[Patch, Tensor] = {}
-    for members in _by_window(patches):
-        free = torch.zeros(whole, dtype=torch.bool)
-        free[stride[0] // 2 :: stride[0], stride[1] // 2 :: stride[1]] = True
-        for patch in sorted(members, key=lambda patch: patch.kind != "primary"):
-            top, left = (place // TOKEN_CELLS for place in patch.origin[1:])
-            area = free[top : top + height, left : left + width]
-            tokens = (y * width + x)[: area.shape[0], : area.shape[1]][area]
-            area[:] = False
-            if len(tokens):
-                samples[patch] = (torch.arange(frames)[:, None] * height * width + tokens).flatten()
-    return samples

@@ -13,7 +13,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from ..propagation.flow import clip_flows, warp
+from ..propagation.flow import clip_flows, consistency, warp
 from .beside import beside_source, luma
 
 
@@ -31,7 +31,7 @@ def motion_between(first: Tensor, second: Tensor) -> Motion:
     """Motion from ``first`` to ``second``, (1, H, W, 3) in [0, 1]."""
     flows = clip_flows(torch.cat([first, second]).movedim(-1, 1))
     inside = warp(torch.ones_like(flows.to_next[:, :1]), flows.to_next).ge(0.999)
-    return Motion(flows.to_next, flows.consistency()[0] * inside)
+    return Motion(flows.to_next, consistency(flows.to_next, flows.to_previous) * inside)
 
 
 def clip_motion(reference: Tensor) -> Iterator[Motion]:

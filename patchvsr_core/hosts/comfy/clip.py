@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...codec import Codec
 from ...conditions import PatchConditions
-from ...encode import encode_canvas, encode_global
+from ...encode import encode_global
 from ...errors import PlanError
 from ...layout import PatchPlan
 from ...propagation.canvas import Relay, measured
@@ -24,6 +24,7 @@ from ...stages import (
     OnProgress,
     attention_options,
     decoded_frames,
+    encoded_canvas,
     finished,
     make_plan,
     propagation_options,
@@ -113,14 +114,7 @@ def _decoded(
     relay: Relay | None,
 ) -> Tensor:
     """What the base makes, as frames on the CPU; the latent is gone when they are there."""
-    latent = encode_canvas(
-        models.codec,
-        frames,
-        plan.canvas,
-        tile_px=settings.tile_px,
-        overlap_px=settings.tile_overlap_px,
-        on_tile=lambda done, total: report("encode", done, total),
-    )
+    latent = encoded_canvas(frames, plan.canvas, models.codec, settings, report)
     if settings.start > 0:
         model = _prepared(latent, frames, plan, models, settings, report, relay)
         latent = _denoised(latent, model, models, settings, noise)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...errors import PlanError
 from ...propagation.canvas import CanvasPropagation
-from ...sampling import rescaled
+from ...sampling import level_below, rescaled
 from .enhance import CHURN
 from .schedule import position, schedule_of
 
@@ -72,11 +72,10 @@ def _propagated(propagation: CanvasPropagation, span: tuple[float, float] | None
     options = args["model_options"]["transformer_options"]
     sigma, schedule = args["sigma"].max(), schedule_of(args["model_options"])
     step, steps = position(sigma, schedule)
-    lower = [] if schedule is None else [float(level) for level in schedule if level < sigma]
+    following = 0.0 if schedule is None else level_below(sigma, schedule)
     outside = span is not None and not ((step + 1) / steps > span[0] and step / steps < span[1])
-    if outside or (schedule is not None and not lower):  # a run that ends with noise left looks at its last level too
+    if outside or following is None:  # a run that ends with noise left looks at its last level too
         return args["denoised"]
-    following = max(lower, default=0.0)
     kept = (1 - options.get(CHURN, 0.0)) ** 0.5 if options.get(SOLVER) in EULERS else None
     return propagation(args["denoised"], float(sigma), following, step, kept=kept)
 
