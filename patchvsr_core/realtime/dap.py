@@ -9,14 +9,17 @@ shows what is here now, attention over those places, and a residual network.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..files import damaged, read_weights, write_weights
 from ..propagation.flow import warp
 
 SCALE = 4
+FORMAT = "patchvsr-dap"
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,25 @@ class DAPState:
     """Of every level, the largest first."""
     hidden: Tensor
     """(B, channels, h, w)"""
+
+
+def save_dap(network: DAP, path: str | Path) -> None:
+    """Write a network with its configuration, in half precision."""
+    write_weights(path, network, network.config, FORMAT, torch.float16)
+
+
+def load_dap(path: str | Path) -> DAP:
+    """Read a network's file.
+
+    Raises:
+        ModelError: in one sentence, what is wrong with the file.
+    """
+    path = Path(path)
+    config, tensors = read_weights(path, FORMAT, "DAP network")
+    with damaged(path):
+        network = DAP(DAPConfig(**config))
+        network.load_state_dict(tensors)
+    return network.requires_grad_(False).eval()
 
 
 class DAP(nn.Module):

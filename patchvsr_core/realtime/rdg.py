@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import ModelError
@@ -32,6 +33,12 @@ Memory = Sequence[Tensor]
 """Features of the frame before at the three sizes, the smallest first."""
 
 
+def save_rdg(network: RDG, path: str | Path) -> None:
+    """Write a network under the names of the published checkpoints, in half precision."""
+    tensors = {name: tensor.detach().half().contiguous() for name, tensor in network.state_dict().items()}
+    save_file(tensors, str(path), metadata={"format": "patchvsr-rdg"})
+
+
 def load_rdg(path: str | Path, *, scaled_motion: bool = False) -> RDG:
     """A network from a file in the layout of the published checkpoints, of any width.
 
@@ -43,6 +50,7 @@ def load_rdg(path: str | Path, *, scaled_motion: bool = False) -> RDG:
     state = next((state[name] for name in ("params_ema", "params") if name in state), state)
     if "first_conv.weight" not in state:
         raise ModelError(f"{path.name} holds no RDG network; choose RDG_Small, RDG_Base or one of our trainer's.")
+    state = {name: values.float() for name, values in state.items()}
     network = RDG(len(state["first_conv.weight"]), scaled_motion=scaled_motion)
     try:
         network.load_state_dict(state)
