@@ -90,6 +90,16 @@ def damaged(path: Path) -> Iterator[None]:
         raise ModelError(f"{path.name} is damaged or was edited ({reason}); get it again.") from error
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """What a safetensors file says of itself.
+
+    Raises:
+        ModelError: when it is damaged.
+    """
+    with damaged(path), safe_open(str(path), framework="pt") as file:
+        return dict(file.metadata() or {})
+
+
 def read_checkpoint(path: Path, kind: str) -> dict[str, Any]:
     """The tensors of a file that others made, .safetensors or .pth (read without running code from it).
 

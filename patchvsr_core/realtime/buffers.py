@@ -109,8 +109,9 @@ def _motion(image: Tensor, flows: ClipFlows | None, estimator: Estimator | None)
 def _unshaded(image: Tensor) -> Tensor:
     """The frame over its brightness at large."""
     brightness = image.mean(1, keepdim=True)
-    size = tuple(max(1, side // SHADING_PX) for side in image.shape[2:])
-    shading = resize(F.adaptive_avg_pool2d(brightness, size).movedim(1, -1), (image.shape[2], image.shape[3]))
+    height, width = image.shape[2:]
+    coarse = F.adaptive_avg_pool2d(brightness, (max(1, height // SHADING_PX), max(1, width // SHADING_PX)))
+    shading = resize(coarse.movedim(1, -1), (height, width))
     return image / (shading.movedim(-1, 1) + 0.1)
 
 

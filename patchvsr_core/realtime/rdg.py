@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import ModelError
-from ..files import read_checkpoint
+from ..files import read_checkpoint, read_metadata
 from ..propagation.flow import warp
 
 SCALE = 4
@@ -28,6 +28,8 @@ MULTIPLE = 4
 BUFFERS = {"Motion": 2, "Depth": 1, "Normal": 3, "BRDF": 3}
 """Channels of the G-buffers."""
 
+SCALED_MOTION = "scaled_motion"
+"""Metadata of a file: whether the network was trained with the motion counted in cells of every size."""
 Buffers = Mapping[str, Tensor]
 Memory = Sequence[Tensor]
 """Features of the frame before at the three sizes, the smallest first."""
@@ -36,11 +38,14 @@ Memory = Sequence[Tensor]
 def save_rdg(network: RDG, path: str | Path) -> None:
     """Write a network under the names of the published checkpoints, in half precision."""
     tensors = {name: tensor.detach().half().contiguous() for name, tensor in network.state_dict().items()}
-    save_file(tensors, str(path), metadata={"format": "patchvsr-rdg"})
+    save_file(tensors, str(path), metadata={SCALED_MOTION: str(network.scaled_motion).lower()})
 
 
-def load_rdg(path: str | Path, *, scaled_motion: bool = False) -> RDG:
+def load_rdg(path: str | Path, *, scaled_motion: bool | None = None) -> RDG:
     """A network from a file in the layout of the published checkpoints, of any width.
+
+    Args:
+        scaled_motion: see :class:`RDG`; None: as the file says, and False for the published ones, which do not.
 
     Raises:
         ModelError: in one sentence, what is wrong with the file.
@@ -51,6 +56,8 @@ def load_rdg(path: str | Path, *, scaled_motion: bool = False) -> RDG:
     if "first_conv.weight" not in state:
         raise ModelError(f"{path.name} holds no RDG network; choose RDG_Small, RDG_Base or one of our trainer's.")
     state = {name: values.float() for name, values in state.items()}
+    if scaled_motion is None:
+        scaled_motion = path.suffix == ".safetensors" and read_metadata(path).get(SCALED_MOTION) == "true"
     network = RDG(len(state["first_conv.weight"]), scaled_motion=scaled_motion)
     try:
         network.load_state_dict(state)

@@ -63,10 +63,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _precompute(options: argparse.Namespace) -> None:
     from .config import load_config
-    from .runs import precompute_decoded, precompute_latents
+    from .runs import precompute_for
 
     config = load_config(options.config)
-    (precompute_decoded if config.refiner_alone else precompute_latents)(config, options)
+    precompute_for(config)(config, options)
 
 
 def _train(options: argparse.Namespace) -> None:

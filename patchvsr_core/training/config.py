@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from ..adapter import AdapterConfig, BaseSpec
 from ..conditional import ConditionalDecoderConfig
 from ..errors import PatchVSRError
+from ..realtime.dap import DAPConfig
 from ..refine import RefinerConfig
 from .frequency import BANDS
 
@@ -43,6 +45,16 @@ class DataConfig:
     """Share of moving photographs in front of which something passes."""
     degraded: float = 0.0
     """Share of clips that are blurred, noisy or compressed before they are enlarged."""
+    kept_px: int = 256
+    """Side of the clips that ``precompute`` keeps for a real-time network."""
+    renders: float = 0.0
+    """Share of them that are rendered, with photographs as textures."""
+    leave_out: tuple[str, ...] = ()
+    """Patterns of names of files that are not trained on."""
+
+    def of_use(self, files: Sequence[Path]) -> list[Path]:
+        """Those that are not left out."""
+        return [path for path in files if not any(path.match(pattern) for pattern in self.leave_out)]
 
 
 @dataclass(frozen=True)
@@ -67,6 +79,8 @@ class Objective:
     """Of STAR's dynamic frequency loss on the base's frames; it only counts before the far end of the bridge."""
     critic_weight: float = 0.0
     """Of the adversarial loss, on a refiner trained alone (at detail = 1) or a conditional decoder; 0: none."""
+    change_weight: float = 0.0
+    """Of the squared error of what changes from frame to frame (RDG's loss), on a real-time network."""
     detailed: float = 0.4
     """Share of steps that train the refiner for detail above 0."""
 
@@ -106,6 +120,12 @@ class TrainConfig:
     """Given: an adapter is trained for a frozen base, on latents. None: the tiny default, on pixels."""
     decoder: ConditionalDecoderConfig | None = None
     """Given: a conditional decoder is trained for a frozen VAE, on pixels."""
+    dap: DAPConfig | None = None
+    """Given: a DAP is trained, on kept clips."""
+    rdg_channels: int = 0
+    """Given: an RDG of this width is trained, on kept clips and with motion counted in cells of every size."""
+    guided: float = 0.75
+    """Share of renders that an RDG sees with their G-buffers; of the others, and of footage, they are estimated."""
     steps: int = 10000
     refiner_from: float = 0.5
     """Part of the steps after which the refiner joins; before, the base learns alone and fast."""
@@ -130,6 +150,11 @@ class TrainConfig:
     bfloat16: bool = True
     start_noise: float = 0.02
     """Noise in the start of a run with the trained model, stored in its file."""
+
+    @property
+    def realtime(self) -> bool:
+        """One of the real-time networks is trained."""
+        return self.dap is not None or self.rdg_channels > 0
 
     @property
     def joint(self) -> int:
@@ -184,6 +209,7 @@ _NESTED = {
     "objective": Objective,
     "flow": FlowObjective,
     "decoder": ConditionalDecoderConfig,
+    "dap": DAPConfig,
 }
 
 

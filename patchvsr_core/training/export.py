@@ -18,6 +18,7 @@ from ..files import sha256, weight_files
 from ..refine import save_refiner
 from .config import TrainConfig
 from .decoding import FILE
+from .realtime import RealtimeTask, save_network
 from .refining import RefinerTask, refiner_file
 from .tiny import TinyDefault
 
@@ -60,7 +61,9 @@ def export_run(config: TrainConfig, run: Path, target: Path, base: Path | None =
     if not checkpoint.is_file():
         raise PatchVSRError(f"There is no training state at {checkpoint}; train first, or name the run's folder.")
     average = torch.load(checkpoint, map_location="cpu", weights_only=True)["average"]
-    if config.decoder is not None:
+    if config.realtime:
+        _export_realtime(config, average, target)
+    elif config.decoder is not None:
         _export_decoder(config.decoder, average, target)
     elif config.refiner_alone:
         _export_refiner(config, average, target)
@@ -99,6 +102,14 @@ def _export_refiner(config: TrainConfig, average: dict[str, Tensor], target: Pat
     task.load_state_dict(average)
     target.mkdir(parents=True, exist_ok=True)
     save_refiner(task.refiner, target / refiner_file(config.refiner))
+    _update_manifest(target, config)
+
+
+def _export_realtime(config: TrainConfig, average: dict[str, Tensor], target: Path) -> None:
+    task = RealtimeTask(config)
+    task.load_state_dict(average)
+    target.mkdir(parents=True, exist_ok=True)
+    save_network(task, target)
     _update_manifest(target, config)
 
 

@@ -32,7 +32,7 @@ class Footage:
     """
 
     def __init__(self, folder: Path, cache: Path, config: DataConfig) -> None:
-        files = sorted(folder.rglob("*"))
+        files = config.of_use(sorted(folder.rglob("*")))
         self.photographs = [path for path in files if path.suffix.lower() in PHOTOGRAPH]
         videos = [_decoded(path, cache) for path in files if path.suffix.lower() in VIDEO]
         self.shots = [(video, first, end) for video, shots in videos for first, end in shots]

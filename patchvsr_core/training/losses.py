@@ -42,3 +42,10 @@ def motion(x: Tensor, y: Tensor) -> Tensor:
     if x.shape[-4] < 2:
         return x.new_zeros(())
     return charbonnier(x.diff(dim=-4), y.diff(dim=-4))
+
+
+def change(x: Tensor, y: Tensor) -> Tensor:
+    """Mean square between the differences of successive frames (RDG's); 0 for a single frame."""
+    if x.shape[-4] < 2:
+        return x.new_zeros(())
+    return (x.diff(dim=-4) - y.diff(dim=-4)).square().mean()

@@ -19,6 +19,7 @@ from .config import TrainConfig
 from .decoding import DecoderTask
 from .frozen import AdapterTask
 from .latents import Latents, precompute
+from .realtime import ClipBatches, RealtimeTask, keep_clips
 from .refining import DecodedBatches, RefinerTask, write_decoded
 from .tiny import Batches, TinyDefault
 from .trainer import Trainer, moved
@@ -55,11 +56,33 @@ def refiner_run(config: TrainConfig, options: Namespace) -> Trainer:
 
 def run_for(config: TrainConfig) -> Callable[[TrainConfig, Namespace], Trainer]:
     """What a configuration trains."""
+    if config.realtime:
+        return realtime_run
     if config.decoder is not None:
         return decoder_run
     if config.flow is not None:
         return adapter_run
     return refiner_run if config.refiner_alone else tiny_run
+
+
+def precompute_for(config: TrainConfig) -> Callable[[TrainConfig, Namespace], None]:
+    """What is made of footage before a configuration is trained."""
+    if config.realtime:
+        return precompute_clips
+    return precompute_decoded if config.refiner_alone else precompute_latents
+
+
+def precompute_clips(config: TrainConfig, options: Namespace) -> None:
+    """See :func:`realtime.keep_clips`."""
+    keep_clips(config, options.data, options.out, range(options.first, options.first + options.samples))
+
+
+def realtime_run(config: TrainConfig, options: Namespace) -> Trainer:
+    """A real-time network, from kept clips."""
+    torch.manual_seed(config.seed)
+    task = RealtimeTask(config)
+    batches = ClipBatches(options.data, config)
+    return Trainer(task, batches, config, options.out, device=options.device, init=options.init)
 
 
 def precompute_latents(config: TrainConfig, options: Namespace) -> None:
