@@ -153,10 +153,8 @@ class ClipBatches(Dataset[ClipBatch]):
             return part / 255 if values.dtype == torch.uint8 else part
 
         truth, image = cut(tensors["truth"].movedim(-1, 1), SCALE), cut(image)
-        prefix = "" if guided else "guessed_"
-        motion, depth, normal, brdf = (
-            cut(tensors[f"{prefix}{name}"]) for name in ("motion", "depth", "normal", "brdf")
-        )
+        prefix = "" if guided else GUESSED
+        motion, depth, normal, brdf = (cut(tensors[f"{prefix}{name}"]) for name in BUFFERS)
         mirrored, upside_down = rng.random(2) < 0.5
         axes = [axis for axis, wanted in ((-1, mirrored), (-2, upside_down)) if wanted]
         truth, image, motion, depth, normal, brdf = (x.flip(axes) for x in (truth, image, motion, depth, normal, brdf))
