@@ -28,7 +28,7 @@ def test_shapes_and_ranges(clips: list[RenderedClip]) -> None:
         assert clip.truth.shape == (3, 96, 128, 3) and clip.small.shape == (3, 24, 32, 3)
         assert clip.motion.shape == (3, 2, 24, 32) and clip.depth.shape == (3, 24, 32)
         for picture in (clip.truth, clip.small, clip.albedo):
-            assert 0 <= float(picture.min()) and float(picture.max()) <= 1
+            assert float(picture.min()) >= 0 and float(picture.max()) <= 1
         assert float(clip.depth.min()) > 0
 
 

@@ -190,8 +190,11 @@ class RealtimeTask(nn.Module):
         """All learn alike."""
         return [{"params": list(self.network.parameters()), "peak": self.config.learning_rate, "from": 0}]
 
+    @torch.no_grad()
     def initialise(self, batches: Any) -> None:
         """A new network starts near what it adds its result to."""
+        last = self.network.picture if isinstance(self.network, DAP) else self.network.UpSample[0]
+        last.weight.mul_(0.1)
 
     def load_weights(self, folder: Path) -> None:
         """Start from an exported network.
