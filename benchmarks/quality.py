@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import metrics
 from pairs import INPUTS, Pair, read_pair
+from patchvsr_core.realtime.fast import load_fast
 from pictures import Versions, contact_sheet, middle, save_versions, write_png
 from tables import Table, as_text, mean, number, write_markdown
 
@@ -61,7 +63,7 @@ def single_frames(small: Tensor, size: tuple[int, int], models: Models) -> Tenso
     return torch.cat([upscale(frame[None], size, models) for frame in small])
 
 
-def changed(**changes: float) -> Method:
+def changed(**changes: Any) -> Method:
     """The pipeline with the defaults but for ``changes``."""
     return lambda small, size, models: upscale(small, size, models, replace(models.defaults, **changes))
 
@@ -77,18 +79,27 @@ def refined_by(path: Path, **changes: float) -> Method:
     return run
 
 
+def fast(name: str) -> Method:
+    """A real-time network alone, without the passes of a renderer."""
+    return lambda small, size, models: load_fast(name).upscale(small, size)
+
+
 METHODS: dict[str, Method] = {
     "bicubic": bicubic,
     "bicubic + back-projection": projected,
+    "DAP small": fast("dap"),
+    "RDG small": fast("rdg"),
     "default": changed(),
     "detail": changed(**DETAIL),
     "2 steps": changed(steps=2),
     "4 steps": changed(steps=4),
     "single frames": single_frames,
     "no back-projection": changed(fidelity_rounds=0),
+    "DAP as base": changed(base_layer="dap"),
+    "RDG as base": changed(base_layer="rdg"),
 }
 USUAL = ("bicubic", "bicubic + back-projection", "default", "detail")
-WITHOUT_PATCHES = ("bicubic", "bicubic + back-projection")
+WITHOUT_PATCHES = ("bicubic", "bicubic + back-projection", "DAP small", "RDG small")
 COMPARED = {
     "bicubic": "bicubic",
     "bicubic + back-projection": "bicubic + back-projection",

@@ -41,6 +41,12 @@ class PatchEncoder(io.ComfyNode):
                     control_after_generate=False,
                     tooltip="Seed of that noise; unused at level 0.",
                 ),
+                io.Image.Input(
+                    "base_layer",
+                    optional=True,
+                    tooltip="The clip already enlarged, for the patches to refine: by DAP Upscale, RDG Upscale or any "
+                    "other node, to any size. Nothing connected: bicubic.",
+                ),
             ],
             outputs=[
                 PatchCond.Output(display_name="patch_cond"),
@@ -50,10 +56,16 @@ class PatchEncoder(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, vae: io.Vae.Type, image: io.Image.Type, plan: Plan.Type, noise_level: float, noise_seed: int
+        cls,
+        vae: io.Vae.Type,
+        image: io.Image.Type,
+        plan: Plan.Type,
+        noise_level: float,
+        noise_seed: int,
+        base_layer: io.Image.Type | None = None,
     ) -> io.NodeOutput:
         codec, source = codec_of(vae), image[..., :3]
-        latent = encode_canvas(codec, source, plan.canvas, on_tile=Progress())
+        latent = encode_canvas(codec, source, plan.canvas, base=base_layer, on_tile=Progress())
         return io.NodeOutput(PatchConditions(latent, noise_level, noise_seed, codec, source), {"samples": latent})
 
 

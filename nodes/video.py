@@ -12,6 +12,7 @@ from comfy_api.latest import io, ui
 
 from ..patchvsr_core.hosts.comfy import NativeModels, as_video, upscale_video
 from ..patchvsr_core.planner import LAYOUTS
+from ..patchvsr_core.settings import BASE_LAYERS, BICUBIC
 from ..patchvsr_core.video.encoders import CODECS, CRF
 from ..patchvsr_core.video.pieces import Encoding
 from .sockets import CATEGORY
@@ -141,6 +142,15 @@ class UpscaleVideo(io.ComfyNode):
                     tooltip="Mixes every frame with its neighbours along the motion, see Flow Propagation: less "
                     "flicker. 0 is off; 0.5 is usual for a Wan, 0.25 for the tiny default.",
                 ),
+                io.Combo.Input(
+                    "base_layer",
+                    options=list(BASE_LAYERS),
+                    default=BICUBIC,
+                    optional=True,
+                    advanced=True,
+                    tooltip="What enlarges the input for the patches to refine: bicubic, or a real-time network. "
+                    "dap suits footage, rdg suits renders.",
+                ),
                 io.Float.Input(
                     "guidance_rescale",
                     default=0.0,
@@ -186,6 +196,7 @@ class UpscaleVideo(io.ComfyNode):
         size: str = "",
         propagation: float = 0.0,
         guidance_rescale: float = 0.0,
+        base_layer: str = BICUBIC,
     ) -> io.NodeOutput:
         models = NativeModels(model, vae, positive, negative, adapter)
         chosen = {name: value for name, value in (("steps", steps), ("patch_px", patch_px)) if value}
@@ -197,6 +208,7 @@ class UpscaleVideo(io.ComfyNode):
             guidance=guidance,
             guidance_rescale=guidance_rescale,
             propagation=propagation,
+            base_layer=base_layer,
             layout=layout,
             patches_at_once=patches_at_once,
             **chosen,

@@ -12,7 +12,7 @@ from .commands import plan, upscale
 from .errors import PatchVSRError
 from .planner import LAYOUTS
 from .sampling import SOLVERS
-from .settings import SCHEDULES
+from .settings import BASE_LAYERS, SCHEDULES
 from .video.encoders import CODECS, CRF
 
 USER_ERROR = 2
@@ -114,6 +114,9 @@ def _add_choices(command: argparse.ArgumentParser) -> None:
     command.add_argument("--projection-steps", type=int, help="last steps that are back-projected in pixels")
     command.add_argument("--churn", type=float, help="noise exchanged at every step, 0 to 1")
     command.add_argument("--noise-level", type=float, help="noise augmentation of the condition, 0 to 1")
+    command.add_argument(
+        "--base-layer", choices=BASE_LAYERS, help="what enlarges the input for the patches to refine (default: bicubic)"
+    )
     command.add_argument("--seed", type=int, help="default: 0")
     command.add_argument("--patch-px", type=int, help="side of a patch (default: 256 for tiny, 512 for Wan)")
     command.add_argument("--color", choices=["wavelet", "adain", "none"], help="colour fix against the input")

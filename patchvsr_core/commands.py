@@ -22,7 +22,14 @@ if TYPE_CHECKING:
     from .video.pieces import Encoding
 
 BAR = "{desc}|{bar}| {n_fmt}/{total_fmt} {unit} [{elapsed}<{remaining}]"
-UNITS = {"encode": "tiles", "denoise": "patches x steps", "decode": "tiles", "refine": "frames", "fidelity": "frames"}
+UNITS = {
+    "base": "frames",
+    "encode": "tiles",
+    "denoise": "patches x steps",
+    "decode": "tiles",
+    "refine": "frames",
+    "fidelity": "frames",
+}
 
 
 @dataclass(frozen=True, eq=False)

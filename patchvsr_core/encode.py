@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -21,14 +23,16 @@ def encode_canvas(
     frames: Tensor,
     canvas: Canvas,
     *,
+    base: Tensor | None = None,
     tile_px: int = 512,
     overlap_px: int = 64,
     on_tile: OnDone | None = None,
 ) -> Tensor:
-    """Upsample the clip bicubically and encode it tile by tile.
+    """Upsample the clip bicubically, or take what something else made larger, and encode it tile by tile.
 
     Args:
         frames: (T, h, w, 3) input clip in [0, 1], of the size that ``canvas`` was made for.
+        base: (T, H', W', 3) the same clip already enlarged, to any size; brought to the canvas's by bicubic.
 
     Returns:
         (1, C, t, h, w) float32 latent of the upsampled clip on the whole padded canvas: the
@@ -36,6 +40,8 @@ def encode_canvas(
     """
     check_frames(frames, canvas)
     check_codec(codec, canvas)
+    if base is not None:
+        frames, canvas = _base_of(base, canvas)
     grid = plan_tiles(canvas, tile_px, overlap_px)
     latent: Tensor | None = None
     stride = canvas.stride_px
@@ -51,6 +57,22 @@ def encode_canvas(
             on_tile(done, len(grid))
     assert latent is not None
     return latent
+
+
+def _base_of(base: Tensor, canvas: Canvas) -> tuple[Tensor, Canvas]:
+    """(clip, canvas it is enlarged onto); one that is larger than the result is reduced first.
+
+    Raises:
+        PlanError: when it is another clip.
+    """
+    if len(base) != canvas.frames or base.shape[-1] < 3:
+        raise PlanError(
+            f"The base layer is {_size(base.shape)}, the clip has {canvas.frames} frames; enlarge the very clip "
+            "that was planned."
+        )
+    base = base[..., :3]
+    height, width = (min(side, most) for side, most in zip(base.shape[1:3], canvas.target, strict=True))
+    return resize(base, (height, width)).clamp(0, 1), replace(canvas, source=(height, width))
 
 
 def encode_global(codec: Codec, frames: Tensor, canvas: Canvas, size_cells: tuple[int, int]) -> Tensor:

@@ -12,7 +12,7 @@ from .errors import PlanError
 from .layout import PatchPlan
 from .propagation.canvas import MEASURED_PX
 from .refine import working_bytes
-from .settings import Settings
+from .settings import BICUBIC, Settings
 from .stages import Parts, make_plan
 
 FLOAT_BYTES = 4
@@ -59,10 +59,11 @@ def memory_bytes(plan: PatchPlan, models: Parts, settings: Settings) -> int:
     if settings.propagation > 0:  # the motion of the clip, both ways
         shrink = min(1.0, MEASURED_PX / max(canvas.target))
         clip += round(4 * canvas.frames * canvas.target[0] * canvas.target[1] * shrink**2) * FLOAT_BYTES
+    encoding = latent + (out if settings.base_layer != BICUBIC else 0)
     refining = 0
     if models.refiner is not None and settings.refine_strength > 0:
         refining = working_bytes(models.refiner, canvas.frames, canvas.target)
-    return clip + max(states * latent, latent + 2 * out, 2 * out + refining, 3 * out)
+    return clip + max(encoding, states * latent, latent + 2 * out, 2 * out + refining, 3 * out)
 
 
 def chunk_frames(

@@ -37,6 +37,8 @@ RANGES = {
 }
 """Lowest and highest value; the planner judges sizes, the schedule noise levels."""
 SCHEDULES = ("shifted", "star")
+BICUBIC = "bicubic"
+BASE_LAYERS = (BICUBIC, "dap", "rdg")
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,8 @@ class Settings:
     """At so many of the last steps predictions are back-projected in pixels."""
     churn: float = 0.0
     """Part of the noise that is exchanged at every step of a flow (Euler only)."""
+    base_layer: str = BICUBIC
+    """What enlarges the input for the patches to refine: one of :data:`BASE_LAYERS`."""
     seed: int = 0
     noise_level: float = 0.0
     """Noise augmentation of the patch condition: fidelity (0) to generation (about 0.3)."""
@@ -107,6 +111,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.schedule not in SCHEDULES:
             raise PlanError(f"Schedule {self.schedule!r} is unknown; choose one of {', '.join(SCHEDULES)}.")
+        if self.base_layer not in BASE_LAYERS:
+            raise PlanError(f"Base layer {self.base_layer!r} is unknown; choose one of {', '.join(BASE_LAYERS)}.")
         if self.schedule == "star" and self.start > 0:
             object.__setattr__(self, "steps", len(noise_levels(self)) - 1)
         if self.softening != 1 and self.guidance <= 1:

@@ -19,8 +19,9 @@ from .layout import Canvas, PatchPlan
 from .planner import plan_patches
 from .propagation.attention_options import AttentionOptions, parse_layers
 from .propagation.canvas import PropagationOptions
+from .realtime.fast import load_fast
 from .refine import Refiner
-from .settings import Settings
+from .settings import BICUBIC, Settings
 
 OnProgress = Callable[[str, int, int], None]
 """Called with (stage, done, in all); raise from it to stop."""
@@ -67,10 +68,20 @@ def encoded_canvas(frames: Tensor, canvas: Canvas, codec: Codec, settings: Setti
         codec,
         frames,
         canvas,
+        base=_base_layer(frames, canvas, settings, report),
         tile_px=settings.tile_px,
         overlap_px=settings.tile_overlap_px,
         on_tile=lambda done, total: report("encode", done, total),
     )
+
+
+def _base_layer(frames: Tensor, canvas: Canvas, settings: Settings, report: OnProgress) -> Tensor | None:
+    """What a real-time network makes of the clip; None: bicubic."""
+    if settings.base_layer == BICUBIC:
+        return None
+    network = load_fast(settings.base_layer, device=str(frames.device))
+    size = tuple(min(4 * side, most) for side, most in zip(canvas.source, canvas.target, strict=True))
+    return network.upscale(frames, (size[0], size[1]), on_frame=lambda done, total: report("base", done, total))
 
 
 def attention_options(settings: Settings) -> AttentionOptions:

@@ -193,8 +193,8 @@ class RealtimeTask(nn.Module):
     @torch.no_grad()
     def initialise(self, batches: Any) -> None:
         """A new network starts near what it adds its result to."""
-        last = self.network.picture if isinstance(self.network, DAP) else self.network.UpSample[0]
-        last.weight.mul_(0.1)
+        last = "picture" if isinstance(self.network, DAP) else "UpSample.0"
+        self.network.get_parameter(f"{last}.weight").mul_(0.1)
 
     def load_weights(self, folder: Path) -> None:
         """Start from an exported network.

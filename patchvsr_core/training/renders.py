@@ -38,6 +38,8 @@ class RenderedClip:
     """(T, h, w, 3) in [-1, 1], in the world's axes."""
     albedo: Tensor
     """(T, h, w, 3) in [0, 1]."""
+    samples: int
+    """Samples that a pixel of the input is made of."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +112,7 @@ def render_clip(
         colour = _lit(things, index, cameras[index].centre, rays, hits, albedo, sun, ambient)
         motion = _motion(things, index, cameras, lens, hits, rays, size)
         shown.append(_small_and_large(colour, albedo, hits, motion, size, scale, kept))
-    return RenderedClip(*(torch.stack(part) for part in zip(*shown, strict=True)))
+    return RenderedClip(*(torch.stack(part) for part in zip(*shown, strict=True)), samples=(2 * kept) ** 2)
 
 
 def _camera_path(rng: np.random.Generator, frames: int) -> list[_Pose]:

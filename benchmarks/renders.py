@@ -1,0 +1,128 @@
+"""RDG on rendered clips, with and without their G-buffers, beside bicubic and DAP.
+
+Scenes are rendered with photographs as textures, which should not be those that a network was trained on:
+
+    python benchmarks/renders.py PHOTOGRAPHS --only 'pop-os_01*,sam2img_*,pierotof_*' --scenes 16
+
+An input's pixel is what 4, 16 or 64 samples of a renderer show ("samples"); few of them alias.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parent))
+
+import metrics
+from patchvsr_core.realtime.fast import FastUpscaler, load_fast
+from pictures import contact_sheet, middle, write_png
+from tables import Table, as_text, mean, number, write_markdown
+
+from patchvsr_core.fidelity import back_project
+from patchvsr_core.propagation.flow import ClipFlows
+from patchvsr_core.realtime.buffers import RenderPasses
+from patchvsr_core.resample import resize
+from patchvsr_core.training.realtime import read_photographs
+from patchvsr_core.training.renders import RenderedClip, render_clip
+
+Method = Callable[[RenderedClip], Tensor]
+NOTES = "PSNR in dB, mean over scenes. Every row is the same scenes; passes that a row lacks are estimated."
+FIRST_SEED = 1_000_000
+"""Far from the seeds of training."""
+
+
+def passes(clip: RenderedClip) -> RenderPasses:
+    """All that the renderer knows."""
+    motion = clip.motion[1:]
+    return RenderPasses(ClipFlows(torch.zeros_like(motion), motion), clip.depth, clip.normal, clip.albedo)
+
+
+def methods(others: Sequence[Path]) -> dict[str, Method]:
+    """By the name of their row; ``others`` are networks of which the G-buffers are withheld."""
+    rdg, dap = load_fast("rdg"), load_fast("dap")
+
+    def with_passes(network: FastUpscaler, **missing: None) -> Method:
+        return lambda clip: network.upscale(clip.small, passes=replace(passes(clip), **missing))
+
+    found: dict[str, Method] = {
+        "bicubic": lambda clip: resize(clip.small, _size(clip)),
+        "bicubic + back-projection": lambda clip: back_project(resize(clip.small, _size(clip)), clip.small),
+        "DAP small": lambda clip: dap.upscale(clip.small),
+        "RDG small, all passes": with_passes(rdg),
+        "RDG small, no motion": with_passes(rdg, flows=None),
+        "RDG small, no albedo": with_passes(rdg, albedo=None),
+        "RDG small, no depth, no normal": with_passes(rdg, depth=None, normal=None),
+        "RDG small, no passes": lambda clip: rdg.upscale(clip.small),
+    }
+    for path in others:
+        network = load_fast(path)
+        found[f"{path.stem}, no passes"] = lambda clip, network=network: network.upscale(clip.small)  # type: ignore[misc]
+    return found
+
+
+def rendered(options: argparse.Namespace) -> list[RenderedClip]:
+    """The scenes."""
+    files = sorted(options.photographs.rglob("*"))
+    patterns = options.only.split(",") if options.only else ["*"]
+    textures = read_photographs([path for path in files if any(path.match(pattern) for pattern in patterns)])
+    size = (options.side, options.side)
+    seeds = range(FIRST_SEED, FIRST_SEED + options.scenes)
+    return [render_clip(np.random.default_rng(seed), textures, options.frames, size) for seed in seeds]
+
+
+def measure(clips: Sequence[RenderedClip], chosen: dict[str, Method]) -> tuple[Table, dict[str, dict[str, Tensor]]]:
+    """PSNR of every method, of all scenes and of those with so many samples; and middle frames."""
+    scores: dict[str, list[float]] = {name: [] for name in chosen}
+    versions: dict[str, dict[str, Tensor]] = {}
+    for number_, clip in enumerate(clips):
+        shown = versions.setdefault(f"scene {number_ + 1}", {})
+        for name, method in chosen.items():
+            result = method(clip)
+            scores[name].append(metrics.psnr(result, clip.truth))
+            shown[name] = middle(result)
+        shown["original"] = middle(clip.truth)
+        print(f"scene {number_ + 1} of {len(clips)}", file=sys.stderr, flush=True)
+    kinds = sorted({clip.samples for clip in clips})
+    rows = []
+    for name, values in scores.items():
+        cells = [mean([v for v, clip in zip(values, clips, strict=True) if clip.samples == kind]) for kind in kinds]
+        gain = mean(values) - mean(scores["bicubic"])
+        rows.append((name, number(mean(values), 2), number(gain, 2), *(number(cell, 2) for cell in cells)))
+    heads = ("method", "PSNR", "over bicubic", *(f"{kind} samples" for kind in kinds))
+    return Table(f"x4, {len(clips)} scenes of {clips[0].truth.shape[2]} px", heads, tuple(rows)), versions
+
+
+def _size(clip: RenderedClip) -> tuple[int, int]:
+    return int(clip.truth.shape[1]), int(clip.truth.shape[2])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photographs", type=Path, help="folder of photographs for textures")
+    parser.add_argument("--only", help="patterns of their names, with commas")
+    parser.add_argument("--scenes", type=int, default=16)
+    parser.add_argument("--frames", type=int, default=8)
+    parser.add_argument("--side", type=int, default=256, help="of the true frames, px")
+    parser.add_argument("--other", type=Path, nargs="*", default=(), help="more RDG files, run without passes")
+    parser.add_argument("--save", type=Path, help="folder for a sheet of crops at 1:1")
+    parser.add_argument("--markdown", type=Path, help="file to write the table to")
+    options = parser.parse_args()
+    table, versions = measure(rendered(options), methods(options.other))
+    print(as_text(table))
+    if options.save:
+        write_png(options.save / "renders.png", contact_sheet(versions))
+    if options.markdown:
+        write_markdown(options.markdown, "Renders", [table], NOTES, sys.argv)
+
+
+if __name__ == "__main__":
+    main()
