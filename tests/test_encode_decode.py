@@ -85,3 +85,29 @@ def test_another_clip_or_latent_is_refused() -> None:
         encode_canvas(CODEC, torch.rand(3, 20, 30, 3), canvas)
     with pytest.raises(PlanError, match="sampled with this plan"):
         decode_tiles(CODEC, torch.zeros(1, 192, 1, 2, 2), canvas)
+
+
+def test_a_bicubic_base_layer_changes_nothing() -> None:
+    frames = torch.rand(3, 20, 28, 3)
+    canvas = Canvas(3, (20, 28), (80, 112), 8, 1)
+    plain = encode_canvas(CODEC, frames, canvas)
+    enlarged = resize(frames, (80, 112)).clamp(0, 1)
+    torch.testing.assert_close(encode_canvas(CODEC, frames, canvas, base=enlarged), plain)
+    assert not torch.allclose(encode_canvas(CODEC, frames, canvas, base=enlarged**2), plain)
+
+
+@pytest.mark.parametrize("size", [(60, 84), (160, 224), (80, 112)])
+def test_a_base_layer_may_have_any_size(size: tuple[int, int]) -> None:
+    """A smooth picture is the same, however it was enlarged before."""
+    y, x = torch.meshgrid(torch.linspace(0, 1, 20), torch.linspace(0, 1, 28), indexing="ij")
+    frames = torch.stack([y, x, y * x], -1)[None].repeat(2, 1, 1, 1) * 0.8 + 0.1
+    canvas = Canvas(2, (20, 28), (80, 112), 8, 1)
+    plain = encode_canvas(CODEC, frames, canvas)
+    other = encode_canvas(CODEC, frames, canvas, base=resize(frames, size))
+    assert (other - plain).abs().max() < 0.03
+
+
+def test_a_base_layer_of_another_clip_is_refused() -> None:
+    canvas = Canvas(3, (20, 28), (80, 112), 8, 1)
+    with pytest.raises(PlanError, match="base layer"):
+        encode_canvas(CODEC, torch.rand(3, 20, 28, 3), canvas, base=torch.rand(2, 80, 112, 3))
