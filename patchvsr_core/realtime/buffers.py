@@ -36,7 +36,7 @@ class RenderPasses:
     normal: Tensor | None = None
     """(T, h, w, 3) in [-1, 1]."""
     albedo: Tensor | None = None
-    """(T, h, w, 3) colour of the material without light."""
+    """(T, h, w, 3) colour of the material without light, with the curve of a display as the frames have it."""
 
 
 def g_buffers(
@@ -85,10 +85,14 @@ def normalised_depth(depth: Tensor) -> Tensor:
 
 
 def normals_of(depth: Tensor) -> Tensor:
-    """(T, 3, h, w) unit normals of normalised (T, 1, h, w) depth, towards the camera where it is flat (Sobel)."""
+    """Unit normals of normalised (T, 1, h, w) depth by Sobel's filter.
+
+    Returns:
+        (T, 3, h, w): x to the right, y up, z towards the camera. The floor points up, the left wall to the right.
+    """
     slope = depth.new_tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]) / 8
-    slopes = F.conv2d(F.pad(depth, (1, 1, 1, 1), mode="replicate"), torch.stack([slope, slope.T])[:, None])
-    return F.normalize(torch.cat([-STEEPNESS * slopes, torch.ones_like(depth)], 1), dim=1)
+    slopes = F.conv2d(F.pad(depth, (1, 1, 1, 1), mode="replicate"), torch.stack([slope, -slope.T])[:, None])
+    return F.normalize(torch.cat([STEEPNESS * slopes, torch.ones_like(depth)], 1), dim=1)
 
 
 def _motion(image: Tensor, flows: ClipFlows | None, estimator: Estimator | None) -> Tensor:
@@ -109,8 +113,9 @@ def _motion(image: Tensor, flows: ClipFlows | None, estimator: Estimator | None)
 def _unshaded(image: Tensor) -> Tensor:
     """The frame over its brightness at large."""
     brightness = image.mean(1, keepdim=True)
-    size = tuple(max(1, side // SHADING_PX) for side in image.shape[2:])
-    shading = resize(F.adaptive_avg_pool2d(brightness, size).movedim(1, -1), (image.shape[2], image.shape[3]))
+    height, width = image.shape[2:]
+    coarse = F.adaptive_avg_pool2d(brightness, (max(1, height // SHADING_PX), max(1, width // SHADING_PX)))
+    shading = resize(coarse.movedim(1, -1), (height, width))
     return image / (shading.movedim(-1, 1) + 0.1)
 
 
