@@ -40,6 +40,8 @@ KINDS = {
     "Glossy Color": (Kind(("glosscol", "glossycolor"), ("rgb",)),),
     "Albedo": (Kind(("albedo", "diffusealbedo", "basecolor", "denoisingalbedo"), ("rgb",)),),
 }
+NAMED = 6
+"""How many of what is missing or found a message names."""
 Places = dict[str, tuple[str, str]]
 """(layer, components) of each pass that a file has."""
 
@@ -133,7 +135,7 @@ def _in_a_row(numbered: dict[int, Path], path: Path, first: int, count: int) -> 
     end = min(begin + count - 1, last) if count else last
     missing = [number for number in range(begin, end + 1) if number not in numbered]
     if missing:
-        some = ", ".join(str(number) for number in missing[:5]) + (", ..." if len(missing) > 5 else "")
+        some = ", ".join(str(number) for number in missing[:NAMED]) + (", ..." if len(missing) > NAMED else "")
         raise MediaError(
             f"{len(missing)} of the frames {begin} to {end} in {path} are missing ({some}); render them, as motion "
             "leads from every frame to the next."
@@ -156,9 +158,10 @@ def _places(picture: Picture, view_layer: str) -> Places:
     if view_layer:
         complete = {group: places for group, places in complete.items() if group.lower() == view_layer.lower()}
     if not complete:
-        names = ", ".join(sorted(layer or "the picture" for layer in picture.layers)) or "none"
-        wanted = f"a Combined pass in the view layer {view_layer}" if view_layer else "a Combined pass"
-        raise MediaError(f"{picture.path.name} has no {wanted}, only the layers {names}; render it with Combined.")
+        names = [layer or "the picture" for layer in picture.layers]
+        some = ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
+        where = f" in the view layer {view_layer}" if view_layer else ""
+        raise MediaError(f"{picture.path.name} has no Combined pass{where}, only {some}; render with Combined turned on.")
     return max(complete.values(), key=len)
 
 
