@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import folder_paths
@@ -15,6 +16,7 @@ from ..patchvsr_core.realtime.passes import frame_files, read_passes
 from ..patchvsr_core.video.exr import openexr
 from .sockets import CATEGORY, Flow
 
+log = logging.getLogger("patchvsr")
 EMPTY = "Empty if the files lack it: nodes to which it is optional then do without, others refuse it."
 
 
@@ -25,7 +27,7 @@ class LoadRenderPasses(io.ComfyNode):
             node_id="PatchVSR_LoadRenderPasses",
             display_name="Load Render Passes",
             category=f"{CATEGORY}/loaders",
-            description="A rendered sequence of multi-layer EXR files, of Blender or another renderer, with the motion, "
+            description="A rendered sequence of multi-layer EXR files, of Blender or another renderer, with motion, "
             "depth, normals and colour of the materials that it holds. They tell RDG Upscale what frames alone do not, "
             "and the motion serves Flow Propagation.",
             search_aliases=["patchvsr", "exr", "openexr", "multilayer", "blender", "aov", "g-buffer", "vector pass"],
@@ -125,7 +127,11 @@ class LoadRenderPasses(io.ComfyNode):
         depth = None if passes.depth is None else normalised_depth(passes.depth).movedim(1, -1).repeat(1, 1, 1, 3)
         normal = None if passes.normal is None else (passes.normal + 1) / 2
         mask = torch.zeros(image.shape[:3]) if alpha is None else 1 - alpha
-        return io.NodeOutput(image, passes.flows, depth, normal, passes.albedo, mask)
+        outputs = {"flow": passes.flows, "depth": depth, "normal": normal, "albedo": passes.albedo}
+        empty = [name for name, value in outputs.items() if value is None]
+        if empty:
+            log.warning("%s holds nothing for %s; these outputs are empty.", path, ", ".join(empty))
+        return io.NodeOutput(image, *outputs.values(), mask)
 
 
 def located(path: str) -> Path:

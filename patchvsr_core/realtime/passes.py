@@ -161,7 +161,9 @@ def _places(picture: Picture, view_layer: str) -> Places:
         names = [layer or "the picture" for layer in picture.layers]
         some = ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
         where = f" in the view layer {view_layer}" if view_layer else ""
-        raise MediaError(f"{picture.path.name} has no Combined pass{where}, only {some}; render with Combined turned on.")
+        raise MediaError(
+            f"{picture.path.name} has no Combined pass{where}, only {some}; render with Combined turned on."
+        )
     return max(complete.values(), key=len)
 
 

@@ -30,7 +30,7 @@ def load(node, path, **widgets):
     return dict(zip(OUTPUTS, run_node(node, path=str(path), **widgets), strict=True))
 
 
-def test_every_pass_on_its_socket(node, folder):
+def test_every_pass_on_its_socket(node, folder, caplog):
     from patchvsr_core.realtime.buffers import normalised_depth
     from patchvsr_core.realtime.passes import read_passes
 
@@ -44,14 +44,15 @@ def test_every_pass_on_its_socket(node, folder):
         assert loaded[name].min() >= 0 and loaded[name].max() <= 1, name
     assert torch.equal(loaded["depth"][..., 1], normalised_depth(passes.depth)[:, 0])
     assert torch.equal(loaded["normal"] * 2 - 1, passes.normal)
-    assert torch.equal(loaded["albedo"], passes.albedo)
+    assert torch.equal(loaded["albedo"], passes.albedo) and "empty" not in caplog.text
 
 
-def test_what_the_files_lack_is_empty_but_the_mask(node, folder):
+def test_what_the_files_lack_is_empty_but_the_mask(node, folder, caplog):
     color = frame_values(0)["Combined"][..., :3]
     write_exr(folder / "a.exr", {name: color[..., index].copy() for index, name in enumerate("RGB")})
     loaded = load(node, "a.exr")
     assert [name for name, value in loaded.items() if value is None] == ["flow", "depth", "normal", "albedo"]
+    assert "a.exr holds nothing for flow, depth, normal, albedo;" in caplog.text
     assert loaded["mask"].shape == (1, HEIGHT, WIDTH) and not loaded["mask"].any()
 
 
