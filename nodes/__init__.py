@@ -8,6 +8,7 @@ from .finishing import RefineFidelity
 from .flow import OpticalFlow
 from .loaders import LoadAdapter, LoadTinyDefault
 from .model import ApplyPatchVSR, JointModulationMerger
+from .passes import LoadRenderPasses
 from .planning import PatchPlanner
 from .quality import QualityReport
 from .sampling import PatchSampler
@@ -22,6 +23,7 @@ NODES = [
     ApplyPatchVSR,
     AttentionPropagation,
     DetailGuidance,
+    LoadRenderPasses,
     OpticalFlow,
     FlowPropagation,
     JointModulationMerger,

@@ -36,7 +36,7 @@ class RenderPasses:
     normal: Tensor | None = None
     """(T, h, w, 3) in [-1, 1]."""
     albedo: Tensor | None = None
-    """(T, h, w, 3) colour of the material without light."""
+    """(T, h, w, 3) colour of the material without light, with the curve of a display as the frames have it."""
 
 
 def g_buffers(
@@ -85,10 +85,14 @@ def normalised_depth(depth: Tensor) -> Tensor:
 
 
 def normals_of(depth: Tensor) -> Tensor:
-    """(T, 3, h, w) unit normals of normalised (T, 1, h, w) depth, towards the camera where it is flat (Sobel)."""
+    """Unit normals of normalised (T, 1, h, w) depth by Sobel's filter.
+
+    Returns:
+        (T, 3, h, w): x to the right, y up, z towards the camera. The floor points up, the left wall to the right.
+    """
     slope = depth.new_tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]) / 8
-    slopes = F.conv2d(F.pad(depth, (1, 1, 1, 1), mode="replicate"), torch.stack([slope, slope.T])[:, None])
-    return F.normalize(torch.cat([-STEEPNESS * slopes, torch.ones_like(depth)], 1), dim=1)
+    slopes = F.conv2d(F.pad(depth, (1, 1, 1, 1), mode="replicate"), torch.stack([slope, -slope.T])[:, None])
+    return F.normalize(torch.cat([STEEPNESS * slopes, torch.ones_like(depth)], 1), dim=1)
 
 
 def _motion(image: Tensor, flows: ClipFlows | None, estimator: Estimator | None) -> Tensor:

@@ -29,18 +29,24 @@ def is_sequence(path: Path) -> bool:
     return is_pattern or path.is_dir()
 
 
-def images(path: Path) -> list[Path]:
+def images(path: Path, kind: str = "") -> list[Path]:
     """The images of a folder or pattern, in the order of their numbers.
+
+    Args:
+        kind: a suffix that they must have, as others are passed over; "" for any.
 
     Raises:
         MediaError: when there is none.
     """
     folder = path if path.is_dir() else path.parent
-    files = [file for file in (folder.iterdir() if folder.is_dir() else ()) if file.suffix.lower() in IMAGES]
+    kinds = {kind} if kind else IMAGES
+    files = [file for file in (folder.iterdir() if folder.is_dir() else ()) if file.suffix.lower() in kinds]
     if NUMBER.search(path.name):
         found = [file for file in files if is_named(file, path.name)]
     else:
         found = [file for file in files if not file.name.startswith(".")]
+    if not found and kind:
+        raise MediaError(f"There is no {kind} file in {path}; give a folder or a pattern that has some.")
     if not found:
         raise MediaError(f"There is no image in {path}; give a folder with .png or .exr files, or a video file.")
     suffixes = {file.suffix.lower() for file in found}
@@ -61,12 +67,12 @@ def numbers(path: Path, count: int) -> list[int]:
     """Of the images of a sequence, by which results are named; from 1 on where they have none of their own."""
     if not is_sequence(path):
         return list(range(1, count + 1))
-    found = [_number(image, path) for image in images(path)]
+    found = [number_of(image, path) for image in images(path)]
     own = [number for number in found if number is not None]
     return own if len(set(own)) == count else list(range(1, count + 1))
 
 
-def _number(image: Path, path: Path) -> int | None:
+def number_of(image: Path, path: Path) -> int | None:
     """That which the pattern stands for; of a folder's images the last one in the name."""
     if NUMBER.search(path.name):
         return int(_matched(image, path.name)[1])

@@ -19,6 +19,10 @@ def get_full_path_or_raise(folder_name: str, filename: str) -> str:
     return str(path)
 
 
+def get_input_directory() -> str:
+    return str(folders["input"])
+
+
 def get_output_directory() -> str:
     return str(folders["output"])
 

@@ -1,0 +1,146 @@
+"""The node that loads a render together with what its renderer knew."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import folder_paths
+import torch
+from comfy_api.latest import io
+
+from ..patchvsr_core.errors import MediaError
+from ..patchvsr_core.hosts.comfy.progress import Progress
+from ..patchvsr_core.realtime.buffers import normalised_depth
+from ..patchvsr_core.realtime.passes import frame_files, read_passes
+from ..patchvsr_core.video.exr import openexr
+from .sockets import CATEGORY, Flow
+
+log = logging.getLogger("patchvsr")
+EMPTY = "Empty if the files lack it: nodes to which it is optional then do without, others refuse it."
+
+
+class LoadRenderPasses(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PatchVSR_LoadRenderPasses",
+            display_name="Load Render Passes",
+            category=f"{CATEGORY}/loaders",
+            description="A rendered sequence of multi-layer EXR files, of Blender or another renderer, with motion, "
+            "depth, normals and colour of the materials that it holds. They tell RDG Upscale what frames alone do not, "
+            "and the motion serves Flow Propagation.",
+            search_aliases=["patchvsr", "exr", "openexr", "multilayer", "blender", "aov", "g-buffer", "vector pass"],
+            inputs=[
+                io.String.Input(
+                    "path",
+                    default="",
+                    placeholder="render or render/shot_%04d.exr",
+                    tooltip="A folder of .exr files, a pattern (shot_%04d.exr or shot_####.exr) or one file: within "
+                    "ComfyUI's input folder, or anywhere by its full path.",
+                ),
+                io.Int.Input(
+                    "first_frame",
+                    default=0,
+                    min=0,
+                    max=10**7,
+                    tooltip="Number of the first frame, as in the file names. 0: from the beginning.",
+                ),
+                io.Int.Input(
+                    "frame_count",
+                    default=0,
+                    min=0,
+                    max=10**6,
+                    tooltip="Frames to load, at most. 0: all. With every pass, a frame of 1920x1080 takes 200 MB of "
+                    "memory.",
+                ),
+                io.Float.Input(
+                    "exposure",
+                    default=0.0,
+                    min=-10.0,
+                    max=10.0,
+                    step=0.1,
+                    tooltip="Stops by which the picture is brightened, as under Color Management in Blender. Then it "
+                    "gets the view transform Standard (sRGB), and what is brighter than white is cut.",
+                ),
+                io.String.Input(
+                    "view_layer",
+                    default="",
+                    optional=True,
+                    advanced=True,
+                    tooltip="Which view layer to read, where files hold several. Nothing: that with the most passes.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(
+                    display_name="image",
+                    tooltip="Combined, from scene-linear light to a display (sRGB); transparent places over black.",
+                ),
+                Flow.Output(display_name="flow", tooltip=f"Motion, from Blender's Vector pass. {EMPTY}"),
+                io.Image.Output(
+                    display_name="depth",
+                    tooltip=f"0 at the nearest point of each frame, 1 at the farthest and where nothing is. {EMPTY}",
+                ),
+                io.Image.Output(
+                    display_name="normal", tooltip=f"Directions from -1 to 1 as colours from 0 to 1. {EMPTY}"
+                ),
+                io.Image.Output(
+                    display_name="albedo",
+                    tooltip=f"Colour of the materials without light: Diffuse Color plus Glossy Color, as on a display. "
+                    f"{EMPTY}",
+                ),
+                io.Mask.Output(
+                    display_name="mask",
+                    tooltip="1 where the picture is transparent, as from Load Image; 0 everywhere if it has no alpha.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, path: str | None) -> bool | str:
+        if path is None:
+            return True
+        try:
+            openexr()
+            frame_files(located(path), count=1)
+        except MediaError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def fingerprint_inputs(
+        cls, path: str | None = None, first_frame: int | None = None, frame_count: int | None = None, **others: object
+    ) -> object:
+        """Another one when files were rendered again. What comes through a link is not known here: then always."""
+        if path is None or first_frame is None or frame_count is None:
+            return float("nan")
+        states = ((file.name, file.stat()) for file in frame_files(located(path), first_frame, frame_count))
+        return [(name, state.st_mtime_ns, state.st_size) for name, state in states]
+
+    @classmethod
+    def execute(
+        cls, path: str, first_frame: int, frame_count: int, exposure: float, view_layer: str = ""
+    ) -> io.NodeOutput:
+        image, alpha, passes = read_passes(
+            located(path), first_frame, frame_count, exposure, view_layer.strip(), Progress()
+        )
+        depth = None if passes.depth is None else normalised_depth(passes.depth).movedim(1, -1).repeat(1, 1, 1, 3)
+        normal = None if passes.normal is None else (passes.normal + 1) / 2
+        mask = torch.zeros(image.shape[:3]) if alpha is None else 1 - alpha
+        outputs = {"flow": passes.flows, "depth": depth, "normal": normal, "albedo": passes.albedo}
+        empty = [name for name, value in outputs.items() if value is None]
+        if empty:
+            log.warning("%s holds nothing for %s; these outputs are empty.", path, ", ".join(empty))
+        return io.NodeOutput(image, *outputs.values(), mask)
+
+
+def located(path: str) -> Path:
+    """Where a path leads from ComfyUI's input folder; without the quotes that file managers copy around it.
+
+    Raises:
+        MediaError: when nothing is named.
+    """
+    named = path.strip().strip("\"'")
+    if not named:
+        raise MediaError("The path is empty; name a folder of EXR files in ComfyUI's input folder, or its full path.")
+    return Path(folder_paths.get_input_directory(), Path(named).expanduser())
