@@ -1,6 +1,6 @@
 """Renders the sample of Load Render Passes: frames with their passes, as Blender would write them.
 
-    python examples/make_render.py PHOTOGRAPHS examples/render --seed 1
+    python examples/make_render.py PHOTOGRAPHS examples/render --seed 8
 
 Needs OpenEXR. The truth, four times as large, is written beside it as a video without loss if ``--truth`` names one.
 """
