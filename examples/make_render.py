@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,7 @@ def channels(clip: RenderedClip, index: int) -> dict[str, np.ndarray]:
 
 
 def main() -> None:
+    """Render and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photographs", type=Path, nargs="+", help="textures: files, or folders of them")
     parser.add_argument("out", type=Path)
@@ -65,8 +67,6 @@ def main() -> None:
         with OpenEXR.File(header, channels(clip, index)) as file:
             file.write(str(options.out / f"frame_{index + 1:04d}.exr"))
     if options.truth:
-        from fractions import Fraction
-
         times = range(options.frames)
         with VideoWriter(options.truth, SIZE, times, Fraction(1, 24), fps=Fraction(24), codec="ffv1") as writer:
             writer.write(clip.truth)

@@ -1,7 +1,9 @@
 """Small rendered clips with exact G-buffers: a camera moves through boxes and balls with photographs on them.
 
 A ray is cast for every sample. Its nearest hit gives colour, material, normal, distance and, from
-where that very point was a frame before, motion. Lengths are in units of the world, y is up.
+where that very point was a frame before, motion. Light that comes from everywhere is sampled, as a
+path tracer does: an input of few samples is noisy, but the passes of its materials are not.
+Lengths are in units of the world, y is up.
 """
 
 from __future__ import annotations
@@ -40,6 +42,8 @@ class RenderedClip:
     """(T, h, w, 3) in [0, 1]."""
     samples: int
     """Samples that a pixel of the input is made of."""
+    grain: float
+    """How much samples differ in the light from everywhere; 0: they agree."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +106,8 @@ def render_clip(
     things = _things(rng, photographs, frames)
     sun = F.normalize(torch.tensor([rng.normal(), 1.2 + rng.random(), rng.normal()], dtype=torch.float32), dim=0)
     ambient = float(rng.uniform(0.25, 0.5))
+    grain = float(rng.choice((0.0, rng.uniform(0.1, 0.8))))
+    generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
     sky = torch.tensor(rng.uniform(0.4, 0.95, 3), dtype=torch.float32)
     kept = int(rng.choice((1, 2, 4), p=(0.25, 0.25, 0.5)))  # groups of samples along each side of an input's pixel
     shown = []
@@ -109,10 +115,16 @@ def render_clip(
         rays = _rays(cameras[index], lens, (size[0] * SUPERSAMPLES, size[1] * SUPERSAMPLES))
         hits = _cast(things, index, cameras[index].centre, rays)
         albedo = _albedo(things, hits, lens * size[0] * SUPERSAMPLES, sky)
-        colour = _lit(things, index, cameras[index].centre, rays, hits, albedo, sun, ambient)
+        light, gleam = _light(things, index, cameras[index].centre, rays, hits, sun)
+        drawn = torch.empty_like(light).exponential_(generator=generator)
+        colours = tuple(
+            albedo * torch.where(hits.thing >= 0, ambient * level + (1 - ambient) * light, 1)[:, None] + gleam[:, None]
+            for level in (torch.ones(()), 1 + grain * (drawn - 1))
+        )
         motion = _motion(things, index, cameras, lens, hits, rays, size)
-        shown.append(_small_and_large(colour, albedo, hits, motion, size, scale, kept))
-    return RenderedClip(*(torch.stack(part) for part in zip(*shown, strict=True)), samples=(2 * kept) ** 2)
+        shown.append(_small_and_large(colours, albedo, hits, motion, size, scale, kept))
+    truth, small, motion, depth, normal, albedo = (torch.stack(part) for part in zip(*shown, strict=True))
+    return RenderedClip(truth, small, motion, depth, normal, albedo, (2 * kept) ** 2, grain)
 
 
 def _camera_path(rng: np.random.Generator, frames: int) -> list[_Pose]:
@@ -250,17 +262,10 @@ def _sampled(texture: list[Tensor], at: Tensor, level: Tensor) -> Tensor:
     return out
 
 
-def _lit(
-    things: list[_Thing],
-    index: int,
-    eye: Tensor,
-    rays: Tensor,
-    hits: _Hits,
-    albedo: Tensor,
-    sun: Tensor,
-    ambient: float,
-) -> Tensor:
-    """(N, 3) colours: Lambert and Blinn-Phong under a sun that casts hard shadows."""
+def _light(
+    things: list[_Thing], index: int, eye: Tensor, rays: Tensor, hits: _Hits, sun: Tensor
+) -> tuple[Tensor, Tensor]:
+    """(N,) each: light of a sun that casts hard shadows (Lambert), and its reflection (Blinn-Phong)."""
     met = hits.thing >= 0
     places = eye + hits.distance.where(met, 0.0)[:, None] * rays
     # A room has no roof for the sun.
@@ -268,9 +273,7 @@ def _lit(
     light = (hits.normal @ sun).clamp(min=0) * ~shade
     half = F.normalize(sun - F.normalize(rays, dim=1), dim=1)
     shine = torch.tensor([one.shine for one in things] + [0.0])[hits.thing]
-    gleam = shine * (hits.normal * half).sum(1).clamp(min=0) ** 40 * (light > 0)
-    lit = albedo * (ambient + (1 - ambient) * light)[:, None] + gleam[:, None]
-    return torch.where(met[:, None], lit, albedo).clamp(0, 1)
+    return light, shine * (hits.normal * half).sum(1).clamp(min=0) ** 40 * (light > 0)
 
 
 def _motion(
@@ -302,17 +305,28 @@ def _projected(camera: _Pose, lens: float, places: Tensor) -> Tensor:
 
 
 def _small_and_large(
-    colour: Tensor, albedo: Tensor, hits: _Hits, motion: Tensor, size: tuple[int, int], scale: int, kept: int
+    colours: tuple[Tensor, ...],
+    albedo: Tensor,
+    hits: _Hits,
+    motion: Tensor,
+    size: tuple[int, int],
+    scale: int,
+    kept: int,
 ) -> tuple[Tensor, ...]:
-    """In the order of :class:`RenderedClip`; passes of distance and motion are not filtered, as a renderer's."""
+    """In the order of :class:`RenderedClip`; passes of distance and motion are not filtered, as a renderer's.
+
+    Args:
+        colours: two times (N, 3), true and as the light was sampled.
+    """
+    exact, sampled = colours
     height, width = (side * SUPERSAMPLES for side in size)
     step = SUPERSAMPLES * scale
     middle = slice(step // 2, None, step)
-    truth = _averaged(colour.view(height, width, 3), SUPERSAMPLES, SUPERSAMPLES)
-    few = [_averaged(values.view(height, width, 3), step, kept) for values in (colour, hits.normal, albedo)]
+    truth = _averaged(exact.view(height, width, 3), SUPERSAMPLES, SUPERSAMPLES).clamp(0, 1)
+    few = [_averaged(values.view(height, width, 3), step, kept) for values in (sampled, hits.normal, albedo)]
     distance = hits.distance.view(height, width)[middle, middle]
     flow = motion.view(height, width, 2)[middle, middle].movedim(-1, 0) / scale
-    return truth, few[0], flow, distance, few[1], few[2]
+    return truth, few[0].clamp(0, 1), flow, distance, few[1], few[2]
 
 
 def _averaged(samples: Tensor, step: int, groups: int) -> Tensor:
