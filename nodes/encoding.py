@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..patchvsr_core.base_layer import starts_from_base
 from ..patchvsr_core.conditions import PatchConditions
 from ..patchvsr_core.encode import encode_canvas, encode_global
-from ..patchvsr_core.errors import AdapterError
+from ..patchvsr_core.errors import AdapterError, PlanError
 from ..patchvsr_core.hosts.comfy import Progress, codec_of
 from ..patchvsr_core.hosts.comfy.loading import adapter_of
 from .sockets import CATEGORY, GlobalContext, PatchCond, Plan
@@ -44,8 +45,9 @@ class PatchEncoder(io.ComfyNode):
                 io.Image.Input(
                     "base_layer",
                     optional=True,
-                    tooltip="The clip already enlarged, for the patches to refine: by DAP Upscale, RDG Upscale or any "
-                    "other node, to any size. Nothing connected: bicubic.",
+                    tooltip="For a Wan: the clip already enlarged, for the patches to refine, by DAP Upscale, RDG "
+                    "Upscale or any other node, to any size. Nothing connected: bicubic. With the tiny default connect "
+                    "it to Refine & Fidelity.",
                 ),
             ],
             outputs=[
@@ -65,6 +67,10 @@ class PatchEncoder(io.ComfyNode):
         base_layer: io.Image.Type | None = None,
     ) -> io.NodeOutput:
         codec, source = codec_of(vae), image[..., :3]
+        if base_layer is not None and not starts_from_base(codec):
+            raise PlanError(
+                "The tiny default adds to bicubic what bicubic lacks; connect base_layer to Refine & Fidelity instead."
+            )
         latent = encode_canvas(codec, source, plan.canvas, base=base_layer, on_tile=Progress())
         return io.NodeOutput(PatchConditions(latent, noise_level, noise_seed, codec, source), {"samples": latent})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..patchvsr_core.base_layer import mixed
 from ..patchvsr_core.fidelity import AGREED, back_project, check_pair
 from ..patchvsr_core.hosts.comfy import Progress, run_refiner, shipped_damage
 from .sockets import CATEGORY
@@ -26,6 +27,13 @@ class RefineFidelity(io.ComfyNode):
                     "refine_strength", default=1.0, min=0.0, max=1.0, step=0.05, tooltip="0 turns the refiner off."
                 ),
                 *finishing_widgets(),
+                io.Image.Input(
+                    "base_layer",
+                    optional=True,
+                    tooltip="A second opinion on the tiny default's result: the clip enlarged to the same size by DAP "
+                    "Upscale, RDG Upscale or any other node. Both count half, and the less of it the more detail is "
+                    "asked for.",
+                ),
             ],
             outputs=[io.Image.Output()],
         )
@@ -40,12 +48,15 @@ class RefineFidelity(io.ComfyNode):
         fidelity: float,
         detail: float,
         cleanup: float,
+        base_layer: io.Image.Type | None = None,
     ) -> io.NodeOutput:
         frames, source = image[..., :3], source[..., :3]
         check_pair(frames, source)
         damage = shipped_damage(source, cleanup)
         if refine_strength > 0:
             frames = run_refiner(frames, source, refine_strength, detail, damage, Progress())
+        if base_layer is not None:
+            frames = mixed(frames.clone() if refine_strength == 0 else frames, base_layer[..., :3], detail)
         return io.NodeOutput(agreeing(frames, source, rounds, fidelity, cleanup, damage))
 
 

@@ -59,11 +59,11 @@ def memory_bytes(plan: PatchPlan, models: Parts, settings: Settings) -> int:
     if settings.propagation > 0:  # the motion of the clip, both ways
         shrink = min(1.0, MEASURED_PX / max(canvas.target))
         clip += round(4 * canvas.frames * canvas.target[0] * canvas.target[1] * shrink**2) * FLOAT_BYTES
-    encoding = latent + (out if settings.base_layer != BICUBIC else 0)
+    based = out if settings.base_layer != BICUBIC else 0
     refining = 0
     if models.refiner is not None and settings.refine_strength > 0:
         refining = working_bytes(models.refiner, canvas.frames, canvas.target)
-    return clip + max(encoding, states * latent, latent + 2 * out, 2 * out + refining, 3 * out)
+    return clip + max(latent + based, states * latent, latent + 2 * out, 2 * out + refining, 3 * out + based)
 
 
 def chunk_frames(

@@ -69,6 +69,7 @@ def upscale(
         frames_on_device,
         settings,
         report,
+        models.codec,
         None if models.refiner is None else partial(refine_frames, models.refiner),
         damage,
     ).cpu()

@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from .base_layer import base_layer, mixed, starts_from_base
 from .blend import blend_tiles
 from .codec import Codec
 from .color import match_colors
@@ -19,9 +20,9 @@ from .layout import Canvas, PatchPlan
 from .planner import plan_patches
 from .propagation.attention_options import AttentionOptions, parse_layers
 from .propagation.canvas import PropagationOptions
-from .realtime.fast import load_fast
 from .refine import Refiner
-from .settings import BICUBIC, Settings
+from .resample import resize
+from .settings import Settings
 
 OnProgress = Callable[[str, int, int], None]
 """Called with (stage, done, in all); raise from it to stop."""
@@ -64,24 +65,16 @@ def make_plan(
 
 def encoded_canvas(frames: Tensor, canvas: Canvas, codec: Codec, settings: Settings, report: OnProgress) -> Tensor:
     """The enlarged input on the canvas, (1, C, t, h, w)."""
+    base = _base_layer(frames, canvas.target, settings, report) if starts_from_base(codec) else None
     return encode_canvas(
         codec,
         frames,
         canvas,
-        base=_base_layer(frames, canvas, settings, report),
+        base=base,
         tile_px=settings.tile_px,
         overlap_px=settings.tile_overlap_px,
         on_tile=lambda done, total: report("encode", done, total),
     )
-
-
-def _base_layer(frames: Tensor, canvas: Canvas, settings: Settings, report: OnProgress) -> Tensor | None:
-    """What a real-time network makes of the clip; None: bicubic."""
-    if settings.base_layer == BICUBIC:
-        return None
-    network = load_fast(settings.base_layer, device=str(frames.device))
-    size = tuple(min(4 * side, most) for side, most in zip(canvas.source, canvas.target, strict=True))
-    return network.upscale(frames, (size[0], size[1]), on_frame=lambda done, total: report("base", done, total))
 
 
 def attention_options(settings: Settings) -> AttentionOptions:
@@ -132,13 +125,23 @@ def decoded_frames(
 
 
 def finished(
-    frames: Tensor, source: Tensor, settings: Settings, report: OnProgress, refine: Refine | None, damage: float
+    frames: Tensor,
+    source: Tensor,
+    settings: Settings,
+    report: OnProgress,
+    codec: Codec,
+    refine: Refine | None,
+    damage: float,
 ) -> Tensor:
-    """The refiner, and what makes the result agree with the input; (T, H, W, 3) in [0, 1].
+    """The refiner, the base layer where it joins at the end, and what makes the result agree with the input.
 
     Args:
         frames: decoded; given away, they may be changed.
+        codec: that of the model which made them.
         damage: measured in the input, see :func:`damage.measured_damage`.
+
+    Returns:
+        (T, H, W, 3) in [0, 1].
     """
     if refine is not None and settings.refine_strength > 0:
         report("refine", 0, len(frames))
@@ -150,6 +153,11 @@ def finished(
             damage=damage,
             on_frames=lambda done, total: report("refine", done, total),
         )
+    if not starts_from_base(codec):
+        base = _base_layer(source, (int(frames.shape[1]), int(frames.shape[2])), settings, report)
+        if base is not None:
+            frames = mixed(frames, resize(base, (frames.shape[1], frames.shape[2])), settings.detail)
+            del base
     return back_project(
         frames,
         source,
@@ -159,3 +167,7 @@ def finished(
         agreed=AGREED if settings.cleanup else 0.0,
         on_frames=lambda done, total: report("fidelity", done, total),
     ).clamp_(0, 1)
+
+
+def _base_layer(frames: Tensor, target: tuple[int, int], settings: Settings, report: OnProgress) -> Tensor | None:
+    return base_layer(settings.base_layer, frames, target, lambda done, total: report("base", done, total))

@@ -101,7 +101,7 @@ def upscale_native(
     plan = make_plan(len(frames), source, target, models, settings)
     damage = shipped_damage(frames, settings.cleanup)
     decoded = partial(_decoded, frames, plan, models, settings, report, noise, relay)
-    return finished(decoded(), frames, settings, report, run_refiner, damage).float().cpu()
+    return finished(decoded(), frames, settings, report, models.codec, run_refiner, damage).float().cpu()
 
 
 def _decoded(
