@@ -143,7 +143,7 @@ def test_command_line(name: str, file: str, load: object, photographs: Path, tmp
     network = load(out / "weights" / file)  # type: ignore[operator]
     assert network.training is False
     if name == "rdg_small":
-        assert network.scaled_motion and network.channels == 8
+        assert network.scaled_motion and network.residual and network.channels == 8
     again = ["train", *common, "--data", str(kept), "--out", str(tmp_path / "more"), "--init", str(out / "weights")]
     assert main(again) == 0
 
@@ -151,3 +151,16 @@ def test_command_line(name: str, file: str, load: object, photographs: Path, tmp
 def test_missing_clips_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(PatchVSRError, match="precompute"):
         ClipBatches(tmp_path, _config("dap_small", 0.0))
+
+
+@pytest.mark.parametrize("name", ["dap_small", "rdg_small"])
+def test_a_new_network_starts_near_bicubic(name: str, kept: Path) -> None:
+    config = _config(name, 0.5)
+    batches = ClipBatches(kept, config)
+    torch.manual_seed(0)
+    task = RealtimeTask(config)
+    task.initialise(batches)
+    with torch.no_grad():
+        terms = [task(batches[k], torch.Generator(), 0)[1] for k in range(4)]
+    ratio = sum(float(term["result"] / term["bicubic"]) for term in terms) / len(terms)
+    assert 0.9 < ratio < 1.5

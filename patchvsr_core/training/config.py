@@ -123,7 +123,8 @@ class TrainConfig:
     dap: DAPConfig | None = None
     """Given: a DAP is trained, on kept clips."""
     rdg_channels: int = 0
-    """Given: an RDG of this width is trained, on kept clips and with motion counted in cells of every size."""
+    """Given: an RDG of this width is trained, on kept clips; its motion counts in cells of every size, and what it
+    makes is added to bicubic."""
     guided: float = 0.75
     """Share of renders that an RDG sees with their G-buffers; of the others, and of footage, they are estimated."""
     steps: int = 10000

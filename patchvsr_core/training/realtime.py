@@ -26,7 +26,6 @@ from . import losses
 from .config import DataConfig, TrainConfig
 from .crops import Crops
 from .footage import PHOTOGRAPH
-from .readout import fit_readout_, pass_picture_
 from .refining import load_part
 from .renders import render_clip
 
@@ -35,7 +34,6 @@ INDEX = "clips.json"
 BUFFERS = ("Motion", "Depth", "Normal", "BRDF")
 GUESSED = "guessed_"
 """Begins the names of buffers that were estimated from the frames."""
-FITTED_BATCHES = 4
 DAP_FILE, RDG_FILE = "dap_small.safetensors", "rdg_small.safetensors"
 
 
@@ -174,7 +172,7 @@ class RealtimeTask(nn.Module):
         if config.dap is not None:
             self.network = DAP(config.dap)
         else:
-            self.network = RDG(config.rdg_channels, scaled_motion=True)
+            self.network = RDG(config.rdg_channels, scaled_motion=True, residual=True)
 
     def forward(self, batch: ClipBatch, generator: torch.Generator, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """(loss, its readable parts) of one batch."""
@@ -194,22 +192,9 @@ class RealtimeTask(nn.Module):
 
     @torch.no_grad()
     def initialise(self, batches: Any) -> None:
-        """A new network starts near bicubic: DAP adds little to it, RDG's last layer is fitted to the first batches."""
-        if isinstance(self.network, DAP):
-            self.network.picture.weight.mul_(0.1)
-            return
-        pass_picture_(self.network)
-        seen: list[Tensor] = []
-        layer = self.network.get_submodule("UpSample.0")
-        watch = layer.register_forward_hook(lambda module, args, out: seen.append(args[0]))
-        truth = []
-        for number in range(FITTED_BATCHES):
-            batch = batches[number]
-            self._made(batch)
-            truth += list(batch.truth.movedim(-1, 2).unbind(1))
-        watch.remove()
-        assert isinstance(layer, nn.Conv2d)
-        fit_readout_(layer, torch.cat(seen), F.pixel_unshuffle(torch.cat(truth), SCALE))
+        """A new network adds little to bicubic."""
+        last = "picture" if isinstance(self.network, DAP) else "UpSample.0"
+        self.network.get_parameter(f"{last}.weight").mul_(0.1)
 
     def load_weights(self, folder: Path) -> None:
         """Start from an exported network.
