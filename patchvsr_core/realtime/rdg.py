@@ -38,7 +38,7 @@ Memory = Sequence[Tensor]
 def save_rdg(network: RDG, path: str | Path) -> None:
     """Write a network under the names of the published checkpoints, in half precision."""
     tensors = {name: tensor.detach().half().contiguous() for name, tensor in network.state_dict().items()}
-    save_file(tensors, str(path), metadata={SCALED_MOTION: str(network.scaled_motion).lower()})
+    save_file(tensors, str(path), metadata={name: str(getattr(network, name)).lower() for name in CHOICES})
 
 
 def load_rdg(path: str | Path, *, scaled_motion: bool | None = None) -> RDG:
