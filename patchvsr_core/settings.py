@@ -37,6 +37,8 @@ RANGES = {
 }
 """Lowest and highest value; the planner judges sizes, the schedule noise levels."""
 SCHEDULES = ("shifted", "star")
+MODEL_FILES = ("vae", "adapter", "refiner", "decoder", "prompt", "negative")
+"""What the user may name beside a model."""
 
 
 @dataclass(frozen=True)
