@@ -61,8 +61,8 @@ def upscale(options: argparse.Namespace) -> None:
     frames = len(timeline.timestamps)
     length, overlap = _chunks_to_go_on_with(options, output) or _chunks(options, engine, frames)
     job = Job(info, output, target, engine.settings, length, overlap, encoding, fresh=options.fresh)
+    keep_flat()  # before the speed is measured: it costs some
     _announce(job, engine, frames)
-    keep_flat()
     start = time.monotonic()
     with _Bar() as bar:
         upscale_file(

@@ -42,9 +42,15 @@ def load_fast(
     Raises:
         ModelError: in one sentence, what is wrong with the file.
     """
+    path = network_path(name_or_path)
+    network = load_network(path).to(device, dtype)
+    return FastUpscaler(network, device=device, dtype=dtype, identity=sha256(path))
+
+
+def network_path(name_or_path: str | Path) -> Path:
+    """Where the file of a network is, by its name or as it was said."""
     name = str(name_or_path)
-    path = shipped(SHIPPED[name]) if name in SHIPPED else Path(name_or_path)
-    return FastUpscaler(load_network(path), device=device, dtype=dtype, identity=sha256(path))
+    return shipped(SHIPPED[name]) if name in SHIPPED else Path(name_or_path)
 
 
 def load_network(path: Path) -> DAP | RDG:
@@ -70,7 +76,8 @@ class FastUpscaler:
     """Upscales frame by frame; only the frame at work is where the network is.
 
     Args:
-        device, dtype: where and how the network computes.
+        network: on ``device`` when it is to work, and of ``dtype``.
+        device, dtype: where and how it computes.
         identity: tells its weights from others.
     """
 
@@ -82,8 +89,7 @@ class FastUpscaler:
         dtype: torch.dtype = torch.float32,
         identity: str = "",
     ) -> None:
-        self.device, self.dtype, self.identity = torch.device(device), dtype, identity
-        self.network = network.to(self.device, dtype)
+        self.network, self.device, self.dtype, self.identity = network, torch.device(device), dtype, identity
 
     @property
     def name(self) -> str:
