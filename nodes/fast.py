@@ -83,6 +83,7 @@ class RDGUpscale(io.ComfyNode):
                 io.Boolean.Input(
                     "depth_is_nearness",
                     default=False,
+                    optional=True,
                     tooltip="On: near is bright in the depth picture, as depth estimators have it. Off: near is dark.",
                 ),
                 io.Image.Input(
