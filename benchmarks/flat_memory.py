@@ -40,7 +40,7 @@ def make_clip(path: Path, frames: int, size: tuple[int, int]) -> None:
             writer.write(large.roll(k % size[1], dims=1)[None])
 
 
-def enlarge(frames: Tensor, target: tuple[int, int], *others: Any, noise: Any) -> Tensor:
+def enlarge(frames: Tensor, target: tuple[int, int], *others: Any, noise: Any, relay: Any) -> Tensor:
     return resize(frames, target).clamp(0, 1)
 
 

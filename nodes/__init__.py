@@ -4,6 +4,7 @@ from .conditional import ConditionalDecoder, ConditionalRefiner
 from .consistency import AttentionPropagation, DetailGuidance, FlowPropagation, StarSchedule
 from .decoding import Blender, PatchDecoder
 from .encoding import GlobalContextEncoder, PatchEncoder
+from .fast import DAPUpscale, RDGUpscale
 from .finishing import RefineFidelity
 from .flow import OpticalFlow
 from .loaders import LoadAdapter, LoadTinyDefault
@@ -34,6 +35,8 @@ NODES = [
     RefineFidelity,
     ConditionalDecoder,
     ConditionalRefiner,
+    DAPUpscale,
+    RDGUpscale,
     QualityReport,
     UpscaleVideo,
 ]

@@ -18,6 +18,7 @@ from .video.encoders import CODECS, CRF
 USER_ERROR = 2
 INTERRUPTED = 130
 OUT_OF_MEMORY = "Memory ran out; choose fewer --chunk-frames, a smaller --scale or --patch-px, or --patches-at-once 1."
+OUT_OF_MEMORY_FAST = "Memory ran out; choose fewer --chunk-frames, a smaller network for --fast, or --device cpu."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,13 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PatchVSRError as error:
         print(f"patchvsr: {error}", file=sys.stderr)
         return USER_ERROR
-    except MemoryError:
-        print(f"patchvsr: {OUT_OF_MEMORY}", file=sys.stderr)
-        return USER_ERROR
-    except RuntimeError as error:
-        if "memory" not in str(error).lower():
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
             raise
-        print(f"patchvsr: {OUT_OF_MEMORY}", file=sys.stderr)
+        print(f"patchvsr: {OUT_OF_MEMORY_FAST if options.fast else OUT_OF_MEMORY}", file=sys.stderr)
         return USER_ERROR
     except KeyboardInterrupt:
         print("patchvsr: stopped; the same command goes on from the last finished chunk.", file=sys.stderr)
@@ -80,7 +78,13 @@ def _add_choices(command: argparse.ArgumentParser) -> None:
     size = command.add_mutually_exclusive_group()
     size.add_argument("--scale", type=float, help="enlargement factor (default: 4)")
     size.add_argument("--size", help="target as WIDTHxHEIGHT; 0 for one side keeps the aspect ratio")
-    command.add_argument("--model", default="tiny", help="'tiny' (shipped) or the path of a Wan (default: tiny)")
+    command.add_argument(
+        "--fast",
+        metavar="NETWORK",
+        help="a real-time network instead of diffusion: 'dap' for any video, 'rdg' for renders (both shipped), or the "
+        "path of one; takes no option of the other models",
+    )
+    command.add_argument("--model", help="'tiny' (shipped) or the path of a Wan (default: tiny)")
     command.add_argument("--vae", help="Wan's VAE, a file or folder")
     command.add_argument("--adapter", help="PatchVSR adapter for that model")
     command.add_argument("--refiner", help="'conditional' (shipped) or a refiner file (default: the model's own)")

@@ -24,10 +24,24 @@ class Chunk:
     end: int
     lead: int
     """How many of them the chunk before has too; 0 at the begin of a shot."""
+    goes_on: bool = False
+    """Whether the chunk before is of the same shot."""
 
     @property
     def length(self) -> int:
         return self.end - self.first
+
+
+@dataclass(eq=False)
+class Relay:
+    """Takes what is remembered of a shot from one of its chunks to the next; tensors by name."""
+
+    before: dict[str, Tensor] | None = None
+    """What the chunk before left."""
+    until: int | None = None
+    """How many video frames of this chunk lie before the next one; None: no other follows."""
+    after: dict[str, Tensor] | None = None
+    """What this chunk leaves; None: nothing."""
 
 
 def plan_chunks(frames: int, cuts: Sequence[int], length: int, overlap: int) -> tuple[Chunk, ...]:
@@ -51,7 +65,8 @@ def plan_chunks(frames: int, cuts: Sequence[int], length: int, overlap: int) -> 
         starts = [begin + k * (end - begin - overlap) // count for k in range(count)]
         ends = [start + overlap for start in starts[1:]] + [end]
         chunks += [
-            Chunk(start, stop, overlap if start > begin else 0) for start, stop in zip(starts, ends, strict=True)
+            Chunk(start, stop, overlap if start > begin else 0, start > begin)
+            for start, stop in zip(starts, ends, strict=True)
         ]
     return tuple(chunks)
 

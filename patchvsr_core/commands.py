@@ -5,21 +5,19 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from .errors import MediaError
-from .settings import Settings
+from .errors import MediaError, PlanError
 from .sizes import target_size
 
 if TYPE_CHECKING:
-    from .hosts.models import Models
+    from .engine import Engine
+    from .long import Job
     from .video import VideoInfo
-    from .video.pieces import Encoding
 
 BAR = "{desc}|{bar}| {n_fmt}/{total_fmt} {unit} [{elapsed}<{remaining}]"
 UNITS = {
@@ -29,17 +27,12 @@ UNITS = {
     "decode": "tiles",
     "refine": "frames",
     "fidelity": "frames",
+    "upscale": "frames",
 }
 
 
-@dataclass(frozen=True, eq=False)
-class _Task:
-    """What both commands find out first."""
-
-    info: VideoInfo
-    target: tuple[int, int]
-    models: Models
-    settings: Settings
+FOR_DIFFUSION = {"model", "chunk_overlap"}
+"""Options beside settings and files that say nothing to a real-time network."""
 
 
 def upscale(options: argparse.Namespace) -> None:
@@ -48,6 +41,7 @@ def upscale(options: argparse.Namespace) -> None:
     from .video.pieces import Encoding, check_output
     from .video.writer import check_target
 
+    _check_fast(options)
     output = Path(options.output)
     info = probe(options.input)
     target = target_size((info.height, info.width), scale=options.scale, size=options.size)
@@ -61,81 +55,84 @@ def upscale(options: argparse.Namespace) -> None:
     )
     check_output(output, target, info, encoding)
     timeline = scan(info.path, find_cuts=not options.no_cuts)
-    task = _task(options, info, target)
+    engine = _engine(options, info, target)
     from .long import Job, upscale_file
     from .memory import keep_flat
-    from .pipeline import upscale as upscale_clip
 
-    length, overlap = _chunks_to_go_on_with(options, output) or _chunks(options, task, len(timeline.timestamps))
-    _announce(options, task, len(timeline.timestamps), length, overlap, encoding)
-    keep_flat()
+    frames = len(timeline.timestamps)
+    length, overlap = _chunks_to_go_on_with(options, output) or _chunks(options, engine, frames)
+    job = Job(info, output, target, engine.settings, length, overlap, encoding, fresh=options.fresh)
+    keep_flat()  # before the speed is measured: it costs some
+    _announce(job, engine, frames)
     start = time.monotonic()
     with _Bar() as bar:
-        job = Job(info, output, target, task.settings, length, overlap, encoding, fresh=options.fresh)
         upscale_file(
             job,
             timeline,
-            task.models,
-            work=upscale_clip,
-            weights=task.models.identity,
+            engine.models,
+            work=engine.work,
+            weights=engine.identity,
             report=bar,
             on_chunk=bar.next_chunk,
         )
     seconds = time.monotonic() - start
-    print(f"{output}: {len(timeline.timestamps)} frames of {target[1]}x{target[0]} in {seconds:.0f} s")
+    print(f"{output}: {frames} frames of {target[1]}x{target[0]} in {seconds:.0f} s")
 
 
 def plan(options: argparse.Namespace) -> None:
     """Say what a run would take."""
+    from .chunks import plan_chunks
     from .video import probe
+    from .video.pieces import Encoding
 
+    _check_fast(options)
     info = probe(options.input)
-    task = _task(options, info, target_size((info.height, info.width), scale=options.scale, size=options.size))
-    target, settings = task.target, task.settings
+    target = target_size((info.height, info.width), scale=options.scale, size=options.size)
+    engine = _engine(options, info, target)
     if not info.frames:
         raise MediaError(f"{info.path.name} does not say how many frames it has; convert it to .mp4 first.")
-    from .chunks import plan_chunks
-    from .estimate import estimate
-    from .stages import make_plan
-
-    length, overlap = _chunks(options, task, info.frames)
-    chunks = plan_chunks(info.frames, (), length, overlap)
+    chunks = plan_chunks(info.frames, (), *_chunks(options, engine, info.frames))
+    cost = engine.cost(chunks, Path("plan.mp4"), Encoding(alpha=False))
     longest = max(chunk.length for chunk in chunks)
-    patches = make_plan(longest, (info.height, info.width), target, task.models, settings)
-    cost = estimate(patches, task.models, settings)
-    kinds = [patch.kind for patch in patches.patches]
-    frames, height, width = patches.patch_size
-    print(f"input      {info.width}x{info.height}, {info.frames} frames, {float(info.fps):g} frames/s")
-    print(f"output     {target[1]}x{target[0]}")
-    print(f"chunks     {len(chunks)} of up to {longest} frames, and more at cuts")
-    print(f"canvas     {' x '.join(map(str, patches.canvas.latent_shape))} latent cells (T x H x W) a chunk")
-    print(f"patches    {len(kinds)} of {frames} x {height} x {width}, layout {patches.layout}")
-    for kind in ("primary", "auxiliary", "corner"):
-        print(f"           {kinds.count(kind):6d} {kind}")
-    print(f"work       {cost.patches} patch evaluations a chunk in {settings.steps} steps")
-    print(f"memory     about {cost.memory_bytes / 2**30:.2f} GiB beside the weights")
-    print(f"time       about {cost.seconds * len(chunks):.0f} s on {task.models.device}")
+    rows = [
+        ("input", f"{info.width}x{info.height}, {info.frames} frames, {float(info.fps):g} frames/s"),
+        ("output", f"{target[1]}x{target[0]}"),
+        ("chunks", f"{len(chunks)} of up to {longest} frames, and more at cuts"),
+        *cost.details,
+        ("memory", f"about {cost.memory_bytes / 2**30:.2f} GiB beside the weights"),
+        ("time", f"about {cost.seconds:.0f} s on {engine.models.device}"),
+    ]
+    for name, text in rows:
+        print(f"{name:10} {text}")
 
 
-def _task(options: argparse.Namespace, info: VideoInfo, target: tuple[int, int]) -> _Task:
-    from .hosts.models import load_models
+def _engine(options: argparse.Namespace, info: VideoInfo, target: tuple[int, int]) -> Engine:
+    """What does the work."""
+    if options.fast is None:
+        from .diffusion import diffusion_engine
 
-    files = {name: getattr(options, name) for name in ("vae", "adapter", "refiner", "decoder", "prompt", "negative")}
-    models = load_models(options.model, **files, device=options.device)
-    names = Settings.__dataclass_fields__
-    given = {name: value for name, value in vars(options).items() if name in names and value is not None}
-    return _Task(info, target, models, replace(models.defaults, **given))
+        return diffusion_engine(info, target, vars(options))
+    from .realtime.engine import fast_engine
+
+    return fast_engine(info, target, options.fast, options.device)
 
 
-def _chunks(options: argparse.Namespace, task: _Task, frames: int) -> tuple[int, int]:
+def _check_fast(options: argparse.Namespace) -> None:
+    """A choice that does nothing is a mistake, and told."""
+    from .settings import MODEL_FILES, Settings
+
+    if options.fast is None:
+        return
+    silent = {*Settings.__dataclass_fields__, *MODEL_FILES, *FOR_DIFFUSION}
+    given = sorted(name for name, value in vars(options).items() if name in silent and value is not None)
+    if given:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise PlanError(f"--fast runs a real-time network, to which {names} says nothing; leave out one or the other.")
+
+
+def _chunks(options: argparse.Namespace, engine: Engine, frames: int) -> tuple[int, int]:
     """(frames in a chunk, frames of overlap)."""
-    from .memory import chunk_frames
-
-    length = options.chunk_frames
-    if length is None:
-        length = chunk_frames(frames, (task.info.height, task.info.width), task.target, task.models, task.settings)
-    overlap = options.chunk_overlap
-    return length, min(2, length // 3) if overlap is None else overlap
+    return engine.chunks(frames, options.chunk_frames, options.chunk_overlap)
 
 
 def _chunks_to_go_on_with(options: argparse.Namespace, output: Path) -> tuple[int, int] | None:
@@ -146,23 +143,16 @@ def _chunks_to_go_on_with(options: argparse.Namespace, output: Path) -> tuple[in
     return None if chosen else unfinished_chunks(output)
 
 
-def _announce(
-    options: argparse.Namespace, task: _Task, frames: int, length: int, overlap: int, encoding: Encoding
-) -> None:
+def _announce(job: Job, engine: Engine, frames: int) -> None:
     """Say what the run will take, and refuse what the disk cannot hold."""
     from .chunks import plan_chunks
-    from .estimate import estimate
-    from .stages import make_plan
     from .video.space import check_space, disk_bytes
 
-    disk = disk_bytes(Path(options.output), frames, task.target, task.info, encoding)
-    check_space(Path(options.output), disk)
-    chunks = plan_chunks(frames, (), length, overlap)
-    source = task.info.height, task.info.width
-    plan = make_plan(chunks[0].length, source, task.target, task.models, task.settings)
-    cost = estimate(plan, task.models, task.settings)
+    disk = disk_bytes(job.output, frames, job.target, job.info, job.encoding)
+    check_space(job.output, disk)
+    cost = engine.cost(plan_chunks(frames, (), job.chunk_frames, job.overlap_frames), job.output, job.encoding)
     print(
-        f"{frames} frames to {task.target[1]}x{task.target[0]}: about {_time(cost.seconds * len(chunks))}, "
+        f"{frames} frames to {job.target[1]}x{job.target[0]}: about {_time(cost.seconds)}, "
         f"{cost.memory_bytes / 2**30:.1f} GiB of memory beside the weights, {disk / 2**30:.2f} GiB of disk",
         file=sys.stderr,
     )

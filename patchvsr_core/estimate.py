@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +16,7 @@ from .memory import memory_bytes
 from .planner import plan_tiles
 from .refine import refine_frames
 from .settings import Settings
+from .timing import seconds_of
 
 PIECE_PX = 256
 PIECE_FRAMES = 4
@@ -69,7 +68,7 @@ def _patch_seconds(plan: PatchPlan, models: Models) -> float:
     controls = Controls(plan, latent, view=latent if models.adapter else None, adapter=models.adapter)
     denoiser = DiffusersDenoiser(models.base, [models.prompt.to(device)], models.adapter)
     try:
-        return _timed(lambda: denoiser(latent, torch.tensor(1.0), controls([patch])))
+        return seconds_of(lambda: denoiser(latent, torch.tensor(1.0), controls([patch])))
     finally:
         denoiser.close()
 
@@ -80,7 +79,7 @@ def _codec_seconds(canvas: Canvas, models: Models, settings: Settings) -> float:
     row, column = next(iter(tiles))
     frames = min(canvas.latent_frames, 2)
     tile = torch.zeros(1, models.codec.channels, frames, len(row.weight), len(column.weight), device=models.device)
-    both = _timed(lambda: models.codec.encode(models.codec.decode(tile).clamp(0, 1)))
+    both = seconds_of(lambda: models.codec.encode(models.codec.decode(tile).clamp(0, 1)))
     return len(tiles) * both * canvas.latent_frames / frames
 
 
@@ -95,14 +94,4 @@ def _finishing_seconds(canvas: Canvas, models: Models, settings: Settings) -> fl
         back_project(refined, source, rounds=settings.fidelity_rounds, strength=settings.fidelity_strength)
 
     pixels = canvas.frames * canvas.target[0] * canvas.target[1]
-    return _timed(finish) * pixels / (PIECE_FRAMES * PIECE_PX**2)
-
-
-def _timed(work: Callable[[], object]) -> float:
-    """Seconds of the second of two calls; the first one warms up."""
-    for _ in range(2):
-        start = time.perf_counter()
-        work()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-    return time.perf_counter() - start
+    return seconds_of(finish) * pixels / (PIECE_FRAMES * PIECE_PX**2)

@@ -27,6 +27,12 @@ def weight_files(path: Path) -> list[Path]:
     return sorted(path.rglob("*.safetensors")) if path.is_dir() else [path]
 
 
+def stamp(path: str | Path) -> str:
+    """Name, size and time of a file or of all files of a folder."""
+    stats = [(file.name, file.stat()) for file in weight_files(Path(path))]
+    return " ".join(f"{name}:{stat.st_size}:{stat.st_mtime_ns}" for name, stat in stats)
+
+
 def sha256(*paths: Path) -> str:
     """Of the contents of files, one after the other."""
     digest = hashlib.sha256()

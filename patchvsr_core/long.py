@@ -16,15 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .chunks import Chunk, cross_fade, plan_chunks
+from .chunks import Chunk, Relay, cross_fade, plan_chunks
 from .encode import seeded_noise
 from .extras import with_extras
 from .files import sha256
 from .memory import give_back
-from .propagation.canvas import Relay
 from .settings import Settings
 from .stages import OnProgress
-from .stepdown import SteppingDown, Work
+from .stepdown import Work
 from .version import VERSION
 from .video.info import VideoInfo
 from .video.journal import Journal
@@ -41,7 +40,8 @@ class Job:
     output: Path
     target: tuple[int, int]
     """(height, width) of the result."""
-    settings: Settings
+    settings: Settings | None
+    """None for what has no choices: a real-time network."""
     chunk_frames: int
     overlap_frames: int
     """Frames in which successive chunks of a shot fade into one another."""
@@ -65,7 +65,8 @@ def upscale_file(
     """Make the file; finished chunks of an earlier run are kept.
 
     Args:
-        work: what is done with the frames of a chunk: :func:`pipeline.upscale`, or that of another host.
+        work: what is done with the frames of a chunk, such as :func:`pipeline.upscale`. Its ``relay`` is what the
+            chunk before in the shot left, and takes what it leaves.
         models: what it gets.
         weights: names the model, so that no other continues its run.
         report: progress within a chunk.
@@ -78,14 +79,13 @@ def upscale_file(
     journal = Journal(job.output, piece_suffix(job.output), _identity(job, chunks, weights), fresh=job.fresh)
     _forget_damaged(journal, chunks)
     todo = [number for number in range(len(chunks)) if not journal.is_done(number)]
-    frames, stepping_down = _Window(job.info), SteppingDown(work)
+    frames, seed = _Window(job.info), job.settings.seed if job.settings else 0
     try:
         for number in todo:
             if on_chunk:
                 on_chunk(number, len(chunks))
-            relay = _relay(journal, job, chunks, number)
-            noise = partial(chunk_noise, chunks, number, job.settings.seed)
-            make = partial(stepping_down, noise=noise, relay=relay)
+            relay = _relay(journal, chunks, number)
+            make = partial(work, noise=partial(chunk_noise, chunks, number, seed), relay=relay)
             taken = frames.take(chunks[number])  # the result has no name: it is gone before the next one is made
             made = partial(with_extras, make, taken, job.target, models, job.settings, report)
             _keep(journal, job, chunks, number, made(), relay)
@@ -101,13 +101,13 @@ def upscale_file(
 
 
 def _forget_damaged(journal: Journal, chunks: tuple[Chunk, ...]) -> None:
-    """After a power cut pieces may be there but not whole; and a chunk needs the last frames of the one before."""
+    """After a power cut pieces may be there but not whole; and a chunk needs what the one before left."""
     for number in range(len(chunks)):
         if journal.is_done(number) and piece_frames(journal.piece(number)) != _own_frames(chunks, number):
             journal.forget(number)
     for number in range(len(chunks)):
-        goes_on = chunks[number].lead and not journal.is_done(number) and journal.is_done(number - 1)
-        if goes_on and not journal.has_tail(number - 1):
+        needed = chunks[number].goes_on and not journal.is_done(number) and journal.is_done(number - 1)
+        if needed and not journal.has_tail(number - 1):
             for earlier in range(number - _place_in_shot(chunks, number), number):
                 journal.forget(earlier)
 
@@ -119,27 +119,28 @@ def _own_frames(chunks: tuple[Chunk, ...], number: int) -> int:
 
 
 @torch.inference_mode()
-def _keep(
-    journal: Journal, job: Job, chunks: tuple[Chunk, ...], number: int, result: Tensor, relay: Relay | None
-) -> None:
+def _keep(journal: Journal, job: Job, chunks: tuple[Chunk, ...], number: int, result: Tensor, relay: Relay) -> None:
     """Fade in from the chunk before, and store what is final; the rest waits for the chunk after."""
     chunk = chunks[number]
     if chunk.lead:
         result[: chunk.lead] = cross_fade(journal.tail(number - 1), result[: chunk.lead])
     own = _own_frames(chunks, number)
-    carried = None if relay is None else relay.after
-    journal.keep_tail(number, result[own:] if own < chunk.length else None, carried)
+    if _is_continued(chunks, number):
+        journal.keep_tail(number, result[own:], relay.after or {})
     write_piece(journal.piece(number), result[:own], job.output, job.info, job.encoding)
     journal.forget_tail(number - 1)
 
 
-def _relay(journal: Journal, job: Job, chunks: tuple[Chunk, ...], number: int) -> Relay | None:
-    """Propagation along the motion goes on from chunk to chunk of a shot."""
-    if job.settings.propagation == 0:
-        return None
-    before = journal.carried(number - 1) if chunks[number].lead else None
-    goes_on = number + 1 < len(chunks) and chunks[number + 1].lead
-    return Relay(before, chunks[number + 1].first - chunks[number].first if goes_on else None)
+def _relay(journal: Journal, chunks: tuple[Chunk, ...], number: int) -> Relay:
+    """What is remembered goes on from chunk to chunk of a shot."""
+    before = journal.state(number - 1) if chunks[number].goes_on else {}
+    until = chunks[number + 1].first - chunks[number].first if _is_continued(chunks, number) else None
+    return Relay(before or None, until)
+
+
+def _is_continued(chunks: tuple[Chunk, ...], number: int) -> bool:
+    """Whether another chunk of the same shot follows."""
+    return number + 1 < len(chunks) and chunks[number + 1].goes_on
 
 
 def chunk_noise(chunks: tuple[Chunk, ...], number: int, seed: int, shape: torch.Size) -> Tensor:
@@ -161,7 +162,7 @@ def chunk_noise(chunks: tuple[Chunk, ...], number: int, seed: int, shape: torch.
 def _place_in_shot(chunks: tuple[Chunk, ...], number: int) -> int:
     """How many chunks of the same shot come before."""
     place = 0
-    while chunks[number - place].lead:
+    while chunks[number - place].goes_on:
         place += 1
     return place
 
@@ -191,7 +192,7 @@ def _identity(job: Job, chunks: tuple[Chunk, ...], weights: str) -> dict[str, An
     return {
         "input": sha256(*images(job.info.path)) if is_sequence(job.info.path) else sha256(job.info.path),
         "size": list(job.target),
-        "settings": asdict(job.settings),
+        "settings": asdict(job.settings) if job.settings else {},
         "weights": weights,
         "chunks": [job.chunk_frames, job.overlap_frames, [chunk.first for chunk in chunks]],
         "encoder": [asdict(job.encoding), job.output.suffix],

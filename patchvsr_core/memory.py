@@ -25,6 +25,8 @@ ENOUGH_BYTES = 4 * 2**30
 """More would make chunks longer and the result no better."""
 WINDOWS = 8
 """Windows of time in a chunk, at most."""
+STREAMED = 64
+"""Frames in a chunk that only goes on from the one before, at most: so much is lost when a run is stopped."""
 
 
 def keep_flat() -> None:
@@ -88,3 +90,25 @@ def chunk_frames(
         f"{target[1]}x{target[0]} needs about {needed / 2**30:.1f} GiB of memory for a single frame, and "
         f"{free / 2**30:.1f} GiB are free; choose a smaller --scale or --size."
     )
+
+
+def streamed_frames(
+    frames: int, source: tuple[int, int], frame_bytes: int, working_bytes: int, device: torch.device
+) -> int:
+    """The longest useful chunk of what upscales frame by frame.
+
+    Args:
+        source: (height, width) of the input.
+        frame_bytes: what a frame of the result takes.
+        working_bytes: what the frame at work takes, on ``device``.
+
+    Raises:
+        PlanError: when not even one frame fits.
+    """
+    if working_bytes > free_bytes(device):
+        raise PlanError(
+            f"A frame of {source[1]}x{source[0]} needs about {working_bytes / 2**30:.1f} GiB of memory in this "
+            f"network, and {free_bytes(device) / 2**30:.1f} GiB are free; choose a smaller network or input."
+        )
+    free = free_bytes(torch.device("cpu")) - (working_bytes if device.type == "cpu" else 0)
+    return max(1, min(frames, STREAMED, int(min(SHARE * free, ENOUGH_BYTES)) // frame_bytes))

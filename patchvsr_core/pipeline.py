@@ -7,6 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from .chunks import Relay
 from .codec import SpaceToDepth
 from .conditions import Controls, PatchConditions
 from .damage import measured_damage
@@ -19,7 +20,7 @@ from .hosts.models import Models
 from .layout import PatchPlan
 from .propagation.attention import AttentionRun
 from .propagation.attention_options import check_layers
-from .propagation.canvas import CanvasPropagation, Relay, measured
+from .propagation.canvas import CanvasPropagation, measured
 from .refine import refine_frames
 from .sampling import SOLVERS, Solver, bridge_start, flow_start, guided, level_below
 from .settings import Settings, noise_levels

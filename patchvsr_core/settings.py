@@ -39,6 +39,8 @@ RANGES = {
 SCHEDULES = ("shifted", "star")
 BICUBIC = "bicubic"
 BASE_LAYERS = (BICUBIC, "dap", "rdg")
+MODEL_FILES = ("vae", "adapter", "refiner", "decoder", "prompt", "negative")
+"""What the user may name beside a model."""
 
 
 @dataclass(frozen=True)

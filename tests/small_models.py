@@ -9,6 +9,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from patchvsr_core.adapter import Adapter, AdapterConfig, BaseSpec
+from patchvsr_core.realtime.dap import DAP, DAPConfig
+from patchvsr_core.realtime.rdg import RDG
 
 Weights = dict[str, Tensor]
 
@@ -131,3 +133,21 @@ def random_adapter(base: BaseSpec, *, seed: int = 0, **config: object) -> Adapte
                 scale = parameter[0].numel() ** -0.5
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * scale)
     return adapter.requires_grad_(False).eval()
+
+
+def random_dap(*, seed: int = 0) -> DAP:
+    """A real-time network in which every part has a say."""
+    torch.manual_seed(seed)
+    network = DAP(DAPConfig(channels=16, features=8, keys=8, levels=3, places=2, blocks=1))
+    for offsets in network.offsets:
+        torch.nn.init.normal_(offsets[-1].weight, std=0.1)
+    return network.requires_grad_(False).eval()
+
+
+def random_rdg(*, seed: int = 0) -> RDG:
+    """Likewise, for renders."""
+    torch.manual_seed(seed)
+    network = RDG(8)
+    for alpha in network.skip_alphas:
+        torch.nn.init.normal_(alpha)
+    return network.requires_grad_(False).eval()

@@ -6,13 +6,13 @@ import pytest
 import torch
 from einops import rearrange
 
+from patchvsr_core.chunks import Relay
 from patchvsr_core.codec import SpaceToDepth
 from patchvsr_core.errors import PlanError
 from patchvsr_core.layout import Canvas
 from patchvsr_core.propagation.canvas import (
     CanvasPropagation,
     PropagationOptions,
-    Relay,
     between_latents,
     measured,
 )
@@ -100,8 +100,8 @@ def test_the_state_goes_from_chunk_to_chunk() -> None:
     chunk = Canvas(5, (24, 32), (48, 64))
     done = measured(options, chunk, clip[:5], pixels=True, relay=first)(x0[:, :, :5], 1.0, 0.0, 0)
     assert first.after is not None
-    assert torch.equal(first.after.source, clip[2])
-    carried = first.after.frames[0]
+    assert torch.equal(first.after["source"], clip[2])
+    carried = first.after["step 0"]
     assert torch.equal(carried, torch.nn.functional.pixel_shuffle(done[:, :, 2], 8))
     rest = Canvas(4, (24, 32), (48, 64))
     plain = measured(options, rest, clip[3:], pixels=True)(x0[:, :, 3:], 1.0, 0.0, 0)

@@ -32,11 +32,12 @@ def test_every_frame_is_made_and_no_chunk_crosses_a_cut(
     for before, after in itertools.pairwise(chunks):
         assert before.end - after.first == after.lead
         assert after.lead == (0 if after.first in cuts else overlap)
+        assert after.goes_on == (after.first not in cuts)
         assert before.first + before.lead <= after.first, "no frame is in three chunks"
 
 
 def test_chunks_are_even() -> None:
-    assert plan_chunks(50, (), 24, 2) == (Chunk(0, 18, 0), Chunk(16, 34, 2), Chunk(32, 50, 2))
+    assert plan_chunks(50, (), 24, 2) == (Chunk(0, 18, 0), Chunk(16, 34, 2, True), Chunk(32, 50, 2, True))
     assert plan_chunks(24, (), 24, 2) == (Chunk(0, 24, 0),)
     assert plan_chunks(30, (10,), 24, 4) == (Chunk(0, 10, 0), Chunk(10, 30, 0))
 

@@ -17,13 +17,12 @@ import torch
 from test_video import colors, write
 from torch import Tensor
 
-from patchvsr_core.chunks import plan_chunks
+from patchvsr_core.chunks import Relay, plan_chunks
 from patchvsr_core.encode import seeded_noise
 from patchvsr_core.errors import MediaError, OutputError
 from patchvsr_core.hosts.models import load_models
 from patchvsr_core.long import Job, chunk_noise, upscale_file
 from patchvsr_core.pipeline import upscale
-from patchvsr_core.propagation.canvas import Carried, Relay
 from patchvsr_core.resample import resize
 from patchvsr_core.settings import TINY
 from patchvsr_core.video import probe, read_clip
@@ -259,7 +258,7 @@ def test_propagation_goes_on_from_chunk_to_chunk_of_a_shot(clip: Path) -> None:
             if chunk == stop_in:
                 raise KeyboardInterrupt
             seen[chunk] = relay
-            relay.after = Carried(frames[0], {0: torch.full((1, 2, 3, 4), float(chunk)), 3: torch.zeros(1, 2)})
+            relay.after = {"source": frames[0], "step 0": torch.full((1, 2, 3, 4), float(chunk))}
             return enlarge(frames, *others, noise=noise)
 
         return work
@@ -274,8 +273,8 @@ def test_propagation_goes_on_from_chunk_to_chunk_of_a_shot(clip: Path) -> None:
     for chunk in ALL[1:]:
         before, left = seen[chunk].before, seen[chunk - 1].after
         assert before is not None and left is not None
-        assert torch.equal(before.source, left.source)
-        assert {step: float(x.mean()) for step, x in before.frames.items()} == {0: chunk - 1, 3: 0}
+        assert before.keys() == left.keys() and torch.equal(before["source"], left["source"])
+        assert float(before["step 0"].mean()) == chunk - 1
 
 
 def test_a_stopped_run_with_propagation_gives_the_same_file(clip: Path) -> None:

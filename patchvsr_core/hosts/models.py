@@ -12,8 +12,9 @@ from ..adapter import Adapter, load_adapter
 from ..codec import Codec, SpaceToDepth, WanVAE
 from ..conditional import ConditionalDecoder, load_conditional_decoder
 from ..damage import DamageMeter
+from ..devices import usable_device
 from ..errors import ModelError
-from ..files import weight_files
+from ..files import stamp
 from ..refine import Refiner, load_refiner
 from ..settings import TINY, WAN, WAN_PLAIN, Settings
 from ..weights import manifest, shipped
@@ -73,14 +74,14 @@ def load_models(
     Raises:
         ModelError, AdapterError: in one sentence, what is missing or does not fit.
     """
-    models = _with_refiner(_load(model, vae, adapter, _device(device)), refiner)
+    models = _with_refiner(_load(model, vae, adapter, usable_device(device)), refiner)
     text_dim = models.base.spec.text_dim
     return replace(
         models,
         prompt=models.prompt if prompt is None else load_prompt(prompt, text_dim),
         negative=None if negative is None else load_prompt(negative, text_dim),
         decoder=None if decoder is None else _decoder(decoder, models),
-        identity=" ".join([models.identity, *(_stamp(path) for path in (prompt, negative, decoder) if path)]),
+        identity=" ".join([models.identity, *(stamp(path) for path in (prompt, negative, decoder) if path)]),
     )
 
 
@@ -101,7 +102,7 @@ def _load(model: str, vae: str | Path | None, adapter: str | Path | None, where:
         chosen.config.base.check_same(base.spec)
         own_prompt = chosen.prompt.detach()
     defaults = WAN_PLAIN if chosen is None else WAN
-    identity = " ".join(_stamp(path) for path in (model, vae, adapter) if path is not None)
+    identity = " ".join(stamp(path) for path in (model, vae, adapter) if path is not None)
     meter = load_refiner(shipped("tiny_refiner.safetensors")).meter.to(where)
     return Models(base, codec, own_prompt, chosen, None, defaults, where, identity, meter)
 
@@ -112,7 +113,7 @@ def _tiny(device: torch.device, adapter: str | Path | None) -> Models:
     chosen.config.base.check_same(base.spec)
     refiner = load_refiner(shipped("tiny_refiner.safetensors")).to(device)
     files = " ".join(file["sha256"] for file in manifest()["files"].values())
-    identity = files if adapter is None else f"{files} {_stamp(adapter)}"
+    identity = files if adapter is None else f"{files} {stamp(adapter)}"
     return Models(base, SpaceToDepth(), chosen.prompt.detach(), chosen, refiner, TINY, device, identity, refiner.meter)
 
 
@@ -121,29 +122,10 @@ def _with_refiner(models: Models, name: str | Path | None) -> Models:
         return models
     path = shipped("tiny_conditional.safetensors") if name == "conditional" else Path(name)
     refiner = load_refiner(path).to(models.device)
-    return replace(models, refiner=refiner, meter=refiner.meter, identity=f"{models.identity} {_stamp(path)}")
+    return replace(models, refiner=refiner, meter=refiner.meter, identity=f"{models.identity} {stamp(path)}")
 
 
 def _decoder(path: str | Path, models: Models) -> ConditionalDecoder:
     if not isinstance(models.codec, WanVAE):
         raise ModelError("A conditional decoder belongs to a Wan's VAE, and this model has none; leave --decoder out.")
     return load_conditional_decoder(path).to(models.device)
-
-
-def _stamp(path: str | Path) -> str:
-    """Name, size and time of a file or of all files of a folder."""
-    stats = [(file.name, file.stat()) for file in weight_files(Path(path))]
-    return " ".join(f"{name}:{stat.st_size}:{stat.st_mtime_ns}" for name, stat in stats)
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError) as error:
-        raise ModelError(
-            f"Device {name!r} is not usable here; choose cpu, or a GPU that this torch supports."
-        ) from error
-    return device

@@ -6,12 +6,13 @@ Wan's VAE is such a grid; a cell of the lossless codec is a block of pixels, and
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..chunks import Relay
 from ..errors import PlanError
 from ..layout import Canvas
 from ..resample import resize
@@ -21,6 +22,10 @@ from .latent import Before, acts, propagate, unchanged_noise
 
 MEASURED_PX = 1280
 """Longest side at which motion between pixels is measured, unless the input is larger."""
+SOURCE = "source"
+"""In a relay: (h, w, 3) the input frame before the next chunk."""
+STEP = "step {}"
+"""In a relay, by step: (1, C, H, W) the propagated prediction of that frame."""
 
 
 @dataclass(frozen=True)
@@ -38,28 +43,6 @@ class PropagationOptions:
     alpha1: float = 0.001
     alpha2: float = 0.05
     """Tolerance of a flow that does not come back, see :func:`flow.consistency`."""
-
-
-@dataclass(frozen=True, eq=False)
-class Carried:
-    """What a chunk leaves to the next one."""
-
-    source: Tensor
-    """(h, w, 3) the input frame before the next chunk."""
-    frames: dict[int, Tensor] = field(default_factory=dict)
-    """By step: (1, C, H, W) the propagated prediction of that frame."""
-
-
-@dataclass(eq=False)
-class Relay:
-    """Takes the state of propagation from one chunk of a shot to the next."""
-
-    before: Carried | None = None
-    """What the chunk before left."""
-    until: int | None = None
-    """How many video frames of this chunk lie before the next one; None: no other follows."""
-    after: Carried | None = None
-    """What this chunk leaves."""
 
 
 class CanvasPropagation:
@@ -100,11 +83,11 @@ class CanvasPropagation:
         self.relay = relay or Relay()
         self._entrance: ClipFlows | None = None
         if self.relay.before is not None and source is not None:
-            pair = torch.stack([self.relay.before.source.to(source), source[0]])
+            pair = torch.stack([self.relay.before[SOURCE].to(source), source[0]])
             self._entrance = clip_flows(_enlarged(pair, flows.size).movedim(-1, 1), estimator)
         if self.relay.until is not None and source is not None:
             self.last = (self.relay.until - 1) // canvas.stride_frames
-            self.relay.after = Carried(source[self.last * canvas.stride_frames].clone())
+            self.relay.after = {SOURCE: source[self.last * canvas.stride_frames].clone()}
 
     def __call__(self, x0: Tensor, sigma: float, following: float, step: int, *, kept: float | None = 1.0) -> Tensor:
         """The answer to give in place of a fused prediction (1, C, t, h, w).
@@ -136,17 +119,17 @@ class CanvasPropagation:
             before=self._before(step),
         )
         if self.relay.after is not None:
-            self.relay.after.frames[step] = seen[:, :, self.last].cpu().clone()
+            self.relay.after[STEP.format(step)] = seen[:, :, self.last].cpu().clone()
         corrected = samples.clone()
         corrected[..., :height, :width] = seen
         closed = self._close(corrected)
         return closed if kept is None else unchanged_noise(x0, closed, sigma, following, kept)
 
     def _before(self, step: int) -> Before | None:
-        carried = self.relay.before
-        if carried is None or self._entrance is None or step not in carried.frames:
+        before, name = self.relay.before, STEP.format(step)
+        if before is None or self._entrance is None or name not in before:
             return None
-        return Before(carried.frames[step], self._entrance.to_next, self._entrance.to_previous)
+        return Before(before[name], self._entrance.to_next, self._entrance.to_previous)
 
     def _open(self, x0: Tensor) -> Tensor:
         """To neighbouring samples; (1, C / n^2, t, n h, n w)."""

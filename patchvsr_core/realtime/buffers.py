@@ -55,13 +55,7 @@ def g_buffers(
     Raises:
         MediaError: when a pass is not of the clip's size.
     """
-    count, height, width, _ = frames.shape
-    for name, values in (("Depth", passes.depth), ("Normal", passes.normal), ("Albedo", passes.albedo)):
-        if values is not None and tuple(values.shape[:3]) != (count, height, width):
-            raise MediaError(
-                f"{name} has {len(values)} frames of {values.shape[2]}x{values.shape[1]}, the clip {count} of "
-                f"{width}x{height}; render the passes with the frames they belong to."
-            )
+    check_surfaces(frames, passes)
     image = frames.movedim(-1, 1).float()
     depth = torch.zeros_like(image[:, :1]) if passes.depth is None else normalised_depth(passes.depth)
     normal = normals_of(depth) if passes.normal is None else passes.normal.movedim(-1, 1).float()
@@ -74,6 +68,21 @@ def g_buffers(
         "BRDF": _normalised(albedo),
     }
     return {name: values[None].to(frames.device) for name, values in buffers.items()}
+
+
+def check_surfaces(frames: Tensor, passes: RenderPasses) -> None:
+    """That depth, normals and albedo are those of the clip.
+
+    Raises:
+        MediaError: when one is not of its size.
+    """
+    count, height, width, _ = frames.shape
+    for name, values in (("Depth", passes.depth), ("Normal", passes.normal), ("Albedo", passes.albedo)):
+        if values is not None and tuple(values.shape[:3]) != (count, height, width):
+            raise MediaError(
+                f"{name} has {len(values)} frames of {values.shape[2]}x{values.shape[1]}, the clip {count} of "
+                f"{width}x{height}; render the passes with the frames they belong to."
+            )
 
 
 def normalised_depth(depth: Tensor) -> Tensor:

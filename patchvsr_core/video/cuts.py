@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from torch import Tensor
 
 THUMB_PX = 128
 """Longer side of the pictures that are compared."""
@@ -52,6 +53,13 @@ class CutFinder:
         moved = cv2.remap(second, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         contrast = max(float(first.std() + second.std()) / 2, 1.0)
         return float(np.abs(first.astype(np.float32) - moved).mean()) / contrast
+
+
+def cuts_in(frames: Tensor) -> tuple[int, ...]:
+    """First frames of new shots in a clip, (T, H, W, 3 or more) in [0, 1]."""
+    finder = CutFinder()
+    shown = ((frame[..., :3].clamp(0, 1) * 255).round().byte().cpu().numpy() for frame in frames)
+    return tuple(index for index, frame in enumerate(shown) if finder.begins_shot(frame))
 
 
 def _thumb(frame: np.ndarray) -> np.ndarray:

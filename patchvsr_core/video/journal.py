@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import OutputError
 from ..files import settle
-from ..propagation.canvas import Carried
 
 RECORD = "job.json"
-STEP = "step "
+FRAMES, STATE = "frames", "state "
+"""Names of tensors in a tail, the second one with that of what is remembered."""
 NAMES = {
     "input": "the input file",
     "size": "the size of the result",
@@ -50,7 +51,7 @@ def folder_of(output: Path) -> Path:
 
 
 class Journal:
-    """A hidden folder with one encoded piece per finished chunk, and the frames that the next one fades from.
+    """A hidden folder with one encoded piece per finished chunk, and what the next one takes from the last.
 
     Args:
         output: the file that the job will make.
@@ -97,40 +98,36 @@ class Journal:
     def is_done(self, number: int) -> bool:
         return self.piece(number).exists()
 
-    def keep_tail(self, number: int, frames: Tensor | None, carried: Carried | None = None) -> None:
-        """Store what the next chunk needs, before a chunk's piece is written.
+    def keep_tail(self, number: int, frames: Tensor, state: Mapping[str, Tensor]) -> None:
+        """Store what the next chunk of the shot needs, before a chunk's piece is written.
 
         Args:
-            frames: the last ones, which the next chunk fades from; None: no other follows.
-            carried: state of propagation along the motion.
+            frames: the last ones, which the next chunk fades from; none when chunks do not overlap.
+            state: what is remembered, see :class:`chunks.Relay`.
         """
-        if frames is not None:
-            partial = self._tail(number).with_name(f"{self._tail(number).name}.part")
-            tensors = {"frames": frames}
-            if carried is not None:
-                tensors |= {"source": carried.source, **{f"{STEP}{k}": x for k, x in carried.frames.items()}}
-            try:
-                save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, str(partial))
-                settle(partial, self._tail(number))
-            except (OSError, SafetensorError) as error:
-                partial.unlink(missing_ok=True)
-                raise OutputError(
-                    f"{self.folder} cannot be written ({error}); free some space or choose another place."
-                ) from error
+        partial = self._tail(number).with_name(f"{self._tail(number).name}.part")
+        tensors = {FRAMES: frames} | {f"{STATE}{name}": x for name, x in state.items()}
+        try:
+            save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, str(partial))
+            settle(partial, self._tail(number))
+        except (OSError, SafetensorError) as error:
+            partial.unlink(missing_ok=True)
+            raise OutputError(
+                f"{self.folder} cannot be written ({error}); free some space or choose another place."
+            ) from error
 
     def tail(self, number: int) -> Tensor:
-        return load_file(str(self._tail(number)))["frames"]
+        """The last frames of a chunk."""
+        with safe_open(str(self._tail(number)), framework="pt") as file:
+            return file.get_tensor(FRAMES)
 
-    def carried(self, number: int) -> Carried | None:
-        """The state of propagation that a chunk left."""
-        tensors = load_file(str(self._tail(number)))
-        if "source" not in tensors:
-            return None
-        steps = {name: x for name, x in tensors.items() if name.startswith(STEP)}
-        return Carried(tensors["source"], {int(name.removeprefix(STEP)): x for name, x in steps.items()})
+    def state(self, number: int) -> dict[str, Tensor]:
+        """What a chunk remembered."""
+        with safe_open(str(self._tail(number)), framework="pt") as file:
+            return {name.removeprefix(STATE): file.get_tensor(name) for name in file.keys() if name != FRAMES}
 
     def has_tail(self, number: int) -> bool:
-        """Whether the last frames of a chunk can be read."""
+        """Whether what a chunk left can be read."""
         try:
             self.tail(number)
         except (OSError, SafetensorError, KeyError):

@@ -26,9 +26,8 @@ def shipped(name: str) -> Path:
         ModelError: when it is missing or differs.
     """
     path = FOLDER / name
-    expected = manifest()["files"][name]["sha256"]
     if not path.is_file():
         raise ModelError(f"The shipped file {name} is missing; reinstall PatchVSR.")
-    if sha256(path) != expected:
+    if sha256(path) != manifest()["files"][name]["sha256"]:
         raise ModelError(f"The shipped file {name} is damaged (its checksum differs); reinstall PatchVSR.")
     return path

@@ -5,6 +5,7 @@ from .clip import NativeModels, upscale_native
 from .codec import codec_of
 from .control import attach_control
 from .enhance import EnhanceOptions, attach_enhancement
+from .fast import run_fast
 from .joint import FusionOptions, attach_joint_modulation
 from .loading import load_decoder, load_model_patch, prompt_conditioning
 from .progress import Progress, check_interrupt
@@ -34,6 +35,7 @@ __all__ = [
     "load_tiny",
     "prompt_conditioning",
     "refiner_at",
+    "run_fast",
     "run_refiner",
     "sample_latent",
     "shipped_damage",

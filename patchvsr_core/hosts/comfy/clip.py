@@ -11,12 +11,13 @@ import comfy.samplers
 import torch
 from torch import Tensor
 
+from ...chunks import Relay
 from ...codec import Codec
 from ...conditions import PatchConditions
 from ...encode import encode_global
 from ...errors import PlanError
 from ...layout import PatchPlan
-from ...propagation.canvas import Relay, measured
+from ...propagation.canvas import measured
 from ...refine import Refiner
 from ...settings import TINY, WAN, WAN_PLAIN, Settings, noise_levels
 from ...stages import (

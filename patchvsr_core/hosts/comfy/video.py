@@ -17,6 +17,7 @@ from ...long import Job, upscale_file
 from ...memory import chunk_frames
 from ...settings import Settings
 from ...sizes import target_size
+from ...stepdown import SteppingDown
 from ...video import Picture, VideoWriter, probe, scan
 from ...video.journal import unfinished_chunks
 from ...video.pieces import Encoding, check_output
@@ -80,7 +81,13 @@ def upscale_video(
     job = Job(info, output, target, settings, chunk, min(overlap, chunk // 3), encoding, fresh, notes)
     bar = _Bar()
     upscale_file(
-        job, timeline, models, work=upscale_native, weights=_identity(models), report=bar, on_chunk=bar.next_chunk
+        job,
+        timeline,
+        models,
+        work=SteppingDown(upscale_native),
+        weights=_identity(models),
+        report=bar,
+        on_chunk=bar.next_chunk,
     )
     return output
 

@@ -18,6 +18,12 @@ def get_torch_device() -> torch.device:
     return torch.device("cpu")
 
 
+def should_use_fp16(
+    device: Any = None, model_params: int = 0, prioritize_performance: bool = True, manual_cast: bool = False
+) -> bool:
+    return False
+
+
 def unet_offload_device() -> torch.device:
     return torch.device("cpu")
 

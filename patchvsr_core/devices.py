@@ -1,0 +1,25 @@
+"""Where the work is done, by name."""
+
+from __future__ import annotations
+
+import torch
+
+from .errors import ModelError
+
+
+def usable_device(name: str) -> torch.device:
+    """A torch device; ``auto`` is a CUDA GPU if there is one, otherwise the CPU.
+
+    Raises:
+        ModelError: when it does not work here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError) as error:
+        raise ModelError(
+            f"Device {name!r} is not usable here; choose cpu, or a GPU that this torch supports."
+        ) from error
+    return device

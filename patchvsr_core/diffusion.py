@@ -1,0 +1,74 @@
+"""Patches and diffusion as the command line runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from .chunks import Chunk
+from .engine import Cost
+from .estimate import estimate
+from .hosts.models import Models, load_models
+from .memory import chunk_frames
+from .pipeline import upscale
+from .settings import MODEL_FILES, Settings
+from .stages import make_plan
+from .stepdown import SteppingDown, Work
+from .video.info import VideoInfo
+from .video.pieces import Encoding
+
+
+@dataclass(frozen=True, eq=False)
+class DiffusionEngine:
+    """See :class:`engine.Engine`."""
+
+    info: VideoInfo
+    target: tuple[int, int]
+    models: Models
+    settings: Settings
+
+    @property
+    def identity(self) -> str:
+        """Of all files that were loaded."""
+        return self.models.identity
+
+    @cached_property
+    def work(self) -> Work:
+        """The pipeline, with less when memory runs out."""
+        return SteppingDown(upscale)
+
+    def chunks(self, frames: int, length: int | None, overlap: int | None) -> tuple[int, int]:
+        """See :meth:`engine.Engine.chunks`."""
+        if length is None:
+            length = chunk_frames(frames, (self.info.height, self.info.width), self.target, self.models, self.settings)
+        return length, min(2, length // 3) if overlap is None else overlap
+
+    def cost(self, chunks: Sequence[Chunk], output: Path, encoding: Encoding) -> Cost:
+        """See :meth:`engine.Engine.cost`; writing takes next to nothing beside the rest."""
+        longest = max(chunk.length for chunk in chunks)
+        plan = make_plan(longest, (self.info.height, self.info.width), self.target, self.models, self.settings)
+        cost = estimate(plan, self.models, self.settings)
+        kinds = [patch.kind for patch in plan.patches]
+        frames, height, width = plan.patch_size
+        details = [
+            ("canvas", f"{' x '.join(map(str, plan.canvas.latent_shape))} latent cells (T x H x W) a chunk"),
+            ("patches", f"{len(kinds)} of {frames} x {height} x {width}, layout {plan.layout}"),
+            *(("", f"{kinds.count(kind):6d} {kind}") for kind in ("primary", "auxiliary", "corner")),
+            ("work", f"{cost.patches} patch evaluations a chunk in {self.settings.steps} steps"),
+        ]
+        return Cost(cost.seconds * len(chunks), cost.memory_bytes, tuple(details))
+
+
+def diffusion_engine(info: VideoInfo, target: tuple[int, int], options: Mapping[str, Any]) -> DiffusionEngine:
+    """Load what the options of the command line name; a setting that is None there is the model's own.
+
+    Raises:
+        ModelError, AdapterError, PlanError: in one sentence.
+    """
+    files = {name: options[name] for name in MODEL_FILES}
+    models = load_models(options["model"] or "tiny", **files, device=options["device"])
+    given = {name: options[name] for name in Settings.__dataclass_fields__ if options.get(name) is not None}
+    return DiffusionEngine(info, target, models, replace(models.defaults, **given))
