@@ -30,7 +30,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 from pairs import first_frames
 from tables import ROOT, Table, as_text, number, write_markdown
 
-import patchvsr_core.weights
 from patchvsr_core.hosts.models import load_models
 from patchvsr_core.memory import give_back
 from patchvsr_core.pipeline import upscale
@@ -40,6 +39,7 @@ from patchvsr_core.realtime.dap import DAP, SCALE, DAPConfig, load_dap
 from patchvsr_core.realtime.rdg import RDG, load_rdg
 from patchvsr_core.realtime.speed import fast_step, prepared
 from patchvsr_core.resample import resize
+from patchvsr_core.weights import FOLDER
 
 SMALL = DAPConfig(channels=64, features=24, keys=24, places=4, blocks=5)
 WARM_UP = 3
@@ -77,7 +77,7 @@ def cells(wall: float, cpu: float, ratio: float, peak_mib: float) -> tuple[str, 
 
 def shipped_or(name: str, load: Callable[[Path], Any], otherwise: Callable[[], Any]) -> Any:
     """The network in a file that ships; another where it does not."""
-    path = Path(patchvsr_core.weights.__file__).parent / name
+    path = FOLDER / name
     return load(path) if path.is_file() else otherwise()
 
 

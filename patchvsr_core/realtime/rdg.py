@@ -256,7 +256,7 @@ class _Recall(nn.Module):
         self.proj_out = nn.Conv2d(2 * channels + BUFFERS["Depth"], channels, 1)
 
     def forward(self, x: Tensor, before: Tensor | None, guides: _Guides) -> Tensor:
-        memory = x if before is None else _along(before, guides.motion)
+        memory = x if before is None else places(guides.motion.movedim(1, -1)[..., None, :]).summed(before)
         query, passed = self.to_q(x).chunk(2, dim=1)
         key, value = self.to_kv(memory).chunk(2, dim=1)
         weight = self.proj_out.weight.flatten(1)
@@ -267,10 +267,6 @@ class _Recall(nn.Module):
         other = F.conv2d(torch.cat([passed, guides.depth], 1), rest[..., None, None], self.proj_out.bias)
         pixels = value.movedim(1, -1).flatten(1, 2) @ mixing
         return other + pixels.unflatten(1, x.shape[2:]).movedim(-1, 1)
-
-
-def _along(before: Tensor, motion: Tensor) -> Tensor:
-    return places(motion.movedim(1, -1)[..., None, :]).summed(before)
 
 
 def _likeness(query: Tensor, key: Tensor) -> Tensor:

@@ -28,9 +28,7 @@ def prepared(
     """
     layout = torch.channels_last if channels_last else torch.contiguous_format
     network.to(device=torch.device(device), dtype=dtype)
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            module.to(memory_format=layout)
+    network.to(memory_format=layout)  # type: ignore[call-overload]  # not among the ways that are declared
     return network.requires_grad_(False).eval()
 
 
@@ -38,7 +36,7 @@ def fast_step(network: DAP | RDG, *, compiled: bool = False, graphed: bool = Tru
     """The network's step for one stream of frames of one size.
 
     Args:
-        compiled: let torch fuse it, which takes a minute at the first frames, and a C++ compiler (CPU) or Triton (CUDA).
+        compiled: let torch fuse it; takes a minute at the first frames, and a C++ compiler (CPU) or Triton (CUDA).
         graphed: replay it as CUDA graphs on CUDA; elsewhere no difference. See :class:`graphed.Graphed` for its state.
 
     Returns:
