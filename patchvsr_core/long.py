@@ -21,8 +21,8 @@ from .encode import seeded_noise
 from .extras import with_extras
 from .files import sha256
 from .memory import give_back
+from .progress import OnProgress
 from .settings import Settings
-from .stages import OnProgress
 from .stepdown import Work
 from .version import VERSION
 from .video.info import VideoInfo

@@ -18,6 +18,7 @@ from .fusion import check_steps, fuse
 from .hosts.diffusers import DiffusersDenoiser
 from .hosts.models import Models
 from .layout import PatchPlan
+from .progress import OnProgress
 from .propagation.attention import AttentionRun
 from .propagation.attention_options import check_layers
 from .propagation.canvas import CanvasPropagation, measured
@@ -26,7 +27,6 @@ from .sampling import SOLVERS, Solver, bridge_start, flow_start, guided, level_b
 from .settings import Settings, noise_levels
 from .stages import (
     Noise,
-    OnProgress,
     attention_options,
     decoded_frames,
     encoded_canvas,

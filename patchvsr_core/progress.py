@@ -6,3 +6,5 @@ from collections.abc import Callable
 
 OnDone = Callable[[int, int], None]
 """Called with (done, in all) after every tile, batch or chunk; raise from it to stop."""
+OnProgress = Callable[[str, int, int], None]
+"""Called with (stage, done, in all); raise from it to stop."""

@@ -18,14 +18,13 @@ from .encode import encode_canvas
 from .fidelity import AGREED, back_project
 from .layout import Canvas, PatchPlan
 from .planner import plan_patches
+from .progress import OnProgress
 from .propagation.attention_options import AttentionOptions, parse_layers
 from .propagation.canvas import PropagationOptions
 from .refine import Refiner
 from .resample import resize
 from .settings import Settings
 
-OnProgress = Callable[[str, int, int], None]
-"""Called with (stage, done, in all); raise from it to stop."""
 Noise = Callable[[torch.Size], Tensor]
 """Asked for normal noise in the shape of the latent canvas."""
 Refine = Callable[..., Tensor]

@@ -20,6 +20,7 @@ import consistency
 import pairs
 import pictures
 import quality
+import realtime
 import tables
 
 from patchvsr_core.adapter import Adapter, AdapterConfig, BaseSpec
@@ -180,3 +181,16 @@ def test_cost_of_attention_as_it_is_called(monkeypatch: pytest.MonkeyPatch, caps
     assert rows["off"][-2:] == ["1.00", "0.00"]
     assert rows["SAP"][-1] == "7.03", "both branches of one window at the real size"
     assert rows["SAP lazy"][-1] == "21.09", "two windows, and one that is made anew"
+
+
+def test_speed_as_it_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, file = write(tmp_path / "clip.mp4", colors(5, 40, 48)), tmp_path / "speed.md"
+    call(realtime, monkeypatch, path, "--size", 32, 40, "--frames", 2, "--default-frames", 1, "--markdown", file)
+    shown, text = capsys.readouterr().out, file.read_text(encoding="utf-8")
+    for words in ("40x32 to 160x128, float32 on cpu, 2 frames", "DAP 128", "with estimation", "tiny default"):
+        assert words in shown and words in text
+    rows = {line.split("  ")[0]: line.split() for line in shown.splitlines()}
+    assert rows["bicubic"][-2] == "1.0"
+    assert float(rows["DAP 128"][-2]) > 1

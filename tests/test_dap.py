@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from patchvsr_core.realtime.dap import DAP, DAPConfig, _at_places
+from patchvsr_core.realtime.dap import DAP, DAPConfig
+from patchvsr_core.realtime.fetch import places
 
 SMALL = DAPConfig(channels=16, features=8, keys=8, places=4, blocks=1)
 SWITCHES = [{}, {"attention": False}, {"pyramid": False}, {"offsets": False}, {"offsets": False, "attention": False}]
@@ -64,15 +65,6 @@ def test_before_training_the_hidden_state_is_read_where_it_lies() -> None:
     torch.testing.assert_close(found, network.value(state.hidden), atol=1e-5, rtol=0)
 
 
-def test_places_are_read_in_pixels() -> None:
-    x = torch.rand(1, 2, 6, 8)
-    offsets = torch.zeros(1, 2, 2, 6, 8)
-    offsets[:, 1, 0], offsets[:, 1, 1] = 2.0, -1.0
-    found = _at_places(x, offsets)
-    torch.testing.assert_close(found[:, 0], x)
-    torch.testing.assert_close(found[:, 1, :, 1:, :6], x[:, :, :-1, 2:])
-
-
 def test_cost_is_that_of_the_paper() -> None:
     """Multiply-accumulates of the convolutions at 180 x 320, from a smaller frame of whole levels."""
     network, counted = DAP().eval(), []
@@ -95,14 +87,14 @@ def test_offsets_learn_where_things_went() -> None:
     optimizer, generator = torch.optim.Adam(network.parameters(), lr=1e-3), torch.Generator().manual_seed(0)
     for _ in range(900):
         clips, _ = moved(8, generator)
-        fetched = _at_places(clips[:, 0], offsets_of(network, clips)).mean(1)
+        fetched = places(offsets_of(network, clips)).summed(clips[:, 0])
         loss = (fetched - clips[:, 1])[..., 4:-4, 4:-4].abs().mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     clips, moves = moved(16, torch.Generator().manual_seed(99))
     with torch.no_grad():
-        found = offsets_of(network, clips).mean(1)[..., 5:-5, 5:-5].mean((2, 3))
+        found = offsets_of(network, clips).mean(3)[:, 5:-5, 5:-5].mean((1, 2))
     assert (found - moves).abs().amax(1).median() < 0.5
     assert moves.abs().float().amax(1).median() >= 2
 

@@ -98,16 +98,21 @@ def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
 def warp(x: Tensor, flow: Tensor, mode: str = "bilinear") -> Tensor:
     """``x`` fetched from where ``flow`` points: (B, C, H, W) at p + flow(p), zero outside.
 
+    Positions are counted in single precision at least: half tells no pixels apart beyond the 2048th.
+
     Args:
         mode: ``bilinear``, ``nearest`` or ``bicubic``.
     """
     height, width = flow.shape[-2:]
+    counted = torch.promote_types(x.dtype, torch.float32)
+    flow = flow.to(torch.promote_types(flow.dtype, torch.float32))
     y, x_ = torch.meshgrid(
         torch.arange(height, device=flow.device), torch.arange(width, device=flow.device), indexing="ij"
     )
     across, down = (x_ + flow[:, 0]) * 2 + 1, (y + flow[:, 1]) * 2 + 1
     grid = torch.stack([across / width - 1, down / height - 1], dim=-1)
-    return F.grid_sample(x, grid.to(x.dtype), mode=mode, padding_mode="zeros", align_corners=False)
+    found = F.grid_sample(x.to(counted), grid.to(counted), mode=mode, padding_mode="zeros", align_corners=False)
+    return found.to(x.dtype)
 
 
 def consistency(forward: Tensor, backward: Tensor, alpha1: float = 0.01, alpha2: float = 0.5) -> Tensor:

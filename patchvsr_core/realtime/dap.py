@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..files import damaged, read_weights, write_weights
-from ..propagation.flow import warp
+from .fetch import places
 
 SCALE = 4
 FORMAT = "patchvsr-dap"
@@ -96,6 +96,7 @@ class DAP(nn.Module):
         self.body = nn.Sequential(*(_Residual(width) for _ in range(config.blocks)))
         self.hidden = nn.Conv2d(width, width, 3, padding=1)
         self.picture = nn.Conv2d(width, 3 * SCALE**2, 3, padding=1)
+        self.enlarge = _Enlarge()
 
     def forward(self, frames: Tensor) -> Tensor:
         """Upscale a clip, (B, T, 3, h, w) in [0, 1] to (B, T, 3, 4 h, 4 w)."""
@@ -110,36 +111,41 @@ class DAP(nn.Module):
         """Upscale the next frame of a stream.
 
         Args:
-            frame: (B, 3, h, w) in [0, 1].
+            frame: (B, 3, h, w) in [0, 1]; single precision also for a network in half, as it is enlarged and added.
             state: what the step before answered; None at the beginning of a shot.
 
         Returns:
-            ((B, 3, 4 h, 4 w) frame, state for the next step).
+            ((B, 3, 4 h, 4 w) frame in the precision of the input, state for the next step).
         """
-        features = self._features(frame)
-        before = state or DAPState(features, frame.new_zeros(len(frame), self.config.channels, *frame.shape[2:]))
-        found = self._fused(frame, features[0], before, self.motion(features, before.features))
-        x = self.body(F.relu(self.enter(torch.cat([frame, found], 1))))
-        enlarged = F.interpolate(frame, scale_factor=SCALE, mode="bicubic", align_corners=False)
-        result = enlarged + F.pixel_shuffle(self.picture(x), SCALE)
-        return result, DAPState(features, F.relu(self.hidden(x)))
+        image = frame.to(self.query.weight.dtype)
+        features = self._features(image)
+        before = state or DAPState(features, image.new_zeros(len(frame), self.config.channels, *frame.shape[2:]))
+        found = self._fused(image, features[0], before, self.motion(features, before.features))
+        x = self.body(F.relu(self.enter(torch.cat([image, found], 1)), inplace=True))
+        result = F.pixel_shuffle(self.picture(x) + self.enlarge(frame), SCALE)
+        return result, DAPState(features, F.relu(self.hidden(x), inplace=True))
 
     def motion(self, features: tuple[Tensor, ...], before: tuple[Tensor, ...]) -> Tensor:
-        """Where in the frame before the content of this one lies: (B, places, 2, h, w) offsets (dx, dy), pixels."""
+        """Where in the frame before the content of this one lies.
+
+        Returns:
+            (B, h, w, places, 2) float32 offsets (dx, dy) in pixels.
+        """
+        here = features[0]
         count = self.config.places
         if not self.config.offsets:
-            return features[0].new_zeros(len(features[0]), 1, 2, *features[0].shape[2:])
+            return here.new_zeros(len(here), *here.shape[2:], 1, 2, dtype=torch.float32)
         found: Tensor | None = None
         for level in reversed(range(len(self.offsets))):
             here = features[level]
             if found is None:
-                guess = here.new_zeros(len(here), 2 * count, *here.shape[2:])
+                guess = here.new_zeros(len(here), 2 * count, *here.shape[2:], dtype=torch.float32)
             else:
                 guess = 2 * F.interpolate(found, size=here.shape[2:], mode="bilinear", align_corners=False)
-            fetched = _at_places(before[level], guess.unflatten(1, (count, 2))).mean(1)
-            found = guess + self.offsets[level](torch.cat([here, fetched, guess], 1))
+            fetched = places(_pairs(guess)).summed(before[level])
+            found = guess + self.offsets[level](torch.cat([here, fetched, guess.to(here)], 1))
         assert found is not None
-        return found.unflatten(1, (count, 2))
+        return _pairs(found)
 
     def _features(self, frame: Tensor) -> tuple[Tensor, ...]:
         levels, x = [], frame
@@ -150,22 +156,22 @@ class DAP(nn.Module):
 
     def _fused(self, frame: Tensor, features: Tensor, before: DAPState, offsets: Tensor) -> Tensor:
         """The hidden state of the frame before, fetched from all places and weighed."""
-        values = _at_places(self.value(before.hidden), offsets)
+        where, value = places(offsets), self.value(before.hidden)
         if not self.config.attention:
-            return values.mean(1)
-        query = self.query(torch.cat([features, frame], 1))
-        keys = _at_places(self.key(torch.cat([before.hidden, before.features[0]], 1)), offsets)
-        likeness = (keys * query[:, None]).sum(2, keepdim=True) / self.config.keys**0.5
-        return (likeness.softmax(1) * values).sum(1)
+            return where.summed(value)
+        query = self.query(torch.cat([features, frame], 1)).movedim(1, -1)
+        keys = where.each(self.key(torch.cat([before.hidden, before.features[0]], 1)))
+        likeness = (keys * query[..., None, :]).sum(-1, dtype=torch.float32) / self.config.keys**0.5
+        return where.summed(value, likeness.softmax(-1))
 
 
 class _Level(nn.Sequential):
     """One size of the encoder."""
 
     def __init__(self, channels: int, features: int, stride: int) -> None:
-        layers: list[nn.Module] = [nn.Conv2d(channels, features, 3, stride=stride, padding=1), nn.ReLU()]
+        layers: list[nn.Module] = [nn.Conv2d(channels, features, 3, stride=stride, padding=1), nn.ReLU(True)]
         for _ in range(2):
-            layers += [nn.Conv2d(features, features, 3, padding=1), nn.ReLU()]
+            layers += [nn.Conv2d(features, features, 3, padding=1), nn.ReLU(True)]
         super().__init__(*layers)
 
 
@@ -176,7 +182,7 @@ class _Offsets(nn.Sequential):
         last = nn.Conv2d(features, 2 * places, 3, padding=1)
         for parameter in last.parameters():
             nn.init.zeros_(parameter)
-        super().__init__(nn.Conv2d(2 * features + 2 * places, features, 3, padding=1), nn.ReLU(), last)
+        super().__init__(nn.Conv2d(2 * features + 2 * places, features, 3, padding=1), nn.ReLU(True), last)
 
 
 class _Residual(nn.Module):
@@ -185,11 +191,28 @@ class _Residual(nn.Module):
         self.conv1, self.conv2 = (nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv2(F.relu(self.conv1(x)))
+        return x + self.conv2(F.relu(self.conv1(x), inplace=True))
 
 
-def _at_places(x: Tensor, offsets: Tensor) -> Tensor:
-    """(B, C, h, w) read at (B, places, 2, h, w) offsets: (B, places, C, h, w)."""
-    places = offsets.shape[1]
-    many = x[:, None].expand(-1, places, -1, -1, -1).flatten(0, 1)
-    return warp(many, offsets.flatten(0, 1)).unflatten(0, (-1, places))
+class _Enlarge(nn.Module):
+    """Bicubic enlargement by 4 as one convolution, before :func:`pixel_shuffle`; in the frame's own precision."""
+
+    ONE = 2**22
+    """Its weights are whole multiples of the inverse: integers stay what they are when a network is made half."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        impulses = torch.eye(25, dtype=torch.float64).view(25, 1, 5, 5)
+        around = F.interpolate(impulses, scale_factor=SCALE, mode="bicubic", align_corners=False)
+        taps = around[:, 0, 2 * SCALE : 3 * SCALE, 2 * SCALE : 3 * SCALE].reshape(25, SCALE**2).T
+        self.taps: Tensor
+        self.register_buffer("taps", (taps * self.ONE).round().int().view(-1, 1, 5, 5).repeat(3, 1, 1, 1), False)
+
+    def forward(self, frame: Tensor) -> Tensor:
+        padded = F.pad(frame, (2, 2, 2, 2), mode="replicate")
+        return F.conv2d(padded, (self.taps.float() / self.ONE).to(frame.dtype), groups=3)
+
+
+def _pairs(offsets: Tensor) -> Tensor:
+    """(B, 2 places, h, w) as (B, h, w, places, 2)."""
+    return offsets.movedim(1, -1).unflatten(-1, (-1, 2))

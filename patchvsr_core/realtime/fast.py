@@ -13,11 +13,10 @@ from torch import Tensor
 from ..chunks import Relay
 from ..errors import MediaError, ModelError
 from ..files import damaged, sha256
-from ..progress import OnDone
+from ..progress import OnDone, OnProgress
 from ..propagation.estimators import dis
 from ..propagation.flow import ClipFlows
 from ..resample import resize
-from ..stages import OnProgress
 from ..weights import shipped
 from .buffers import RenderPasses, check_surfaces, g_buffers
 from .dap import DAP, SCALE, DAPState, load_dap

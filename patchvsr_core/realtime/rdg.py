@@ -17,12 +17,14 @@ from torch import Tensor, nn
 
 from ..errors import ModelError
 from ..files import read_checkpoint, read_metadata
-from ..propagation.flow import warp
+from .fetch import places
 
 SCALE = 4
 HEADS = 4
 REACH = 3
-"""Pixels to either side that a cycle of channels reads; there are 7 in a cycle."""
+"""Pixels to either side that a cycle of channels reads."""
+CYCLE = 2 * REACH + 1
+"""Channels in it."""
 MULTIPLE = 4
 """Sides of the input are padded to multiples of it."""
 BUFFERS = {"Motion": 2, "Depth": 1, "Normal": 3, "BRDF": 3}
@@ -126,16 +128,21 @@ class RDG(nn.Module):
         """Upscale the next frame of a stream.
 
         Args:
-            buffers: as in :meth:`forward`, without T; ``Motion`` leads from this frame to the one before.
+            buffers: as in :meth:`forward`, without T; ``Motion`` leads from this frame to the one before. Single
+                precision also for a network in half: it cannot tell positions apart.
             memory: what the step before answered; None at the beginning of a shot.
 
         Returns:
-            ((B, 3, 4 h, 4 w) frame, memory for the next step).
+            ((B, 3, 4 h, 4 w) frame in the precision of the input, memory for the next step).
         """
-        height, width = buffers["Image"].shape[-2:]
-        padding = (0, -width % MULTIPLE, 0, -height % MULTIPLE)
-        padded = {name: F.pad(values, padding) for name, values in buffers.items()}
-        first = self.first_conv(padded["Image"])
+        image, dtype = buffers["Image"], self.first_conv.weight.dtype
+        height, width = image.shape[-2:]
+        padded = _Guides(
+            _padded(buffers["Motion"].float()),
+            _padded(buffers["Depth"].to(dtype)),
+            _padded(torch.cat([buffers["Normal"], buffers["BRDF"]], 1).to(dtype)),
+        )
+        first = self.first_conv(_padded(image.to(dtype)))
         x, skips = first, []
         for encoder, down in zip(self.encoders, self.downs, strict=True):
             x = encoder(x)
@@ -150,20 +157,28 @@ class RDG(nn.Module):
             x = up(x) + self.skip_alphas[skip] * skips[skip]
             x = decoder(x, before[level + 1], self._guides(padded, x))
             kept.append(x)
-        made = self.UpSample((x + first)[..., :height, :width])
+        made = self.UpSample((x + first)[..., :height, :width]).to(image.dtype)
         if self.residual:
-            made = made + F.interpolate(buffers["Image"], scale_factor=SCALE, mode="bicubic", align_corners=False)
+            made = made + F.interpolate(image, scale_factor=SCALE, mode="bicubic", align_corners=False)
         return made, kept
 
-    def _guides(self, buffers: Buffers, x: Tensor) -> _Guides:
+    def _guides(self, full: _Guides, x: Tensor) -> _Guides:
         size = (x.shape[-2], x.shape[-1])
+        if size == full.depth.shape[-2:]:
+            return full
         motion, depth, surface = (
             F.interpolate(values, size=size, mode="bilinear", align_corners=False)
-            for values in (buffers["Motion"], buffers["Depth"], torch.cat([buffers["Normal"], buffers["BRDF"]], 1))
+            for values in (full.motion, full.depth, full.surface)
         )
         if self.scaled_motion:
-            motion = motion * (size[1] / buffers["Motion"].shape[-1])
+            motion = motion * (size[1] / full.motion.shape[-1])
         return _Guides(motion, depth, surface)
+
+
+def _padded(values: Tensor) -> Tensor:
+    height, width = values.shape[-2:]
+    padding = (0, -width % MULTIPLE, 0, -height % MULTIPLE)
+    return F.pad(values, padding) if any(padding) else values
 
 
 class _Cycle(nn.Module):
@@ -175,17 +190,17 @@ class _Cycle(nn.Module):
         self.weight = nn.Parameter(torch.empty(channels, channels, 1, 1))
         self.bias = nn.Parameter(torch.zeros(channels))
         nn.init.kaiming_uniform_(self.weight, a=5**0.5)
-        places = torch.zeros(1, 2 * channels, 1, 1)
-        places[0, int(across) :: 2, 0, 0] = (torch.arange(channels) + REACH) % (2 * REACH + 1) - REACH
-        self.register_buffer("offset", places)  # (down, across) of every channel, as the published files have it
+        shifts = (torch.arange(channels) + REACH) % CYCLE - REACH
+        offset = torch.zeros(1, 2 * channels, 1, 1)
+        offset[0, int(across) :: 2, 0, 0] = shifts
+        self.register_buffer("offset", offset)  # (down, across) of every channel, as the published files have it
+        taps = F.one_hot(shifts + REACH, CYCLE).float().view(channels, 1, *((1, CYCLE) if across else (CYCLE, 1)))
+        self.taps: Tensor
+        self.register_buffer("taps", taps, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        axis = 3 if self.across else 2
-        padded = F.pad(x, (REACH, REACH, 0, 0) if self.across else (0, 0, REACH, REACH))
-        shifted = torch.empty_like(x)
-        for shift in range(-REACH, REACH + 1):
-            channels = slice(shift % (2 * REACH + 1), None, 2 * REACH + 1)
-            shifted[:, channels] = padded[:, channels].narrow(axis, REACH + shift, x.shape[axis])
+        padding = (0, REACH) if self.across else (REACH, 0)
+        shifted = F.conv2d(x, self.taps, padding=padding, groups=len(self.taps))  # one kernel for all channels
         return F.conv2d(shifted, self.weight, self.bias)
 
 
@@ -255,14 +270,29 @@ class _Recall(nn.Module):
         self.proj_out = nn.Conv2d(2 * channels + BUFFERS["Depth"], channels, 1)
 
     def forward(self, x: Tensor, before: Tensor | None, guides: _Guides) -> Tensor:
-        memory = x if before is None else warp(before, guides.motion)
+        memory = x if before is None else places(guides.motion.movedim(1, -1)[..., None, :]).summed(before)
         query, passed = self.to_q(x).chunk(2, dim=1)
         key, value = self.to_kv(memory).chunk(2, dim=1)
-        query, key, value = (part.flatten(2).unflatten(1, (HEADS, -1)) for part in (query, key, value))
-        likeness = F.normalize(query, dim=-1) @ F.normalize(key, dim=-1).transpose(-2, -1)
-        found = (likeness + 1e-7).softmax(-1) @ value
-        found = found.flatten(1, 2).unflatten(2, x.shape[2:])
-        return self.proj_out(torch.cat([found, passed, guides.depth], 1))
+        weight = self.proj_out.weight.flatten(1)
+        found, rest = weight[:, : x.shape[1]], weight[:, x.shape[1] :]
+        # Attention mixes channels alike at every pixel, as the projection after it does: both are one small matrix.
+        mixing = found.unflatten(1, (HEADS, -1)).movedim(1, 0).float() @ _likeness(query, key)
+        mixing = mixing.movedim(1, 2).flatten(2).mT.to(value.dtype)  # (B, 2 C, C)
+        other = F.conv2d(torch.cat([passed, guides.depth], 1), rest[..., None, None], self.proj_out.bias)
+        pixels = value.movedim(1, -1).flatten(1, 2) @ mixing
+        return other + pixels.unflatten(1, x.shape[2:]).movedim(-1, 1)
+
+
+def _likeness(query: Tensor, key: Tensor) -> Tensor:
+    """How much every channel of (B, C, h, w) looks like those of (B, 2 C, h, w): (B, heads, C / heads, 2 C / heads).
+
+    Sums over all pixels of a picture leave the range of half precision: they are counted in single.
+    """
+    query, key = query.float(), key.float()
+    lengths = [part.square().sum((2, 3)).clamp(min=1e-24).sqrt().unflatten(1, (HEADS, -1)) for part in (query, key)]
+    query, key = (part.flatten(2).unflatten(1, (HEADS, -1)) for part in (query, key))
+    cosines = query @ key.transpose(-2, -1) / (lengths[0][..., :, None] * lengths[1][..., None, :])
+    return (cosines + 1e-7).softmax(-1)
 
 
 class _Decoder(nn.Module):

@@ -17,12 +17,12 @@ from ...conditions import PatchConditions
 from ...encode import encode_global
 from ...errors import PlanError
 from ...layout import PatchPlan
+from ...progress import OnProgress
 from ...propagation.canvas import measured
 from ...refine import Refiner
 from ...settings import TINY, WAN, WAN_PLAIN, Settings, noise_levels
 from ...stages import (
     Noise,
-    OnProgress,
     attention_options,
     decoded_frames,
     encoded_canvas,
