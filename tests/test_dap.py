@@ -82,9 +82,9 @@ def test_cost_is_that_of_the_paper() -> None:
 
 def test_offsets_learn_where_things_went() -> None:
     """After brief training on pictures that move, the mean offset is within half a pixel of the motion."""
-    torch.manual_seed(0)
+    torch.manual_seed(1)
     network = DAP(replace(SMALL, channels=8, features=16, blocks=0))
-    optimizer, generator = torch.optim.Adam(network.parameters(), lr=1e-3), torch.Generator().manual_seed(0)
+    optimizer, generator = torch.optim.Adam(network.parameters(), lr=1e-3), torch.Generator().manual_seed(1)
     for _ in range(900):
         clips, _ = moved(8, generator)
         fetched = places(offsets_of(network, clips)).summed(clips[:, 0])
