@@ -49,6 +49,8 @@ class DataConfig:
     """Side of the clips that ``precompute`` keeps for a real-time network."""
     renders: float = 0.0
     """Share of them that are rendered, with photographs as textures."""
+    light_noise: float = 0.0
+    """Largest relative noise in the light of a render, see :func:`renders.light_noise`; the smallest is none."""
     leave_out: tuple[str, ...] = ()
     """Patterns of names of files that are not trained on."""
 

@@ -27,13 +27,11 @@ from .config import DataConfig, TrainConfig
 from .crops import Crops
 from .footage import PHOTOGRAPH
 from .refining import load_part
-from .renders import render_clip
+from .renders import light_noise, render_clip
 
 SCALE = 4
 INDEX = "clips.json"
 BUFFERS = ("Motion", "Depth", "Normal", "BRDF")
-GUESSED = "guessed_"
-"""Begins the names of buffers that were estimated from the frames."""
 DAP_FILE, RDG_FILE = "dap_small.safetensors", "rdg_small.safetensors"
 
 
@@ -104,7 +102,8 @@ def _rendered(rng: np.random.Generator, textures: list[Tensor], data: DataConfig
     # The last frame's motion is not looked at; to the frame before is what the network wants.
     flows = ClipFlows(torch.zeros_like(clip.motion[1:]), clip.motion[1:])
     passes = RenderPasses(flows, clip.depth, clip.normal, clip.albedo)
-    return {**_pictures(clip.truth, clip.small), **_halves(g_buffers(clip.small, passes))}
+    buffers = g_buffers(clip.small, passes)
+    return {**_pictures(clip.truth, clip.small), **{name: buffers[name][0].half() for name in BUFFERS}}
 
 
 def _filmed(rng: np.random.Generator, crops: Crops, data: DataConfig) -> dict[str, Tensor]:
@@ -113,15 +112,9 @@ def _filmed(rng: np.random.Generator, crops: Crops, data: DataConfig) -> dict[st
 
 
 def _pictures(truth: Tensor, small: Tensor) -> dict[str, Tensor]:
-    """Both clips as bytes, and the buffers that can be told from the small one."""
+    """Both clips as bytes."""
     clips = {"truth": truth, "image": small}
-    pictures = {name: (frames.clamp(0, 1) * 255).round().to(torch.uint8) for name, frames in clips.items()}
-    return {**pictures, **_halves(g_buffers(small), GUESSED)}
-
-
-def _halves(buffers: dict[str, Tensor], prefix: str = "") -> dict[str, Tensor]:
-    """G-buffers as they are kept; the image is kept apart."""
-    return {f"{prefix}{name}": buffers[name][0].half() for name in BUFFERS}
+    return {name: (frames.clamp(0, 1) * 255).round().to(torch.uint8) for name, frames in clips.items()}
 
 
 class ClipBatches(Dataset[ClipBatch]):
@@ -142,19 +135,24 @@ class ClipBatches(Dataset[ClipBatch]):
     def _crop(self, rng: np.random.Generator, frames: int, side: int) -> tuple[Tensor, ...]:
         """In the order of :class:`ClipBatch`, without the first axis."""
         tensors = load_file(str(self.files[rng.integers(len(self.files))]))
-        guided = "Motion" in tensors and rng.random() < self.config.guided
-        image = tensors["image"].movedim(-1, 1)
-        first = int(rng.integers(0, len(image) - frames + 1))
-        top, left = (int(rng.integers(0, length - side + 1)) for length in image.shape[2:])
+        is_render = "Motion" in tensors
+        first = int(rng.integers(0, len(tensors["image"]) - frames + 1))
+        top, left = (int(rng.integers(0, length - side + 1)) for length in tensors["image"].shape[1:3])
 
         def cut(values: Tensor, scale: int = 1) -> Tensor:
             rows, columns = (slice(scale * at, scale * (at + side)) for at in (top, left))
-            part = values[first : first + frames, :, rows, columns].float()
-            return part / 255 if values.dtype == torch.uint8 else part
+            return values[first : first + frames, ..., rows, columns].float()
 
-        truth, image = cut(tensors["truth"].movedim(-1, 1), SCALE), cut(image)
-        prefix = "" if guided else GUESSED
-        motion, depth, normal, brdf = (cut(tensors[f"{prefix}{name}"]) for name in BUFFERS)
+        truth, small = (tensors[name].movedim(-1, 1) for name in ("truth", "image"))
+        truth, image = cut(truth, SCALE) / 255, cut(small) / 255
+        if is_render:
+            level = rng.uniform(0, self.config.data.light_noise)
+            image = light_noise(image.movedim(1, -1), level, rng).movedim(-1, 1)
+        if is_render and rng.random() < self.config.guided:
+            motion, depth, normal, brdf = (cut(tensors[name]) for name in BUFFERS)
+        else:
+            guessed = g_buffers(image.movedim(1, -1))
+            motion, depth, normal, brdf = (guessed[name][0] for name in BUFFERS)
         mirrored, upside_down = rng.random(2) < 0.5
         axes = [axis for axis, wanted in ((-1, mirrored), (-2, upside_down)) if wanted]
         truth, image, motion, depth, normal, brdf = (x.flip(axes) for x in (truth, image, motion, depth, normal, brdf))

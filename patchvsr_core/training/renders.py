@@ -1,9 +1,7 @@
 """Small rendered clips with exact G-buffers: a camera moves through boxes and balls with photographs on them.
 
 A ray is cast for every sample. Its nearest hit gives colour, material, normal, distance and, from
-where that very point was a frame before, motion. Light that comes from everywhere is sampled, as a
-path tracer does: an input of few samples is noisy, but the passes of its materials are not.
-Lengths are in units of the world, y is up.
+where that very point was a frame before, motion. Lengths are in units of the world, y is up.
 """
 
 from __future__ import annotations
@@ -42,8 +40,21 @@ class RenderedClip:
     """(T, h, w, 3) in [0, 1]."""
     samples: int
     """Samples that a pixel of the input is made of."""
-    grain: float
-    """How much samples differ in the light from everywhere; 0: they agree."""
+
+
+def light_noise(frames: Tensor, level: float, rng: np.random.Generator) -> Tensor:
+    """Frames as a path tracer with few samples makes them: their light is noisy, the passes of materials are not.
+
+    Args:
+        frames: (T, h, w, 3) in [0, 1].
+        level: relative deviation of the light of a pixel; 0.2 is what some 25 samples of diffuse light leave.
+
+    Returns:
+        the same shape, in [0, 1].
+    """
+    generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
+    drawn = torch.randn((*frames.shape[:3], 1), generator=generator)
+    return (frames * (1 + level * drawn).clamp(min=0)).clamp(0, 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,8 +117,6 @@ def render_clip(
     things = _things(rng, photographs, frames)
     sun = F.normalize(torch.tensor([rng.normal(), 1.2 + rng.random(), rng.normal()], dtype=torch.float32), dim=0)
     ambient = float(rng.uniform(0.25, 0.5))
-    grain = float(rng.choice((0.0, rng.uniform(0.1, 0.8))))
-    generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
     sky = torch.tensor(rng.uniform(0.4, 0.95, 3), dtype=torch.float32)
     kept = int(rng.choice((1, 2, 4), p=(0.25, 0.25, 0.5)))  # groups of samples along each side of an input's pixel
     shown = []
@@ -116,15 +125,12 @@ def render_clip(
         hits = _cast(things, index, cameras[index].centre, rays)
         albedo = _albedo(things, hits, lens * size[0] * SUPERSAMPLES, sky)
         light, gleam = _light(things, index, cameras[index].centre, rays, hits, sun)
-        drawn = torch.empty_like(light).exponential_(generator=generator)
-        colours = tuple(
-            albedo * torch.where(hits.thing >= 0, ambient * level + (1 - ambient) * light, 1)[:, None] + gleam[:, None]
-            for level in (torch.ones(()), 1 + grain * (drawn - 1))
-        )
+        lit = torch.where(hits.thing >= 0, ambient + (1 - ambient) * light, 1)
+        colour = (albedo * lit[:, None] + gleam[:, None]).clamp(0, 1)
         motion = _motion(things, index, cameras, lens, hits, rays, size)
-        shown.append(_small_and_large(colours, albedo, hits, motion, size, scale, kept))
+        shown.append(_small_and_large(colour, albedo, hits, motion, size, scale, kept))
     truth, small, motion, depth, normal, albedo = (torch.stack(part) for part in zip(*shown, strict=True))
-    return RenderedClip(truth, small, motion, depth, normal, albedo, (2 * kept) ** 2, grain)
+    return RenderedClip(truth, small, motion, depth, normal, albedo, (2 * kept) ** 2)
 
 
 def _camera_path(rng: np.random.Generator, frames: int) -> list[_Pose]:
@@ -305,28 +311,17 @@ def _projected(camera: _Pose, lens: float, places: Tensor) -> Tensor:
 
 
 def _small_and_large(
-    colours: tuple[Tensor, ...],
-    albedo: Tensor,
-    hits: _Hits,
-    motion: Tensor,
-    size: tuple[int, int],
-    scale: int,
-    kept: int,
+    colour: Tensor, albedo: Tensor, hits: _Hits, motion: Tensor, size: tuple[int, int], scale: int, kept: int
 ) -> tuple[Tensor, ...]:
-    """In the order of :class:`RenderedClip`; passes of distance and motion are not filtered, as a renderer's.
-
-    Args:
-        colours: two times (N, 3), true and as the light was sampled.
-    """
-    exact, sampled = colours
+    """In the order of :class:`RenderedClip`; passes of distance and motion are not filtered, as a renderer's."""
     height, width = (side * SUPERSAMPLES for side in size)
     step = SUPERSAMPLES * scale
     middle = slice(step // 2, None, step)
-    truth = _averaged(exact.view(height, width, 3), SUPERSAMPLES, SUPERSAMPLES).clamp(0, 1)
-    few = [_averaged(values.view(height, width, 3), step, kept) for values in (sampled, hits.normal, albedo)]
+    truth = _averaged(colour.view(height, width, 3), SUPERSAMPLES, SUPERSAMPLES)
+    few = [_averaged(values.view(height, width, 3), step, kept) for values in (colour, hits.normal, albedo)]
     distance = hits.distance.view(height, width)[middle, middle]
     flow = motion.view(height, width, 2)[middle, middle].movedim(-1, 0) / scale
-    return truth, few[0].clamp(0, 1), flow, distance, few[1], few[2]
+    return truth, few[0], flow, distance, few[1], few[2]
 
 
 def _averaged(samples: Tensor, step: int, groups: int) -> Tensor:
