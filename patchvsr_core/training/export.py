@@ -18,7 +18,7 @@ from ..files import sha256, weight_files
 from ..refine import save_refiner
 from .config import TrainConfig
 from .decoding import FILE
-from .realtime import RealtimeTask, save_network
+from .realtime import RealtimeTask, network_file, save_network
 from .refining import RefinerTask, refiner_file
 from .tiny import TinyDefault
 
@@ -110,7 +110,7 @@ def _export_realtime(config: TrainConfig, average: dict[str, Tensor], target: Pa
     task.load_state_dict(average)
     target.mkdir(parents=True, exist_ok=True)
     save_network(task, target)
-    _update_manifest(target, config)
+    _update_manifest(target, config, f"config of {network_file(config)}")
 
 
 def _export_decoder(sizes: ConditionalDecoderConfig, average: dict[str, Tensor], target: Path) -> None:
@@ -130,7 +130,7 @@ def _export_adapter(config: TrainConfig, average: dict[str, Tensor], target: Pat
     save_adapter(adapter, target, trained_on=None if base is None else sha256(*weight_files(base)))
 
 
-def _update_manifest(target: Path, config: TrainConfig) -> None:
+def _update_manifest(target: Path, config: TrainConfig, place: str = "config") -> None:
     """Record what was written; what people wrote into the manifest (origin, licence) stays."""
     path = target / "manifest.json"
     manifest: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
@@ -138,7 +138,7 @@ def _update_manifest(target: Path, config: TrainConfig) -> None:
         file.name: {"sha256": sha256(file), "bytes": file.stat().st_size}
         for file in sorted(target.glob("*.safetensors"))
     }
-    manifest["config"] = asdict(config)
+    manifest[place] = asdict(config)
     path.write_text(json.dumps(manifest, indent=2) + "\n")
 
 
