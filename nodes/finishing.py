@@ -31,8 +31,8 @@ class RefineFidelity(io.ComfyNode):
                     "base_layer",
                     optional=True,
                     tooltip="A second opinion on the tiny default's result: the clip enlarged to the same size by DAP "
-                    "Upscale, RDG Upscale or any other node. Both count half, and the less of it the more detail is "
-                    "asked for.",
+                    "Upscale, RDG Upscale or any other node. Both count about half; the base layer the less, the "
+                    "more detail is asked for and the noisier the input is.",
                 ),
             ],
             outputs=[io.Image.Output()],
@@ -56,7 +56,9 @@ class RefineFidelity(io.ComfyNode):
         if refine_strength > 0:
             frames = run_refiner(frames, source, refine_strength, detail, damage, Progress())
         if base_layer is not None:
-            frames = mixed(frames.clone() if refine_strength == 0 else frames, base_layer[..., :3], detail)
+            frames = mixed(
+                frames.clone() if refine_strength == 0 else frames, base_layer[..., :3], detail=detail, damage=damage
+            )
         return io.NodeOutput(agreeing(frames, source, rounds, fidelity, cleanup, damage))
 
 

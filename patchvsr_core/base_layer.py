@@ -18,8 +18,8 @@ from .realtime.fast import load_fast
 from .realtime.rdg import SCALE
 from .settings import BICUBIC
 
-SHARE = 0.5
-"""Of the base layer in the mean with a result at ``detail`` 0."""
+SHARE = 0.6
+"""Of the base layer in the mean with the result of a clean input, at ``detail`` 0."""
 
 
 def base_layer(name: str, frames: Tensor, target: tuple[int, int], on_frame: OnDone | None = None) -> Tensor | None:
@@ -43,13 +43,14 @@ def starts_from_base(codec: Codec) -> bool:
     return not isinstance(codec, SpaceToDepth)
 
 
-def mixed(frames: Tensor, base: Tensor, detail: float = 0.0, share: float = SHARE) -> Tensor:
+def mixed(frames: Tensor, base: Tensor, *, detail: float = 0.0, damage: float = 0.0) -> Tensor:
     """The result and the base layer together.
 
     Args:
         frames: (T, H, W, 3) given away, they are changed.
         base: the same clip, of the same size.
         detail: the crisper the result is to be, the less the base layer counts: nothing at 1.
+        damage: of the input, see :func:`damage.measured_damage`; the refiner removes it, a base layer enlarges it.
 
     Raises:
         PlanError: when it is another clip.
@@ -59,7 +60,7 @@ def mixed(frames: Tensor, base: Tensor, detail: float = 0.0, share: float = SHAR
             f"The base layer is {len(base)} frames of {base.shape[2]}x{base.shape[1]}, the result {len(frames)} of "
             f"{frames.shape[2]}x{frames.shape[1]}; enlarge the same clip to the same size."
         )
-    weight = share * (1 - detail)
+    weight = SHARE * (1 - detail) / (1 + 2 * damage)
     for frame, other in zip(frames, base, strict=True):
         frame.copy_(torch.lerp(frame, other.to(frame), weight))
     return frames

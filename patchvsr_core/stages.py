@@ -155,7 +155,9 @@ def finished(
     if not starts_from_base(codec):
         base = _base_layer(source, (int(frames.shape[1]), int(frames.shape[2])), settings, report)
         if base is not None:
-            frames = mixed(frames, resize(base, (frames.shape[1], frames.shape[2])), settings.detail)
+            frames = mixed(
+                frames, resize(base, (frames.shape[1], frames.shape[2])), detail=settings.detail, damage=damage
+            )
             del base
     return back_project(
         frames,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -38,10 +40,11 @@ def test_it_is_the_clip_but_not_bicubic() -> None:
         assert 1e-4 < (base - bicubic)[inner].abs().mean() < 0.05
 
 
-def test_mixing_is_a_mean_that_gives_way_to_detail() -> None:
+def test_mixing_is_a_mean_that_gives_way_to_detail_and_damage() -> None:
     frames, base = torch.rand(2, 4, 6, 3), torch.rand(2, 4, 6, 3)
     torch.testing.assert_close(mixed(frames.clone(), base), torch.lerp(frames, base, SHARE))
     torch.testing.assert_close(mixed(frames.clone(), base, detail=0.5), torch.lerp(frames, base, SHARE / 2))
+    torch.testing.assert_close(mixed(frames.clone(), base, damage=0.5), torch.lerp(frames, base, SHARE / 2))
     assert torch.equal(mixed(frames.clone(), base, detail=1.0), frames)
     with pytest.raises(PlanError, match="base layer"):
         mixed(frames, base[:, :2])
@@ -59,10 +62,9 @@ def test_unknown_names_are_refused() -> None:
 def test_a_run_is_the_mean_of_both() -> None:
     models = load_models("tiny", device="cpu")
     frames = torch.rand(2, 16, 24, 3, generator=torch.Generator().manual_seed(0))
-    changes = {"fidelity_rounds": 0, "base_layer": "dap"}
     plain, with_base = (
-        upscale(frames, (64, 96), models, Settings(**{**vars(TINY), **chosen}))
-        for chosen in ({"fidelity_rounds": 0}, changes)
+        upscale(frames, (64, 96), models, replace(TINY, fidelity_rounds=0, cleanup=0.0, base_layer=name))
+        for name in ("bicubic", "dap")
     )
     base = base_layer("dap", frames, (64, 96))
     assert base is not None

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from patchvsr_core.propagation.flow import warp
-from patchvsr_core.training.renders import NOTHING, RenderedClip, render_clip
+from patchvsr_core.training.renders import NOTHING, RenderedClip, light_noise, render_clip
 
 SEEDS = (3, 4, 5)
 
@@ -68,3 +68,12 @@ def test_small_frames_are_the_large_ones_at_a_quarter(clips: list[RenderedClip])
         mean = torch.nn.functional.avg_pool2d(clip.truth.movedim(-1, 1), 4).movedim(1, -1)
         assert (clip.small - mean).abs().mean() < 0.02
         assert (clip.small.roll(1, 2) - mean).abs().mean() > 2 * (clip.small - mean).abs().mean()
+
+
+def test_noise_of_the_light_is_gray_and_as_strong_as_said() -> None:
+    frames = torch.full((2, 64, 64, 3), 0.4) * torch.tensor([1.0, 0.5, 0.25])
+    noisy = light_noise(frames, 0.1, np.random.default_rng(0))
+    ratio = noisy / frames
+    assert float(ratio.std()) == pytest.approx(0.1, rel=0.05)
+    torch.testing.assert_close(ratio[..., 0], ratio[..., 2])
+    assert torch.equal(light_noise(frames, 0.0, np.random.default_rng(0)), frames)

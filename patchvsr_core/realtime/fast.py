@@ -22,6 +22,7 @@ from .buffers import RenderPasses, check_surfaces, g_buffers
 from .dap import DAP, SCALE, DAPState, load_dap
 from .dap import FORMAT as DAP_FORMAT
 from .rdg import RDG, load_rdg
+from .speed import prepared
 
 SHIPPED = {"dap": "dap_small.safetensors", "rdg": "rdg_small.safetensors"}
 """Networks that come with PatchVSR, by name."""
@@ -42,7 +43,7 @@ def load_fast(
         ModelError: in one sentence, what is wrong with the file.
     """
     path = network_path(name_or_path)
-    network = load_network(path).to(device, dtype)
+    network = prepared(load_network(path), device=device, dtype=dtype)
     return FastUpscaler(network, device=device, dtype=dtype, identity=sha256(path))
 
 
@@ -161,12 +162,12 @@ class FastUpscaler:
             before = None
             if memory:
                 before = DAPState(tuple(memory[f"features {level}"] for level in levels), memory["hidden"])
-            result, after = self.network.step(image.movedim(-1, 1).to(self.dtype), before)
+            result, after = self.network.step(image.movedim(-1, 1), before)
             return result, {"hidden": after.hidden} | {f"features {k}": x for k, x in enumerate(after.features)}
         buffers = g_buffers(image, _of_frame(passes, place))
         if memory:
             buffers["Motion"] = _motion(image, memory["frame"], passes.flows, place)[None].to(self.device)
-        guides = {name: values[0].to(self.dtype) for name, values in buffers.items()}
+        guides = {name: values[0] for name, values in buffers.items()}
         result, kept = self.network.step(guides, [memory[f"level {k}"] for k in range(3)] if memory else None)
         return result, {"frame": image} | {f"level {k}": x for k, x in enumerate(kept)}
 

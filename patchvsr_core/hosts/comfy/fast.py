@@ -15,6 +15,7 @@ from ...errors import ModelError
 from ...extras import with_extras
 from ...realtime.buffers import RenderPasses
 from ...realtime.fast import FastUpscaler, load_network, network_path
+from ...realtime.speed import prepared
 from ...video.cuts import cuts_in
 from .progress import Progress
 
@@ -63,7 +64,7 @@ def run_fast(
 def _read(path: Path, changed_ns: int, dtype: torch.dtype) -> Any:
     """Read anew when the file has changed."""
     return comfy.model_patcher.ModelPatcher(
-        load_network(path).to(dtype),
+        prepared(load_network(path), device="cpu", dtype=dtype),
         load_device=comfy.model_management.get_torch_device(),
         offload_device=comfy.model_management.unet_offload_device(),
     )
