@@ -50,7 +50,8 @@ def mixed(frames: Tensor, base: Tensor, *, detail: float = 0.0, damage: float = 
         frames: (T, H, W, 3) given away, they are changed.
         base: the same clip, of the same size.
         detail: the crisper the result is to be, the less the base layer counts: nothing at 1.
-        damage: of the input, see :func:`damage.measured_damage`; the refiner removes it, a base layer enlarges it.
+        damage: of the input, see :func:`damage.measured_damage`; the refiner removes it, a base layer enlarges it and
+            counts nothing from 1 on.
 
     Raises:
         PlanError: when it is another clip.
@@ -60,7 +61,7 @@ def mixed(frames: Tensor, base: Tensor, *, detail: float = 0.0, damage: float = 
             f"The base layer is {len(base)} frames of {base.shape[2]}x{base.shape[1]}, the result {len(frames)} of "
             f"{frames.shape[2]}x{frames.shape[1]}; enlarge the same clip to the same size."
         )
-    weight = SHARE * (1 - detail) / (1 + 2 * damage)
+    weight = SHARE * (1 - detail) * max(0.0, 1 - damage)
     for frame, other in zip(frames, base, strict=True):
         frame.copy_(torch.lerp(frame, other.to(frame), weight))
     return frames

@@ -34,6 +34,7 @@ def base_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (base / name).mkdir(parents=True)
     (base / "custom_nodes" / "PatchVSR").symlink_to(ROOT)
     shutil.copy(ROOT / "examples" / "sample.mp4", base / "input" / "patchvsr_sample.mp4")
+    shutil.copytree(ROOT / "examples" / "render", base / "input" / "patchvsr_render")
     return base
 
 

@@ -22,6 +22,8 @@ from small_models import random_adapter, random_vae, random_wan, save
 from patchvsr_core.adapter import BaseSpec, save_adapter
 from patchvsr_core.hosts.models import load_models
 from patchvsr_core.pipeline import upscale
+from patchvsr_core.realtime.fast import load_fast
+from patchvsr_core.realtime.passes import read_passes
 from patchvsr_core.video import VideoWriter, read_clip
 
 WORKFLOWS = Path(__file__).parents[2] / "example_workflows"
@@ -88,7 +90,7 @@ def assert_success(entry: Any) -> Any:
 
 def test_pack_loads_without_a_warning(server: Server, object_info: Graph) -> None:
     ours = sorted(name for name in object_info if name.startswith("PatchVSR_"))
-    assert len(ours) == 20
+    assert len(ours) == 23
     bad = re.compile(r"warn|error|failed|traceback", re.IGNORECASE)
     ours = [line for line in server.log.read_text().splitlines() if re.search("patchvsr", line, re.IGNORECASE)]
     assert ours, "the log should name the pack among the imported ones"
@@ -128,6 +130,40 @@ def test_propagation_and_conditional_refiner_give_the_frames_of_the_command_line
     assert psnr(result, tiny_result) < 45
     (report,) = entry["outputs"][key(graph, "PreviewAny")]["text"]
     assert "Flicker" in report and "Seams" in report
+
+
+def test_preview_and_base_layer_give_the_frames_of_the_command_line(
+    server: Server, object_info: Graph, short_clip: str
+) -> None:
+    graph = api_graph(json.loads((WORKFLOWS / "patchvsr_preview.json").read_text()), object_info)
+    node(graph, "LoadVideo")["inputs"]["file"] = short_clip
+    made = {"preview": key(graph, "PatchVSR_DAPUpscale"), "final": key(graph, "PatchVSR_RefineFidelity")}
+    for name in ("CreateVideo", "SaveVideo", "CreateVideo", "SaveVideo", "PreviewImage"):
+        del graph[key(graph, name)]
+    for name, source in made.items():
+        graph[name] = {"class_type": "SaveImage", "inputs": {"images": [source, 0], "filename_prefix": name}}
+    entry = assert_success(server.run(graph))
+    frames = read_clip(server.base / "input" / short_clip).frames
+    size = frames.shape[1] * 4, frames.shape[2] * 4
+    models = load_models("tiny")
+    final = upscale(frames, size, models, replace(models.defaults, base_layer="dap"))
+    for name, expected in (("preview", load_fast("dap").upscale(frames)), ("final", final)):
+        assert psnr(pictures(server, entry, name), (expected * 255).round() / 255) > 45
+
+
+def test_rendered_passes_reach_the_network(server: Server, object_info: Graph) -> None:
+    """The example gives the frames of the core; without passes they are others; without files it says what to do."""
+    pytest.importorskip("OpenEXR", reason="rendered passes need OpenEXR (pip install OpenEXR)")
+    graph = api_graph(json.loads((WORKFLOWS / "patchvsr_render.json").read_text()), object_info)
+    upscaler = key(graph, "PatchVSR_RDGUpscale")
+    for name in ("CreateVideo", "SaveVideo", "PreviewImage", "PreviewImage", "PreviewImage"):
+        del graph[key(graph, name)]
+    graph["png"] = {"class_type": "SaveImage", "inputs": {"images": [upscaler, 0], "filename_prefix": "render"}}
+    result = pictures(server, assert_success(server.run(graph)))
+    frames, _, passes = read_passes(server.base / "input" / "patchvsr_render")
+    network = load_fast("rdg")
+    assert psnr(result, (network.upscale(frames, passes=passes) * 255).round() / 255) > 45
+    assert psnr(result, network.upscale(frames)) < 45
 
 
 def test_ksampler_takes_the_place_of_patch_sampler(

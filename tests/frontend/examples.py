@@ -68,6 +68,25 @@ Prompt, guidance, STAR's noise levels, attention between patches, detail guidanc
 the motion, the conditional refiner and a report. Bypass (Ctrl+B) what you want to compare.
 """
 
+PREVIEW_NOTE = """\
+## Fast preview, then the final result
+
+**DAP Upscale** needs no diffusion: its result is there first, many times sooner. Bypass (Ctrl+B) the nodes \
+of the groups behind it while you only look.
+
+The same frames go into **Refine & Fidelity** as *base_layer*: two estimates that err in different \
+places are better together.
+"""
+RENDER_NOTE = """\
+## Rendered footage with its passes
+
+**Load Render Passes** reads the multi-layer EXR files of Blender or another renderer: picture, motion, \
+depth, normals, colour of the materials. **RDG Upscale** uses all of them. Passes that your files lack \
+are estimated: leave those sockets unconnected.
+
+Needs `pip install OpenEXR`. Sample: copy `examples/render` of PatchVSR to `input/patchvsr_render`.
+"""
+
 
 @dataclass(frozen=True)
 class Node:
@@ -443,7 +462,61 @@ EVERYTHING = Example(
     ],
 )
 
-EXAMPLES = (TINY, WAN21, VIDEO, UAV, DCVSR, STAR, EVERYTHING)
+PREVIEW = Example(
+    name="patchvsr_preview",
+    id="7b1f0c52-6a54-4f0e-9d38-2f6d1f3c9a08",
+    nodes={
+        **TINY.nodes,
+        "note": Node("MarkdownNote", {"": PREVIEW_NOTE}, title="Read me", size=(270, 250)),
+        "fast": Node("PatchVSR_DAPUpscale", {"image": "@parts.images"}),
+        "join fast": Node("CreateVideo", {"images": "@fast.IMAGE", "fps": "@parts.fps", "audio": "@parts.audio"}),
+        "save fast": Node(
+            "SaveVideo", {"video": "@join fast.VIDEO", "filename_prefix": "video/PatchVSR_preview"}, size=(360, 380)
+        ),
+        "refine": Node(
+            "PatchVSR_RefineFidelity",
+            {"image": "@blend.IMAGE", "source": "@parts.images", "base_layer": "@fast.IMAGE"},
+        ),
+    },
+    groups=[
+        TINY.groups[0],
+        Group("Preview", SAMPLE, [["fast", "join fast", "save fast"]]),
+        *TINY.groups[1:],
+    ],
+)
+
+RENDER = Example(
+    name="patchvsr_render",
+    id="7b1f0c52-6a54-4f0e-9d38-2f6d1f3c9a09",
+    nodes={
+        "note": Node("MarkdownNote", {"": RENDER_NOTE}, title="Read me", size=(270, 270)),
+        "load": Node("PatchVSR_LoadRenderPasses", {"path": "patchvsr_render"}),
+        "show image": Node("PreviewImage", {"images": "@load.image"}, title="The frames", size=(300, 260)),
+        "show normal": Node("PreviewImage", {"images": "@load.normal"}, title="Normals", size=(300, 260)),
+        "show albedo": Node("PreviewImage", {"images": "@load.albedo"}, title="Materials", size=(300, 260)),
+        "fast": Node(
+            "PatchVSR_RDGUpscale",
+            {
+                "image": "@load.image",
+                "flow": "@load.flow",
+                "depth": "@load.depth",
+                "normal": "@load.normal",
+                "albedo": "@load.albedo",
+            },
+        ),
+        "join": Node("CreateVideo", {"images": "@fast.IMAGE", "fps": 24.0}),
+        "save": Node(
+            "SaveVideo", {"video": "@join.VIDEO", "filename_prefix": "video/PatchVSR_render"}, size=(420, 380)
+        ),
+    },
+    groups=[
+        Group("Load", LOAD, [["note", "load"]]),
+        Group("What the renderer knows", PLAN, [["show image", "show normal", "show albedo"]]),
+        Group("Upscale", SAMPLE, [["fast"], ["join", "save"]]),
+    ],
+)
+
+EXAMPLES = (TINY, WAN21, VIDEO, UAV, DCVSR, STAR, EVERYTHING, PREVIEW, RENDER)
 
 FILES = {
     "LoadVideo": {"file": CLIP},
