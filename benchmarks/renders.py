@@ -2,9 +2,10 @@
 
 Scenes are rendered with photographs as textures, which should not be those that a network was trained on:
 
-    python benchmarks/renders.py PHOTOGRAPHS --only 'pop-os_01*,sam2img_*,pierotof_*' --scenes 16
+    python benchmarks/renders.py PHOTOGRAPHS --only 'pop-os_01*,sam2img_*,pierotof_*' --scenes 12
 
-An input's pixel is what 4, 16 or 64 samples of a renderer show ("samples"); few of them alias.
+An input's pixel is what 4, 16 or 64 samples of a renderer show, of which few alias. Every scene is measured with
+several levels of noise in its light, as a path tracer's; the passes of the materials have none.
 """
 
 from __future__ import annotations
@@ -23,19 +24,24 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
 import metrics
-from patchvsr_core.realtime.fast import FastUpscaler, load_fast
-from pictures import contact_sheet, middle, write_png
+from pictures import Versions, contact_sheet, middle, write_png
 from tables import Table, as_text, mean, number, write_markdown
 
 from patchvsr_core.fidelity import back_project
 from patchvsr_core.propagation.flow import ClipFlows
 from patchvsr_core.realtime.buffers import RenderPasses
+from patchvsr_core.realtime.fast import FastUpscaler, load_fast
 from patchvsr_core.resample import resize
 from patchvsr_core.training.realtime import read_photographs
-from patchvsr_core.training.renders import RenderedClip, render_clip
+from patchvsr_core.training.renders import RenderedClip, light_noise, render_clip
 
 Method = Callable[[RenderedClip], Tensor]
-NOTES = "PSNR in dB, mean over scenes. Every row is the same scenes; passes that a row lacks are estimated."
+NOTES = (
+    "PSNR in dB, mean over scenes and levels of noise. Every row is the same scenes; passes that a row lacks are "
+    "estimated from the frames."
+)
+LEVELS = (0.0, 0.1, 0.2, 0.3)
+"""Relative deviations of the light of a pixel."""
 FIRST_SEED = 1_000_000
 """Far from the seeds of training."""
 
@@ -70,7 +76,7 @@ def methods(others: Sequence[Path]) -> dict[str, Method]:
 
 
 def rendered(options: argparse.Namespace) -> list[RenderedClip]:
-    """The scenes."""
+    """The scenes, without noise."""
     files = sorted(options.photographs.rglob("*"))
     patterns = options.only.split(",") if options.only else ["*"]
     textures = read_photographs([path for path in files if any(path.match(pattern) for pattern in patterns)])
@@ -79,25 +85,33 @@ def rendered(options: argparse.Namespace) -> list[RenderedClip]:
     return [render_clip(np.random.default_rng(seed), textures, options.frames, size) for seed in seeds]
 
 
-def measure(clips: Sequence[RenderedClip], chosen: dict[str, Method]) -> tuple[Table, dict[str, dict[str, Tensor]]]:
-    """PSNR of every method, of all scenes and of those with so many samples; and middle frames."""
-    scores: dict[str, list[float]] = {name: [] for name in chosen}
-    versions: dict[str, dict[str, Tensor]] = {}
-    for number_, clip in enumerate(clips):
-        shown = versions.setdefault(f"scene {number_ + 1}", {})
-        for name, method in chosen.items():
-            result = method(clip)
-            scores[name].append(metrics.psnr(result, clip.truth))
-            shown[name] = middle(result)
-        shown["original"] = middle(clip.truth)
-        print(f"scene {number_ + 1} of {len(clips)}", file=sys.stderr, flush=True)
-    kinds = sorted({clip.samples for clip in clips})
-    rows = []
-    for name, values in scores.items():
-        cells = [mean([v for v, clip in zip(values, clips, strict=True) if clip.samples == kind]) for kind in kinds]
-        gain = mean(values) - mean(scores["bicubic"])
-        rows.append((name, number(mean(values), 2), number(gain, 2), *(number(cell, 2) for cell in cells)))
-    heads = ("method", "PSNR", "over bicubic", *(f"{kind} samples" for kind in kinds))
+def measure(clips: Sequence[RenderedClip], chosen: dict[str, Method]) -> tuple[Table, dict[str, Versions]]:
+    """PSNR of every method, of all scenes at all levels of noise; and middle frames at the level in the middle."""
+    scores: dict[str, dict[float, list[float]]] = {name: {level: [] for level in LEVELS} for name in chosen}
+    versions: dict[str, Versions] = {}
+    for index, clip in enumerate(clips):
+        for level in LEVELS:
+            noisy = replace(clip, small=light_noise(clip.small, level, np.random.default_rng(FIRST_SEED + index)))
+            shown: Versions = {}
+            for name, method in chosen.items():
+                result = method(noisy)
+                scores[name][level].append(metrics.psnr(result, clip.truth))
+                shown[name] = middle(result)
+            if level == LEVELS[1]:
+                versions[f"scene {index + 1}"] = {**shown, "original": middle(clip.truth)}
+        print(f"scene {index + 1} of {len(clips)}", file=sys.stderr, flush=True)
+    means = {name: {level: mean(values) for level, values in levels.items()} for name, levels in scores.items()}
+    overall = {name: mean(list(levels.values())) for name, levels in means.items()}
+    rows = [
+        (
+            name,
+            number(overall[name], 2),
+            number(overall[name] - overall["bicubic"], 2),
+            *(number(value, 2) for value in levels.values()),
+        )
+        for name, levels in means.items()
+    ]
+    heads = ("method", "PSNR", "over bicubic", *(f"noise {level}" for level in LEVELS))
     return Table(f"x4, {len(clips)} scenes of {clips[0].truth.shape[2]} px", heads, tuple(rows)), versions
 
 
@@ -109,8 +123,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photographs", type=Path, help="folder of photographs for textures")
     parser.add_argument("--only", help="patterns of their names, with commas")
-    parser.add_argument("--scenes", type=int, default=16)
-    parser.add_argument("--frames", type=int, default=8)
+    parser.add_argument("--scenes", type=int, default=12)
+    parser.add_argument("--frames", type=int, default=6)
     parser.add_argument("--side", type=int, default=256, help="of the true frames, px")
     parser.add_argument("--other", type=Path, nargs="*", default=(), help="more RDG files, run without passes")
     parser.add_argument("--save", type=Path, help="folder for a sheet of crops at 1:1")

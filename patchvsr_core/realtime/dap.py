@@ -147,6 +147,19 @@ class DAP(nn.Module):
         assert found is not None
         return _pairs(found)
 
+    def aligned(self, frames: Tensor) -> Tensor:
+        """What the offsets make of every frame but the last, to look like the one after: the mean over all places.
+
+        Args:
+            frames: (B, T, 3, h, w) of a shot.
+
+        Returns:
+            (B, T - 1, 3, h, w).
+        """
+        before, here = frames[:, :-1].flatten(0, 1), frames[:, 1:].flatten(0, 1)
+        offsets = self.motion(self._features(here), self._features(before))
+        return places(offsets).summed(before.float()).unflatten(0, (len(frames), -1))
+
     def _features(self, frame: Tensor) -> tuple[Tensor, ...]:
         levels, x = [], frame
         for level in self.encoder:

@@ -81,6 +81,9 @@ class Objective:
     """Of STAR's dynamic frequency loss on the base's frames; it only counts before the far end of the bridge."""
     critic_weight: float = 0.0
     """Of the adversarial loss, on a refiner trained alone (at detail = 1) or a conditional decoder; 0: none."""
+    align_weight: float = 0.0
+    """Of the difference between a frame and what DAP's offsets fetch from the one before: without it they hardly learn
+    where things went."""
     change_weight: float = 0.0
     """Of the squared error of what changes from frame to frame (RDG's loss), on a real-time network."""
     detailed: float = 0.4

@@ -182,6 +182,9 @@ class RealtimeTask(nn.Module):
             "result": losses.charbonnier(made, batch.truth),
         }
         loss = terms["result"] + objective.spectrum_weight * losses.spectrum(made, batch.truth)
+        if isinstance(self.network, DAP) and objective.align_weight and self.network.config.offsets:
+            terms["aligned"] = losses.charbonnier(self.network.aligned(batch.image), batch.image[:, 1:])
+            loss = loss + objective.align_weight * terms["aligned"]
         return loss + objective.change_weight * losses.change(made, batch.truth), terms
 
     def optimizer_groups(self) -> list[dict[str, Any]]:
