@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import ablations
 import attention
 import consistency
+import dap_ablation
 import pairs
 import pictures
 import quality
@@ -27,6 +28,7 @@ from patchvsr_core.adapter import Adapter, AdapterConfig, BaseSpec
 from patchvsr_core.hosts.models import Models, load_models
 from patchvsr_core.layout import Canvas
 from patchvsr_core.planner import plan_patches
+from patchvsr_core.realtime.dap import DAP
 from patchvsr_core.resample import resize
 
 
@@ -194,3 +196,24 @@ def test_speed_as_it_is_called(
     rows = {line.split("  ")[0]: line.split() for line in shown.splitlines()}
     assert rows["bicubic"][-2] == "1.0"
     assert float(rows["DAP 128"][-2]) > 1
+
+
+def test_offsets_find_motion_and_the_pyramid_finds_more() -> None:
+    """DAP's ablation on the toy set, as far as its offsets go: full > no pyramid > no offsets."""
+    errors = {}
+    for name in ("full", "no pyramid", "no offsets"):
+        torch.manual_seed(0)
+        network = DAP(replace(dap_ablation.SMALL, **dap_ablation.ROWS[name]))
+        dap_ablation.learn_offsets(network, 240)
+        errors[name] = dap_ablation.misalignment(network)
+    assert errors["full"] < 0.95 * errors["no pyramid"] < 0.8 * errors["no offsets"]
+
+
+def test_toy_clips_move_and_are_hidden_in_part() -> None:
+    small, truth = dap_ablation.toy_clips(3, 5)
+    assert truth.shape == (3, dap_ablation.FRAMES, 3, 96, 96) and small.shape[-1] == 24
+    hidden = (small.sum(2) == 0).float().mean()
+    assert 0.2 < hidden < 0.45
+    again, _ = dap_ablation.toy_clips(3, 5)
+    assert torch.equal(small, again)
+    assert (truth[:, 1] - truth[:, 0]).abs().mean() > 0.02
