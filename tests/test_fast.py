@@ -24,7 +24,7 @@ from patchvsr_core.propagation.flow import ClipFlows
 from patchvsr_core.realtime.buffers import RenderPasses, g_buffers
 from patchvsr_core.realtime.dap import load_dap, save_dap
 from patchvsr_core.realtime.engine import fast_engine
-from patchvsr_core.realtime.fast import SHIPPED, FastUpscaler, State, load_fast, upscale_chunk
+from patchvsr_core.realtime.fast import FastUpscaler, State, load_fast, upscale_chunk
 from patchvsr_core.realtime.rdg import load_rdg, save_rdg
 from patchvsr_core.resample import resize
 from patchvsr_core.video import probe, read_clip
@@ -86,8 +86,6 @@ def test_other_files_say_why(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_shipped_networks_upscale_better_than_bicubic(name: str) -> None:
-    if not (FOLDER / SHIPPED[name]).is_file():
-        pytest.skip(f"{SHIPPED[name]} is not there yet")
     original = read_frames(ROOT / "examples" / "sample_original.mp4", 4)
     small = resize(original, (original.shape[1] // 4, original.shape[2] // 4)).clamp(0, 1)
     size = (int(original.shape[1]), int(original.shape[2]))

@@ -2,14 +2,14 @@
 
 import pytest
 import torch
-from fakes import ROOT, run_node
+from fakes import run_node
 from small_models import random_dap, random_rdg
 from torch import nn
 
 from patchvsr_core.propagation.flow import ClipFlows
 from patchvsr_core.realtime.buffers import RenderPasses
 from patchvsr_core.realtime.dap import save_dap
-from patchvsr_core.realtime.fast import SHIPPED, load_fast
+from patchvsr_core.realtime.fast import load_fast
 from patchvsr_core.realtime.rdg import save_rdg
 from patchvsr_core.resample import resize
 
@@ -100,8 +100,6 @@ def test_what_the_renderer_knows_reaches_the_network(pack, networks, clip):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_shipped_network_is_the_first_choice(pack, clip, kind):
     assert sockets(pack, kind)["weights"].options["options"][0] == "small (shipped)"
-    if not (ROOT / "patchvsr_core" / "weights" / SHIPPED[kind.lower()]).is_file():
-        pytest.skip(f"{SHIPPED[kind.lower()]} is not there yet")
     (made,) = run_node(pack[f"{kind}Upscale"], image=clip, weights="small (shipped)")
     assert made.shape == (5, 72, 88, 3)
 
