@@ -211,7 +211,7 @@ def test_offsets_find_motion_and_the_pyramid_finds_more() -> None:
 
 def test_toy_clips_move_and_are_hidden_in_part() -> None:
     small, truth = dap_ablation.toy_clips(3, 5)
-    assert truth.shape == (3, dap_ablation.FRAMES, 3, 96, 96) and small.shape[-1] == 24
+    assert truth.shape == (3, dap_ablation.FRAMES, 3, 128, 128) and small.shape[-1] == 32
     hidden = (small.sum(2) == 0).float().mean()
     assert 0.2 < hidden < 0.45
     again, _ = dap_ablation.toy_clips(3, 5)

@@ -6,7 +6,6 @@ where that very point was a frame before, motion. Lengths are in units of the wo
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,9 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .scenes import MIP_LEVELS, Pose, Thing, draw_scene
+
 SUPERSAMPLES = 2
 """Samples along each side of a pixel of the true frame."""
-MIP_LEVELS = 5
 NOTHING = 1e10
 """Distance of the sky, as Blender writes it."""
 
@@ -58,40 +58,6 @@ def light_noise(frames: Tensor, level: float, rng: np.random.Generator) -> Tenso
 
 
 @dataclass(frozen=True, eq=False)
-class _Pose:
-    """Where something is in a frame."""
-
-    centre: Tensor
-    """(3,)."""
-    axes: Tensor
-    """(3, 3), its own axes as columns."""
-
-    def local(self, points: Tensor) -> Tensor:
-        """(N, 3) places of the world, as seen from it."""
-        return (points - self.centre) @ self.axes
-
-    def world(self, points: Tensor) -> Tensor:
-        """The way back."""
-        return points @ self.axes.T + self.centre
-
-
-@dataclass(frozen=True, eq=False)
-class _Thing:
-    """A box or ball of half size 1 along its own axes, before it is stretched."""
-
-    is_ball: bool
-    half: Tensor
-    """(3,) half sizes."""
-    texture: list[Tensor]
-    """(1, 3, H, W), and each half as large as the one before."""
-    texels: float
-    """Of the texture per unit of length."""
-    shine: float
-    poses: list[_Pose]
-    """One per frame."""
-
-
-@dataclass(frozen=True, eq=False)
 class _Hits:
     """What rays meet first; (N, ...) tensors."""
 
@@ -112,20 +78,16 @@ def render_clip(
         photographs: (H, W, 3) pictures in [0, 1] to choose textures from.
         size: (height, width) of the truth; multiples of ``scale``.
     """
-    lens = float(rng.uniform(0.9, 1.5))
-    cameras = _camera_path(rng, frames)
-    things = _things(rng, photographs, frames)
-    sun = F.normalize(torch.tensor([rng.normal(), 1.2 + rng.random(), rng.normal()], dtype=torch.float32), dim=0)
-    ambient = float(rng.uniform(0.25, 0.5))
-    sky = torch.tensor(rng.uniform(0.4, 0.95, 3), dtype=torch.float32)
+    scene = draw_scene(rng, photographs, frames)
+    things, cameras, lens = scene.things, scene.cameras, scene.lens
     kept = int(rng.choice((1, 2, 4), p=(0.25, 0.25, 0.5)))  # groups of samples along each side of an input's pixel
     shown = []
     for index in range(frames):
         rays = _rays(cameras[index], lens, (size[0] * SUPERSAMPLES, size[1] * SUPERSAMPLES))
         hits = _cast(things, index, cameras[index].centre, rays)
-        albedo = _albedo(things, hits, lens * size[0] * SUPERSAMPLES, sky)
-        light, gleam = _light(things, index, cameras[index].centre, rays, hits, sun)
-        lit = torch.where(hits.thing >= 0, ambient + (1 - ambient) * light, 1)
+        albedo = _albedo(things, hits, lens * size[0] * SUPERSAMPLES, scene.sky)
+        light, gleam = _light(things, index, cameras[index].centre, rays, hits, scene.sun)
+        lit = torch.where(hits.thing >= 0, scene.ambient + (1 - scene.ambient) * light, 1)
         colour = (albedo * lit[:, None] + gleam[:, None]).clamp(0, 1)
         motion = _motion(things, index, cameras, lens, hits, rays, size)
         shown.append(_small_and_large(colour, albedo, hits, motion, size, scale, kept))
@@ -133,60 +95,7 @@ def render_clip(
     return RenderedClip(truth, small, motion, depth, normal, albedo, (2 * kept) ** 2)
 
 
-def _camera_path(rng: np.random.Generator, frames: int) -> list[_Pose]:
-    """A walk and a turn at steady speeds, and a hand that shakes."""
-    start = np.array([rng.uniform(-2, 2), rng.uniform(1.2, 2.6), rng.uniform(-5, -3)])
-    walk = rng.normal(0, (0.05, 0.02, 0.05))
-    aim = np.array([rng.uniform(-1, 1), rng.uniform(0.6, 1.6), rng.uniform(0, 2)])
-    turn, shake = rng.normal(0, 0.04, 3), rng.normal(0, 0.004, (frames, 3))
-    poses = []
-    for index in range(frames):
-        place = start + walk * index
-        forward = aim + turn * index + shake[index] - place
-        forward = forward / np.linalg.norm(forward)
-        right = np.cross([0.0, 1.0, 0.0], forward)
-        right = right / np.linalg.norm(right)
-        axes = np.stack([right, np.cross(forward, right), forward], axis=1)
-        poses.append(_Pose(_vector(place), torch.tensor(axes, dtype=torch.float32)))
-    return poses
-
-
-def _things(rng: np.random.Generator, photographs: Sequence[Tensor], frames: int) -> list[_Thing]:
-    """A room, or a floor under the sky, and what stands and moves in it."""
-    still = [_Pose(torch.zeros(3), torch.eye(3))] * frames
-    if rng.random() < 0.7:
-        room = _vector(rng.uniform((3.5, 3, 6), (6, 5, 8)))
-        high = _vector((0, float(room[1]), 0))
-        things = [_thing(rng, photographs, False, room, [_Pose(high, torch.eye(3))] * frames)]
-    else:
-        floor = [_Pose(_vector((0, -1, 0)), pose.axes) for pose in still]
-        things = [_thing(rng, photographs, False, _vector((30, 1, 30)), floor)]
-    for _ in range(int(rng.integers(3, 7))):
-        half = rng.uniform(0.25, 0.9, 3)
-        is_ball = bool(rng.random() < 0.4)
-        half = np.full(3, half[0]) if is_ball else half
-        place = np.array([rng.uniform(-2.5, 2.5), half[1] + rng.uniform(0, 0.8), rng.uniform(-1, 3)])
-        moves = rng.random() < 0.4
-        walk = rng.normal(0, 0.05, 3) * (1, 0.3, 1) if moves else np.zeros(3)
-        angle, spin = rng.uniform(0, math.tau), rng.normal(0, 0.05) if moves else 0.0
-        poses = [_Pose(_vector(place + walk * k), _turned(angle + spin * k)) for k in range(frames)]
-        things.append(_thing(rng, photographs, is_ball, _vector(half), poses))
-    return things
-
-
-def _thing(
-    rng: np.random.Generator, photographs: Sequence[Tensor], is_ball: bool, half: Tensor, poses: list[_Pose]
-) -> _Thing:
-    picture = photographs[int(rng.integers(len(photographs)))].movedim(-1, 0)[None]
-    tint = torch.tensor(rng.uniform(0.6, 1.0, 3), dtype=torch.float32).view(1, 3, 1, 1)
-    texture = [picture * tint]
-    for _ in range(MIP_LEVELS - 1):
-        texture.append(F.avg_pool2d(texture[-1], 2))
-    shine = float(rng.choice((0.0, rng.uniform(0.1, 0.6))))
-    return _Thing(is_ball, half, texture, float(rng.uniform(60, 220)), shine, poses)
-
-
-def _rays(camera: _Pose, lens: float, size: tuple[int, int]) -> Tensor:
+def _rays(camera: Pose, lens: float, size: tuple[int, int]) -> Tensor:
     """(N, 3) directions through the middles of samples; of depth 1 along the view."""
     height, width = size
     y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
@@ -194,7 +103,7 @@ def _rays(camera: _Pose, lens: float, size: tuple[int, int]) -> Tensor:
     return torch.stack([across, -down, torch.ones_like(x)], -1).view(-1, 3) @ camera.axes.T
 
 
-def _cast(things: list[_Thing], index: int, start: Tensor, rays: Tensor) -> _Hits:
+def _cast(things: list[Thing], index: int, start: Tensor, rays: Tensor) -> _Hits:
     """The nearest hits of rays from ``start``, (3,) or (N, 3)."""
     distance = torch.full((len(rays),), NOTHING)
     thing = torch.full((len(rays),), -1)
@@ -211,7 +120,7 @@ def _cast(things: list[_Thing], index: int, start: Tensor, rays: Tensor) -> _Hit
     return _Hits(distance, thing, local, normal)
 
 
-def _ball(one: _Thing, origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
+def _ball(one: Thing, origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
     radius = one.half[0]
     square, middle = direction.square().sum(1), (origin * direction).sum(1)
     under = middle.square() - square * (origin.square().sum(1) - radius.square())
@@ -220,7 +129,7 @@ def _ball(one: _Thing, origin: Tensor, direction: Tensor) -> tuple[Tensor, Tenso
     return reached, F.normalize(origin + reached.clamp(max=NOTHING)[:, None] * direction, dim=1)
 
 
-def _box(one: _Thing, origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
+def _box(one: Thing, origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
     """From outside its front, from inside its back."""
     step = direction.where(direction.abs() > 1e-8, 1e-8)
     low, high = (-one.half - origin) / step, (one.half - origin) / step
@@ -233,7 +142,7 @@ def _box(one: _Thing, origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor
     return torch.where(is_hit & (reached > 1e-3), reached, torch.inf), facing.float()
 
 
-def _albedo(things: list[_Thing], hits: _Hits, samples_per_slope: float, sky: Tensor) -> Tensor:
+def _albedo(things: list[Thing], hits: _Hits, samples_per_slope: float, sky: Tensor) -> Tensor:
     """(N, 3) colours of the materials; the sky's is its own."""
     out = sky.expand(len(hits.thing), 3).clone()
     for number, one in enumerate(things):
@@ -269,7 +178,7 @@ def _sampled(texture: list[Tensor], at: Tensor, level: Tensor) -> Tensor:
 
 
 def _light(
-    things: list[_Thing], index: int, eye: Tensor, rays: Tensor, hits: _Hits, sun: Tensor
+    things: list[Thing], index: int, eye: Tensor, rays: Tensor, hits: _Hits, sun: Tensor
 ) -> tuple[Tensor, Tensor]:
     """(N,) each: light of a sun that casts hard shadows (Lambert), and its reflection (Blinn-Phong)."""
     met = hits.thing >= 0
@@ -283,9 +192,9 @@ def _light(
 
 
 def _motion(
-    things: list[_Thing],
+    things: list[Thing],
     index: int,
-    cameras: list[_Pose],
+    cameras: list[Pose],
     lens: float,
     hits: _Hits,
     rays: Tensor,
@@ -304,7 +213,7 @@ def _motion(
     return (_projected(then, lens, before) - _projected(now, lens, place)) * size[0]
 
 
-def _projected(camera: _Pose, lens: float, places: Tensor) -> Tensor:
+def _projected(camera: Pose, lens: float, places: Tensor) -> Tensor:
     """(N, 2) across and down, in heights of the picture."""
     x, y, z = camera.local(places).unbind(1)
     return torch.stack([x, -y], 1) * lens / z.clamp(min=1e-2)[:, None]
@@ -331,13 +240,3 @@ def _averaged(samples: Tensor, step: int, groups: int) -> Tensor:
     part = step // groups
     chosen = [group * part + part // 2 + k for group in range(groups) for k in (-1, 0)]
     return cells[:, chosen][:, :, :, chosen].mean((1, 3))
-
-
-def _vector(values: Sequence[float] | np.ndarray) -> Tensor:
-    return torch.tensor(np.asarray(values), dtype=torch.float32)
-
-
-def _turned(angle: float) -> Tensor:
-    """Axes turned about the upright one."""
-    cos, sin = math.cos(angle), math.sin(angle)
-    return torch.tensor([[cos, 0.0, sin], [0.0, 1.0, 0.0], [-sin, 0.0, cos]])
