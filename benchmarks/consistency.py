@@ -84,7 +84,7 @@ def _finished(prediction: Tensor, pair: Pair, models: Models) -> Tensor:
     assert models.refiner is not None
     damage = measured_damage(models.meter, pair.small, models.defaults.cleanup)
     refine = partial(refine_frames, models.refiner)
-    return finished(prediction.clone(), pair.small, models.defaults, lambda *_: None, refine, damage)
+    return finished(prediction.clone(), pair.small, models.defaults, lambda *_: None, models.codec, refine, damage)
 
 
 def main() -> None:

@@ -140,7 +140,7 @@ def main() -> None:
     for name, switches in ROWS.items():
         network = trained(replace(SMALL, **switches), options.steps)
         value = score(network)
-        rows.append((name, number(value, 2), number(misalignment(network), 3)))
+        rows.append((name, number(value, 3), number(misalignment(network), 3)))
         print(f"{name}: {value:.2f} dB", file=sys.stderr, flush=True)
     table = Table(f"PSNR after {options.steps} steps", ("network", "PSNR, dB", "misalignment"), tuple(rows))
     print(as_text(table))

@@ -63,7 +63,7 @@ def save_picture(page: Any, path: Path) -> None:
     shot = page.screenshot(clip={"x": x, "y": y, "width": width, "height": height})
     picture = Image.open(BytesIO(shot)).convert("RGB")
     picture = picture.resize((THUMBNAIL_WIDTH, round(picture.height * THUMBNAIL_WIDTH / picture.width)), Image.LANCZOS)
-    picture.save(path, quality=85, optimize=True, progressive=True)
+    picture.save(path, quality=78, optimize=True, progressive=True)
 
 
 if __name__ == "__main__":

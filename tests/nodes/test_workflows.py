@@ -1,12 +1,14 @@
 """The example workflows, read against the nodes that they are made of, and run."""
 
 import json
+import shutil
 
 import pytest
 import torch
 from fakes import run_prompt
 from fakes.core_behaviour import Video, core_behaviour
 from fakes.core_nodes import CORE_NODES
+from fakes.pack import ROOT
 from fakes.workflow import EXAMPLES, Workflow, allowed, sockets_of, widgets_of
 
 EXPECTED = {
@@ -57,6 +59,15 @@ EXPECTED = {
         "LoadVideo": {"file": "patchvsr_sample.mp4"},
         "PatchVSR_UpscaleVideo": {"scale": 4, "format": "auto", "codec": "auto", "when_unfinished": "continue"},
     },
+    "patchvsr_preview": {
+        "LoadVideo": {"file": "patchvsr_sample.mp4"},
+        "PatchVSR_DAPUpscale": {"weights": "small (shipped)", "scale": 4},
+        "PatchVSR_RefineFidelity": {"refine_strength": 1, "rounds": 8},
+    },
+    "patchvsr_render": {
+        "PatchVSR_LoadRenderPasses": {"path": "patchvsr_render", "frame_count": 0},
+        "PatchVSR_RDGUpscale": {"weights": "small (shipped)", "scale": 4, "depth_is_nearness": False},
+    },
 }
 """Choices that make an example what it is."""
 
@@ -92,11 +103,15 @@ NODES = {
         *("AttentionPropagation", "DetailGuidance", "StarSchedule"),
     ],
     "patchvsr_video": ["LoadTinyDefault", "UpscaleVideo"],
+    "patchvsr_preview": [*TINY, *PLAIN, "DAPUpscale"],
+    "patchvsr_render": ["LoadRenderPasses", "RDGUpscale"],
 }
 WHOLE = ["Load", "Plan & encode", "Model", "Sample", "Decode & finish"]
 TITLES = {
     "patchvsr_video": ["Load", "Upscale"],
     "patchvsr_upscale_a_video": ["Load", "Plan & encode", "Motion", "Model", "Sample", "Decode & finish"],
+    "patchvsr_preview": ["Load", "Preview", "Plan & encode", "Model", "Sample", "Decode & finish"],
+    "patchvsr_render": ["Load", "What the renderer knows", "Upscale"],
 }
 
 
@@ -192,17 +207,43 @@ def test_a_picture_goes_with_every_example(path):
         assert image.format == "JPEG" and 1100 <= image.width <= 1400 and image.height >= 400
 
 
+OWN_TESTS = {
+    "patchvsr_video": "test_video_node.py",
+    "patchvsr_render": "test_the_sample_render_is_upscaled_with_its_passes",
+}
+
+
+def test_the_sample_render_is_upscaled_with_its_passes(pack, object_info, monkeypatch, tmp_path):
+    pytest.importorskip("OpenEXR", reason="rendered passes need OpenEXR (pip install OpenEXR)")
+    import folder_paths
+
+    shutil.copytree(ROOT / "examples" / "render", tmp_path / "patchvsr_render")
+    monkeypatch.setitem(folder_paths.folders, "input", tmp_path)
+    workflow, saved = Workflow.read(ROOT / "example_workflows" / "patchvsr_render.json"), []
+    run_prompt(workflow.prompt(object_info), pack.nodes, core_behaviour(None, saved))
+    (result,) = saved
+    assert result.images.shape == (6, 480, 864, 3)
+    with_passes = result.images.clone()
+    without = workflow.prompt(object_info)
+    (upscaler,) = [entry for entry in without.values() if entry["class_type"] == "PatchVSR_RDGUpscale"]
+    for name in ("flow", "depth", "normal", "albedo"):
+        del upscaler["inputs"][name]
+    run_prompt(without, pack.nodes, core_behaviour(None, saved))
+    assert (saved[1].images - with_passes).abs().mean() > 1e-4
+
+
 def test_the_example_runs_and_keeps_sound_and_frame_rate(workflow, path, pack, object_info):
-    if path.stem == "patchvsr_video":
-        pytest.skip("works on files; test_video_node.py runs it")
+    if path.stem in OWN_TESTS:
+        pytest.skip(f"works on files; {OWN_TESTS[path.stem]} runs it")
     t, y, x = torch.meshgrid(torch.arange(3), torch.arange(13), torch.arange(17), indexing="ij")
     frames = (0.5 + 0.25 * torch.sin(0.4 * x + 0.3 * y + 0.5 * t))[..., None].expand(-1, -1, -1, 3).contiguous()
     video, saved = Video(frames, audio="a chord", fps=12.5), []
     outputs = run_prompt(workflow.prompt(object_info), pack.nodes, core_behaviour(video, saved))
-    (result,) = saved
-    assert result.images.shape == (3, 52, 68, 3)
-    assert torch.isfinite(result.images).all()
-    assert (result.audio, result.fps) == ("a chord", 12.5)
+    assert len(saved) == (2 if path.stem == "patchvsr_preview" else 1)
+    for result in saved:
+        assert result.images.shape == (3, 52, 68, 3)
+        assert torch.isfinite(result.images).all()
+        assert (result.audio, result.fps) == ("a chord", 12.5)
     previews = [outputs[str(node["id"])][0] for node in workflow.real_nodes() if node["type"] == "PreviewImage"]
     assert previews[0].shape == (1, 52, 68, 3), "the plan"
     assert all(heat.shape == (3, 52, 68, 3) for heat in previews[1:])
