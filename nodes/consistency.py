@@ -92,7 +92,7 @@ class FlowPropagation(io.ComfyNode):
         cls,
         model: io.Model.Type,
         plan: Plan.Type,
-        flow: Flow.Type,
+        flow: Flow.Type | None,
         weight: float,
         start_percent: float,
         end_percent: float,
@@ -100,6 +100,8 @@ class FlowPropagation(io.ComfyNode):
         alpha1: float,
         alpha2: float,
     ) -> io.NodeOutput:
+        if flow is None:
+            raise PlanError("There is no motion on the flow socket; connect Optical Flow, which measures it.")
         fetched = None if interpolation == "auto" else interpolation
         options = PropagationOptions(weight, interpolation=fetched, alpha1=alpha1, alpha2=alpha2)
         propagation = CanvasPropagation(options, plan.canvas, flow, pixels=is_tiny(model))

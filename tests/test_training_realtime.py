@@ -164,3 +164,21 @@ def test_a_new_network_starts_near_bicubic(name: str, kept: Path) -> None:
         terms = [task(batches[k], torch.Generator(), 0)[1] for k in range(4)]
     ratio = sum(float(term["result"] / term["bicubic"]) for term in terms) / len(terms)
     assert 0.9 < ratio < 1.5
+
+
+def test_alignment_teaches_the_offsets(kept: Path) -> None:
+    config = _config("dap_small", 0.5)
+    config = replace(config, objective=replace(config.objective, align_weight=1.0))
+    batches, task = ClipBatches(kept, config), RealtimeTask(config)
+    loss, terms = task(batches[0], torch.Generator(), 0)
+    loss.backward()
+    last = task.network.get_parameter("offsets.0.2.bias").grad
+    assert terms["aligned"] > 0 and last is not None and last.abs().max() > 0
+    without, _ = RealtimeTask(replace(config, objective=replace(config.objective, align_weight=0.0)))(
+        batches[0], torch.Generator(), 0
+    )
+    assert torch.isfinite(without)
+    image = batches[0].image
+    torch.testing.assert_close(
+        task.network.aligned(image), image[:, :-1], atol=1e-5, rtol=0
+    )  # new offsets point nowhere

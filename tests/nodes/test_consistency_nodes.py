@@ -345,3 +345,9 @@ def test_upscale_video_refuses_a_model_with_the_motion_of_one_clip(pack, tiny):
 def test_layers_that_the_model_lacks_are_refused(pack, tiny):
     with pytest.raises(Exception, match="This model has the blocks 0-5"):
         changed(pack, "AttentionPropagation", tiny.model, layers="30-39")
+
+
+def test_without_motion_it_says_what_to_connect(pack, tiny):
+    """As Load Render Passes gives it for files without a Vector pass."""
+    with pytest.raises(Exception, match="connect Optical Flow"):
+        changed(pack, "FlowPropagation", tiny.model, plan=the_plan(pack, tiny), flow=None)
