@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from test_video import colors, write
 
 from patchvsr_core.errors import MediaError, PatchVSRError
 from patchvsr_core.realtime.dap import DAPConfig, load_dap
@@ -131,14 +133,21 @@ def test_command_line(name: str, file: str, load: object, photographs: Path, tmp
     if name == "dap_small":
         sizes = "[dap]\nchannels = 8\nfeatures = 8\nkeys = 4\nlevels = 2\nplaces = 2\nblocks = 1"
     config.write_text(
-        f'extends = "{name}"\nsteps = 2\nbfloat16 = false\n'
+        f'extends = "{name}"\nsteps = 2\nvalidate_every = 2\nbfloat16 = false\n'
         + sizes
         + "\n[data]\nkept_px = 64\ncrop_px = [64]\nframes = [2]\nbatch = 1\nrenders = 1.0\n"
     )
     kept, out = tmp_path / "kept", tmp_path / "out"
     common = ["--config", str(config)]
     assert main(["precompute", *common, "--data", str(photographs), "--samples", "2", "--out", str(kept)]) == 0
-    assert main(["train", *common, "--data", str(kept), "--out", str(out)]) == 0
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    write(clips / "clip.mp4", colors(3, 96, 128))
+    train = ["train", *common, "--data", str(kept), "--out", str(out), "--validate", str(clips)]
+    assert main(train) == 0
+    looked = json.loads((out / "log.jsonl").read_text().splitlines()[-1])
+    assert 0 < looked["model"] < looked["bicubic"] + 10
+    assert (out / "validation" / "0000002.png").is_file()
     network = load(out / "weights" / file)  # type: ignore[operator]
     assert network.training is False
     if name == "rdg_small":

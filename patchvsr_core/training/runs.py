@@ -14,12 +14,14 @@ from ..errors import PatchVSRError
 from ..hosts.diffusers import Base
 from ..hosts.loading import load_base, load_vae
 from ..hosts.models import Models
+from ..pipeline import upscale
+from ..realtime.fast import FastUpscaler
 from ..settings import TINY, WAN
 from .config import TrainConfig
 from .decoding import DecoderTask
 from .frozen import AdapterTask
 from .latents import Latents, precompute
-from .realtime import ClipBatches, RealtimeTask, keep_clips
+from .realtime import SCALE, ClipBatches, RealtimeTask, keep_clips
 from .refining import DecodedBatches, RefinerTask, write_decoded
 from .tiny import Batches, TinyDefault
 from .trainer import Trainer, moved
@@ -34,7 +36,9 @@ def tiny_run(config: TrainConfig, options: Namespace) -> Trainer:
     torch.manual_seed(config.seed)
     task = TinyDefault(config)
     batches = Batches(options.data, options.out / "decoded", config.data, config.seed)
-    look = _validation(options, lambda sheet: validate(_models(task), options.validate, VALIDATION_SCALE, sheet))
+    look = _validation(
+        options, lambda sheet: validate(_method(_models(task)), options.validate, VALIDATION_SCALE, sheet)
+    )
     return Trainer(task, batches, config, options.out, device=options.device, init=options.init, validate=look)
 
 
@@ -50,7 +54,9 @@ def refiner_run(config: TrainConfig, options: Namespace) -> Trainer:
         whole = TinyDefault(config)
         whole.load_weights(options.weights)
         whole.refiner = task.refiner
-        look = _validation(options, lambda sheet: validate(_models(whole), options.validate, VALIDATION_SCALE, sheet))
+        look = _validation(
+            options, lambda sheet: validate(_method(_models(whole)), options.validate, VALIDATION_SCALE, sheet)
+        )
     return Trainer(task, batches, config, options.out, device=options.device, init=options.init, validate=look)
 
 
@@ -82,7 +88,12 @@ def realtime_run(config: TrainConfig, options: Namespace) -> Trainer:
     torch.manual_seed(config.seed)
     task = RealtimeTask(config)
     batches = ClipBatches(options.data, config)
-    return Trainer(task, batches, config, options.out, device=options.device, init=options.init)
+
+    def score(sheet: Path) -> dict[str, float]:
+        return validate(FastUpscaler(task.network, device=options.device).upscale, options.validate, SCALE, sheet)
+
+    look = _validation(options, score)
+    return Trainer(task, batches, config, options.out, device=options.device, init=options.init, validate=look)
 
 
 def precompute_latents(config: TrainConfig, options: Namespace) -> None:
@@ -143,7 +154,7 @@ def adapter_run(config: TrainConfig, options: Namespace) -> Trainer:
                 prompt = task.adapter.prompt.detach()
                 device = torch.device(options.device)
                 models = Models(free, codec, prompt, task.adapter, None, settings, device)
-                return validate(models, options.validate, VALIDATION_SCALE, sheet)
+                return _looked_at(models, options, sheet)
 
         look = _validation(options, score)
     return Trainer(task, latents, config, options.out, device=options.device, init=options.init, validate=look)
@@ -163,6 +174,13 @@ def decoder_run(config: TrainConfig, options: Namespace) -> Trainer:
     task = DecoderTask(config, codec, config.decoder)
     batches = Batches(options.data, options.out / "decoded", config.data, config.seed)
     return Trainer(task, batches, config, options.out, device=options.device, init=options.init)
+
+
+def _looked_at(models: Models, options: Namespace, sheet: Path) -> dict[str, float]:
+    """How the whole pipeline fares."""
+    return validate(
+        lambda small, size: upscale(small, size, models, models.defaults), options.validate, VALIDATION_SCALE, sheet
+    )
 
 
 def _models(task: TinyDefault) -> Models:

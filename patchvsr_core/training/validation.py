@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -10,8 +11,6 @@ import torch
 from torch import Tensor
 
 from ..fidelity import back_project
-from ..hosts.models import Models
-from ..pipeline import upscale
 from ..resample import resize
 from ..video import read_frames
 from .degrade import make_input
@@ -20,13 +19,16 @@ from .footage import VIDEO
 FRAMES = 5
 SIDE_PX = 384
 SHOWN_PX = 192
+Method = Callable[[Tensor, tuple[int, int]], Tensor]
+"""(T, h, w, 3) frames and (height, width) to (T, height, width, 3) frames."""
 COLUMNS = ("bicubic", "bicubic + b.-p.", "model", "original")
 
 
-def validate(models: Models, folder: Path, scale: int, sheet: Path) -> dict[str, float]:
+def validate(method: Method, folder: Path, scale: int, sheet: Path) -> dict[str, float]:
     """Mean PSNR over the middle of the first frames of every clip, and a contact sheet at 1:1.
 
     Args:
+        method: what is trained.
         folder: clips that are not trained on.
         sheet: PNG to write.
 
@@ -39,7 +41,7 @@ def validate(models: Models, folder: Path, scale: int, sheet: Path) -> dict[str,
         size = int(truth.shape[1]), int(truth.shape[2])
         small = make_input(truth, (size[0] // scale, size[1] // scale))
         bicubic = resize(small, size)
-        versions = (bicubic, back_project(bicubic, small), upscale(small, size, models, models.defaults))
+        versions = (bicubic, back_project(bicubic, small), method(small, size))
         scores.append([psnr(version, truth) for version in versions])
         rows.append(np.concatenate([_shown(version) for version in (*versions, truth)], axis=1))
     if rows:
