@@ -36,9 +36,7 @@ def tiny_run(config: TrainConfig, options: Namespace) -> Trainer:
     torch.manual_seed(config.seed)
     task = TinyDefault(config)
     batches = Batches(options.data, options.out / "decoded", config.data, config.seed)
-    look = _validation(
-        options, lambda sheet: validate(_method(_models(task)), options.validate, VALIDATION_SCALE, sheet)
-    )
+    look = _validation(options, lambda sheet: _looked_at(_models(task), options, sheet))
     return Trainer(task, batches, config, options.out, device=options.device, init=options.init, validate=look)
 
 
@@ -54,9 +52,7 @@ def refiner_run(config: TrainConfig, options: Namespace) -> Trainer:
         whole = TinyDefault(config)
         whole.load_weights(options.weights)
         whole.refiner = task.refiner
-        look = _validation(
-            options, lambda sheet: validate(_method(_models(whole)), options.validate, VALIDATION_SCALE, sheet)
-        )
+        look = _validation(options, lambda sheet: _looked_at(_models(whole), options, sheet))
     return Trainer(task, batches, config, options.out, device=options.device, init=options.init, validate=look)
 
 
