@@ -142,15 +142,6 @@ class UpscaleVideo(io.ComfyNode):
                     tooltip="Mixes every frame with its neighbours along the motion, see Flow Propagation: less "
                     "flicker. 0 is off; 0.5 is usual for a Wan, 0.25 for the tiny default.",
                 ),
-                io.Combo.Input(
-                    "base_layer",
-                    options=list(BASE_LAYERS),
-                    default=BICUBIC,
-                    optional=True,
-                    advanced=True,
-                    tooltip="What enlarges the input for the patches to refine: bicubic, or a real-time network. "
-                    "dap suits footage, rdg suits renders.",
-                ),
                 io.Float.Input(
                     "guidance_rescale",
                     default=0.0,
@@ -160,6 +151,15 @@ class UpscaleVideo(io.ComfyNode):
                     optional=True,
                     advanced=True,
                     tooltip="Brings guidance back to the contrast of the positive prompt; 0.2 oversaturates less.",
+                ),
+                io.Combo.Input(
+                    "base_layer",
+                    options=list(BASE_LAYERS),
+                    default=BICUBIC,
+                    optional=True,
+                    advanced=True,
+                    tooltip="What enlarges the input for the patches to refine: bicubic, or a real-time network. "
+                    "dap suits footage, rdg suits renders.",
                 ),
             ],
             outputs=[io.Video.Output()],
