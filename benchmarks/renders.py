@@ -17,7 +17,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -28,8 +27,6 @@ from pictures import Versions, contact_sheet, middle, write_png
 from tables import Table, as_text, mean, number, write_markdown
 
 from patchvsr_core.fidelity import back_project
-from patchvsr_core.propagation.flow import ClipFlows
-from patchvsr_core.realtime.buffers import RenderPasses
 from patchvsr_core.realtime.fast import FastUpscaler, load_fast
 from patchvsr_core.resample import resize
 from patchvsr_core.training.realtime import read_photographs
@@ -46,18 +43,12 @@ FIRST_SEED = 1_000_000
 """Far from the seeds of training."""
 
 
-def passes(clip: RenderedClip) -> RenderPasses:
-    """All that the renderer knows."""
-    motion = clip.motion[1:]
-    return RenderPasses(ClipFlows(torch.zeros_like(motion), motion), clip.depth, clip.normal, clip.albedo)
-
-
 def methods(others: Sequence[Path]) -> dict[str, Method]:
     """By the name of their row; ``others`` are networks of which the G-buffers are withheld."""
     rdg, dap = load_fast("rdg"), load_fast("dap")
 
     def with_passes(network: FastUpscaler, **missing: None) -> Method:
-        return lambda clip: network.upscale(clip.small, passes=replace(passes(clip), **missing))
+        return lambda clip: network.upscale(clip.small, passes=replace(clip.passes(), **missing))
 
     found: dict[str, Method] = {
         "bicubic": lambda clip: resize(clip.small, _size(clip)),

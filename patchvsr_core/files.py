@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -47,6 +47,13 @@ def settle(partial: Path, path: Path) -> None:
     """Give a complete file its name; what has the name is on the disk, even after a power cut."""
     with partial.open("rb+") as file:
         os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """A safetensors file that has its name only when it is complete."""
+    partial = path.with_suffix(".part")
+    save_file({name: value.contiguous() for name, value in tensors.items()}, str(partial))
     partial.replace(path)
 
 

@@ -15,10 +15,11 @@ from test_video import colors, write
 
 from patchvsr_core.errors import MediaError, PatchVSRError
 from patchvsr_core.realtime.dap import DAPConfig, load_dap
+from patchvsr_core.realtime.fast import SHIPPED
 from patchvsr_core.realtime.rdg import load_rdg
 from patchvsr_core.training.__main__ import main
 from patchvsr_core.training.config import TrainConfig, load_config
-from patchvsr_core.training.realtime import DAP_FILE, RDG_FILE, ClipBatches, RealtimeTask, keep_clips
+from patchvsr_core.training.realtime import ClipBatches, RealtimeTask, keep_clips
 from patchvsr_core.training.trainer import Trainer
 
 SMALL_DAP = DAPConfig(channels=8, features=8, keys=4, levels=3, places=2, blocks=1)
@@ -125,7 +126,7 @@ def test_training_lowers_the_loss_and_resumes(name: str, kept: Path, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("name", "file", "load"), [("dap_small", DAP_FILE, load_dap), ("rdg_small", RDG_FILE, load_rdg)]
+    ("name", "file", "load"), [("dap_small", SHIPPED["dap"], load_dap), ("rdg_small", SHIPPED["rdg"], load_rdg)]
 )
 def test_command_line(name: str, file: str, load: object, photographs: Path, tmp_path: Path) -> None:
     config = tmp_path / "small.toml"

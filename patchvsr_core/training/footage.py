@@ -70,11 +70,7 @@ class Footage:
         return moving
 
     def _still(self, rng: np.random.Generator) -> Tensor:
-        path = self.photographs[rng.integers(len(self.photographs))]
-        image = cv2.imread(str(path))
-        if image is None:
-            raise MediaError(f"{path} cannot be read as an image; remove it from the training folder.")
-        still = torch.from_numpy(np.ascontiguousarray(image[:, :, ::-1])).float()[None] / 255
+        still = read_photograph(self.photographs[rng.integers(len(self.photographs))])[None]
         return resize(still, self._view_size(rng, still.shape[1], still.shape[2]))
 
     def _view_size(self, rng: np.random.Generator, height: int, width: int) -> tuple[int, int]:
@@ -83,6 +79,18 @@ class Footage:
         most = min(1.0, self.config.most_view_px / max(height, width))
         factor = rng.uniform(min(least, most), most) if least < most else max(least, most)
         return round(height * factor), round(width * factor)
+
+
+def read_photograph(path: Path) -> Tensor:
+    """(H, W, 3) in [0, 1].
+
+    Raises:
+        MediaError: when it is no picture.
+    """
+    image = cv2.imread(str(path))
+    if image is None:
+        raise MediaError(f"{path} cannot be read as an image; remove it from the training folder.")
+    return torch.from_numpy(np.ascontiguousarray(image[:, :, ::-1])).float() / 255
 
 
 def _weights(shots: list[tuple[Path, int, int]]) -> np.ndarray:

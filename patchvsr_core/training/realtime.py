@@ -8,31 +8,28 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from ..errors import MediaError, PatchVSRError
-from ..propagation.flow import ClipFlows
-from ..realtime.buffers import RenderPasses, g_buffers
-from ..realtime.dap import DAP, load_dap, save_dap
-from ..realtime.rdg import RDG, load_rdg, save_rdg
+from ..files import write_tensors
+from ..realtime.buffers import g_buffers
+from ..realtime.dap import DAP, SCALE, load_dap, save_dap
+from ..realtime.fast import SHIPPED
+from ..realtime.rdg import BUFFERS, RDG, load_rdg, save_rdg
 from . import losses
 from .config import DataConfig, TrainConfig
 from .crops import Crops
-from .footage import PHOTOGRAPH
+from .footage import PHOTOGRAPH, read_photograph
 from .refining import load_part
 from .renders import light_noise, render_clip
 
-SCALE = 4
 INDEX = "clips.json"
-BUFFERS = ("Motion", "Depth", "Normal", "BRDF")
-DAP_FILE, RDG_FILE = "dap_small.safetensors", "rdg_small.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,9 +70,7 @@ def keep_clips(config: TrainConfig, folder: Path, out: Path, numbers: Sequence[i
             tensors = _rendered(rng, textures, data)
         else:
             tensors = _filmed(rng, crops, data)
-        partial = path.with_suffix(".part")
-        save_file({name: value.contiguous() for name, value in tensors.items()}, str(partial))
-        partial.replace(path)
+        write_tensors(path, tensors)
     (out / INDEX).write_text(json.dumps({"seed": config.seed}) + "\n")
 
 
@@ -85,12 +80,7 @@ def read_photographs(paths: Sequence[Path]) -> list[Tensor]:
     Raises:
         MediaError: when there are none, or one cannot be read.
     """
-    photographs = []
-    for path in (path for path in paths if path.suffix.lower() in PHOTOGRAPH):
-        image = cv2.imread(str(path))
-        if image is None:
-            raise MediaError(f"{path} cannot be read as an image; remove it from the folder.")
-        photographs.append(torch.from_numpy(np.ascontiguousarray(image[:, :, ::-1])).float() / 255)
+    photographs = [read_photograph(path) for path in paths if path.suffix.lower() in PHOTOGRAPH]
     if not photographs:
         raise MediaError("No photograph was found to make textures of; give a folder that has some.")
     return photographs
@@ -99,10 +89,7 @@ def read_photographs(paths: Sequence[Path]) -> list[Tensor]:
 def _rendered(rng: np.random.Generator, textures: list[Tensor], data: DataConfig) -> dict[str, Tensor]:
     side = data.kept_px
     clip = render_clip(rng, textures, max(data.frames), (side, side), SCALE)
-    # The last frame's motion is not looked at; to the frame before is what the network wants.
-    flows = ClipFlows(torch.zeros_like(clip.motion[1:]), clip.motion[1:])
-    passes = RenderPasses(flows, clip.depth, clip.normal, clip.albedo)
-    buffers = g_buffers(clip.small, passes)
+    buffers = g_buffers(clip.small, clip.passes())
     return {**_pictures(clip.truth, clip.small), **{name: buffers[name][0].half() for name in BUFFERS}}
 
 
@@ -215,7 +202,7 @@ class RealtimeTask(nn.Module):
 
 def network_file(config: TrainConfig) -> str:
     """Name of an exported network in its folder."""
-    return DAP_FILE if config.dap is not None else RDG_FILE
+    return SHIPPED["rdg" if config.dap is None else "dap"]
 
 
 def save_network(task: RealtimeTask, folder: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from tqdm import tqdm
@@ -18,6 +18,7 @@ from tqdm import tqdm
 from ..conditional import ConditionalRefiner
 from ..damage import damage_level
 from ..errors import ModelError, PatchVSRError
+from ..files import write_tensors
 from ..refine import Refiner, RefinerConfig, load_refiner, new_refiner
 from . import losses
 from .config import Objective, TrainConfig
@@ -194,9 +195,7 @@ def write_decoded(batches: Any, decode: Any, out: Path, numbers: Sequence[int], 
             **{name: value.half() for name, value in exact.items()},
             **{name: (value.clamp(0, 1) * 255).round().to(torch.uint8) for name, value in levels.items()},
         }
-        partial = path.with_suffix(".part")
-        save_file({name: value.contiguous() for name, value in tensors.items()}, str(partial))
-        partial.replace(path)
+        write_tensors(path, tensors)
     (out / INDEX).write_text(json.dumps({"seed": seed}) + "\n")
 
 

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..propagation.flow import ClipFlows
+from ..realtime.buffers import RenderPasses
 from .scenes import MIP_LEVELS, Pose, Thing, draw_scene
 
 SUPERSAMPLES = 2
@@ -40,6 +42,11 @@ class RenderedClip:
     """(T, h, w, 3) in [0, 1]."""
     samples: int
     """Samples that a pixel of the input is made of."""
+
+    def passes(self) -> RenderPasses:
+        """All that the renderer knows but the motion to the next frame, which nobody asks for."""
+        motion = self.motion[1:]
+        return RenderPasses(ClipFlows(torch.zeros_like(motion), motion), self.depth, self.normal, self.albedo)
 
 
 def light_noise(frames: Tensor, level: float, rng: np.random.Generator) -> Tensor:

@@ -21,7 +21,7 @@ from .config import TrainConfig
 from .decoding import DecoderTask
 from .frozen import AdapterTask
 from .latents import Latents, precompute
-from .realtime import SCALE, ClipBatches, RealtimeTask, keep_clips
+from .realtime import ClipBatches, RealtimeTask, keep_clips
 from .refining import DecodedBatches, RefinerTask, write_decoded
 from .tiny import Batches, TinyDefault
 from .trainer import Trainer, moved
@@ -86,7 +86,9 @@ def realtime_run(config: TrainConfig, options: Namespace) -> Trainer:
     batches = ClipBatches(options.data, config)
 
     def score(sheet: Path) -> dict[str, float]:
-        return validate(FastUpscaler(task.network, device=options.device).upscale, options.validate, SCALE, sheet)
+        return validate(
+            FastUpscaler(task.network, device=options.device).upscale, options.validate, VALIDATION_SCALE, sheet
+        )
 
     look = _validation(options, score)
     return Trainer(task, batches, config, options.out, device=options.device, init=options.init, validate=look)
