@@ -13,6 +13,8 @@ from torch import Tensor
 from patchvsr_core import conditions as conditions_module
 from patchvsr_core.adapter import Adapter, BaseSpec
 from patchvsr_core.conditions import Controls
+from patchvsr_core.enhance import structure_lock
+from patchvsr_core.fusion import fuse
 from patchvsr_core.hosts.diffusers import DiffusersDenoiser
 from patchvsr_core.hosts.loading import load_base
 from patchvsr_core.hosts.models import Models, load_models
@@ -20,6 +22,7 @@ from patchvsr_core.layout import Canvas, PatchPlan
 from patchvsr_core.memory import ENOUGH_TOKENS, patch_bytes, patches_together
 from patchvsr_core.pipeline import upscale
 from patchvsr_core.planner import plan_patches
+from patchvsr_core.sampling import SOLVERS, guided, sigma_schedule
 
 
 @pytest.fixture(scope="module")
@@ -155,3 +158,29 @@ def test_the_estimate_of_a_patch_covers_what_a_run_allocates(tiny: Models) -> No
             alive += event.nbytes()
             peak = max(peak, alive)
     assert peak < patch_bytes(plan, tiny.base.spec, 4) < 2 * peak
+
+
+def test_a_step_asks_nothing_of_the_gpu(tmp_path) -> None:
+    """On the meta device, which has no numbers: whatever waits for one (item, a comparison, a copy back) raises."""
+    meta = torch.device("meta")
+    base = load_base(save(random_wan(), tmp_path / "wan.safetensors"))
+    adapter = random_adapter(base.spec, liem="star").to(meta)
+    base.transformer.to(meta)
+    plan = plan_patches(Canvas(9, (24, 40), (96, 160), stride_frames=4), patch_px=64, layout="alternating")
+    latent = torch.empty(1, 16, *plan.canvas.latent_shape, device=meta)
+    view = torch.empty(1, 16, plan.canvas.latent_frames, *plan.patch_size[1:], device=meta)
+    controls = Controls(plan, latent, view=view, adapter=adapter)
+    prompts = [torch.empty(1, 5, 64, device=meta)] * 2
+    denoiser = DiffusersDenoiser(base, prompts, adapter, keep_text=True)
+
+    def model(x: Tensor, sigma: Tensor, step: int) -> Tensor:
+        patches = plan.at_step(step)
+        predictions = fuse(denoiser, x, sigma, patches, controls, patches_at_once=2, step=step)
+        x0 = guided(predictions, 3.0, 0.2, x)
+        return structure_lock(x0, latent, sigma, strength=0.5, start=1.0)
+
+    with torch.inference_mode():
+        for solver in SOLVERS.values():
+            assert solver(model, latent, sigma_schedule(3, shift=5.0), None).device == meta
+        with pytest.raises(RuntimeError):
+            latent.sum().item()
