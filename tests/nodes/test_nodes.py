@@ -242,3 +242,14 @@ def test_a_pointwise_model_gives_the_same_patched_and_whole(pack):
         inputs["noise"].generate_noise(latent), latent["samples"], inputs["sampler"], inputs["sigmas"]
     )
     assert (patched - whole).abs().max() < 1e-5
+
+
+def test_the_layout_suits_the_model_unless_chosen(pack, tiny, clip):
+    from patchvsr_core.stages import layout_for
+
+    def layout(**choice):
+        return run_node(pack["PatchPlanner"], image=clip, vae=tiny.vae, patch_px=64, **choice)[0].layout
+
+    assert layout() == "overlapping" and layout(layout="pairwise") == "pairwise"
+    wan = type("Codec", (), {"channels": 16, "stride_px": 8, "stride_frames": 4})()
+    assert layout_for(wan) == "corner"
