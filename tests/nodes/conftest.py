@@ -14,4 +14,4 @@ def clip():
 
 @pytest.fixture(scope="module")
 def chain(pack, tiny, clip):
-    return run_chain(pack, tiny, clip, layout="corner")
+    return run_chain(pack, tiny, clip)
