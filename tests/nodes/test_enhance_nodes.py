@@ -73,7 +73,8 @@ def test_off_by_default_and_then_nothing_is_attached(pack, tiny, chain):
     inputs = {socket.id: socket.default for socket in pack["ApplyPatchVSR"].GET_SCHEMA().inputs}
     assert list(inputs)[-3:] == list(EVERYTHING) and not any(inputs[name] for name in EVERYTHING)
     assert "sampler_post_cfg_function" not in chain.controlled.model_options
-    assert set(chain.controlled.wrappers) == {"apply_model"}
+    assert set(chain.controlled.wrappers) == {"apply_model", "sampler_sample"}
+    assert len(chain.controlled.wrappers["sampler_sample"]["patchvsr"]) == 1, "no churn beside the adapter's own"
 
 
 def test_without_churn_it_is_the_samplers_own_euler(pack, stock):
