@@ -213,9 +213,14 @@ def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
 
 def publish(options: argparse.Namespace, title: str, parts: Sequence[Records], notes: str) -> None:
     """Show the tables, and write the files that the user asked for."""
-    tables = [part.table() for part in parts]
-    print(*map(as_text, tables), notes, sep="\n")
+    print(*(as_text(part.table()) for part in parts), notes, sep="\n")
+    keep(options, title, parts, notes)
+
+
+def keep(options: argparse.Namespace, title: str, parts: Sequence[Records], notes: str) -> None:
+    """Write the files alone: what is known so far, for a run that may be stopped."""
     if options.markdown:
+        tables = [part.table() for part in parts]
         write_markdown(options.markdown, title, tables, notes, sys.argv, options.device)
     if options.json:
         content = {

@@ -1,7 +1,9 @@
 """Speed of the tiny default on a real clip: seconds of a frame stage by stage, and options side by side.
 
-python benchmarks/speed.py
-python benchmarks/speed.py --device cuda --frames 16 --rounds 5
+On a GPU there are more options: half precision, and blocks that torch compiled.
+
+    python benchmarks/speed.py
+    python benchmarks/speed.py --device cuda --frames 16 --rounds 5
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from measuring import (
     always,
     fits,
     in_turn,
+    keep,
     named,
     parsed,
     peak_bytes,
@@ -97,9 +100,20 @@ OPTIONS = {
 GPU_OPTIONS = {
     "bfloat16": Option(half=True),
     "bfloat16, 8 patches at once": Option({"patches_at_once": 8}, half=True),
+}
+COMPILED_OPTIONS = {
     "compiled": Option(compiled=True),
     "bfloat16, compiled, 8 patches at once": Option({"patches_at_once": 8}, half=True, compiled=True),
 }
+
+
+def chosen_options(options: argparse.Namespace) -> dict[str, Option]:
+    """The default and what the user asked for."""
+    known = OPTIONS if options.device == "cpu" else OPTIONS | GPU_OPTIONS
+    if options.compiled:
+        known = {DEFAULT: OPTIONS[DEFAULT], **COMPILED_OPTIONS}
+    words = options.only or [""]
+    return {name: known[name] for name in known if name == DEFAULT or any(word in name for word in words)}
 
 
 def stages(models: Models, clip: Tensor, targets: Sequence[tuple[int, int]], rounds: int) -> list[Records]:
@@ -197,21 +211,23 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--patch-px", type=int, help="side of a patch; the model's own if left out")
-    parser.add_argument("--only", nargs="+", help=f"options to run beside {DEFAULT!r}, by name")
+    parser.add_argument("--only", nargs="+", help=f"run {DEFAULT!r} and options whose name has one of these words")
+    parser.add_argument("--compiled", action="store_true", help="options that torch compiles; its first run takes long")
     add_common(parser)
     options = parsed(parser)
     models = load_models("tiny", device=options.device)
     if options.patch_px:
         models = replace(models, defaults=replace(models.defaults, patch_px=options.patch_px))
-    known = OPTIONS if options.device == "cpu" else OPTIONS | GPU_OPTIONS
-    chosen = {name: known[name] for name in [DEFAULT, *options.only]} if options.only else known
+    chosen = chosen_options(options)
     clip = input_clip(options.clip, options.frames, options.input).to(options.device)
-    parts = []
+    parts: list[Records] = []
+    heading = "Speed of the tiny default"
     if "stages" in options.parts:
         parts += stages(models, clip, options.outputs, options.rounds)
+        keep(options, heading, parts, NOTES)
     if "options" in options.parts:
         parts.append(choices(models, clip, options.outputs[0], options.rounds, chosen, options.device))
-    publish(options, "Speed of the tiny default", parts, NOTES)
+    publish(options, heading, parts, NOTES)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ from measuring import (
     always,
     fits,
     in_turn,
+    keep,
     named,
     parsed,
     peak_bytes,
@@ -117,7 +118,8 @@ def measured(make: Callable[[Way], tuple[PatchPlan, Work]], rounds: int, device:
         with fits(rows.setdefault(name, {"way": name}), "seconds", "ratio", "mib"):
             plan, work = make(way)
             tokens = plan.patch_size[0] * plan.patch_size[1] * plan.patch_size[2] // TOKEN_CELLS**2
-            rows[name] |= {"patches": len(plan.patches) / plan.phases, "tokens": tokens, "phases": plan.phases}
+            mean = len(plan.patches) / plan.phases if plan.phases > 1 else len(plan.patches)
+            rows[name] |= {"patches": mean, "tokens": tokens, "phases": plan.phases}
             rows[name]["mib"] = peak_bytes(work, device) / MIB
             works[name] = always(work)
     for name, timing in (timings := in_turn(works, rounds, warm_up=0)).items():
@@ -130,7 +132,7 @@ def measured(make: Callable[[Way], tuple[PatchPlan, Work]], rounds: int, device:
 
 COLUMNS = (
     Column("way", "step"),
-    Column("patches", "patches", 0),
+    Column("patches", "patches", 1),
     Column("tokens", "tokens of each"),
     Column("seconds", "s/step"),
     Column("ratio", "x whole frame"),
@@ -164,7 +166,8 @@ def main() -> None:
     if (options.width, options.blocks) != (config.base.width, config.base.layers):
         config = narrowed(config, options.width, options.blocks)
     base, adapter = built(config, options.device)
-    parts = []
+    parts: list[Records] = []
+    heading = f"A step of {options.config} with random weights"
 
     def make(target: tuple[int, int], way: Way) -> tuple[PatchPlan, Work]:
         plan = planned(way, target, options.frames, options.px)
@@ -174,7 +177,8 @@ def main() -> None:
         rows = measured(partial(make, target), options.rounds, options.device)
         title = f"{named(target)}, {options.frames} frames, width {options.width}, {options.blocks} blocks"
         parts.append(Records(named(target), title, COLUMNS, rows))
-    publish(options, f"A step of {options.config} with random weights", parts, NOTES)
+        keep(options, heading, parts, NOTES)
+    publish(options, heading, parts, NOTES)
 
 
 if __name__ == "__main__":

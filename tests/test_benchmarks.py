@@ -1,4 +1,4 @@
-"""The quality and ablation benchmarks: pairs, seams, tables, pictures, and both as they are called."""
+"""The benchmarks of quality: pairs, seams, tables, pictures, ablations, as they are called."""
 
 from __future__ import annotations
 
