@@ -14,7 +14,7 @@ from ..patchvsr_core.hosts.comfy import (
 )
 from .sockets import CATEGORY, GlobalContext, PatchCond, Plan
 from .validation import in_order
-from .widgets import span_sigmas, span_widgets
+from .widgets import economy_widget, span_sigmas, span_widgets
 
 
 class ApplyPatchVSR(io.ComfyNode):
@@ -136,16 +136,18 @@ class JointModulationMerger(io.ComfyNode):
                 Plan.Input("plan"),
                 io.Int.Input(
                     "patches_at_once",
-                    default=1,
-                    min=1,
+                    default=0,
+                    min=0,
                     max=64,
-                    tooltip="Patches per model call. More is faster on a large GPU; it is halved when memory runs out.",
+                    tooltip="Patches per model call. 0: as many as fit and are of use, one on a CPU. It is halved when "
+                    "memory runs out.",
                 ),
                 *span_widgets(
                     "Auxiliary and corner patches run from this part of the denoising on.",
                     "... and up to this part; outside it the primary grid runs alone: faster, but with seams.",
                     names=("auxiliary_start", "auxiliary_end"),
                 ),
+                economy_widget(),
             ],
             outputs=[io.Model.Output()],
         )
@@ -162,6 +164,7 @@ class JointModulationMerger(io.ComfyNode):
         patches_at_once: int,
         auxiliary_start: float,
         auxiliary_end: float,
+        economy: int = 1,
     ) -> io.NodeOutput:
         sigma_range = span_sigmas(model, auxiliary_start, auxiliary_end)
-        return io.NodeOutput(attach_joint_modulation(model, plan, FusionOptions(patches_at_once, sigma_range)))
+        return io.NodeOutput(attach_joint_modulation(model, plan, FusionOptions(patches_at_once, sigma_range, economy)))

@@ -16,7 +16,7 @@ from ..patchvsr_core.settings import BASE_LAYERS, BICUBIC
 from ..patchvsr_core.video.encoders import CODECS, CRF
 from ..patchvsr_core.video.pieces import Encoding
 from .sockets import CATEGORY
-from .widgets import scale_widget, size_widget
+from .widgets import economy_widget, scale_widget, size_widget
 
 OWN = "0: what suits the model."
 
@@ -106,7 +106,12 @@ class UpscaleVideo(io.ComfyNode):
                     tooltip="corner: free of seams. The others are quicker; see Patch Planner.",
                 ),
                 io.Int.Input(
-                    "patches_at_once", default=1, min=1, max=64, advanced=True, tooltip="Patches per model call."
+                    "patches_at_once",
+                    default=0,
+                    min=0,
+                    max=64,
+                    advanced=True,
+                    tooltip="Patches per model call. 0: as many as fit and are of use.",
                 ),
                 io.Int.Input(
                     "chunk_frames",
@@ -161,6 +166,7 @@ class UpscaleVideo(io.ComfyNode):
                     tooltip="What enlarges the input for the patches to refine: bicubic, or a real-time network. "
                     "dap suits footage, rdg suits renders.",
                 ),
+                economy_widget(),
             ],
             outputs=[io.Video.Output()],
         )
@@ -197,6 +203,7 @@ class UpscaleVideo(io.ComfyNode):
         propagation: float = 0.0,
         guidance_rescale: float = 0.0,
         base_layer: str = BICUBIC,
+        economy: int = 1,
     ) -> io.NodeOutput:
         models = NativeModels(model, vae, positive, negative, adapter)
         chosen = {name: value for name, value in (("steps", steps), ("patch_px", patch_px)) if value}
@@ -211,6 +218,7 @@ class UpscaleVideo(io.ComfyNode):
             base_layer=base_layer,
             layout=layout,
             patches_at_once=patches_at_once,
+            economy=economy,
             **chosen,
         )
         path = upscale_video(

@@ -79,6 +79,20 @@ def tile_widgets() -> list[io.Int.Input]:
     ]
 
 
+def economy_widget() -> io.Int.Input:
+    """How often calm patches run."""
+    return io.Int.Input(
+        "economy",
+        default=1,
+        min=1,
+        max=16,
+        optional=True,
+        advanced=True,
+        tooltip="Patches with nothing in them (black bars, clear sky) or that stand still run at every so manieth step "
+        "only; started from the input, empty ones never run. 1: all run at every step. 2 saves time on such clips.",
+    )
+
+
 def span_widgets(
     begin: str,
     end: str,

@@ -130,7 +130,14 @@ def _add_choices(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--cleanup", type=float, help="factor on the measured noise and compression to remove; 0 keeps film grain"
     )
-    command.add_argument("--patches-at-once", type=int, help="patches per model call (default: 1)")
+    command.add_argument("--patches-at-once", type=int, help="patches per model call (default: 0, as many as fit)")
+    command.add_argument(
+        "--auxiliary-start", type=float, help="noise level from which on patches over borders run (default: 1)"
+    )
+    command.add_argument("--auxiliary-end", type=float, help="noise level down to which (default: 0)")
+    command.add_argument(
+        "--economy", type=int, help="patches that are empty or stand still run at every so manieth step (default: 1)"
+    )
     command.add_argument("--chunk-frames", type=int, help="frames in memory at once (default: what memory allows)")
     command.add_argument("--chunk-overlap", type=int, help="frames in which chunks fade into one another (default: 2)")
     command.add_argument("--no-cuts", action="store_true", help="take the clip for one shot")

@@ -8,10 +8,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .adapter import Adapter, MicroConditions, PatchControl
+from .adapter import Adapter, Features, MicroConditions, PatchControl, Strengths, joined
 from .codec import Codec
+from .devices import free_bytes
 from .encode import noise_augmented
 from .layout import Patch, PatchPlan
+
+KEPT_SHARE = 0.25
+"""Part of the free memory that features of patches may take, and ..."""
+KEPT_BYTES = 4 * 2**30
+"""... how much at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +42,9 @@ class PatchConditions:
 class Controls:
     """Makes the :class:`PatchControl` of any batch of patches.
 
+    What the branches make of a patch is the same at every step, and is kept for the next one as far as there is
+    memory for it.
+
     Args:
         clean: (1, C, t, h, w) latent of the enlarged input, in the space of the base model.
         augmented: the same with noise augmentation.
@@ -54,9 +63,7 @@ class Controls:
         noise_level: float = 0.0,
         view: Tensor | None = None,
         adapter: Adapter | None = None,
-        patch_strength: float = 1.0,
-        global_strength: float = 1.0,
-        liem_strength: float = 1.0,
+        strengths: Strengths = Strengths(),
         dtype: torch.dtype | None = None,
     ) -> None:
         self.plan = plan
@@ -66,29 +73,64 @@ class Controls:
         self.view = view
         self.adapter = adapter
         self.dtype = dtype or (clean.dtype if adapter is None else adapter.prompt.dtype)
-        self.strengths = {
-            "patch_strength": patch_strength,
-            "global_strength": global_strength,
-            "liem_strength": liem_strength,
-        }
+        self.strengths = strengths
+        self._kept: dict[tuple[int, int, int], Features] = {}
+        self._room: int | None = None
 
-    def __call__(self, patches: Sequence[Patch], device: torch.device | None = None) -> PatchControl:
-        """The control of some patches on ``device``; None: where the latents are."""
+    def __call__(
+        self,
+        patches: Sequence[Patch],
+        device: torch.device | None = None,
+        *,
+        adapted: bool = True,
+        again: bool = True,
+    ) -> PatchControl:
+        """The control of some patches.
+
+        Args:
+            device: None: where the latents are.
+            adapted: False leaves the adapter out.
+            again: whether the same patches will be asked for at another step.
+        """
         device = device or self.clean.device
         anchor = torch.cat([patch.crop(self.clean) for patch in patches]).to(device)
-        if self.adapter is None:
+        if self.adapter is None or not adapted:
             return PatchControl(anchor)
+        return PatchControl(anchor, self.adapter, self._features(self.adapter, patches, device, again), self.strengths)
+
+    def forget(self) -> None:
+        """Free what is kept from step to step."""
+        self._kept, self._room = {}, None
+
+    def _features(self, adapter: Adapter, patches: Sequence[Patch], device: torch.device, again: bool) -> Features:
+        if not again:
+            return self._encoded(adapter, patches, device)
+        new = [patch for patch in patches if patch.origin not in self._kept]
+        made = self._encoded(adapter, new, device) if new else None
+        parts = {} if made is None else {patch.origin: made.of(n) for n, patch in enumerate(new)}
+        self._keep(parts, device)
+        return joined([parts.get(p.origin) or self._kept[p.origin] for p in patches])
+
+    def _keep(self, parts: dict[tuple[int, int, int], Features], device: torch.device) -> None:
+        """All patches return equally often, so the first that come are as good to keep as any."""
+        if self._room is None:
+            self._room = min(int(KEPT_SHARE * free_bytes(device)), KEPT_BYTES)
+        for origin, features in parts.items():
+            if features.nbytes <= self._room:
+                self._room -= features.nbytes
+                self._kept[origin] = features
+
+    def _encoded(self, adapter: Adapter, patches: Sequence[Patch], device: torch.device) -> Features:
         view = location = None
         if self.view is not None:
             view = torch.cat([self.view[:, :, p.origin[0] : p.origin[0] + p.size[0]] for p in patches])
-            location = self.plan.locations(patches, (view.shape[3], view.shape[4])).to(anchor)
-        return self.adapter.control(
+            location = self.plan.locations(patches, (view.shape[3], view.shape[4])).to(device)
+        return adapter.features(
             torch.cat([patch.crop(self.augmented) for patch in patches]).to(device, self.dtype),
             self.micro_conditions(patches),
-            anchor=anchor,
             view=None if view is None else view.to(device, self.dtype),
             location=location,
-            **self.strengths,
+            strengths=self.strengths,
         )
 
     def micro_conditions(self, patches: Sequence[Patch]) -> MicroConditions:

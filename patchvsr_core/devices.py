@@ -1,7 +1,8 @@
-"""Where the work is done, by name."""
+"""Where the work is done, and what is free there."""
 
 from __future__ import annotations
 
+import psutil
 import torch
 
 from .errors import ModelError
@@ -23,3 +24,10 @@ def usable_device(name: str) -> torch.device:
             f"Device {name!r} is not usable here; choose cpu, or a GPU that this torch supports."
         ) from error
     return device
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that is free where the work is done."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)

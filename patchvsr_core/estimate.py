@@ -16,6 +16,7 @@ from .memory import memory_bytes
 from .planner import plan_tiles
 from .refine import refine_frames
 from .settings import Settings
+from .stages import patches_of_step, steps_of_run
 from .timing import seconds_of
 
 PIECE_PX = 256
@@ -41,11 +42,10 @@ def estimate(plan: PatchPlan, models: Models, settings: Settings) -> Estimate:
         PlanError: for a plan that the settings cannot run.
     """
     check_steps(plan, settings.steps)
-    patches = sum(len(plan.at_step(step)) for step in range(settings.steps))
-    if settings.solver == "heun":
-        patches = 2 * patches - len(plan.at_step(0))
+    patches = sum(len(patches_of_step(plan, settings, step)) for step in steps_of_run(settings))
     with torch.inference_mode():
-        seconds = _evaluations(patches, plan, settings) * _patch_seconds(plan, models)
+        control, prediction = _patch_seconds(plan, models)
+        seconds = _evaluations(patches, plan, settings) * prediction + _places(plan, settings) * control
         seconds += _codec_seconds(plan.canvas, models, settings)
         seconds += _finishing_seconds(plan.canvas, models, settings)
     return Estimate(patches, memory_bytes(plan, models, settings), seconds)
@@ -56,19 +56,29 @@ def _evaluations(patches: int, plan: PatchPlan, settings: Settings) -> int:
     first_runs = 0
     if settings.spatial_attention and not settings.lazy_attention:
         turns = 2 if settings.temporal_attention else 1
-        evaluations = settings.steps if settings.solver == "euler" else 2 * settings.steps - 1
-        first_runs = len(plan.primary) * -(-evaluations // turns)
+        first_runs = len(plan.primary) * -(-len(steps_of_run(settings)) // turns)
     return (patches + first_runs) * (1 if settings.guidance == 1 else 2)
 
 
-def _patch_seconds(plan: PatchPlan, models: Models) -> float:
+def _places(plan: PatchPlan, settings: Settings) -> int:
+    """Places for patches, which the adapter looks at once each."""
+    steps = range(settings.steps)
+    return len({patch.origin for step in steps for patch in patches_of_step(plan, settings, step)})
+
+
+def _patch_seconds(plan: PatchPlan, models: Models) -> tuple[float, float]:
+    """What the adapter takes for one patch, and the base."""
     channels, device = models.codec.channels, models.device
     patch = plan.primary[0]  # at the origin, so that a latent of its size is enough
     latent = torch.zeros(1, channels, *patch.size, device=device)
     controls = Controls(plan, latent, view=latent if models.adapter else None, adapter=models.adapter)
     denoiser = DiffusersDenoiser(models.base, [models.prompt.to(device)], models.adapter)
+    control = controls([patch])
     try:
-        return seconds_of(lambda: denoiser(latent, torch.tensor(1.0), controls([patch])))
+        return (
+            seconds_of(lambda: controls([patch], again=False)),
+            seconds_of(lambda: denoiser(latent, torch.tensor(1.0), control)),
+        )
     finally:
         denoiser.close()
 

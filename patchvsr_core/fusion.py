@@ -13,6 +13,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from .economy import Economy
 from .errors import PlanError
 from .layout import Patch, PatchPlan
 from .progress import OnDone
@@ -32,6 +33,7 @@ def fuse(
     patches_at_once: int = 1,
     on_patches: OnDone | None = None,
     attention: AttentionRun | None = None,
+    economy: Economy | None = None,
     step: int = 0,
 ) -> list[Tensor]:
     """Denoise all patches of one step and fuse what they predict.
@@ -43,14 +45,18 @@ def fuse(
         control_for: what the denoiser is told about a batch of patches.
         patches_at_once: patches per model call; fewer take less memory.
         attention: lets patches look at one another; the denoiser must be told about the same run.
+        economy: lets some of them rest.
         step: of the schedule.
 
     Returns:
         x0 of the whole canvas per condition, each (1, C, T, H, W) float32.
     """
-    fused: list[Tensor] = []
-    done = 0
-    calls = attention.calls(step, patches, patches_at_once) if attention else in_batches(patches, patches_at_once)
+    running, resting = (patches, []) if economy is None else economy.parted(patches, step)
+    fused = economy.recalled(resting) if economy is not None and resting else []
+    done = len(resting)
+    if done and on_patches:
+        on_patches(done, len(patches))
+    calls = attention.calls(step, running, patches_at_once) if attention else in_batches(running, patches_at_once)
     for call in calls:
         if attention:
             attention.enter(call)
@@ -65,6 +71,8 @@ def fuse(
             on_patches(done, len(patches))
     if attention:
         attention.leave(fused[0])
+    if economy is not None:
+        economy.remember(fused)
     return fused
 
 

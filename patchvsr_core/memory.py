@@ -5,11 +5,12 @@ from __future__ import annotations
 import ctypes
 from contextlib import suppress
 
-import psutil
 import torch
 
+from .adapter import BaseSpec
+from .devices import free_bytes
 from .errors import PlanError
-from .layout import PatchPlan
+from .layout import TOKEN_CELLS, PatchPlan
 from .propagation.canvas import MEASURED_PX
 from .refine import working_bytes
 from .settings import BICUBIC, Settings
@@ -25,6 +26,10 @@ ENOUGH_BYTES = 4 * 2**30
 """More would make chunks longer and the result no better."""
 WINDOWS = 8
 """Windows of time in a chunk, at most."""
+COPIES = 16
+"""Features of a token that a block of the base holds at once, beside those of its feed-forward layer."""
+ENOUGH_TOKENS = 2**16
+"""In one model call: a large GPU is busy, and more only take memory."""
 STREAMED = 64
 """Frames in a chunk that only goes on from the one before, at most: so much is lost when a run is stopped."""
 
@@ -41,11 +46,28 @@ def give_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def free_bytes(device: torch.device) -> int:
-    """Memory that is free where the work is done."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    return int(psutil.virtual_memory().available)
+def patches_together(plan: PatchPlan, patch_bytes: int, device: torch.device, free: int | None = None) -> int:
+    """Patches in a model call that a GPU has memory and use for; on a CPU more than one gain nothing.
+
+    Args:
+        patch_bytes: what a patch takes while the base works on it.
+        free: memory that is free on ``device``; None: measured.
+    """
+    if device.type == "cpu":
+        return 1
+    free = free_bytes(device) if free is None else free
+    return max(1, min(int(SHARE * free / patch_bytes), ENOUGH_TOKENS // tokens_of(plan)))
+
+
+def patch_bytes(plan: PatchPlan, spec: BaseSpec, item_bytes: int) -> int:
+    """What a patch takes while a Wan works on it, beside the weights; an estimate."""
+    return tokens_of(plan) * (COPIES * spec.width + 2 * spec.ffn) * item_bytes
+
+
+def tokens_of(plan: PatchPlan) -> int:
+    """Tokens of one patch."""
+    frames, height, width = plan.patch_size
+    return frames * height * width // TOKEN_CELLS**2
 
 
 def memory_bytes(plan: PatchPlan, models: Parts, settings: Settings) -> int:

@@ -7,10 +7,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from .adapter import Strengths
 from .chunks import Relay
 from .codec import SpaceToDepth
 from .conditions import Controls, PatchConditions
 from .damage import measured_damage
+from .economy import Economy, calm_patches, economy_of_run
 from .encode import encode_global, seeded_noise
 from .enhance import churned_euler, pixel_projection, structure_lock
 from .errors import PlanError
@@ -18,6 +20,7 @@ from .fusion import check_steps, fuse
 from .hosts.diffusers import DiffusersDenoiser
 from .hosts.models import Models
 from .layout import PatchPlan
+from .memory import patch_bytes, patches_together
 from .progress import OnProgress
 from .propagation.attention import AttentionRun
 from .propagation.attention_options import check_layers
@@ -32,7 +35,9 @@ from .stages import (
     encoded_canvas,
     finished,
     make_plan,
+    patches_of_step,
     propagation_options,
+    steps_of_run,
 )
 
 
@@ -108,21 +113,23 @@ def sample(
     controls = _controls(frames, latent, plan, models, settings)
     sigmas = noise_levels(settings)
     attention = _attention(plan, models, settings)
-    denoiser = DiffusersDenoiser(models.base, _prompts(models, settings), models.adapter, attention=attention)
     propagate = _propagation(frames, plan, models, settings, relay)
     progress = _StepProgress(plan, settings, report)
+    economy = _economy(frames, latent, plan, models, settings)
+    together = settings.patches_at_once or _patches_together(plan, models)
 
     def model(x: Tensor, sigma: Tensor, step: int) -> Tensor:
-        patches = plan.at_step(step)
+        patches = patches_of_step(plan, settings, step)
         predictions = fuse(
             denoiser,
             x,
             sigma,
             patches,
-            controls,
-            patches_at_once=settings.patches_at_once,
+            partial(controls, again=settings.steps > 1),
+            patches_at_once=together,
             on_patches=progress,
             attention=attention,
+            economy=economy,
             step=step,
         )
         progress.calls += len(patches)
@@ -138,6 +145,8 @@ def sample(
         return x0
 
     report("denoise", 0, progress.total)
+    prompts = _prompts(models, settings)
+    denoiser = DiffusersDenoiser(models.base, prompts, models.adapter, attention=attention, keep_text=True)
     try:
         drawn = (noise or partial(seeded_noise, seed=settings.seed))(latent.shape).to(latent)
         return solver(model, _start(latent, drawn, sigmas[0], models), sigmas, None)
@@ -158,6 +167,22 @@ def _propagation(
     if options is None:
         return None
     return measured(options, plan.canvas, frames, pixels=isinstance(models.codec, SpaceToDepth), relay=relay)
+
+
+def _patches_together(plan: PatchPlan, models: Models) -> int:
+    return patches_together(plan, patch_bytes(plan, models.base.spec, models.base.item_bytes), models.device)
+
+
+def _economy(frames: Tensor, latent: Tensor, plan: PatchPlan, models: Models, settings: Settings) -> Economy | None:
+    from_input = models.base.start_noise is not None or settings.start < 1
+    conditions = 1 if settings.guidance == 1 else 2
+    return economy_of_run(
+        settings.economy,
+        settings.steps,
+        partial(calm_patches, frames, plan),
+        [latent] * conditions if from_input else None,
+        attention=settings.spatial_attention or settings.temporal_attention,
+    )
 
 
 def _solver(models: Models, settings: Settings) -> Solver:
@@ -198,8 +223,7 @@ def _controls(frames: Tensor, latent: Tensor, plan: PatchPlan, models: Models, s
         noise_level=settings.noise_level,
         view=view,
         adapter=adapter,
-        patch_strength=settings.patch_strength,
-        global_strength=settings.global_strength,
+        strengths=Strengths(settings.patch_strength, settings.global_strength),
     )
 
 
@@ -207,10 +231,7 @@ class _StepProgress:
     """Counts patches over all steps."""
 
     def __init__(self, plan: PatchPlan, settings: Settings, report: OnProgress) -> None:
-        steps = list(range(settings.steps))
-        if settings.solver == "heun":  # it looks ahead to every step but the first
-            steps += steps[1:]
-        self.total = sum(len(plan.at_step(step)) for step in steps)
+        self.total = sum(len(patches_of_step(plan, settings, step)) for step in steps_of_run(settings))
         self.calls = 0
         self.report = report
 

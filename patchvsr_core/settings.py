@@ -28,7 +28,10 @@ RANGES = {
     "noise_level": (0.0, 1.0),
     "patch_strength": (0.0, 2.0),
     "global_strength": (0.0, 2.0),
-    "patches_at_once": (1, math.inf),
+    "patches_at_once": (0, math.inf),
+    "auxiliary_start": (0.0, 1.0),
+    "auxiliary_end": (0.0, 1.0),
+    "economy": (1, 100),
     "refine_strength": (0.0, 1.0),
     "detail": (0.0, 1.0),
     "cleanup": (0.0, 2.0),
@@ -97,7 +100,14 @@ class Settings:
     """Noise augmentation of the patch condition: fidelity (0) to generation (about 0.3)."""
     patch_strength: float = 1.0
     global_strength: float = 1.0
-    patches_at_once: int = 1
+    patches_at_once: int = 0
+    """Patches per model call; 0: as many as fit and are of use."""
+    auxiliary_start: float = 1.0
+    """Noise level from which on auxiliary patches run, and ..."""
+    auxiliary_end: float = 0.0
+    """... down to which; at other steps the primary grid runs alone."""
+    economy: int = 1
+    """Patches with little in them, or that stand still, run at every so manieth step only; see :mod:`.economy`."""
     tile_px: int = 512
     tile_overlap_px: int = 64
     window: str = "linear"

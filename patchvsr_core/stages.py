@@ -16,14 +16,14 @@ from .conditional import ConditionalDecoder
 from .decode import InputCondition, decode_tiles
 from .encode import encode_canvas
 from .fidelity import AGREED, back_project
-from .layout import Canvas, PatchPlan
+from .layout import Canvas, Patch, PatchPlan
 from .planner import plan_patches
 from .progress import OnProgress
 from .propagation.attention_options import AttentionOptions, parse_layers
 from .propagation.canvas import PropagationOptions
 from .refine import Refiner
 from .resample import resize
-from .settings import Settings
+from .settings import Settings, noise_levels
 
 Noise = Callable[[torch.Size], Tensor]
 """Asked for normal noise in the shape of the latent canvas."""
@@ -60,6 +60,18 @@ def make_plan(
         window_frames=settings.window_frames,
         overlap_frames=settings.overlap_frames,
     )
+
+
+def patches_of_step(plan: PatchPlan, settings: Settings, step: int) -> tuple[Patch, ...]:
+    """The patches that make the prediction of a step, counted from 0."""
+    sigma = float(noise_levels(settings)[step])
+    return plan.at_step(step, auxiliary=settings.auxiliary_end <= sigma <= settings.auxiliary_start)
+
+
+def steps_of_run(settings: Settings) -> list[int]:
+    """The step of every model call; Heun's solver looks ahead to every step but the first."""
+    steps = list(range(settings.steps))
+    return steps + steps[1:] if settings.solver == "heun" else steps
 
 
 def encoded_canvas(frames: Tensor, canvas: Canvas, codec: Codec, settings: Settings, report: OnProgress) -> Tensor:

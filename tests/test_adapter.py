@@ -9,7 +9,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from small_models import random_adapter
 
-from patchvsr_core.adapter import Adapter, AdapterConfig, BaseSpec, MicroConditions, load_adapter, save_adapter
+from patchvsr_core.adapter import (
+    Adapter,
+    AdapterConfig,
+    BaseSpec,
+    MicroConditions,
+    Strengths,
+    load_adapter,
+    save_adapter,
+)
 from patchvsr_core.adapter.blocks import rope_3d
 from patchvsr_core.errors import AdapterError
 
@@ -65,11 +73,11 @@ def test_location_changes_the_global_context_of_that_patch_alone() -> None:
 def test_strengths_scale_and_switch_off() -> None:
     adapter = random_adapter(BASE)
     full = control(adapter)
-    half = control(adapter, patch_strength=0.5, global_strength=0.5)
+    half = control(adapter, strengths=Strengths(0.5, 0.5))
     torch.testing.assert_close(half.residual(0), full.residual(0) / 2)
     torch.testing.assert_close(half.global_kv(0)[1], full.global_kv(0)[1] / 2)
     torch.testing.assert_close(half.global_kv(0)[0], full.global_kv(0)[0])
-    off = control(adapter, patch_strength=0.0, global_strength=0.0)
+    off = control(adapter, strengths=Strengths(0.0, 0.0))
     assert off.residual(0) is None and off.global_kv(0) is None
 
 

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 from small_models import random_vae, save
+from torch import nn
 
 from patchvsr_core.codec import SpaceToDepth
 from patchvsr_core.errors import ModelError
@@ -38,3 +39,15 @@ def test_wan_vae_keeps_the_causal_frame_rule(tmp_path: Path) -> None:
     assert codec.decode(latent).shape == frames.shape
     first = codec.encode(frames[:1])
     torch.testing.assert_close(first, latent[:, :, :1], atol=1e-4, rtol=0)
+
+
+def test_kernels_lie_as_convolutions_read_them_and_the_result_is_the_same(tmp_path: Path) -> None:
+    codec = load_vae(save(random_vae(), tmp_path / "vae.safetensors"))
+    latent = torch.randn(1, 16, 2, 4, 6)
+    kernels = [m.weight for m in codec.vae.modules() if isinstance(m, nn.Conv3d) and m.kernel_size != (1, 1, 1)]
+    assert kernels and all(k.is_contiguous(memory_format=torch.channels_last_3d) for k in kernels)
+    fast = codec.decode(latent)
+    for module in codec.vae.modules():
+        if isinstance(module, nn.Conv2d | nn.Conv3d):
+            module.weight.data = module.weight.data.contiguous()
+    torch.testing.assert_close(fast, codec.decode(latent), atol=1e-4, rtol=1e-4)

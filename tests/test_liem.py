@@ -10,7 +10,7 @@ import torch
 from small_models import random_adapter
 from test_adapter import BASE, control
 
-from patchvsr_core.adapter import Adapter, AdapterConfig, load_adapter, save_adapter
+from patchvsr_core.adapter import Adapter, AdapterConfig, Strengths, load_adapter, save_adapter
 from patchvsr_core.adapter.liem import LocalGate
 from patchvsr_core.errors import AdapterError
 
@@ -98,10 +98,10 @@ def test_control_gates_block_by_block() -> None:
     assert not torch.equal(said.gate(0, x, (2, 4, 3)), said.gate(1, x, (2, 4, 3)))
     twice = said.repeated(2).gate(1, torch.cat([x, x]), (2, 4, 3))
     torch.testing.assert_close(twice[2:], said.gate(1, x, (2, 4, 3)))
-    half = control(adapter, liem_strength=0.5)
+    half = control(adapter, strengths=Strengths(liem=0.5))
     assert torch.equal(half.gate(0, x, (2, 4, 3)), adapter.liem[0](x, (2, 4, 3), 0.5))
     assert torch.equal(half.repeated(2).gate(0, x, (2, 4, 3)), half.gate(0, x, (2, 4, 3)))
-    assert control(adapter, liem_strength=0.0).gate(0, x, (2, 4, 3)) is x
+    assert control(adapter, strengths=Strengths(liem=0.0)).gate(0, x, (2, 4, 3)) is x
     assert control(random_adapter(BASE)).gate(0, x, (2, 4, 3)) is x
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,72 +17,105 @@ from .lora import Lora
 from .patch_branch import PatchBranch
 
 
+@dataclass(frozen=True, eq=False)
+class Features:
+    """What the branches make of N patches: it depends on their content and place, not on the noise of a run."""
+
+    time_delta: Tensor
+    """(N, base width) for the base's time embedding."""
+    patch: Tensor | None = None
+    """(N, tokens, width) of the patch branch."""
+    global_: Tensor | None = None
+    """(N, global tokens, width) of the global branch."""
+
+    @property
+    def nbytes(self) -> int:
+        return sum(tensor.nbytes for tensor in (self.time_delta, self.patch, self.global_) if tensor is not None)
+
+    def of(self, patch: int) -> Features:
+        """Those of one patch, N = 1; copies, so that they do not hold on to the others."""
+        one = slice(patch, patch + 1)
+        of_branches = (None if tokens is None else tokens[one].clone() for tokens in (self.patch, self.global_))
+        return Features(self.time_delta[one].clone(), *of_branches)
+
+    def repeated(self, times: int) -> Features:
+        """The same patches ``times`` over."""
+        return joined([self] * times)
+
+
+def joined(parts: Sequence[Features]) -> Features:
+    """The features of several batches of patches as those of one."""
+    if len(parts) == 1:
+        return parts[0]
+    first = parts[0]
+    patch = None if first.patch is None else torch.cat([part.patch for part in parts if part.patch is not None])
+    global_ = None if first.global_ is None else torch.cat([p.global_ for p in parts if p.global_ is not None])
+    return Features(torch.cat([part.time_delta for part in parts]), patch, global_)
+
+
+@dataclass(frozen=True)
+class Strengths:
+    """How strongly each part of an adapter acts; 0 is off, 1 what it was trained with."""
+
+    patch: float = 1.0
+    global_: float = 1.0
+    liem: float = 1.0
+
+
 class PatchControl:
     """What the adapter says about N patches; a host asks it block by block.
 
     Features are projected when asked for, so that only one block's worth of them exists.
+
+    Args:
+        anchor: (N, C, t, h, w) clean condition; a base that predicts residuals adds its output to it.
     """
 
     def __init__(
         self,
         anchor: Tensor | None = None,
-        *,
         adapter: Adapter | None = None,
-        patch_tokens: Tensor | None = None,
-        global_tokens: Tensor | None = None,
-        time_delta: Tensor | None = None,
-        patch_strength: float = 1.0,
-        global_strength: float = 1.0,
-        liem_strength: float = 1.0,
+        features: Features | None = None,
+        strengths: Strengths = Strengths(),
     ) -> None:
         self.anchor = anchor
-        """(N, C, t, h, w) clean condition; a base that predicts residuals adds its output to it."""
-        self.time_delta = time_delta
+        self._adapter, self._features, self._strengths = adapter, features, strengths
+
+    @property
+    def time_delta(self) -> Tensor | None:
         """(N, base width) added to the base's time embedding."""
-        self._adapter = adapter
-        self._patch_tokens = patch_tokens
-        self._global_tokens = global_tokens
-        self._patch_strength = patch_strength
-        self._global_strength = global_strength
-        self._liem_strength = liem_strength
+        return None if self._features is None else self._features.time_delta
 
     def repeated(self, times: int) -> PatchControl:
         """The same patches ``times`` over, for a batch of several conditions."""
         if times == 1:
             return self
-        anchor, patch_tokens, global_tokens, time_delta = (
-            None if t is None else t.repeat(times, *[1] * (t.ndim - 1))
-            for t in (self.anchor, self._patch_tokens, self._global_tokens, self.time_delta)
-        )
-        return PatchControl(
-            anchor,
-            adapter=self._adapter,
-            patch_tokens=patch_tokens,
-            global_tokens=global_tokens,
-            time_delta=time_delta,
-            patch_strength=self._patch_strength,
-            global_strength=self._global_strength,
-            liem_strength=self._liem_strength,
-        )
+        anchor = None if self.anchor is None else self.anchor.repeat(times, *[1] * (self.anchor.ndim - 1))
+        features = None if self._features is None else self._features.repeated(times)
+        return PatchControl(anchor, self._adapter, features, self._strengths)
 
     def residual(self, block: int) -> Tensor | None:
         """(N, tokens, base width) to add after base block ``block``."""
-        if self._adapter is None or self._adapter.patch is None or self._patch_tokens is None:
+        if self._adapter is None or self._adapter.patch is None:
             return None
-        return self._adapter.patch.residual(block, self._patch_tokens) * self._patch_strength
+        if self._features is None or self._features.patch is None:
+            return None
+        return self._adapter.patch.residual(block, self._features.patch) * self._strengths.patch
 
     def global_kv(self, block: int) -> tuple[Tensor, Tensor] | None:
         """Keys and values, each (N, global tokens, base width), for the text's queries."""
-        if self._adapter is None or self._adapter.global_ is None or self._global_tokens is None:
+        if self._adapter is None or self._adapter.global_ is None:
             return None
-        k, v = self._adapter.global_.keys_values(block, self._global_tokens)
-        return k, v * self._global_strength
+        if self._features is None or self._features.global_ is None:
+            return None
+        k, v = self._adapter.global_.keys_values(block, self._features.global_)
+        return k, v * self._strengths.global_
 
     def gate(self, block: int, tokens: Tensor, grid: Grid) -> Tensor:
         """What the self-attention of base block ``block`` is to see of (N, tokens, base width)."""
-        if self._adapter is None or self._adapter.liem is None or self._liem_strength == 0:
+        if self._adapter is None or self._adapter.liem is None or self._strengths.liem == 0:
             return tokens
-        gated: Tensor = self._adapter.liem[block](tokens, grid, self._liem_strength)
+        gated: Tensor = self._adapter.liem[block](tokens, grid, self._strengths.liem)
         return gated
 
 
@@ -115,38 +150,42 @@ class Adapter(nn.Module):
         anchor: Tensor | None = None,
         view: Tensor | None = None,
         location: Tensor | None = None,
-        patch_strength: float = 1.0,
-        global_strength: float = 1.0,
-        liem_strength: float = 1.0,
+        strengths: Strengths = Strengths(),
     ) -> PatchControl:
+        """Encode N patches, see :meth:`features`.
+
+        Args:
+            anchor: the latents of the patches without noise.
+        """
+        features = self.features(condition, conditions, view=view, location=location, strengths=strengths)
+        return PatchControl(anchor, self, features, strengths)
+
+    def features(
+        self,
+        condition: Tensor,
+        conditions: MicroConditions,
+        *,
+        view: Tensor | None = None,
+        location: Tensor | None = None,
+        strengths: Strengths = Strengths(),
+    ) -> Features:
         """Encode N patches.
 
         Args:
             condition: (N, C, t, h, w) latents of the enlarged input, noise-augmented.
             conditions: micro-conditions, (N,) each.
-            anchor: the same latents without noise.
             view: (1 or N, C, t, h', w') latent of the whole video; None leaves the global branch out.
             location: (N, 1, h', w') where the patches lie in it.
-            patch_strength, global_strength: 0 turns a branch off.
-            liem_strength: 0 turns the local gates off, 1 is what they were trained with.
+            strengths: a branch whose strength is 0 does not run.
         """
         time, time_delta = self.micro(conditions, like=condition)
         context = self.text_embedding(self.prompt.to(condition)).expand(len(condition), -1, -1)
-        patch_tokens = global_tokens = None
-        if self.patch is not None and patch_strength != 0:
-            patch_tokens = self.patch(condition, time, context)
-        if self.global_ is not None and view is not None and location is not None and global_strength != 0:
-            global_tokens = self.global_(view, location, time, context)
-        return PatchControl(
-            anchor,
-            adapter=self,
-            patch_tokens=patch_tokens,
-            global_tokens=global_tokens,
-            time_delta=time_delta,
-            patch_strength=patch_strength,
-            global_strength=global_strength,
-            liem_strength=liem_strength,
-        )
+        patch = global_ = None
+        if self.patch is not None and strengths.patch != 0:
+            patch = self.patch(condition, time, context)
+        if self.global_ is not None and view is not None and location is not None and strengths.global_ != 0:
+            global_ = self.global_(view, location, time, context)
+        return Features(time_delta, patch, global_)
 
     @staticmethod
     def _gates(config: AdapterConfig, ops: Any) -> nn.ModuleList | None:

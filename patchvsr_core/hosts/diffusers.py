@@ -34,6 +34,11 @@ class Base:
     """For a bridge: noise in the enlarged input it starts from. None: a flow from noise."""
 
     @property
+    def item_bytes(self) -> int:
+        """Of a number in its features."""
+        return self.transformer.patch_embedding.weight.element_size()
+
+    @property
     def spec(self) -> BaseSpec:
         config = self.transformer.config
         width = config.num_attention_heads * config.attention_head_dim
@@ -71,6 +76,8 @@ class DiffusersDenoiser:
         keep_control: keep the control of a call until the next one, for gradient checkpointing,
             which runs the blocks again in the backward pass.
         attention: lets patches look at one another; :func:`fusion.fuse` must be told about the same run.
+        keep_text: what the blocks make of the prompts is the same in every call, and kept. Neither prompts nor
+            weights may change until ``close``.
 
     Raises:
         AdapterError: when the adapter was made for another base.
@@ -84,9 +91,11 @@ class DiffusersDenoiser:
         *,
         keep_control: bool = False,
         attention: AttentionRun | None = None,
+        keep_text: bool = False,
     ) -> None:
         self.base = base
         self.keep_control = keep_control
+        self.keep_text = keep_text
         self.prompts = prompts
         self._control: PatchControl | None = None
         self._condition = Condition(0, negative=False)
@@ -115,7 +124,7 @@ class DiffusersDenoiser:
         transformer = self.base.transformer
         state = x.to(transformer.patch_embedding.weight)
         timestep = (sigma * TIMESTEPS).to(state.device, torch.float32).reshape(-1).expand(len(x))
-        text = self.prompts[number].to(state).expand(len(x), -1, -1)
+        text = self.prompts[number].to(state)
         out = transformer(state, timestep, text, return_dict=False)[0].to(x.dtype)
         if self.base.prediction == "velocity":
             return x - sigma.to(x) * out
@@ -128,7 +137,8 @@ class DiffusersDenoiser:
             removers.append(block.register_forward_hook(partial(self._add_residual, index)).remove)
             removers.append(block.attn1.register_forward_pre_hook(partial(self._gate, index)).remove)
             removers.append(partial(block.attn2.set_processor, block.attn2.processor))
-            block.attn2.set_processor(SharedQueryAttention(partial(self._global_kv, index)))
+            prompt = (lambda: self._condition.key) if self.keep_text else None
+            block.attn2.set_processor(SharedQueryAttention(partial(self._global_kv, index), prompt))
             if attention is not None:
                 removers.append(partial(block.attn1.set_processor, block.attn1.processor))
                 block.attn1.set_processor(PropagatingAttention(attention, index, lambda: self._condition))

@@ -15,10 +15,15 @@ GlobalKV = Callable[[], tuple[Tensor, Tensor] | None]
 
 
 class SharedQueryAttention:
-    """Text cross-attention plus global context on the same queries, before the shared output layer."""
+    """Text cross-attention plus global context on the same queries, before the shared output layer.
 
-    def __init__(self, global_kv: GlobalKV) -> None:
-        self.global_kv = global_kv
+    Args:
+        prompt: says which of several prompts is at hand; keys and values of each are then made once and kept.
+    """
+
+    def __init__(self, global_kv: GlobalKV, prompt: Callable[[], Any] | None = None) -> None:
+        self.global_kv, self.prompt = global_kv, prompt
+        self._kept: dict[Any, tuple[Tensor, Tensor]] = {}
 
     def __call__(
         self,
@@ -29,13 +34,25 @@ class SharedQueryAttention:
         rotary_emb: Any = None,
     ) -> Tensor:
         q = _split(attn.norm_q(attn.to_q(hidden_states)), attn)
-        k = _split(attn.norm_k(attn.to_k(encoder_hidden_states)), attn)
-        out = _attend(q, k, _split(attn.to_v(encoder_hidden_states), attn))
+        k, v = (
+            _split(tensor, attn).expand(len(q), -1, -1, -1) for tensor in self._text_kv(attn, encoder_hidden_states)
+        )
+        out = _attend(q, k, v)
         global_kv = self.global_kv()
         if global_kv is not None:
             k, v = (_split(tensor.to(q), attn) for tensor in global_kv)
             out = out + _attend(q, k, v)
         return _out(attn, out)
+
+    def _text_kv(self, attn: Any, text: Tensor) -> tuple[Tensor, Tensor]:
+        """(1, tokens, width) each: all patches have the same prompt."""
+        prompt = None if self.prompt is None else self.prompt()
+        if prompt in self._kept:
+            return self._kept[prompt]
+        kv = attn.norm_k(attn.to_k(text)), attn.to_v(text)
+        if prompt is not None:
+            self._kept[prompt] = kv
+        return kv
 
 
 class PropagatingAttention:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from small_models import random_adapter, random_wan, save
 
-from patchvsr_core.adapter import save_adapter
+from patchvsr_core.adapter import Strengths, save_adapter
 from patchvsr_core.conditions import Controls, PatchConditions
 from patchvsr_core.fusion import fuse
 from patchvsr_core.hosts.diffusers import DiffusersDenoiser
@@ -117,8 +117,7 @@ def headless(base, adapter, given: dict) -> list[torch.Tensor]:
         noise_level=given["noise_level"],
         view=normalised(given["view"]),
         adapter=adapter,
-        patch_strength=given["patch_strength"],
-        liem_strength=given["liem_strength"],
+        strengths=Strengths(given["patch_strength"], liem=given["liem_strength"]),
     )
     run = AttentionRun(AttentionOptions(**given["attention"]), plan, len(given["sigmas"]) - 1)
     denoiser = DiffusersDenoiser(base, [adapter.prompt, adapter.prompt * 0.5], adapter, attention=run)

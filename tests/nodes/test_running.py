@@ -175,3 +175,69 @@ def test_hooks_of_other_nodes_are_still_called(pack, tiny, chain):
     layers, calls = 6, len(chain.plan.patches)
     assert seen == {"attention": 3 * layers * calls, "block": calls}
     assert torch.equal(result, chain.sampled["samples"])
+
+
+def test_as_many_patches_at_once_as_comfyui_has_room_for(pack, tiny, chain, monkeypatch):
+    """A fake GPU: sampling stays on the CPU, and only the question of memory is asked about the GPU."""
+    import comfy.model_management as management
+    from fakes.core_behaviour import guider
+
+    (merged,) = run_node(pack["JointModulationMerger"], model=chain.controlled, plan=chain.plan, patches_at_once=0)
+    joint = merged.wrappers["prepare_sampling"]["patchvsr"][0].__self__
+    patch = 4 * 192 * chain.plan.patch_size[0] * chain.plan.patch_size[1] * chain.plan.patch_size[2]
+    model = guider(merged, tiny.prompt)[0].model_patcher
+    shapes = []
+    for free, expected in ((0, 1), (3.4 * patch, 2), (5.1 * patch, 3)):
+        monkeypatch.setattr(management, "get_free_memory", lambda device, free=free: int(free))
+        model.load_device = torch.device("cuda")
+        joint.prepare_sampling(lambda model, shape: shapes.append(shape), model, [1, 192, 3, 8, 10])
+        assert shapes.pop() == [expected, 192, *chain.plan.patch_size]
+        assert joint.patches_at_once == expected
+
+
+def test_features_are_kept_for_the_run_and_no_longer(pack, tiny, chain, monkeypatch):
+    looked_at, held = [], []
+    adapter = type(tiny.adapter.model)
+    features = adapter.features
+
+    def counted(self, condition, *rest, **named):
+        looked_at.append(len(condition))
+        return features(self, condition, *rest, **named)
+
+    monkeypatch.setattr(adapter, "features", counted)
+    control = chain.controlled.wrappers["apply_model"]["patchvsr"][0].__self__
+    monkeypatch.setattr(
+        control.controls, "forget", lambda f=control.controls.forget: (held.append(len(control.controls._kept)), f())
+    )
+    three = sample(pack, chain.merged, tiny.prompt, chain.start, chain.plan, steps=3)
+    assert sum(looked_at) == len(chain.plan.patches) == held[-1]
+    assert not control.controls._kept
+    assert three.isfinite().all()
+
+
+def test_economy_in_the_graph_equals_the_headless_one(pack, tiny):
+    """Black bars rest, and the picture between them is what it was."""
+    clip = torch.zeros(2, 80, 48, 3)
+    clip[:, 36:44] = torch.rand(2, 8, 48, 3, generator=torch.Generator().manual_seed(0))
+    calls = {}
+    apply_model = type(tiny.model.model).apply_model
+    for economy in (1, 2):
+        batches = calls[economy] = []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(
+                type(tiny.model.model),
+                "apply_model",
+                lambda self, x, *rest, batches=batches, **named: (
+                    batches.append(len(x)) or apply_model(self, x, *rest, **named)
+                ),
+            )
+            result = run_chain(pack, tiny, clip, economy=economy)
+        calls[economy] = (sum(batches), result.frames)
+    assert calls[2][0] <= 0.7 * calls[1][0]
+    assert (calls[1][1] - calls[2][1])[:, 150:170].abs().max() < 1 / 255
+
+
+def test_economy_needs_to_know_the_clip(pack, tiny, chain):
+    (merged,) = run_node(pack["JointModulationMerger"], model=tiny.model, plan=chain.plan, economy=2)
+    with pytest.raises(Exception, match="connect Apply PatchVSR before"):
+        sample(pack, merged, tiny.prompt, chain.start, chain.plan)

@@ -179,5 +179,10 @@ def _prepared(
     )
     options = EnhanceOptions(settings.structure_lock, settings.projection_steps, settings.churn)
     held = attach_enhancement(controlled, plan, conditions, options)
-    fusion = FusionOptions(settings.patches_at_once, report=lambda done, total: report("denoise", done, total))
+    fusion = FusionOptions(
+        settings.patches_at_once,
+        (settings.auxiliary_start, settings.auxiliary_end),
+        settings.economy,
+        report=lambda done, total: report("denoise", done, total),
+    )
     return attach_joint_modulation(held, plan, fusion)

@@ -10,26 +10,30 @@ places is called as before.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import comfy.lora
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
-from ...adapter import Adapter, BaseSpec, PatchControl
+from ...adapter import Adapter, BaseSpec, PatchControl, Strengths
 from ...adapter.patch_branch import token_grid
 from ...conditions import Controls, PatchConditions
+from ...economy import Calm, calm_patches
 from ...encode import noise_augmented
 from ...errors import PlanError
 from ...fusion import check_canvas
 from ...layout import Patch, PatchPlan
 from .loading import adapter_of, base_spec, liem_strength_of
+from .schedule import position, schedule_of
 from .tiny import BridgeSampling, TinyConfig
 
 KEY = "patchvsr"
 PATCHES = "patchvsr_patches"
 """Where joint modulation says, in transformer_options, which patches of which plan a model call holds."""
+CALM = "patchvsr_calm"
+"""Where a model says, in transformer_options, which patches are calm, and gives the enlarged input, when asked."""
 
 
 def attach_control(
@@ -73,18 +77,24 @@ def attach_control(
         noise_level=conditions.noise_level,
         view=None if view is None else model.model.process_latent_in(view),
         adapter=adapter,
-        patch_strength=patch_strength,
-        global_strength=global_strength,
-        liem_strength=liem_strength,
+        strengths=Strengths(patch_strength, global_strength, liem_strength),
         dtype=model.model.get_dtype_inference(),
     )
     time_embedding = "diffusion_model.time_embedding.forward"
+    patched.model_options["transformer_options"][CALM] = cache(partial(_calm, plan, conditions, clean))
     control = _Control(controls, spec.layers, patched.get_model_object(time_embedding), sigma_range)
     patched.add_wrapper_with_key(WrappersMP.APPLY_MODEL, KEY, control.apply_model)
+    patched.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, KEY, control.sample)
     patched.add_object_patch(time_embedding, control.embed_time)
     if adapter is not None and adapter.liem is not None and liem_strength != 0:
         _add_gates(patched, control, spec.layers)
     return patched
+
+
+def _calm(plan: PatchPlan, conditions: PatchConditions, clean: Tensor) -> tuple[Calm, Tensor]:
+    if conditions.source is None:
+        raise PlanError("Economy looks at the clip; connect the patch_cond of Patch Encoder, or set economy to 1.")
+    return calm_patches(conditions.source, plan), clean
 
 
 def refuse_second(model: Any, kind: str, node: str) -> None:
@@ -159,8 +169,10 @@ class _Control:
         _check_sampling(executor.class_obj)
         options = dict(transformer_options or {})
         patches = self._patches(x, options)
-        patch_control = self.controls(patches, x.device).repeated(len(x) // len(patches))
-        if self._acts(sigma):
+        acts, steps = self._acts(sigma), position(sigma, schedule_of(options))[1]
+        control_of = partial(self.controls, adapted=acts, again=steps > 1)
+        patch_control = control_of(patches, x.device).repeated(len(x) // len(patches))
+        if acts:
             call = _Call(patch_control, options)
             options = call.install(self.layers)
             self.time_delta = patch_control.time_delta
@@ -172,6 +184,13 @@ class _Control:
         if isinstance(executor.class_obj.model_sampling, BridgeSampling) and patch_control.anchor is not None:
             out = out + (patch_control.anchor.to(out) - x.to(out))
         return out
+
+    def sample(self, executor: Any, *args: Any, **kwargs: Any) -> Tensor:
+        """Every run: what the adapter made of the patches is kept no longer."""
+        try:
+            return executor(*args, **kwargs)
+        finally:
+            self.controls.forget()
 
     def embed_time(self, frequencies: Tensor) -> Tensor:
         """Replaces the time embedding's forward: the same plus what the adapter adds."""

@@ -72,7 +72,7 @@ def attach_enhancement(model: Any, plan: PatchPlan, conditions: PatchConditions,
 def _held(canvas: Canvas, conditions: PatchConditions, options: EnhanceOptions, args: dict[str, Any]) -> Tensor:
     """ComfyUI's post-CFG function: the fused and guided prediction, held to the input."""
     x0, sigma, base = args["denoised"], args["sigma"].max(), args["model"]
-    schedule = schedule_of(args["model_options"])
+    schedule = schedule_of(args["model_options"]["transformer_options"])
     if options.lock > 0:
         clean = base.process_latent_in(conditions.latent).to(x0)
         start = float(sigma if schedule is None else schedule[0])

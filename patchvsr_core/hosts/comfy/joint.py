@@ -16,15 +16,18 @@ import comfy.utils
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
+from ...economy import Economy, economy_of_run
 from ...errors import PlanError
 from ...fusion import check_canvas, check_steps, fuse
 from ...layout import Patch, PatchPlan
+from ...memory import patches_together
 from ...propagation.attention import AttentionRun
 from ...propagation.attention_options import AttentionOptions
 from .attention import NEGATIVES, RUN, negatives_of, options_of
-from .control import KEY, PATCHES, refuse_second
+from .control import CALM, KEY, PATCHES, refuse_second
 from .progress import check_interrupt
 from .schedule import position, schedule_of
+from .tiny import BridgeSampling
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +36,12 @@ log = logging.getLogger(__name__)
 class FusionOptions:
     """Choices of the merger."""
 
-    patches_at_once: int = 1
+    patches_at_once: int = 0
+    """Patches per model call; 0: as many as fit and are of use."""
     auxiliary_range: tuple[float, float] = (float("inf"), 0.0)
     """(from, to) noise levels at which auxiliary patches run; elsewhere the primary grid alone."""
+    economy: int = 1
+    """Calm patches run at every so manieth step only."""
     report: Callable[[int, int], None] | None = None
     """Told (patches done, of all steps) in place of the node's own bar."""
 
@@ -54,7 +60,8 @@ def attach_joint_modulation(model: Any, plan: PatchPlan, options: FusionOptions 
 class _JointModulation:
     def __init__(self, plan: PatchPlan, options: FusionOptions) -> None:
         self.plan, self.options = plan, options
-        self.patches_at_once = options.patches_at_once
+        self.patches_at_once = options.patches_at_once or 1
+        self.economy: Economy | None = None
         self.attention: AttentionRun | None = None
         self.negatives: frozenset[Any] = frozenset()
 
@@ -64,7 +71,8 @@ class _JointModulation:
         """Wraps ComfyUI's evaluation of all conditions on one state."""
         self._check(conds, x, model_options)
         transformer_options = model_options.get("transformer_options", {})
-        step, steps = position(sigma, schedule_of(model_options))
+        schedule = schedule_of(transformer_options)
+        step, steps = position(sigma, schedule)
         check_steps(self.plan, steps)
         start, end = self.options.auxiliary_range
         patches = self.plan.at_step(step, auxiliary=end <= float(sigma.max()) <= start)
@@ -78,6 +86,9 @@ class _JointModulation:
 
         def fused() -> list[Tensor]:
             attention = self._attention(options_of(transformer_options), steps)
+            if self.economy is None and self.options.economy > 1:
+                from_input = _starts_from_input(model, schedule)
+                self.economy = self._economy(transformer_options, steps, len(conds) if from_input else 0, attention)
             return fuse(
                 denoise,
                 x,
@@ -87,6 +98,7 @@ class _JointModulation:
                 patches_at_once=self.patches_at_once,
                 on_patches=progress,
                 attention=attention,
+                economy=self.economy,
                 step=step,
             )
 
@@ -100,6 +112,21 @@ class _JointModulation:
             self.attention = AttentionRun(options, self.plan, steps)
         return self.attention
 
+    def _economy(
+        self, transformer_options: dict[str, Any], steps: int, answered: int, attention: AttentionRun | None
+    ) -> Economy | None:
+        """The run in progress; ``answered`` conditions have the enlarged input for a first prediction."""
+        if CALM not in transformer_options:
+            raise PlanError("Economy needs to know the clip; connect Apply PatchVSR before Joint-Modulation Merger.")
+        calm, clean = transformer_options[CALM]()
+        return economy_of_run(
+            self.options.economy,
+            steps,
+            lambda: calm,
+            [clean] * answered or None,
+            attention=attention is not None,
+        )
+
     def _check(self, conds: Any, x: Tensor, model_options: dict[str, Any]) -> None:
         """Raise for another canvas, and for what speaks of a whole canvas and has no meaning for a patch."""
         if model_options.get("context_handler") is not None and x.shape[2] != self.plan.canvas.latent_frames:
@@ -112,17 +139,23 @@ class _JointModulation:
 
     def prepare_sampling(self, executor: Any, model: Any, noise_shape: Any, *args: Any, **kwargs: Any) -> Any:
         """Every run: memory is reserved for a batch of patches, not for the canvas."""
-        self.patches_at_once = self.options.patches_at_once
-        shape = [self.options.patches_at_once, noise_shape[1], *self.plan.patch_size]
+        self.patches_at_once = self.options.patches_at_once or self._that_fit(model, noise_shape[1])
+        shape = [self.patches_at_once, noise_shape[1], *self.plan.patch_size]
         return executor(model, shape, *args, **kwargs)
+
+    def _that_fit(self, model: Any, channels: int) -> int:
+        """Patches per model call; ComfyUI says what one needs, and what is free."""
+        one, two = (model.memory_required([count, channels, *self.plan.patch_size]) for count in (1, 2))
+        free = comfy.model_management.get_free_memory(model.load_device)
+        return patches_together(self.plan, two - one, model.load_device, free)
 
     def sample(self, executor: Any, guider: Any, *args: Any, **kwargs: Any) -> Tensor:
         """Every run: what patches remember of one another ends with it."""
-        self.attention, self.negatives = None, negatives_of(guider)
+        self.attention, self.economy, self.negatives = None, None, negatives_of(guider)
         try:
             return executor(guider, *args, **kwargs)
         finally:
-            self.attention = None
+            self.attention = self.economy = None
 
     def _with_back_off(self, run: Callable[[], list[Tensor]]) -> list[Tensor]:
         """Take less for the rest of the run when memory runs out; one patch that does not fit is a real error."""
@@ -148,6 +181,11 @@ class _JointModulation:
         self.attention = AttentionRun(replace(self.attention.options, offload=True), self.plan, self.attention.steps)
         log.info("PatchVSR: out of memory; going on with what patches remember in main memory (offload)")
         return True
+
+
+def _starts_from_input(base: Any, schedule: Tensor | None) -> bool:
+    """Whether the first state holds the enlarged input: a bridge's, or a flow's that starts below full noise."""
+    return isinstance(base.model_sampling, BridgeSampling) or (schedule is not None and float(schedule[0]) < 1)
 
 
 class _Progress:

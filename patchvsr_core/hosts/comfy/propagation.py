@@ -70,7 +70,7 @@ def _named(executor: Any, guider: Any, sigmas: Tensor, extra_args: dict[str, Any
 
 def _propagated(propagation: CanvasPropagation, span: tuple[float, float] | None, args: dict[str, Any]) -> Tensor:
     options = args["model_options"]["transformer_options"]
-    sigma, schedule = args["sigma"].max(), schedule_of(args["model_options"])
+    sigma, schedule = args["sigma"].max(), schedule_of(args["model_options"]["transformer_options"])
     step, steps = position(sigma, schedule)
     following = 0.0 if schedule is None else level_below(sigma, schedule)
     outside = span is not None and not ((step + 1) / steps > span[0] and step / steps < span[1])

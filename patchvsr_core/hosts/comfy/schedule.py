@@ -7,9 +7,9 @@ from typing import Any
 from torch import Tensor
 
 
-def schedule_of(model_options: dict[str, Any]) -> Tensor | None:
+def schedule_of(transformer_options: dict[str, Any]) -> Tensor | None:
     """(steps + 1,) noise levels of the run in progress, if the sampler says so."""
-    return model_options.get("transformer_options", {}).get("sample_sigmas")
+    return transformer_options.get("sample_sigmas")
 
 
 def position(sigma: Tensor, schedule: Tensor | None) -> tuple[int, int]:

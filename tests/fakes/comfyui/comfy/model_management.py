@@ -32,6 +32,10 @@ def intermediate_device() -> torch.device:
     return torch.device("cpu")
 
 
+def get_free_memory(dev: Any = None) -> int:
+    return 2**30
+
+
 def load_models_gpu(models: list[Any], **memory: Any) -> None:
     """Everything is loaded already."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -23,6 +24,9 @@ class ModelPatcher:
 
     def is_dynamic(self) -> bool:
         return False
+
+    def memory_required(self, input_shape: list[int]) -> float:
+        return 2**30 + 4.0 * math.prod(input_shape)
 
     def model_dtype(self) -> torch.dtype:
         return next(self.model.parameters()).dtype
