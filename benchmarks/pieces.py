@@ -31,7 +31,7 @@ PIECES: tuple[tuple[Any, str, str], ...] = (
     (pipeline, "encoded_canvas", "encode"),
     (pipeline, "encode_global", "encode"),
     (WanTransformer3DModel, "forward", BASE),
-    (Adapter, "control", ADAPTER),
+    (Adapter, "features", ADAPTER),
     (pipeline, "decoded_frames", "decode"),
     (Refiner, "forward", REFINER),
     (refine, "neighbour_flows", FLOW),

@@ -45,7 +45,7 @@ from tables import ROOT
 
 from patchvsr_core.hosts.models import Models, load_models
 from patchvsr_core.pipeline import sample, upscale
-from patchvsr_core.stages import make_plan
+from patchvsr_core.stages import make_plan, patches_of_step, steps_of_run
 
 RECOMPILE_LIMIT = 64
 """Every block of a base is compiled by itself."""
@@ -96,8 +96,11 @@ OPTIONS = {
     "2 steps, alternating": Option({"steps": 2, "layout": "alternating"}),
     "4 steps": Option({"steps": 4}),
     "4 steps, alternating": Option({"steps": 4, "layout": "alternating"}),
+    "4 steps, auxiliary patches at the last": Option({"steps": 4, "auxiliary_start": 0.25}),
+    "4 steps, economy 2": Option({"steps": 4, "economy": 2}),
 }
 GPU_OPTIONS = {
+    "1 patch at once": Option({"patches_at_once": 1}),
     "bfloat16": Option(half=True),
     "bfloat16, 8 patches at once": Option({"patches_at_once": 8}, half=True),
 }
@@ -191,7 +194,7 @@ OPTION = (
 
 
 def denoising(option: Option, models: Models, clip: Tensor, target: tuple[int, int]) -> tuple[Work, int]:
-    """(encoding and denoising of the clip, how many patches that evaluates)."""
+    """(encoding and denoising of the clip, patches of all steps, those that rest included)."""
     models, settings = option.models(models), replace(models.defaults, **option.changes)
     plan = make_plan(len(clip), (clip.shape[1], clip.shape[2]), target, models, settings)
 
@@ -199,7 +202,7 @@ def denoising(option: Option, models: Models, clip: Tensor, target: tuple[int, i
         with torch.inference_mode():
             sample(clip, plan, models, settings, lambda *_: None)
 
-    return work, sum(len(plan.at_step(step)) for step in range(settings.steps))
+    return work, sum(len(patches_of_step(plan, settings, step)) for step in steps_of_run(settings))
 
 
 def main() -> None:

@@ -52,9 +52,10 @@ STRIDE_PX, STRIDE_FRAMES = 8, 4
 SIGMA = 0.5
 WHOLE = "whole frame"
 NOTES = (
-    "Seconds of one step over all patches, without guidance; alternating: the mean of its two grids. MiB: peak beyond "
-    "weights and the canvas. x whole frame: time of the same round. Attention is torch's "
-    "scaled_dot_product_attention. Weights are random, which changes neither time nor memory."
+    "Seconds of one step over all patches, without guidance; alternating: the mean of its two grids; later step: the "
+    "adapter's features are kept from the one before. MiB: peak beyond weights and canvas. x whole frame: time of the "
+    "same round. Attention is torch's scaled_dot_product_attention. Weights are random, which changes neither time nor "
+    "memory."
 )
 
 
@@ -66,7 +67,9 @@ class Way:
     """None: one patch as large as the frame."""
     at_once: int = 1
     adapted: bool = False
-    """With an adapter."""
+    """With an adapter, ..."""
+    again: bool = True
+    """... whose features are those of a step before."""
 
 
 WAYS = {
@@ -74,7 +77,8 @@ WAYS = {
     "patches, 4 at once": Way("corner", 4),
     "patches, pairwise": Way("pairwise"),
     "patches, alternating": Way("alternating"),
-    "patches, with adapter": Way("corner", adapted=True),
+    "patches, adapter, first step": Way("corner", adapted=True, again=False),
+    "patches, adapter, later step": Way("corner", adapted=True),
     WHOLE: Way(None),
 }
 
@@ -95,15 +99,15 @@ def one_step(way: Way, plan: PatchPlan, base: Base, adapter: Adapter | None, tok
     used = adapter if way.adapted else None
     t, h, w = plan.patch_size
     controls = Controls(plan, latent, view=latent[:, :, :t, :h, :w] if used else None, adapter=used)
-    sigma = torch.tensor(SIGMA, device=weight.device)
+    told, sigma = partial(controls, again=way.again), torch.tensor(SIGMA)
 
     def work() -> None:
-        denoiser = DiffusersDenoiser(base, [text], used)
+        denoiser = DiffusersDenoiser(base, [text], used, keep_text=True)
         try:
             with torch.inference_mode():
                 for step in range(plan.phases):
                     patches = plan.at_step(step)
-                    fuse(denoiser, latent, sigma, patches, controls, patches_at_once=way.at_once, step=step)
+                    fuse(denoiser, latent, sigma, patches, told, patches_at_once=way.at_once, step=step)
         finally:
             denoiser.close()
 
