@@ -71,7 +71,11 @@ tests=(tests/test_kernels*.py tests/test_realtime_speed.py)  # those with tests 
 [ "$dry" = 0 ] || tests+=(--collect-only)
 
 part tests 120 "$PYTHON" -m pytest -q "${tests[@]}"
-[ ! -f benchmarks/kernels.py ] || bench kernels 90 kernels.py "" ""
+if [ -f benchmarks/kernels.py ]; then
+    amount=(--frames 16)
+    [ "$dry" = 0 ] || amount=(--frames 1 --repeats 1)
+    part kernels 90 "$PYTHON" benchmarks/kernels.py "${amount[@]}" --device $device --markdown "$folder/kernels.md"
+fi
 bench speed 90 speed.py "--frames 16 --rounds 3" \
     "--frames 1 --rounds 1 --input 48x32 --outputs 96x64 --patch-px 64 --only pairwise"
 bench wan_speed 180 wan_speed.py \
