@@ -74,7 +74,7 @@ part tests 120 "$PYTHON" -m pytest -q "${tests[@]}"
 if [ -f benchmarks/kernels.py ]; then
     amount=(--frames 16)
     [ "$dry" = 0 ] || amount=(--frames 1 --repeats 1)
-    part kernels 90 "$PYTHON" benchmarks/kernels.py "${amount[@]}" --device $device --markdown "$folder/kernels.md"
+    part kernels 120 "$PYTHON" benchmarks/kernels.py "${amount[@]}" --device $device --markdown "$folder/kernels.md"
 fi
 bench speed 90 speed.py "--frames 16 --rounds 3" \
     "--frames 1 --rounds 1 --input 48x32 --outputs 96x64 --patch-px 64 --only pairwise"
@@ -91,7 +91,7 @@ bench attention 60 attention.py "--width 1536 --blocks 10 --px 512 --frames 77 -
     "--px 64 --frames 5 --blocks 1 --rounds 1"
 [ "$dry" = 1 ] || bench compiled 90 speed.py "--parts options --frames 16 --rounds 3 --compiled" ""
 if [ -f benchmarks/distributed.py ] && { [ "$gpus" -gt 1 ] || [ "$dry" = 1 ]; }; then
-    bench distributed 60 distributed.py "examples/sample.mp4 --processes $gpus" \
+    bench distributed 120 distributed.py "examples/sample.mp4 --processes $gpus" \
         "examples/sample.mp4 --frames 1 --scale 1 --rounds 1 --processes 2"
 fi
 echo "Results are in $folder."
