@@ -9,9 +9,10 @@ from ..patchvsr_core.layout import Canvas
 from ..patchvsr_core.picture import draw_plan
 from ..patchvsr_core.planner import LAYOUTS, plan_patches
 from ..patchvsr_core.sizes import target_size
+from ..patchvsr_core.stages import layout_for
 from .sockets import CATEGORY, Plan
 from .validation import in_order
-from .widgets import scale_widget, size_widget
+from .widgets import AUTO, scale_widget, size_widget
 
 
 class PatchPlanner(io.ComfyNode):
@@ -37,10 +38,11 @@ class PatchPlanner(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "layout",
-                    options=list(LAYOUTS),
-                    default="corner",
-                    tooltip="corner: free of seams. pairwise: the paper's own, about 20 % fewer patches. "
-                    "alternating: about a third of the patches; needs 2 steps or more. uniform: for comparison only.",
+                    options=[AUTO, *LAYOUTS],
+                    default=AUTO,
+                    tooltip="auto: overlapping for the tiny default, corner for Wan. corner: free of seams at any "
+                    "number of steps. overlapping: half of its patches, for a single step. alternating: a third of "
+                    "them, needs 2 steps or more. pairwise: the paper's own, 20 % fewer. uniform: for comparison.",
                 ),
                 io.Int.Input(
                     "window_frames",
@@ -89,7 +91,7 @@ class PatchPlanner(io.ComfyNode):
         plan = plan_patches(
             canvas,
             patch_px=patch_px,
-            layout=layout,
+            layout=layout_for(codec) if layout == AUTO else layout,
             window_frames=window_frames,
             overlap_frames=overlap_frames,
         )

@@ -16,7 +16,7 @@ from ..patchvsr_core.settings import BASE_LAYERS, BICUBIC
 from ..patchvsr_core.video.encoders import CODECS, CRF
 from ..patchvsr_core.video.pieces import Encoding
 from .sockets import CATEGORY
-from .widgets import economy_widget, scale_widget, size_widget
+from .widgets import AUTO, economy_widget, scale_widget, size_widget
 
 OWN = "0: what suits the model."
 
@@ -100,10 +100,10 @@ class UpscaleVideo(io.ComfyNode):
                 io.Int.Input("patch_px", default=0, min=0, max=2048, step=16, advanced=True, tooltip=f"Patch. {OWN}"),
                 io.Combo.Input(
                     "layout",
-                    options=list(LAYOUTS),
-                    default="corner",
+                    options=[AUTO, *LAYOUTS],
+                    default=AUTO,
                     advanced=True,
-                    tooltip="corner: free of seams. The others are quicker; see Patch Planner.",
+                    tooltip="Where patches lie. auto: what suits the model; see Patch Planner.",
                 ),
                 io.Int.Input(
                     "patches_at_once",
@@ -206,7 +206,9 @@ class UpscaleVideo(io.ComfyNode):
         economy: int = 1,
     ) -> io.NodeOutput:
         models = NativeModels(model, vae, positive, negative, adapter)
-        chosen = {name: value for name, value in (("steps", steps), ("patch_px", patch_px)) if value}
+        own = {"steps": 0, "patch_px": 0, "layout": AUTO}
+        given = {"steps": steps, "patch_px": patch_px, "layout": layout}
+        chosen: dict[str, Any] = {name: value for name, value in given.items() if value != own[name]}
         settings = replace(
             models.defaults,
             detail=detail,
@@ -216,7 +218,6 @@ class UpscaleVideo(io.ComfyNode):
             guidance_rescale=guidance_rescale,
             propagation=propagation,
             base_layer=base_layer,
-            layout=layout,
             patches_at_once=patches_at_once,
             economy=economy,
             **chosen,

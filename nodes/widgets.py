@@ -6,6 +6,9 @@ from typing import Any
 
 from comfy_api.latest import io
 
+AUTO = "auto"
+"""What suits the model, in the place of a layout."""
+
 
 def scale_widget() -> io.Float.Input:
     """By how much to enlarge."""

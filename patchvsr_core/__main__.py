@@ -91,7 +91,9 @@ def _add_choices(command: argparse.ArgumentParser) -> None:
     command.add_argument("--decoder", help="conditional decoder that was trained with the VAE")
     command.add_argument("--prompt", help="safetensors file with an embedded prompt, for a Wan")
     command.add_argument("--negative", help="likewise, what guidance leads away from")
-    command.add_argument("--layout", choices=list(LAYOUTS), help="where patches lie (default: corner)")
+    command.add_argument(
+        "--layout", choices=list(LAYOUTS), help="where patches lie (default: tiny overlapping, Wan corner)"
+    )
     command.add_argument("--steps", type=int, help="denoising steps (default: tiny 1, Wan 20, without adapter 10)")
     command.add_argument("--solver", choices=list(SOLVERS), help="default: euler")
     command.add_argument("--start", type=float, help="first noise level; below 1 starts from the noised input")

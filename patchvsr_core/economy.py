@@ -17,9 +17,9 @@ from torch import Tensor
 from .errors import PlanError
 from .layout import Patch, PatchPlan
 
-FLAT_LEVELS = 0.75
+FLAT_LEVELS = 1.5
 """Deviation within every block, of 255, below which there is nothing in a patch; rounding to 8 bits alone has 0.3."""
-STILL_LEVELS = 1.0
+STILL_LEVELS = 1.75
 """Mean change from frame to frame in every block below which a patch stands still."""
 BLOCK_PX = 8
 """Side of a block of the input: what is smaller than a patch must not drown in it."""

@@ -43,8 +43,9 @@ def plan_patches(
         patch_px: side of a patch in pixels, the size the base model was trained at; a multiple
             of one token (16 px for a stride of 8). Sides shorter than it get a shorter patch.
         layout: ``corner`` (seam-free), ``pairwise`` (the authors' layout), ``uniform`` (the
-            corner layout with equal weights, an ablation) or ``alternating`` (the primary grid on
-            even steps, a half-shifted one on odd steps: about the cost of one grid).
+            corner layout with equal weights, an ablation), ``alternating`` (the primary grid on
+            even steps, a half-shifted one on odd steps: about the cost of one grid) or
+            ``overlapping`` (one grid that fades across a quarter of a patch: half of corner's cost).
         window_frames: video frames the base model sees at once.
         overlap_frames: video frames that neighbouring windows share at least.
 
@@ -217,6 +218,12 @@ def _primary(size: tuple[int, int], patch: tuple[int, int]) -> list[PlanarPatch]
     return [(r, c, "primary", np.outer(r.weight, c.weight), 0) for r in rows for c in columns]
 
 
+def _overlapping(size: tuple[int, int], patch: tuple[int, int]) -> list[PlanarPatch]:
+    """One grid whose patches share a quarter of their side at least, and fade into one another across it."""
+    rows, columns = (crossfaded(length, window, window // 4) for length, window in zip(size, patch, strict=True))
+    return [(r, c, "primary", np.outer(r.weight, c.weight), 0) for r in rows for c in columns]
+
+
 def _alternating(size: tuple[int, int], patch: tuple[int, int]) -> list[PlanarPatch]:
     """Phase 0: the primary grid. Phase 1: a grid over its borders, edge patches moved inward."""
     rows, columns = (_half_shifted(length, window) for length, window in zip(size, patch, strict=True))
@@ -252,4 +259,5 @@ LAYOUTS: dict[str, Callable[[tuple[int, int], tuple[int, int]], list[PlanarPatch
     "pairwise": _pairwise,
     "uniform": _uniform,
     "alternating": _alternating,
+    "overlapping": _overlapping,
 }

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .base_layer import base_layer, mixed, starts_from_base
 from .blend import blend_tiles
-from .codec import Codec
+from .codec import Codec, SpaceToDepth
 from .color import match_colors
 from .conditional import ConditionalDecoder
 from .decode import InputCondition, decode_tiles
@@ -23,7 +23,7 @@ from .propagation.attention_options import AttentionOptions, parse_layers
 from .propagation.canvas import PropagationOptions
 from .refine import Refiner
 from .resample import resize
-from .settings import Settings, noise_levels
+from .settings import TINY, WAN, Settings, noise_levels
 
 Noise = Callable[[torch.Size], Tensor]
 """Asked for normal noise in the shape of the latent canvas."""
@@ -45,6 +45,11 @@ class Parts(Protocol):
     @property
     def device(self) -> torch.device:
         """Where the work is done."""
+
+
+def layout_for(codec: Codec) -> str:
+    """The layout that suits the model of a codec, which is all that a planner knows of it."""
+    return (TINY if isinstance(codec, SpaceToDepth) else WAN).layout
 
 
 def make_plan(

@@ -45,7 +45,7 @@ def test_upscale_keeps_frames_timing_and_audio(tmp_path: Path) -> None:
     times = [[float(t * clip.time_base) for t in clip.timestamps] for clip in (out, given)]
     assert times[0] == pytest.approx(times[1], abs=1e-3)
     assert audio_packets(tmp_path / "out.mp4") == audio_packets(source)
-    assert "9/9 patches x steps" in done.stderr
+    assert "4/4 patches x steps" in done.stderr
 
 
 def test_exact_size_and_options(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_plan_says_counts_memory_and_time(tmp_path: Path) -> None:
     assert "512x256" in done.stdout
     assert "9 x 32 x 64" in done.stdout and "1 of up to 9 frames" in done.stdout
     assert "patches    6 of 8 x 32 x 32" in done.stdout
-    assert "4 primary" in done.stdout and "2 auxiliary" in done.stdout
+    assert "6 primary" in done.stdout and "0 auxiliary" in done.stdout
     assert "GiB" in done.stdout and "about" in done.stdout
 
 

@@ -29,7 +29,7 @@ def test_seconds_follow_the_runs_of_the_base(monkeypatch: pytest.MonkeyPatch, ch
     for name, value in (("_patch_seconds", (0.0, 1.0)), ("_codec_seconds", 0.0), ("_finishing_seconds", 0.0)):
         monkeypatch.setattr(f"patchvsr_core.estimate.{name}", lambda *_, value=value: value)
     models = load_models("tiny")
-    settings = replace(models.defaults, patch_px=64, **changes)
+    settings = replace(models.defaults, patch_px=64, layout="corner", **changes)
     plan = make_plan(4, (64, 96), (128, 192), models, settings)
     assert (len(plan.patches), len(plan.primary)) == (15, 6)
     assert estimate(plan, models, settings).seconds == runs
@@ -39,6 +39,6 @@ def test_the_adapter_looks_at_every_place_once(monkeypatch: pytest.MonkeyPatch) 
     for name, value in (("_patch_seconds", (1.0, 0.0)), ("_codec_seconds", 0.0), ("_finishing_seconds", 0.0)):
         monkeypatch.setattr(f"patchvsr_core.estimate.{name}", lambda *_, value=value: value)
     models = load_models("tiny")
-    settings = replace(models.defaults, patch_px=64, steps=3)
+    settings = replace(models.defaults, patch_px=64, layout="corner", steps=3)
     plan = make_plan(4, (64, 96), (128, 192), models, settings)
     assert estimate(plan, models, settings).seconds == 15

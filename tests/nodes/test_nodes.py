@@ -59,7 +59,7 @@ def test_both_hosts_give_the_same_numbers(pack, tiny, clip, chain):
     from patchvsr_core.settings import TINY
     from patchvsr_core.stages import make_plan
 
-    models, settings = load_models("tiny"), replace(TINY, patch_px=64)
+    models, settings = load_models("tiny"), replace(TINY, patch_px=64, layout="corner")
     plan = make_plan(FRAMES, (HEIGHT, WIDTH), (HEIGHT * 4, WIDTH * 4), models, settings)
     with torch.inference_mode():
         headless = sample(clip, plan, models, settings, lambda stage, done, total: None)
@@ -242,3 +242,14 @@ def test_a_pointwise_model_gives_the_same_patched_and_whole(pack):
         inputs["noise"].generate_noise(latent), latent["samples"], inputs["sampler"], inputs["sigmas"]
     )
     assert (patched - whole).abs().max() < 1e-5
+
+
+def test_the_layout_suits_the_model_unless_chosen(pack, tiny, clip):
+    from patchvsr_core.stages import layout_for
+
+    def layout(**choice):
+        return run_node(pack["PatchPlanner"], image=clip, vae=tiny.vae, patch_px=64, **choice)[0].layout
+
+    assert layout() == "overlapping" and layout(layout="pairwise") == "pairwise"
+    wan = type("Codec", (), {"channels": 16, "stride_px": 8, "stride_frames": 4})()
+    assert layout_for(wan) == "corner"
