@@ -90,13 +90,16 @@ OPTIONS = {
     "2 patches at once": Option({"patches_at_once": 2}),
     "4 patches at once": Option({"patches_at_once": 4}),
     "8 patches at once": Option({"patches_at_once": 8}),
+    "corner": Option({"layout": "corner"}),
     "pairwise": Option({"layout": "pairwise"}),
     "2 steps": Option({"steps": 2}),
+    "2 steps, corner": Option({"steps": 2, "layout": "corner"}),
     "2 steps, pairwise": Option({"steps": 2, "layout": "pairwise"}),
     "2 steps, alternating": Option({"steps": 2, "layout": "alternating"}),
     "4 steps": Option({"steps": 4}),
+    "4 steps, corner": Option({"steps": 4, "layout": "corner"}),
+    "4 steps, corner, auxiliary patches at the last": Option({"steps": 4, "layout": "corner", "auxiliary_start": 0.25}),
     "4 steps, alternating": Option({"steps": 4, "layout": "alternating"}),
-    "4 steps, auxiliary patches at the last": Option({"steps": 4, "auxiliary_start": 0.25}),
     "4 steps, economy 2": Option({"steps": 4, "economy": 2}),
 }
 GPU_OPTIONS = {
