@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,8 +21,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from real_size import random_base
-from tables import Table, as_text, write_markdown
+from measuring import Column, Records, Variant, Work, add_common, in_turn, parsed, publish
+from real_size import narrowed, random_base
 
 from patchvsr_core.fusion import fuse
 from patchvsr_core.hosts.diffusers import Base, DiffusersDenoiser
@@ -45,27 +44,29 @@ BF16 = 2
 REAL_PX, REAL_FRAMES = 512, 77
 
 
-def seconds(base: Base, plan: PatchPlan, options: AttentionOptions, tokens: int, device: str) -> float:
-    """Time of a second step over all patches and both branches of guidance, once caches are filled.
-
-    On a CPU it is the time that the process had, so that other processes do not count.
-    """
+def second_step(base: Base, plan: PatchPlan, options: AttentionOptions, tokens: int) -> Variant:
+    """A second step over all patches and both branches of guidance; the first one, not timed, fills the caches."""
     weight = base.transformer.patch_embedding.weight
-    x = torch.randn(1, 16, *plan.canvas.latent_shape, device=device)
-    texts = [torch.randn(1, tokens, 4096, device=device, dtype=weight.dtype) for _ in range(2)]
-    clock = time.process_time if device == "cpu" else time.perf_counter
-    run = AttentionRun(options, plan, 1)
-    denoiser = DiffusersDenoiser(base, texts, attention=run if options.active else None)
-    took = 0.0
-    with torch.inference_mode():
-        for _ in range(2):
-            start = clock()
-            fuse(denoiser, x, torch.tensor(0.5), plan.patches, lambda patches: None, attention=run)
-            if device != "cpu":
-                torch.cuda.synchronize()
-            took = clock() - start
-    denoiser.close()
-    return took
+
+    def variant(_: int) -> Work:
+        x = torch.randn(1, base.spec.channels, *plan.canvas.latent_shape, device=weight.device)
+        shape = 1, tokens, base.spec.text_dim
+        texts = [torch.randn(shape, device=weight.device, dtype=weight.dtype) for _ in range(2)]
+        run = AttentionRun(options, plan, 1)
+        denoiser = DiffusersDenoiser(base, texts, attention=run if options.active else None)
+
+        def step() -> None:
+            with torch.inference_mode():
+                fuse(denoiser, x, torch.tensor(0.5), plan.patches, lambda patches: None, attention=run)
+
+        def last_step() -> None:
+            step()
+            denoiser.close()
+
+        step()
+        return last_step
+
+    return variant
 
 
 def two_windows(px: int, frames: int) -> PatchPlan:
@@ -81,42 +82,48 @@ def main() -> None:
     parser.add_argument("--px", type=int, default=256, help="side of a patch")
     parser.add_argument("--frames", type=int, default=25, help="video frames of a window of time")
     parser.add_argument("--blocks", type=int, default=6)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--markdown", type=Path, help="file to write the table to")
-    options = parser.parse_args()
+    parser.add_argument("--rounds", type=int, default=3)
+    add_common(parser)
+    options = parsed(parser)
     config = load_config(options.config)
-    real, part = config.base, options.width / config.base.width
-    narrow = replace(real, layers=options.blocks, width=options.width, ffn=round(real.ffn * part))
-    base = random_base(replace(config, base=narrow), options.device)
+    real, tokens = config.base, round(512 * options.width / config.base.width)
+    base = random_base(narrowed(config, options.width, options.blocks), options.device)
     if options.device == "cpu":
         base.transformer.float()
     plan = two_windows(options.px, options.frames)
-    real_plan = two_windows(REAL_PX, REAL_FRAMES)
     acting = {
         name: choice if choice.layers is None else replace(choice, layers=tuple(range(max(1, options.blocks // 3))))
         for name, choice in VARIANTS.items()
     }
-    times: dict[str, list[float]] = {name: [] for name in VARIANTS}
-    for _ in range(options.repeats):  # in turn, so that a slow moment of the machine meets all of them
-        for name, choice in acting.items():
-            times[name].append(seconds(base, plan, choice, round(512 * part), options.device))
-            print(name, f"{times[name][-1]:.2f}", file=sys.stderr, flush=True)
-    rows = []
-    for name, choice in VARIANTS.items():
-        ratio = statistics.median(a / b for a, b in zip(times[name], times["off"], strict=True))
-        kept = 2 * cache_bytes(choice, real_plan, real.width, real.layers, BF16) / 2**30
-        rows.append((name, f"{statistics.median(times[name]):.2f}", f"{ratio:.2f}", f"{kept:.2f}"))
+    variants = {name: second_step(base, plan, choice, tokens) for name, choice in acting.items()}
+    timings = in_turn(variants, options.rounds, warm_up=0)
+    # On a processor count the time that this process had: others do not count.
+    kind = "cpu" if options.device == "cpu" else "wall"
+    real_plan = two_windows(REAL_PX, REAL_FRAMES)
+    rows = [
+        {
+            "option": name,
+            "seconds": statistics.median(getattr(timings[name], kind)),
+            "ratio": timings[name].ratio(timings["off"], kind),
+            "kept": 2 * cache_bytes(choice, real_plan, real.width, real.layers, BF16) / 2**30,
+        }
+        for name, choice in VARIANTS.items()
+    ]
     title = f"Width {options.width}, {options.blocks} blocks, {len(plan.patches)} patches of {plan.patch_size} cells"
-    table = Table(title, ("option", "s/step", "ratio", "GiB kept"), tuple(rows))
     notes = (
         f"2 x 1 primary patches and the one between them, in two windows of time, both branches of guidance. GiB kept: "
         f"keys and values at the real size of {options.config} ({real.layers} blocks of width {real.width}, patches of "
         f"{REAL_PX} px and {REAL_FRAMES} frames) in bfloat16."
     )
-    print(as_text(table), notes, sep="\n")
-    if options.markdown:
-        write_markdown(options.markdown, "Cost of attention propagation", [table], notes, sys.argv)
+    publish(options, "Cost of attention propagation", [Records("attention", title, COLUMNS, rows)], notes)
+
+
+COLUMNS = (
+    Column("option", "option"),
+    Column("seconds", "s/step"),
+    Column("ratio", "ratio"),
+    Column("kept", "GiB kept"),
+)
 
 
 if __name__ == "__main__":

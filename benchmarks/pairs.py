@@ -11,6 +11,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from patchvsr_core.errors import MediaError
+from patchvsr_core.resample import resize
 from patchvsr_core.training.degrade import Degradation, make_input
 from patchvsr_core.video import read_frames
 
@@ -62,3 +63,13 @@ def first_frames(path: Path, count: int) -> Tensor:
     if count < 1:
         raise MediaError(f"{path.name} is to be read up to frame {count}; give --frames of at least 1.")
     return read_frames(path, count)
+
+
+def input_clip(path: Path, frames: int, size: tuple[int, int]) -> Tensor:
+    """The first frames of a clip as an input of (height, width): cut in the middle to its shape, and resized."""
+    clip = first_frames(path, frames)
+    height, width = clip.shape[1:3]
+    part = min(height / size[0], width / size[1])
+    rows, columns = (max(1, round(side * part)) for side in size)
+    top, left = (height - rows) // 2, (width - columns) // 2
+    return resize(clip[:, top : top + rows, left : left + columns], size).clamp(0, 1)

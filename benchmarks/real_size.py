@@ -8,15 +8,21 @@ Nothing is downloaded: base and adapter are built at their real sizes and filled
 from __future__ import annotations
 
 import argparse
+import math
 import resource
 import sys
-import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers.utils import logging
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parent))
+
+from measuring import Column, Records, add_common, fits, parsed, publish, timed
 
 from patchvsr_core.adapter import MicroConditions
 from patchvsr_core.hosts.diffusers import Base, new_transformer, restore_positions
@@ -36,6 +42,15 @@ def random_base(config: TrainConfig, device: str) -> Base:
         torch.nn.init.normal_(parameter, std=0.02)
     restore_positions(model)
     return Base(model.to(device).requires_grad_(False).eval())
+
+
+def narrowed(config: TrainConfig, width: int, blocks: int) -> TrainConfig:
+    """The same with a narrow base of few blocks, and an adapter that is narrower to the same degree."""
+    part = width / config.base.width
+    base = replace(config.base, width=width, layers=blocks, ffn=round(config.base.ffn * part))
+    sizes = {name: round(config.adapter[name] * part) for name in ("width", "ffn")}
+    branches = {name: min(config.adapter[name], blocks) for name in ("patch_blocks", "global_blocks")}
+    return replace(config, base=base, adapter={**config.adapter, **sizes, **branches})
 
 
 def random_batch(config: TrainConfig, frames: int, px: int, device: str) -> LatentBatch:
@@ -79,24 +94,49 @@ def main() -> None:
     parser.add_argument("--config", default="wan21_1p3b")
     parser.add_argument("--px", type=int, default=512, help="side of the patch")
     parser.add_argument("--frames", type=int, default=17, help="1 + a multiple of 4")
-    parser.add_argument("--device", default="cpu")
-    options = parser.parse_args()
+    parser.add_argument("--width", type=int, help="of a narrower base, a multiple of 128, for a trial run")
+    parser.add_argument("--blocks", type=int, default=2, help="of that narrower base")
+    add_common(parser)
+    options = parsed(parser)
     config = load_config(options.config)
+    if options.width:
+        config = narrowed(config, options.width, options.blocks)
     torch.manual_seed(0)
     logging.set_verbosity_error()  # it warns of casts that random weights do not mind
     base = random_base(config, options.device)
     task = AdapterTask(config, base).to(options.device)
     sizes = [sum(p.numel() for p in module.parameters()) / 1e6 for module in (base.transformer, task.adapter)]
-    print(f"{options.config}: base {sizes[0]:.0f} M, adapter {sizes[1]:.0f} M parameters")
-    print(f"one patch of {options.px} px, {options.frames} frames, on {options.device}")
+    title = f"{options.config}: base {sizes[0]:.0f} M, adapter {sizes[1]:.0f} M parameters; one patch of "
+    title += f"{options.px} px, {options.frames} frames, on {options.device}"
     batch = random_batch(config, options.frames, options.px, options.device)
-    for name, work in (("inference", infer), ("training", train)):
-        start = time.monotonic()
-        with torch.autocast(options.device, torch.bfloat16):
+    rows = [measured(name, work, task, batch, options.device) for name, work in WORK.items()]
+    publish(options, "One step at the real size", [Records("real_size", title, COLUMNS, rows)], NOTES)
+
+
+WORK = {"inference": infer, "training": train}
+COLUMNS = (Column("step", "step"), Column("first", "first s"), Column("seconds", "s"), Column("gib", "GiB", 1))
+NOTES = (
+    "One patch, without guidance. First: with what libraries do once. GiB: the peak so far, weights included; on a "
+    "processor that of the whole process."
+)
+
+
+def measured(
+    name: str, work: Callable[[AdapterTask, LatentBatch], None], task: AdapterTask, batch: LatentBatch, device: str
+) -> dict[str, Any]:
+    """A row; a CPU, which takes minutes, does the step once."""
+
+    def step() -> None:
+        with torch.autocast(device, torch.bfloat16):
             work(task, batch)
-        if options.device != "cpu":
-            torch.cuda.synchronize()
-        print(f"{name:9} step {time.monotonic() - start:7.1f} s, peak {peak(options.device):5.1f} GiB", flush=True)
+
+    row: dict[str, Any] = {"step": name, "seconds": math.nan}
+    with fits(row, "first", "seconds", "gib"):
+        row["first"] = timed(step)[0]
+        if device != "cpu":
+            row["seconds"] = timed(step)[0]
+        row["gib"] = peak(device)
+    return row
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """Time against pixels: patched, and as one full-frame attention pass, on the same tiny base.
 
 Patched time grows with the number of pixels; full attention with its square. Also shows how much
-of a run is not spent in model calls.
+of a run is spent in networks and the optical flow.
 
     python benchmarks/scaling.py
+    python benchmarks/scaling.py --device cuda --side 1024 --frames 8
 """
 
 from __future__ import annotations
@@ -11,85 +12,114 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parent))
 
-from patchvsr_core import refine
-from patchvsr_core.adapter import Adapter
-from patchvsr_core.hosts.diffusers import DiffusersDenoiser
+from measuring import (
+    MIB,
+    Column,
+    Records,
+    Watch,
+    Work,
+    add_common,
+    always,
+    fits,
+    in_turn,
+    named,
+    parsed,
+    peak_bytes,
+    progress,
+    publish,
+)
+from pieces import NETWORKS, watched_pipeline
+
 from patchvsr_core.hosts.models import Models, load_models
 from patchvsr_core.pipeline import upscale
-from patchvsr_core.refine import Refiner
-from patchvsr_core.settings import Settings
+
+NOTES = (
+    "Whole runs of the pipeline, medians over rounds in which both take turns; x: against the smallest output. "
+    "MiB: peak beyond weights and clip. Networks: share of the patched run in base, adapter, refiner and optical flow."
+)
+COLUMNS = (
+    Column("output", "output"),
+    Column("patched", "patched s"),
+    Column("patched_growth", "x"),
+    Column("patched_mib", "MiB", 0),
+    Column("networks", "% networks", 1),
+    Column("full", "full frame s"),
+    Column("full_growth", "x"),
+    Column("full_mib", "MiB", 0),
+    Column("ratio", "full/patched"),
+)
 
 
-class Watch:
-    """Adds up the seconds spent in base, adapter, refiner and optical flow."""
+def measured(target: tuple[int, int], models: Models, options: argparse.Namespace, watch: Watch) -> dict[str, Any]:
+    """A row; both kinds are measured once for their memory (which warms up) and then in turn."""
+    clip = torch.rand(options.frames, target[0] // 4, target[1] // 4, 3, device=models.device)
+    shares: list[float] = []
 
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        models = ((DiffusersDenoiser, "__call__"), (Adapter, "control"), (Refiner, "forward"))
-        for owner, method in (*models, (refine, "neighbour_flows")):
-            setattr(owner, method, self._timed(getattr(owner, method)))
+    def work(patch_px: int) -> Work:
+        settings = replace(models.defaults, patch_px=patch_px)
 
-    def _timed(self, original: Callable[..., object]) -> Callable[..., object]:
-        def timed(*arguments: object, **options: object) -> object:
-            start = time.perf_counter()
-            try:
-                return original(*arguments, **options)
-            finally:
-                self.seconds += time.perf_counter() - start
+        def run() -> None:
+            upscale(clip, target, models, settings)
+            seconds = watch.take()
+            if patch_px == options.patch_px:
+                shares.append(sum(seconds.get(name, 0.0) for name in NETWORKS))
 
-        return timed
+        return run
+
+    kinds = {"patched": work(options.patch_px), "full": work(-(-max(target) // 16) * 16)}
+    row: dict[str, Any] = {"output": named(target), "pixels": target[0] * target[1] * options.frames}
+    works = {}
+    for kind, run in kinds.items():
+        with fits(row, kind, f"{kind}_mib"):
+            row[f"{kind}_mib"] = peak_bytes(run, options.device) / MIB
+            works[kind] = always(run)
+    timings = in_turn(works, options.rounds, warm_up=0)
+    row |= {kind: timing.median for kind, timing in timings.items()}
+    if "patched" in timings:
+        spent = zip(shares[1:], timings["patched"].wall, strict=True)
+        row["networks"] = 100 * statistics.median(share / wall for share, wall in spent)
+    if len(timings) == len(kinds):
+        row["ratio"] = timings["full"].ratio(timings["patched"])
+    return row
 
 
-def measure(work: Callable[[], object], watch: Watch, repeats: int) -> tuple[float, float]:
-    """(median seconds, share of them in model calls)."""
-    totals, shares = [], []
-    for _ in range(repeats):
-        watch.seconds = 0.0
-        start = time.perf_counter()
-        work()
-        totals.append(time.perf_counter() - start)
-        shares.append(watch.seconds / totals[-1])
-    return statistics.median(totals), statistics.median(shares)
+def grown(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """With times over those of the first row, where both are known."""
+    for row in rows:
+        for kind in ("patched", "full"):
+            times = row[kind], rows[0][kind]
+            if all(isinstance(time, float) for time in times):
+                row[f"{kind}_growth"] = times[0] / times[1]
+    return rows
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--side", type=int, default=768, help="side of the 1x output, pixels")
-    options = parser.parse_args()
-    models = load_models("tiny")
-    patched_settings = replace(models.defaults, patch_px=128)
-    watch = Watch()
-    side = options.side
-    sizes = [(side, side), (side, 2 * side), (2 * side, 2 * side)]
-    print(f"{'output':>12} {'patched s':>10} {'x':>6} {'model %':>8} {'full s':>10} {'x':>6}")
-    first: tuple[float, float] | None = None
-    for size in sizes:
-        clip = torch.rand(options.frames, size[0] // 4, size[1] // 4, 3)
-        patched, share = measure(lambda c=clip, s=size: run(c, s, models, patched_settings), watch, options.repeats)
-        whole = replace(patched_settings, patch_px=max(size) // 16 * 16)
-        full, _ = measure(lambda c=clip, s=size, w=whole: run(c, s, models, w), watch, 1)
-        first = first or (patched, full)
-        print(
-            f"{size[1]:>7}x{size[0]:<4} {patched:10.2f} {patched / first[0]:6.2f} {100 * share:8.1f} "
-            f"{full:10.2f} {full / first[1]:6.2f}",
-            flush=True,
-        )
-
-
-def run(clip: Tensor, size: tuple[int, int], models: Models, settings: Settings) -> Tensor:
-    return upscale(clip, size, models, settings)
+    parser.add_argument("--doublings", type=int, default=2, help="of the number of pixels")
+    parser.add_argument("--patch-px", type=int, default=128)
+    add_common(parser)
+    options = parsed(parser)
+    models = load_models("tiny", device=options.device)
+    rows = []
+    with watched_pipeline() as watch:
+        for doubling in range(options.doublings + 1):
+            target = options.side * 2 ** (doubling // 2), options.side * 2 ** ((doubling + 1) // 2)
+            progress(named(target))
+            rows.append(measured(target, models, options, watch))
+    title = f"{options.frames} frames in patches of {options.patch_px} px, and whole, on {options.device}"
+    publish(options, "Time against pixels", [Records("scaling", title, COLUMNS, grown(rows))], NOTES)
 
 
 if __name__ == "__main__":

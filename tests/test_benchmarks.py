@@ -1,4 +1,4 @@
-"""The quality and ablation benchmarks: pairs, seams, tables, pictures, and both as they are called."""
+"""The benchmarks of quality: pairs, seams, tables, pictures, ablations, as they are called."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def test_consistency_as_it_is_called(
 
 
 def test_cost_of_attention_as_it_is_called(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    call(attention, monkeypatch, "--px", 64, "--frames", 5, "--blocks", 1, "--repeats", 1)
+    call(attention, monkeypatch, "--px", 64, "--frames", 5, "--blocks", 1, "--rounds", 1)
     rows = {line.split("  ")[0]: line.split() for line in capsys.readouterr().out.splitlines()}
     assert rows["off"][-2:] == ["1.00", "0.00"]
     assert rows["SAP"][-1] == "7.03", "both branches of one window at the real size"
