@@ -12,7 +12,7 @@ from .fusion import check_steps
 from .hosts.diffusers import DiffusersDenoiser
 from .hosts.models import Models
 from .layout import Canvas, PatchPlan
-from .memory import memory_bytes
+from .memory import memory_bytes, patch_bytes, patches_together
 from .planner import plan_tiles
 from .refine import refine_frames
 from .settings import Settings
@@ -31,7 +31,7 @@ class Estimate:
     patches: int
     """Patch evaluations over all steps."""
     memory_bytes: int
-    """Working memory beside the weights: frames and latents of the whole clip."""
+    """Beside the weights: frames and latents of the whole clip, and the patches at work."""
     seconds: float
 
 
@@ -48,7 +48,14 @@ def estimate(plan: PatchPlan, models: Models, settings: Settings) -> Estimate:
         seconds = _evaluations(patches, plan, settings) * prediction + _places(plan, settings) * control
         seconds += _codec_seconds(plan.canvas, models, settings)
         seconds += _finishing_seconds(plan.canvas, models, settings)
-    return Estimate(patches, memory_bytes(plan, models, settings), seconds)
+    memory = memory_bytes(plan, models, settings) + _working_bytes(plan, models, settings)
+    return Estimate(patches, memory, seconds)
+
+
+def _working_bytes(plan: PatchPlan, models: Models, settings: Settings) -> int:
+    """What the base takes for the patches of one call."""
+    one = patch_bytes(plan, models.base.spec, models.base.item_bytes)
+    return one * (settings.patches_at_once or patches_together(plan, one, models.device))
 
 
 def _evaluations(patches: int, plan: PatchPlan, settings: Settings) -> int:
