@@ -13,6 +13,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from .distributed import ALONE, Team
 from .errors import PlanError
 from .layout import Patch, PatchPlan
 from .progress import OnDone
@@ -33,6 +34,7 @@ def fuse(
     on_patches: OnDone | None = None,
     attention: AttentionRun | None = None,
     step: int = 0,
+    team: Team = ALONE,
 ) -> list[Tensor]:
     """Denoise all patches of one step and fuse what they predict.
 
@@ -44,13 +46,15 @@ def fuse(
         patches_at_once: patches per model call; fewer take less memory.
         attention: lets patches look at one another; the denoiser must be told about the same run.
         step: of the schedule.
+        team: divides the patches; every process gets the sum.
 
     Returns:
         x0 of the whole canvas per condition, each (1, C, T, H, W) float32.
     """
     fused: list[Tensor] = []
     done = 0
-    calls = attention.calls(step, patches, patches_at_once) if attention else in_batches(patches, patches_at_once)
+    own = team.mine(patches)
+    calls = attention.calls(step, own, patches_at_once) if attention else in_batches(own, patches_at_once)
     for call in calls:
         if attention:
             attention.enter(call)
@@ -62,7 +66,8 @@ def fuse(
                     patch.crop(canvas)[0].add_(x0 * patch.weight(canvas))
             done += len(call.patches)
         if on_patches:
-            on_patches(done, len(patches))
+            on_patches(team.reached(done, len(patches)), len(patches))
+    fused = team.totals(fused, x)
     if attention:
         attention.leave(fused[0])
     return fused
