@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Callable
 from contextlib import ExitStack, redirect_stderr, redirect_stdout, suppress
 from types import FrameType, TracebackType
@@ -112,7 +111,7 @@ class Crew:
             elif kind is SystemExit:
                 self._wait_until_told()
             elif kind is not None:
-                self._post("".join(traceback.format_exception(kind, error, trace)).rstrip())
+                self._post(f"patchvsr: Process {self.rank} failed ({kind.__name__}: {error}).")  # its report follows
 
     def _watch(self) -> None:
         if self.rank == 0 and time.monotonic() - self._looked > LOOK_S:
