@@ -38,9 +38,12 @@ from patchvsr_core.version import VERSION
 
 NOTES = (
     "Medians over the rounds. *faster* is the median, round by round, of the time of one process with one thread (on "
-    "a GPU: of one process) over this one's; *difference* the largest of any value of the frames to those of one "
-    "process, in [0, 1]; *memory* the largest peak of a process, weights and libraries included, on a GPU without them."
+    "a GPU: of one process) over this one's. *busiest* is the processor's time that the busiest process took, and "
+    "*divided by* that of one process over it: what could be reached with a core for every thread. *difference* is the "
+    "largest of any value of the frames to those of one process, in [0, 1]; *memory* the largest peak of a process, "
+    "weights and libraries included, on a GPU without them."
 )
+HEADS = ("", "s", "faster", "busiest s", "divided by", "difference", "memory GiB")
 
 
 @dataclass
@@ -50,6 +53,8 @@ class Variant:
     processes: int
     threads: int
     seconds: list[float] = field(default_factory=list)
+    busiest: list[float] = field(default_factory=list)
+    """Processor seconds of the process that took most."""
     peak_bytes: int = 0
     difference: float = 0.0
 
@@ -58,17 +63,21 @@ class Variant:
             f"{self.processes} process{'es' if self.processes > 1 else ''}, {self.threads} thread"
             f"{'s' if self.threads > 1 else ''} each",
             f"{statistics.median(self.seconds):.2f}",
-            f"{self.faster(reference):.2f}",
+            f"{median_ratio(reference.seconds, self.seconds):.2f}",
+            f"{statistics.median(self.busiest):.2f}",
+            f"{median_ratio(reference.busiest, self.busiest):.2f}",
             f"{self.difference:.1e}",
             f"{self.peak_bytes / 2**30:.2f}",
         )
 
-    def faster(self, reference: Variant) -> float:
-        return statistics.median(a / b for a, b in zip(reference.seconds, self.seconds, strict=True))
+
+def median_ratio(reference: Sequence[float], measured: Sequence[float]) -> float:
+    """Round by round."""
+    return statistics.median(a / b for a, b in zip(reference, measured, strict=True))
 
 
 def work(options: argparse.Namespace) -> None:
-    """One process of a variant; the leader leaves (seconds, peak bytes, frames)."""
+    """One process of a variant; the leader leaves (seconds, processor seconds, peak bytes, frames)."""
     torch.set_num_threads(options.threads)
     with launched() as crew:
         team = crew.team(options.device)
@@ -79,12 +88,13 @@ def work(options: argparse.Namespace) -> None:
         if models.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
         team.least(0)  # all begin together
-        start = time.perf_counter()
+        start, worked = time.perf_counter(), time.process_time()
         result = upscale(frames, target, models, team=team)
         seconds = time.perf_counter() - start
+        busiest = -team.least(round(-1e6 * (time.process_time() - worked))) / 1e6
         peak = -team.least(-_peak_bytes(models.device))
         if team.leads:
-            torch.save((seconds, peak, result), options.result)
+            torch.save((seconds, busiest, peak, result), options.result)
 
 
 def _peak_bytes(device: torch.device) -> int:
@@ -93,7 +103,7 @@ def _peak_bytes(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def run(variant: Variant, arguments: Sequence[str], folder: Path) -> tuple[float, int, Tensor]:
+def run(variant: Variant, arguments: Sequence[str], folder: Path) -> tuple[float, float, int, Tensor]:
     """All processes of a variant, started as torchrun does."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -108,8 +118,8 @@ def run(variant: Variant, arguments: Sequence[str], folder: Path) -> tuple[float
     ]
     if max(abs(process.wait()) for process in started):
         raise SystemExit("A process failed.")
-    seconds, peak, frames = torch.load(result)
-    return seconds, peak, frames
+    seconds, busiest, peak, frames = torch.load(result)
+    return seconds, busiest, peak, frames
 
 
 def measure(variants: Sequence[Variant], rounds: int, arguments: Sequence[str]) -> None:
@@ -118,9 +128,10 @@ def measure(variants: Sequence[Variant], rounds: int, arguments: Sequence[str]) 
         for _ in range(rounds):
             expected: Tensor | None = None
             for variant in variants:
-                seconds, peak, frames = run(variant, arguments, Path(folder))
+                seconds, busiest, peak, frames = run(variant, arguments, Path(folder))
                 expected = frames if expected is None else expected
                 variant.seconds.append(seconds)
+                variant.busiest.append(busiest)
                 variant.peak_bytes = max(variant.peak_bytes, peak)
                 variant.difference = max(variant.difference, float((frames - expected).abs().max()))
                 print(f"{variant.processes} x {variant.threads}: {seconds:.2f} s", file=sys.stderr, flush=True)
@@ -133,7 +144,7 @@ def as_json(variants: Sequence[Variant]) -> dict[str, Any]:
         "torch": torch.__version__,
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
         "cores": os.cpu_count(),
-        "variants": [{**vars(variant), "faster": variant.faster(variants[0])} for variant in variants],
+        "variants": [{**vars(v), "faster": median_ratio(variants[0].seconds, v.seconds)} for v in variants],
     }
 
 
@@ -160,7 +171,7 @@ def main() -> None:
     measure(variants, options.rounds, sys.argv[1:])
     rows = tuple(variant.row(variants[0]) for variant in variants)
     title = f"{options.clip.name}, {options.frames} frames, x{options.scale}, shipped model"
-    table = Table(title, ("", "s", "faster", "difference", "memory GiB"), rows)
+    table = Table(title, HEADS, rows)
     print(as_text(table))
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)

@@ -25,10 +25,8 @@ from patchvsr_core.distributed import ALONE, LOST, Team
 from patchvsr_core.errors import ModelError, PlanError, TeamError
 from patchvsr_core.hosts.models import load_models
 from patchvsr_core.launched import TOLD, Crew, launched, own_device
-from patchvsr_core.layout import Canvas
 from patchvsr_core.pipeline import upscale
-from patchvsr_core.planner import plan_tiles
-from patchvsr_core.refine import Refiner, _cut
+from patchvsr_core.refine import Refiner, RefinerConfig, refine_frames
 from patchvsr_core.settings import Settings
 from patchvsr_core.video import read_clip
 from patchvsr_core.video.journal import folder_of, unfinished
@@ -188,26 +186,32 @@ def test_shares_are_even_and_complete() -> None:
         assert list(itertools.chain(*parts)) == items[:frames] and parts[0] and len(parts[0]) == -(-frames // 4)
 
 
-@pytest.mark.parametrize(("frames", "size"), [(8, (400, 960)), (40, (256, 256)), (9, (2160, 3840)), (50, (400, 960))])
+class Unheard(Team):
+    """One of several processes, of which the others do not exist."""
+
+    def _exchange(self, *_: Any, **__: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("frames", "size"), [(4, (92, 240)), (20, (100, 100)), (5, (300, 400)), (24, (92, 240))])
 @pytest.mark.parametrize("processes", [2, 4])
 def test_the_refiner_is_divided_evenly(frames: int, size: tuple[int, int], processes: int) -> None:
-    canvas, refiner = Canvas(frames, size, size, 4), Refiner()
-    one = pixels(canvas, refiner, *_cut(canvas, refiner, 512, 24, ALONE))
-    tile_px, length = _cut(canvas, refiner, 512, 24, Team(0, processes))
-    assert tile_px <= 512 and length <= 24
-    assert one / pixels(canvas, refiner, tile_px, length, processes) > 0.62 * processes
+    class Counting(Refiner):
+        seen = 0
 
+        def forward(self, decoded: torch.Tensor, *_: Any) -> torch.Tensor:
+            self.seen += decoded.numel()
+            assert decoded.shape[2] <= 128 and decoded.shape[3] <= 128 and len(decoded) <= 6 + 2 * self.reach_frames
+            return decoded
 
-def pixels(canvas: Canvas, refiner: Refiner, tile_px: int, length: int, processes: int = 1) -> int:
-    """That the busiest process works on."""
-    grid = plan_tiles(canvas, tile_px, 2 * refiner.reach_px, "cut")
-    tiles = [len(row.weight) * len(column.weight) for row, column in grid]
-    busiest = [0] * processes
-    for number, first in enumerate(range(0, canvas.frames, length)):
-        low, high = first - refiner.reach_frames, min(first + length, canvas.frames) + refiner.reach_frames
-        for place, area in enumerate(tiles):
-            busiest[(number * len(tiles) + place) % processes] += area * (min(high, canvas.frames) - max(low, 0))
-    return max(busiest)
+    def pixels(team: Team) -> int:
+        refiner = Counting(RefinerConfig(channels=8, blocks=2))
+        clip = torch.rand(frames, *size, 3)
+        refine_frames(refiner, clip, clip[:, ::4, ::4], tile_px=128, chunk_frames=6, team=team)
+        return refiner.seen
+
+    busiest = max(pixels(Unheard(rank, processes)) for rank in range(processes))
+    assert pixels(ALONE) / busiest > 0.62 * processes
 
 
 @pytest.mark.parametrize("option", ["spatial_attention", "temporal_attention"])
