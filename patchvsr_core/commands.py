@@ -13,11 +13,11 @@ from tqdm import tqdm
 
 from .distributed import ALONE, Team
 from .errors import MediaError, PlanError
-from .launched import Crew
 from .sizes import target_size
 
 if TYPE_CHECKING:
     from .engine import Engine
+    from .launched import Crew
     from .long import Job
     from .video import VideoInfo
     from .video.pieces import Encoding
@@ -39,7 +39,7 @@ FOR_DIFFUSION = {"model", "chunk_overlap"}
 """Options beside settings and files that say nothing to a real-time network."""
 
 
-def upscale(options: argparse.Namespace, crew: Crew = Crew()) -> None:
+def upscale(options: argparse.Namespace, crew: Crew) -> None:
     """Make a file from a file."""
     from .video.pieces import Encoding
 
@@ -98,8 +98,10 @@ def _looked_at(
     return info, target, scan(info.path, find_cuts=not options.no_cuts)
 
 
-def plan(options: argparse.Namespace, crew: Crew = Crew()) -> None:
-    """Say what a run would take."""
+def plan(options: argparse.Namespace, crew: Crew) -> None:
+    """Say what a run would take in one process."""
+    if crew.rank:
+        return
     from .chunks import plan_chunks
     from .video import probe
     from .video.pieces import Encoding

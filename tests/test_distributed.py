@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import os
 import signal
@@ -19,10 +20,12 @@ from small_models import random_adapter, random_vae, random_wan, save
 from test_video import colors, write
 
 from patchvsr_core import distributed
-from patchvsr_core.__main__ import main
+from patchvsr_core.__main__ import _parser, main
 from patchvsr_core.adapter import save_adapter
+from patchvsr_core.commands import plan
+from patchvsr_core.commands import upscale as upscale_file_of
 from patchvsr_core.distributed import ALONE, LOST, Team
-from patchvsr_core.errors import ModelError, PlanError, TeamError
+from patchvsr_core.errors import MediaError, ModelError, PlanError, TeamError
 from patchvsr_core.hosts.models import load_models
 from patchvsr_core.launched import TOLD, Crew, launched, own_device
 from patchvsr_core.pipeline import upscale
@@ -184,6 +187,19 @@ def test_shares_are_even_and_complete() -> None:
     for frames in (1, 3, 10):
         parts = [items[:frames][Team(rank, 4).part(frames)] for rank in range(4)]
         assert list(itertools.chain(*parts)) == items[:frames] and parts[0] and len(parts[0]) == -(-frames // 4)
+
+
+def test_the_leader_alone_plans(tmp_path: Path) -> None:
+    options = argparse.Namespace(fast=None, input=tmp_path / "missing.mp4")
+    with pytest.raises(MediaError):
+        plan(options, Crew(0, 2))
+    assert plan(options, Crew(1, 2)) is None
+
+
+def test_real_time_networks_are_refused() -> None:
+    options = _parser().parse_args(["upscale", "in.mp4", "out.mp4", "--fast", "dap"])
+    with pytest.raises(PlanError, match="without torchrun"):
+        upscale_file_of(options, Crew(0, 2))
 
 
 class Unheard(Team):
