@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import signal
-import sys
 from collections.abc import Sequence
 
 from . import __version__
 from .commands import plan, upscale
 from .errors import PatchVSRError
+from .launched import Crew, launched
 from .planner import LAYOUTS
 from .sampling import SOLVERS
 from .settings import BASE_LAYERS, SCHEDULES
@@ -23,20 +23,24 @@ OUT_OF_MEMORY_FAST = "Memory ran out; choose fewer --chunk-frames, a smaller net
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; user errors become one sentence and exit code 2."""
-    options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stopped run cleans up as Ctrl+C does
+    with launched() as crew:
+        return _run(_parser().parse_args(arguments), crew)
+
+
+def _run(options: argparse.Namespace, crew: Crew) -> int:
+    signal.signal(signal.SIGTERM, crew.stop)  # a stopped run cleans up as Ctrl+C does
     try:
-        options.run(options)
+        options.run(options, crew)
     except PatchVSRError as error:
-        print(f"patchvsr: {error}", file=sys.stderr)
+        crew.say(f"patchvsr: {error}")
         return USER_ERROR
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
             raise
-        print(f"patchvsr: {OUT_OF_MEMORY_FAST if options.fast else OUT_OF_MEMORY}", file=sys.stderr)
+        crew.say(f"patchvsr: {OUT_OF_MEMORY_FAST if options.fast else OUT_OF_MEMORY}")
         return USER_ERROR
     except KeyboardInterrupt:
-        print("patchvsr: stopped; the same command goes on from the last finished chunk.", file=sys.stderr)
+        crew.say("patchvsr: stopped; the same command goes on from the last finished chunk.")
         return INTERRUPTED
     return 0
 

@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from .distributed import ALONE, Team
 from .errors import MediaError, PlanError
 from .sizes import target_size
 
 if TYPE_CHECKING:
     from .engine import Engine
+    from .launched import Crew
     from .long import Job
     from .video import VideoInfo
+    from .video.pieces import Encoding
+    from .video.reader import Timeline
 
 BAR = "{desc}|{bar}| {n_fmt}/{total_fmt} {unit} [{elapsed}<{remaining}]"
 UNITS = {
@@ -35,17 +39,15 @@ FOR_DIFFUSION = {"model", "chunk_overlap"}
 """Options beside settings and files that say nothing to a real-time network."""
 
 
-def upscale(options: argparse.Namespace) -> None:
+def upscale(options: argparse.Namespace, crew: Crew) -> None:
     """Make a file from a file."""
-    from .video import probe, scan
-    from .video.pieces import Encoding, check_output
-    from .video.writer import check_target
+    from .video.pieces import Encoding
 
     _check_fast(options)
+    if options.fast is not None and crew.size > 1:
+        raise PlanError("--fast goes from frame to frame and works in one process; run it without torchrun.")
+    team = crew.team(options.device)
     output = Path(options.output)
-    info = probe(options.input)
-    target = target_size((info.height, info.width), scale=options.scale, size=options.size)
-    check_target(output, info.path)
     encoding = Encoding(
         crf=options.crf,
         codec=options.codec,
@@ -53,17 +55,18 @@ def upscale(options: argparse.Namespace) -> None:
         alpha=not options.no_alpha,
         subtitles=not options.no_subtitles,
     )
-    check_output(output, target, info, encoding)
-    timeline = scan(info.path, find_cuts=not options.no_cuts)
-    engine = _engine(options, info, target)
+    info, target, timeline = team.agreed(lambda: _looked_at(options, output, encoding))
+    engine = _engine(options, info, target, team)
     from .long import Job, upscale_file
     from .memory import keep_flat
 
     frames = len(timeline.timestamps)
-    length, overlap = _chunks_to_go_on_with(options, output) or _chunks(options, engine, frames)
+    going_on = team.agreed(lambda: _chunks_to_go_on_with(options, output))
+    length, overlap = going_on or _chunks(options, engine, frames)
     job = Job(info, output, target, engine.settings, length, overlap, encoding, fresh=options.fresh)
     keep_flat()  # before the speed is measured: it costs some
-    _announce(job, engine, frames)
+    if team.leads:
+        _announce(job, engine, frames)
     start = time.monotonic()
     with _Bar() as bar:
         upscale_file(
@@ -74,13 +77,31 @@ def upscale(options: argparse.Namespace) -> None:
             weights=engine.identity,
             report=bar,
             on_chunk=bar.next_chunk,
+            team=team,
         )
     seconds = time.monotonic() - start
     print(f"{output}: {frames} frames of {target[1]}x{target[0]} in {seconds:.0f} s")
 
 
-def plan(options: argparse.Namespace) -> None:
-    """Say what a run would take."""
+def _looked_at(
+    options: argparse.Namespace, output: Path, encoding: Encoding
+) -> tuple[VideoInfo, tuple[int, int], Timeline]:
+    """(input, size of the result, times of its frames); what cannot be read or written is found out now."""
+    from .video import probe, scan
+    from .video.pieces import check_output
+    from .video.writer import check_target
+
+    info = probe(options.input)
+    target = target_size((info.height, info.width), scale=options.scale, size=options.size)
+    check_target(output, info.path)
+    check_output(output, target, info, encoding)
+    return info, target, scan(info.path, find_cuts=not options.no_cuts)
+
+
+def plan(options: argparse.Namespace, crew: Crew) -> None:
+    """Say what a run would take in one process."""
+    if crew.rank:
+        return
     from .chunks import plan_chunks
     from .video import probe
     from .video.pieces import Encoding
@@ -106,12 +127,12 @@ def plan(options: argparse.Namespace) -> None:
         print(f"{name:10} {text}")
 
 
-def _engine(options: argparse.Namespace, info: VideoInfo, target: tuple[int, int]) -> Engine:
+def _engine(options: argparse.Namespace, info: VideoInfo, target: tuple[int, int], team: Team = ALONE) -> Engine:
     """What does the work."""
     if options.fast is None:
         from .diffusion import diffusion_engine
 
-        return diffusion_engine(info, target, vars(options))
+        return diffusion_engine(info, target, vars(options), team)
     from .realtime.engine import fast_engine
 
     return fast_engine(info, target, options.fast, options.device)

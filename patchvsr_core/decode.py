@@ -9,6 +9,7 @@ from torch import Tensor
 
 from .codec import Codec, check_codec
 from .conditional import ConditionalDecoder, modulated
+from .distributed import ALONE, Team
 from .encode import check_frames
 from .errors import ModelError, PlanError
 from .layout import Canvas, Span
@@ -25,7 +26,7 @@ class Tiles:
     starts: tuple[list[int], list[int]]
     """First pixel row of every tile row, first pixel column of every tile column."""
     pixels: tuple[Tensor, ...]
-    """(T, h, w, 3) per tile, row by row, nominally in [0, 1]; padded frames are cut off."""
+    """(T, h, w, 3) per tile, row by row, nominally in [0, 1]; padded frames are cut off, and those of others."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +49,7 @@ def decode_tiles(
     overlap_px: int = 64,
     condition: InputCondition | None = None,
     on_tile: OnDone | None = None,
+    team: Team = ALONE,
 ) -> Tiles:
     """Decode the canvas tile by tile.
 
@@ -57,6 +59,7 @@ def decode_tiles(
     Args:
         latent: (1, C, t, h, w) latent on the padded canvas.
         condition: the input, for a conditional decoder.
+        team: divides the tiles; every process gets its own frames of all.
 
     Raises:
         PlanError: when the latent or the input is not the one that the plan describes.
@@ -76,11 +79,15 @@ def decode_tiles(
     if condition is not None:
         check_frames(condition.source, canvas)
     grid = plan_tiles(canvas, tile_px, overlap_px)
+
+    def decoded(window: tuple[Span, Span]) -> Tensor:
+        part = latent[..., window[0].cells, window[1].cells]
+        tile = codec.decode(part) if condition is None else _conditioned(codec, part, canvas, window, condition)
+        return tile[: canvas.frames]
+
     pixels = []
-    for done, (row, column) in enumerate(grid, start=1):
-        part = latent[..., row.cells, column.cells]
-        tile = codec.decode(part) if condition is None else _conditioned(codec, part, canvas, (row, column), condition)
-        pixels.append(tile[: canvas.frames])
+    for done, tile in enumerate(team.each(tuple(grid), decoded), start=1):
+        pixels.append(team.own(tile))
         if on_tile:
             on_tile(done, len(grid))
     rows, columns = ([span.start * canvas.stride_px for span in spans] for spans in (grid.rows, grid.columns))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from .chunks import Chunk
+from .distributed import ALONE, Team, check_divisible
 from .engine import Cost
 from .estimate import estimate
 from .hosts.models import Models, load_models
@@ -29,6 +30,7 @@ class DiffusionEngine:
     target: tuple[int, int]
     models: Models
     settings: Settings
+    team: Team = ALONE
 
     @property
     def identity(self) -> str:
@@ -37,13 +39,16 @@ class DiffusionEngine:
 
     @cached_property
     def work(self) -> Work:
-        """The pipeline, with less when memory runs out."""
-        return SteppingDown(upscale)
+        """The pipeline, with less when memory runs out; a team would have to do so all at once."""
+        return SteppingDown(upscale) if self.team.size == 1 else partial(upscale, team=self.team)
 
     def chunks(self, frames: int, length: int | None, overlap: int | None) -> tuple[int, int]:
         """See :meth:`engine.Engine.chunks`."""
         if length is None:
-            length = chunk_frames(frames, (self.info.height, self.info.width), self.target, self.models, self.settings)
+            source, together = (self.info.height, self.info.width), self.team.together
+            length = self.team.least(
+                chunk_frames(frames, source, self.target, self.models, self.settings, together=together)
+            )
         return length, min(2, length // 3) if overlap is None else overlap
 
     def cost(self, chunks: Sequence[Chunk], output: Path, encoding: Encoding) -> Cost:
@@ -59,16 +64,21 @@ class DiffusionEngine:
             *(("", f"{kinds.count(kind):6d} {kind}") for kind in ("primary", "auxiliary", "corner")),
             ("work", f"{cost.patches} patch evaluations a chunk in {self.settings.steps} steps"),
         ]
-        return Cost(cost.seconds * len(chunks), cost.memory_bytes, tuple(details))
+        return Cost(cost.seconds * len(chunks) / self.team.size, cost.memory_bytes, tuple(details))
 
 
-def diffusion_engine(info: VideoInfo, target: tuple[int, int], options: Mapping[str, Any]) -> DiffusionEngine:
+def diffusion_engine(
+    info: VideoInfo, target: tuple[int, int], options: Mapping[str, Any], team: Team = ALONE
+) -> DiffusionEngine:
     """Load what the options of the command line name; a setting that is None there is the model's own.
 
     Raises:
         ModelError, AdapterError, PlanError: in one sentence.
     """
     files = {name: options[name] for name in MODEL_FILES}
-    models = load_models(options["model"] or "tiny", **files, device=options["device"])
+    device = options["device"] if team.device is None else str(team.device)
+    models = load_models(options["model"] or "tiny", **files, device=device)
     given = {name: options[name] for name in Settings.__dataclass_fields__ if options.get(name) is not None}
-    return DiffusionEngine(info, target, models, replace(models.defaults, **given))
+    settings = replace(models.defaults, **given)
+    check_divisible(settings, team)
+    return DiffusionEngine(info, target, models, settings, team)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .codec import Codec, check_codec
+from .distributed import ALONE, Team
 from .errors import PlanError
 from .layout import Canvas
 from .planner import plan_tiles
@@ -27,12 +28,14 @@ def encode_canvas(
     tile_px: int = 512,
     overlap_px: int = 64,
     on_tile: OnDone | None = None,
+    team: Team = ALONE,
 ) -> Tensor:
     """Upsample the clip bicubically, or take what something else made larger, and encode it tile by tile.
 
     Args:
         frames: (T, h, w, 3) input clip in [0, 1], of the size that ``canvas`` was made for.
         base: (T, H', W', 3) the same clip already enlarged, to any size; brought to the canvas's by bicubic.
+        team: divides the tiles; every process gets the whole.
 
     Returns:
         (1, C, t, h, w) float32 latent of the upsampled clip on the whole padded canvas: the
@@ -45,7 +48,7 @@ def encode_canvas(
     grid = plan_tiles(canvas, tile_px, overlap_px)
     latent: Tensor | None = None
     stride = canvas.stride_px
-    for done, (row, column) in enumerate(grid, start=1):
+    for done, (row, column) in enumerate(team.mine(tuple(grid)), start=1):
         rows = slice(row.start * stride, row.stop * stride)
         columns = slice(column.start * stride, column.stop * stride)
         tile = codec.encode(upsampled_window(frames, canvas, rows, columns).clamp(0, 1)).float()
@@ -54,9 +57,10 @@ def encode_canvas(
         weight = torch.outer(row.weights(like=tile), column.weights(like=tile))
         latent[..., row.cells, column.cells] += tile * weight
         if on_tile:
-            on_tile(done, len(grid))
-    assert latent is not None
-    return latent
+            on_tile(team.reached(done, len(grid)), len(grid))
+    if latent is None:  # there are fewer tiles than processes
+        latent = frames.new_zeros((1, codec.channels, *canvas.latent_shape))
+    return team.total(latent)
 
 
 def _base_of(base: Tensor, canvas: Canvas) -> tuple[Tensor, Canvas]:

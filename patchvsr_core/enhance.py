@@ -15,6 +15,7 @@ from torch import Tensor
 from .blend import blend_tiles
 from .codec import Codec
 from .decode import decode_tiles
+from .distributed import ALONE, Team
 from .encode import encode_canvas, seeded_noise
 from .fidelity import back_project
 from .layout import Canvas
@@ -48,6 +49,7 @@ def pixel_projection(
     tile_px: int = 512,
     overlap_px: int = 64,
     on_part: OnDone | None = None,
+    team: Team = ALONE,
 ) -> Tensor:
     """Back-project a prediction in pixels, and carry only the difference into the latent.
 
@@ -58,12 +60,15 @@ def pixel_projection(
         x0: (1, C, t, h, w) fused prediction.
         source: (T, h, w, 3) input clip of the canvas.
         on_part: called after every tile and every chunk of frames, each stage counting anew.
+        team: divides tiles and frames; every process gets the whole.
     """
-    tiling: dict[str, Any] = {"tile_px": tile_px, "overlap_px": overlap_px, "on_tile": on_part}
+    tiling: dict[str, Any] = {"tile_px": tile_px, "overlap_px": overlap_px, "on_tile": on_part, "team": team}
     pixels = blend_tiles(decode_tiles(codec, x0, canvas, **tiling)).clamp(0, 1)
-    projected = back_project(pixels, source, on_frames=on_part).clamp(0, 1)
+    projected = back_project(pixels, source[team.part(canvas.frames)], on_frames=on_part).clamp(0, 1)
     enlarged = replace(canvas, source=canvas.target)
-    after, before = (encode_canvas(codec, frames, enlarged, **tiling) for frames in (projected, pixels))
+    after, before = (
+        encode_canvas(codec, team.shared(part, canvas.frames), enlarged, **tiling) for part in (projected, pixels)
+    )
     return x0 + after - before
 
 

@@ -25,5 +25,9 @@ class OutputError(PatchVSRError):
     """An output that cannot be written."""
 
 
+class TeamError(PatchVSRError):
+    """Another process that works on the same clip ended."""
+
+
 class Cancelled(PatchVSRError):
     """The user stopped the run."""

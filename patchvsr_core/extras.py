@@ -15,16 +15,19 @@ ROUNDS = 4
 """Of back-projection, which keeps the edges of a matte crisp."""
 
 
+def shown(frames: Tensor) -> Tensor:
+    """What a model sees of (T, h, w, 3 or 4) frames."""
+    return frames[..., :3].clamp(0, 1)
+
+
 def with_extras(work: Callable[..., Tensor], frames: Tensor, target: tuple[int, int], *others: Any) -> Tensor:
     """Let ``work`` upscale the colours of (T, h, w, 3 or 4) frames, and put back what it was not given.
 
     Returns:
         (T, *target, C); in [0, 1] but for lights that were brighter.
     """
-    colors = frames[..., :3]
-    shown = colors.clamp(0, 1)
-    result = work(shown, target, *others)
-    excess = colors - shown
+    result = work(shown(frames), target, *others)
+    excess = frames[..., :3] - shown(frames)
     if excess.any():
         result = result + resize(excess, target)
     if frames.shape[-1] == 3:

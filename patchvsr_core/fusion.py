@@ -13,6 +13,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from .distributed import ALONE, Team
 from .economy import Economy
 from .errors import PlanError
 from .layout import Patch, PatchPlan
@@ -35,6 +36,7 @@ def fuse(
     attention: AttentionRun | None = None,
     economy: Economy | None = None,
     step: int = 0,
+    team: Team = ALONE,
 ) -> list[Tensor]:
     """Denoise all patches of one step and fuse what they predict.
 
@@ -47,16 +49,17 @@ def fuse(
         attention: lets patches look at one another; the denoiser must be told about the same run.
         economy: lets some of them rest.
         step: of the schedule.
+        team: divides the patches; every process gets the sum.
 
     Returns:
         x0 of the whole canvas per condition, each (1, C, T, H, W) float32.
     """
     running, resting = (patches, []) if economy is None else economy.parted(patches, step)
-    fused = economy.recalled(resting) if economy is not None and resting else []
-    done = len(resting)
+    fused = economy.recalled(resting) if economy is not None and resting and team.leads else []
+    own, done = team.mine(running), len(resting)
     if done and on_patches:
         on_patches(done, len(patches))
-    calls = attention.calls(step, running, patches_at_once) if attention else in_batches(running, patches_at_once)
+    calls = attention.calls(step, own, patches_at_once) if attention else in_batches(own, patches_at_once)
     for call in calls:
         if attention:
             attention.enter(call)
@@ -68,7 +71,8 @@ def fuse(
                     patch.crop(canvas)[0].add_(x0 * patch.weight(canvas))
             done += len(call.patches)
         if on_patches:
-            on_patches(done, len(patches))
+            on_patches(len(resting) + team.reached(done - len(resting), len(running)), len(patches))
+    fused = team.totals(fused, x)
     if attention:
         attention.leave(fused[0])
     if economy is not None:

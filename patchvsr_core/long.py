@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 from .chunks import Chunk, Relay, cross_fade, plan_chunks
+from .distributed import ALONE, Team
 from .encode import seeded_noise
-from .extras import with_extras
+from .extras import shown, with_extras
 from .files import sha256
 from .memory import give_back
 from .progress import OnProgress
@@ -61,6 +62,7 @@ def upscale_file(
     weights: str,
     report: OnProgress,
     on_chunk: Callable[[int, int], None] | None = None,
+    team: Team = ALONE,
 ) -> None:
     """Make the file; finished chunks of an earlier run are kept.
 
@@ -71,21 +73,24 @@ def upscale_file(
         weights: names the model, so that no other continues its run.
         report: progress within a chunk.
         on_chunk: told (number of chunks done, of all) before each and at the end.
+        team: processes that work on every chunk together, all called alike; the leader alone writes.
 
     Raises:
         MediaError, OutputError: in one sentence.
     """
     chunks = plan_chunks(len(timeline.timestamps), timeline.cuts, job.chunk_frames, job.overlap_frames)
+    if not team.leads:
+        return _follow(job, chunks, models, work, team)
     journal = Journal(job.output, piece_suffix(job.output), _identity(job, chunks, weights), fresh=job.fresh)
     _forget_damaged(journal, chunks)
-    todo = [number for number in range(len(chunks)) if not journal.is_done(number)]
-    frames, seed = _Window(job.info), job.settings.seed if job.settings else 0
+    todo = team.agreed(lambda: [number for number in range(len(chunks)) if not journal.is_done(number)])
+    frames = _Window(job.info)
     try:
         for number in todo:
             if on_chunk:
                 on_chunk(number, len(chunks))
-            relay = _relay(journal, chunks, number)
-            make = partial(work, noise=partial(chunk_noise, chunks, number, seed), relay=relay)
+            relay = team.agreed(partial(_relay, journal, chunks, number))
+            make = partial(work, noise=partial(chunk_noise, chunks, number, _seed(job)), relay=relay)
             taken = frames.take(chunks[number])  # the result has no name: it is gone before the next one is made
             made = partial(with_extras, make, taken, job.target, models, job.settings, report)
             _keep(journal, job, chunks, number, made(), relay)
@@ -98,6 +103,21 @@ def upscale_file(
     pieces = [journal.piece(number) for number in range(len(chunks))]
     join_pieces(pieces, job.output, timeline, job.info, job.encoding, job.notes)
     journal.remove()
+
+
+def _follow(job: Job, chunks: tuple[Chunk, ...], models: Any, work: Work, team: Team) -> None:
+    """What the others do while the leader makes the file: they work on the chunks that it names."""
+    frames = _Window(job.info)
+    for number in team.agreed(list[int]):
+        relay = team.agreed(Relay)
+        noise = partial(chunk_noise, chunks, number, _seed(job))
+        taken = shown(frames.take(chunks[number]))
+        work(taken, job.target, models, job.settings, lambda *_: None, noise=noise, relay=relay)
+        give_back()
+
+
+def _seed(job: Job) -> int:
+    return job.settings.seed if job.settings else 0
 
 
 def _forget_damaged(journal: Journal, chunks: tuple[Chunk, ...]) -> None:

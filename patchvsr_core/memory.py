@@ -91,14 +91,23 @@ def memory_bytes(plan: PatchPlan, models: Parts, settings: Settings) -> int:
 
 
 def chunk_frames(
-    frames: int, source: tuple[int, int], target: tuple[int, int], models: Parts, settings: Settings
+    frames: int,
+    source: tuple[int, int],
+    target: tuple[int, int],
+    models: Parts,
+    settings: Settings,
+    *,
+    together: int = 1,
 ) -> int:
     """The longest useful chunk that fits into memory.
+
+    Args:
+        together: processes that share the main memory.
 
     Raises:
         PlanError: when not even a few frames fit.
     """
-    free = min(free_bytes(models.device), free_bytes(torch.device("cpu")))
+    free = min(free_bytes(models.device), free_bytes(torch.device("cpu")) // together)
     budget = min(SHARE * free, ENOUGH_BYTES)
     window, overlap = settings.window_frames, settings.overlap_frames
     lengths = [window + k * (window - overlap) for k in range(WINDOWS - 1, -1, -1)]

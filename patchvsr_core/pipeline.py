@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from .chunks import Relay
 from .codec import SpaceToDepth
 from .conditions import Controls, PatchConditions
 from .damage import measured_damage
+from .distributed import ALONE, Team, check_divisible
 from .economy import Economy, calm_patches, economy_of_run
 from .encode import encode_global, seeded_noise
 from .enhance import churned_euler, pixel_projection, structure_lock
@@ -51,6 +53,7 @@ def upscale(
     *,
     noise: Noise | None = None,
     relay: Relay | None = None,
+    team: Team = ALONE,
 ) -> Tensor:
     """Upscale one clip.
 
@@ -60,25 +63,29 @@ def upscale(
         settings: None takes the defaults of the model.
         noise: makes the noise that denoising starts from; None: the seed's.
         relay: takes propagation along the motion on from the clip before and to the one after.
+        team: processes that share the work; all are given the same.
 
     Returns:
-        (T, height, width, 3) float32 in [0, 1] on the CPU.
+        (T, height, width, 3) float32 in [0, 1] on the CPU; all frames for the leader of the team.
     """
     settings = settings or models.defaults
+    check_divisible(settings, team)
     report = on_progress or (lambda stage, done, total: None)
     source = (int(frames.shape[1]), int(frames.shape[2]))
     plan = make_plan(len(frames), source, target, models, settings)
     frames_on_device = frames.to(models.device, torch.float32)
-    damage = measured_damage(models.meter, frames_on_device, settings.cleanup)
-    return finished(
-        _decoded(frames_on_device, plan, models, settings, report, noise, relay),
+    damage = team.agreed(lambda: measured_damage(models.meter, frames_on_device, settings.cleanup))
+    own = finished(
+        _decoded(frames_on_device, plan, models, settings, report, noise, relay, team),
         frames_on_device,
         settings,
         report,
         models.codec,
-        None if models.refiner is None else partial(refine_frames, models.refiner),
+        None if models.refiner is None else partial(refine_frames, models.refiner, team=team),
         damage,
-    ).cpu()
+        team,
+    )
+    return team.collected(own, len(frames))
 
 
 def _decoded(
@@ -89,10 +96,11 @@ def _decoded(
     report: OnProgress,
     noise: Noise | None,
     relay: Relay | None,
+    team: Team,
 ) -> Tensor:
     """What the base makes, as frames; the latent is gone when they are there."""
-    latent = sample(frames, plan, models, settings, report, noise, relay)
-    return decoded_frames(latent, frames, plan.canvas, models.codec, settings, report, models.decoder)
+    latent = sample(frames, plan, models, settings, report, noise, relay, team)
+    return decoded_frames(latent, frames, plan.canvas, models.codec, settings, report, models.decoder, team)
 
 
 def sample(
@@ -103,17 +111,18 @@ def sample(
     report: OnProgress,
     noise: Noise | None = None,
     relay: Relay | None = None,
+    team: Team = ALONE,
 ) -> Tensor:
     """Encode, condition and denoise with joint modulation: the fused canvas, (1, C, t, h, w)."""
     solver = _solver(models, settings)
     check_steps(plan, settings.steps)
-    latent = encoded_canvas(frames, plan.canvas, models.codec, settings, report)
+    latent = encoded_canvas(frames, plan.canvas, models.codec, settings, report, team)
     if settings.start == 0:
         return latent  # nothing is to be denoised
     controls = _controls(frames, latent, plan, models, settings)
     sigmas = noise_levels(settings)
     attention = _attention(plan, models, settings)
-    propagate = _propagation(frames, plan, models, settings, relay)
+    propagate = _propagation(frames, plan, models, settings, relay, team)
     progress = _StepProgress(plan, settings, report)
     economy = _economy(frames, latent, plan, models, settings)
     together = settings.patches_at_once or _patches_together(plan, models)
@@ -131,6 +140,7 @@ def sample(
             attention=attention,
             economy=economy,
             step=step,
+            team=team,
         )
         progress.calls += len(patches)
         x0 = guided(predictions, settings.guidance, settings.guidance_rescale, x)
@@ -139,9 +149,8 @@ def sample(
             x0 = propagate(x0, float(sigma), level_below(sigma, sigmas) or 0.0, step, kept=kept)
         x0 = structure_lock(x0, latent, sigma, strength=settings.structure_lock, start=settings.start)
         if step >= settings.steps - settings.projection_steps:
-            x0 = pixel_projection(
-                x0, models.codec, frames, plan.canvas, tile_px=settings.tile_px, overlap_px=settings.tile_overlap_px
-            )
+            tiling: dict[str, Any] = {"tile_px": settings.tile_px, "overlap_px": settings.tile_overlap_px}
+            x0 = pixel_projection(x0, models.codec, frames, plan.canvas, **tiling, team=team)
         return x0
 
     report("denoise", 0, progress.total)
@@ -161,12 +170,13 @@ def _attention(plan: PatchPlan, models: Models, settings: Settings) -> Attention
 
 
 def _propagation(
-    frames: Tensor, plan: PatchPlan, models: Models, settings: Settings, relay: Relay | None
+    frames: Tensor, plan: PatchPlan, models: Models, settings: Settings, relay: Relay | None, team: Team
 ) -> CanvasPropagation | None:
     options = propagation_options(settings)
     if options is None:
         return None
-    return measured(options, plan.canvas, frames, pixels=isinstance(models.codec, SpaceToDepth), relay=relay)
+    pixels = isinstance(models.codec, SpaceToDepth)
+    return measured(options, plan.canvas, frames, pixels=pixels, relay=relay, team=team)
 
 
 def _patches_together(plan: PatchPlan, models: Models) -> int:

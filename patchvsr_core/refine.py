@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +11,10 @@ import torch
 from torch import Tensor
 
 from .conditional import ConditionalRefiner
+from .distributed import ALONE, Team
 from .errors import ModelError
 from .files import damaged, read_weights, write_weights
-from .layout import Canvas
+from .layout import Canvas, Span
 from .planner import plan_tiles
 from .progress import OnDone
 from .propagation.align import aligned_window, neighbour_flows
@@ -57,6 +60,7 @@ def refine_frames(
     tile_px: int = TILE_PX,
     chunk_frames: int = CHUNK_FRAMES,
     on_frames: OnDone | None = None,
+    team: Team = ALONE,
 ) -> Tensor:
     """Run the refiner over a whole clip in tiles and chunks, free of seams.
 
@@ -68,33 +72,59 @@ def refine_frames(
         strength: 0 (off) to 1.
         detail: 0 (most faithful) to 1 (crispest).
         damage: level of noise and compression in the input, see :func:`damage.measured_damage`; 0: clean.
+        team: divides the tiles of all chunks.
 
     Returns:
-        (T, H, W, 3) float32.
+        (T, H, W, 3) float32; this process's own frames.
     """
     canvas = Canvas(len(frames), _hw(source), _hw(frames), stride_px=FOLD)
     out = torch.zeros_like(frames, dtype=torch.float32)
-    for first in range(0, canvas.frames, chunk_frames):
+    tile_px, chunk_frames = _cut(canvas, refiner, tile_px, chunk_frames, team)
+    for number, first in enumerate(range(0, canvas.frames, chunk_frames)):
         last = min(first + chunk_frames, canvas.frames)
         low, high = max(first - refiner.reach_frames, 0), min(last + refiner.reach_frames, canvas.frames)
         part = Canvas(high - low, canvas.source, canvas.target, stride_px=FOLD)
-        refined = _refine_chunk(refiner, frames[low:high], source[low:high], part, (detail, damage), tile_px)
+        tiles = tuple(plan_tiles(part, tile_px, 2 * refiner.reach_px, "cut"))
+        given = source[low:high].to(refiner.head.weight.device)
+        flows = neighbour_flows(given, team)
+        mine = team.mine(tiles, after=number * len(tiles))
+        refined = _refine_tiles(refiner, frames[low:high], given, flows, part, (detail, damage), mine)
         out[first:last] = refined[first - low : last - low]
         if on_frames:
             on_frames(last, canvas.frames)
-    return out if strength == 1 else torch.lerp(frames.float(), out, strength)
+    out = team.own_total(out)
+    return out if strength == 1 else torch.lerp(team.own(frames).float(), out, strength)
 
 
-def _refine_chunk(
-    refiner: Refiner, frames: Tensor, source: Tensor, canvas: Canvas, wishes: tuple[float, float], tile_px: int
+def _cut(canvas: Canvas, refiner: Refiner, tile_px: int, chunk_frames: int, team: Team) -> tuple[int, int]:
+    """(side of a tile, frames of a chunk), up to these, with which the busiest process has least to do."""
+    least = 4 * refiner.reach_px
+    if team.size == 1:
+        return max(tile_px, least), chunk_frames
+
+    def busiest(cut: tuple[int, int]) -> int:
+        row, column = next(iter(tiles := plan_tiles(canvas, cut[0], 2 * refiner.reach_px, "cut")))
+        turns = -(-len(tiles) * -(-canvas.frames // cut[1]) // team.size)
+        return turns * len(row.weight) * len(column.weight) * min(canvas.frames, cut[1] + 2 * refiner.reach_frames)
+
+    fewest = -(-canvas.frames // chunk_frames)
+    lengths = [-(-canvas.frames // count) for count in range(fewest, fewest + team.size)]
+    return min(itertools.product(range(max(tile_px, least), least - 1, -2 * FOLD), lengths), key=busiest)
+
+
+def _refine_tiles(
+    refiner: Refiner,
+    frames: Tensor,
+    source: Tensor,
+    flows: tuple[Tensor, Tensor],
+    canvas: Canvas,
+    wishes: tuple[float, float],
+    tiles: Sequence[tuple[Span, Span]],
 ) -> Tensor:
     """Tiles overlap by twice the network's reach and are cut in the middle: equal to one large tile."""
     weight = refiner.head.weight
-    source = source.to(weight.device)
-    flows = neighbour_flows(source)
-    overlap = 2 * refiner.reach_px
     out = torch.zeros_like(frames, dtype=torch.float32)
-    for row, column in plan_tiles(canvas, max(tile_px, 2 * overlap), overlap, "cut"):
+    for row, column in tiles:
         rows, columns = (slice(span.start * FOLD, span.stop * FOLD) for span in (row, column))
         decoded = _reflected_window(frames, rows, columns).movedim(-1, 1).to(weight)
         enlarged = upsampled_window(source, canvas, rows, columns).movedim(-1, 1).to(weight)

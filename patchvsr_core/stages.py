@@ -14,6 +14,7 @@ from .codec import Codec, SpaceToDepth
 from .color import match_colors
 from .conditional import ConditionalDecoder
 from .decode import InputCondition, decode_tiles
+from .distributed import ALONE, Team
 from .encode import encode_canvas
 from .fidelity import AGREED, back_project
 from .layout import Canvas, Patch, PatchPlan
@@ -79,7 +80,9 @@ def steps_of_run(settings: Settings) -> list[int]:
     return steps + steps[1:] if settings.solver == "heun" else steps
 
 
-def encoded_canvas(frames: Tensor, canvas: Canvas, codec: Codec, settings: Settings, report: OnProgress) -> Tensor:
+def encoded_canvas(
+    frames: Tensor, canvas: Canvas, codec: Codec, settings: Settings, report: OnProgress, team: Team = ALONE
+) -> Tensor:
     """The enlarged input on the canvas, (1, C, t, h, w)."""
     base = _base_layer(frames, canvas.target, settings, report) if starts_from_base(codec) else None
     return encode_canvas(
@@ -90,6 +93,7 @@ def encoded_canvas(frames: Tensor, canvas: Canvas, codec: Codec, settings: Setti
         tile_px=settings.tile_px,
         overlap_px=settings.tile_overlap_px,
         on_tile=lambda done, total: report("encode", done, total),
+        team=team,
     )
 
 
@@ -120,11 +124,13 @@ def decoded_frames(
     settings: Settings,
     report: OnProgress,
     decoder: ConditionalDecoder | None = None,
+    team: Team = ALONE,
 ) -> Tensor:
     """The fused canvas as frames, (T, H, W, 3) in [0, 1], in the colours of the input.
 
     Args:
         decoder: lets the input modulate the VAE's decoder.
+        team: divides tiles and frames; every process gets its own frames.
     """
     tiles = decode_tiles(
         codec,
@@ -134,10 +140,11 @@ def decoded_frames(
         overlap_px=settings.tile_overlap_px,
         condition=None if decoder is None else InputCondition(decoder, source),
         on_tile=lambda done, total: report("decode", done, total),
+        team=team,
     )
     blended = blend_tiles(tiles, window=settings.window)
     del tiles
-    return match_colors(blended, source, settings.color).clamp_(0, 1)
+    return match_colors(blended, source[team.part(canvas.frames)], settings.color).clamp_(0, 1)
 
 
 def finished(
@@ -148,21 +155,24 @@ def finished(
     codec: Codec,
     refine: Refine | None,
     damage: float,
+    team: Team = ALONE,
 ) -> Tensor:
     """The refiner, the base layer where it joins at the end, and what makes the result agree with the input.
 
     Args:
-        frames: decoded; given away, they may be changed.
+        frames: decoded, this process's own; given away, they may be changed.
         codec: that of the model which made them.
         damage: measured in the input, see :func:`damage.measured_damage`.
+        team: divides the frames, and the refiner the tiles if it knows of the team too.
 
     Returns:
-        (T, H, W, 3) in [0, 1].
+        (T, H, W, 3) in [0, 1]; this process's own frames.
     """
+    own = team.part(len(source))
     if refine is not None and settings.refine_strength > 0:
-        report("refine", 0, len(frames))
+        report("refine", 0, len(source))
         frames = refine(
-            frames,
+            team.shared(frames, len(source)),
             source,
             strength=settings.refine_strength,
             detail=settings.detail,
@@ -170,20 +180,19 @@ def finished(
             on_frames=lambda done, total: report("refine", done, total),
         )
     if not starts_from_base(codec):
-        base = _base_layer(source, (int(frames.shape[1]), int(frames.shape[2])), settings, report)
+        size = (int(frames.shape[1]), int(frames.shape[2]))
+        base = _base_layer(source[: own.stop], size, settings, report)  # its frames depend on those before
         if base is not None:
-            frames = mixed(
-                frames, resize(base, (frames.shape[1], frames.shape[2])), detail=settings.detail, damage=damage
-            )
+            frames = mixed(frames, resize(base[own], size), detail=settings.detail, damage=damage)
             del base
     return back_project(
         frames,
-        source,
+        source[own],
         rounds=settings.fidelity_rounds,
         strength=settings.fidelity_strength,
         damage=damage,
         agreed=AGREED if settings.cleanup else 0.0,
-        on_frames=lambda done, total: report("fidelity", done, total),
+        on_frames=lambda done, total: report("fidelity", team.reached(done, len(source)), len(source)),
     ).clamp_(0, 1)
 
 

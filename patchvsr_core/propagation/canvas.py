@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..chunks import Relay
+from ..distributed import ALONE, Team
 from ..errors import PlanError
 from ..layout import Canvas
 from ..resample import resize
@@ -177,6 +178,7 @@ def measured(
     pixels: bool,
     relay: Relay | None = None,
     estimator: Estimator | None = None,
+    team: Team = ALONE,
 ) -> CanvasPropagation:
     """Propagation with the motion of the input (T, h, w, 3) itself; dense inverse search unless told otherwise.
 
@@ -187,7 +189,7 @@ def measured(
     if pixels and max(size) < MEASURED_PX:
         shrink = min(1.0, MEASURED_PX / max(canvas.target))
         size = (round(canvas.target[0] * shrink), round(canvas.target[1] * shrink))
-    flows = clip_flows(_enlarged(source, size).movedim(-1, 1), estimator)
+    flows = clip_flows(_enlarged(source, size).movedim(-1, 1), estimator, team=team)
     return CanvasPropagation(options, canvas, flows, pixels=pixels, source=source, relay=relay, estimator=estimator)
 
 

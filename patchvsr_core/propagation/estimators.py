@@ -48,8 +48,12 @@ def dis(quality: str = "medium") -> Estimator:
     def estimate(first: Tensor, second: Tensor, /) -> Tensor:
         import cv2  # slow to load, and not needed by everyone who imports the core
 
-        engine = cv2.DISOpticalFlow.create(getattr(cv2, f"DISOPTICAL_FLOW_PRESET_{quality.upper()}"))
-        return _by_brightness(lambda a, b: engine.calc(a, b, None), first, second)
+        preset = getattr(cv2, f"DISOPTICAL_FLOW_PRESET_{quality.upper()}")
+
+        def measure(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+            return cv2.DISOpticalFlow.create(preset).calc(a, b, None)  # one that was used remembers what it saw
+
+        return _by_brightness(measure, first, second)
 
     return estimate
 

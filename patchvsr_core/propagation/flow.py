@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..distributed import ALONE, Team
 from ..progress import OnDone
 from ..resample import frames_together
 from .estimators import Estimator, dis
@@ -58,25 +59,28 @@ class ClipFlows:
         return ClipFlows(self.to_next[pairs.start : pairs.stop], self.to_previous[pairs.start : pairs.stop])
 
 
-def clip_flows(frames: Tensor, estimator: Estimator | None = None, on_pairs: OnDone | None = None) -> ClipFlows:
+def clip_flows(
+    frames: Tensor, estimator: Estimator | None = None, on_pairs: OnDone | None = None, team: Team = ALONE
+) -> ClipFlows:
     """Measure the motion of a clip.
 
     Args:
         frames: (T, 3, H, W) in [0, 1]; a single frame has no motion, and its flows no pairs.
         estimator: None for dense inverse search.
         on_pairs: told (pairs done, pairs in all).
+        team: divides the pairs; every process gets all flows.
     """
     estimator = estimator or dis()
     pairs, size = len(frames) - 1, (int(frames.shape[-2]), int(frames.shape[-1]))
     to_next, to_previous = (frames.new_zeros(pairs, 2, *size, dtype=torch.float32) for _ in range(2))
-    together = frames_together(size)
-    for start in range(0, pairs, together):
+    together = max(1, min(frames_together(size), -(-pairs // team.size)))
+    for start in team.mine(range(0, pairs, together)):
         here, after = frames[start:pairs][:together], frames[start + 1 :][:together]
         to_next[start : start + together] = estimator(here, after)
         to_previous[start : start + together] = estimator(after, here)
         if on_pairs is not None:
             on_pairs(start + len(here), pairs)
-    return ClipFlows(to_next, to_previous)
+    return ClipFlows(team.total(to_next), team.total(to_previous))
 
 
 def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:

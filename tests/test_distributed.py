@@ -1,0 +1,274 @@
+"""Several processes on one clip: the same frames, one voice, and no end without a reason."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import team_job
+import torch
+from small_models import random_adapter, random_vae, random_wan, save
+from test_video import colors, write
+
+from patchvsr_core import distributed
+from patchvsr_core.__main__ import _parser, main
+from patchvsr_core.adapter import save_adapter
+from patchvsr_core.commands import plan
+from patchvsr_core.commands import upscale as upscale_file_of
+from patchvsr_core.distributed import ALONE, LOST, Team
+from patchvsr_core.errors import MediaError, ModelError, PlanError, TeamError
+from patchvsr_core.hosts.models import load_models
+from patchvsr_core.launched import TOLD, Crew, launched, own_device
+from patchvsr_core.pipeline import upscale
+from patchvsr_core.refine import Refiner, RefinerConfig, refine_frames
+from patchvsr_core.settings import Settings
+from patchvsr_core.video import read_clip
+from patchvsr_core.video.journal import folder_of, unfinished
+
+ROOT = Path(__file__).parents[1]
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "patchvsr_core"]
+
+
+@pytest.fixture(scope="module")
+def wan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wan")
+    save(random_vae(), folder / "vae.safetensors")
+    model = save(random_wan(), folder / "wan.safetensors")
+    base = load_models(str(model), vae=folder / "vae.safetensors").base
+    save_adapter(random_adapter(base.spec), folder / "adapter.safetensors", torch.float32)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def alone(wan: Path) -> dict[str, torch.Tensor]:
+    return dict(team_job.results(ALONE, wan))
+
+
+def start(size: int, *command: object, **options: Any) -> list[subprocess.Popen[str]]:
+    """A command as torchrun starts it; the leader is the first."""
+    environment = {**os.environ, **ONE_THREAD, **team_job.shared_environment(size)}
+    command = (sys.executable, *command)
+    return [
+        subprocess.Popen(
+            list(map(str, command)), cwd=ROOT, text=True, env={**environment, "RANK": str(rank)}, **options
+        )
+        for rank in range(size)
+    ]
+
+
+@pytest.mark.parametrize("size", [2, 4])
+def test_the_frames_are_those_of_one_process(
+    tmp_path: Path, wan: Path, alone: dict[str, torch.Tensor], size: int
+) -> None:
+    job = [sys.executable, team_job.__file__, size, tmp_path / "found.pt", wan]
+    subprocess.run(list(map(str, job)), env={**os.environ, **ONE_THREAD}, check=True, timeout=200)
+    found = torch.load(tmp_path / "found.pt")
+    assert list(found) == list(alone)
+    for name, expected in alone.items():
+        assert found[name].shape == expected.shape, name
+        assert (found[name] - expected).abs().max() < 1e-4, name
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows knows no SIGKILL")
+def test_a_process_dies_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    source = write(tmp_path / "in.mp4", colors(12, 24, 32))
+    options = [
+        "--patch-px",
+        64,
+        "--chunk-frames",
+        4,
+        "--chunk-overlap",
+        1,
+        "--propagation",
+        0.25,
+        "--propagation-start",
+        1,
+    ]
+    arguments = ["upscale", source, tmp_path / "out.mp4", *options]
+    command = list(map(str, [*TORCHRUN, *arguments]))
+    said = {"cwd": ROOT, "text": True, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, env={**os.environ, **ONE_THREAD}, **said) as process:
+        journal = folder_of(tmp_path / "out.mp4")
+        while not (journal / "000000.mp4").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        follower = next(p for p in psutil.Process(process.pid).children() if p.environ()["RANK"] == "1")
+        follower.send_signal(signal.SIGKILL)
+        errors = process.communicate(timeout=60)[1]
+    assert process.returncode != 0
+    assert sentences(errors) == [f"patchvsr: {LOST}"]
+    assert unfinished(tmp_path / "out.mp4") is not None and not (tmp_path / "out.mp4").exists()
+
+    started = start(2, "-m", "patchvsr_core", *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    printed, errors = started[0].communicate(timeout=120)
+    assert started[1].communicate(timeout=60) == ("", "") and [process.wait() for process in started] == [0, 0]
+    assert printed.count("12 frames of 128x96") == 1
+    assert "chunk 4/4" in errors and "chunk 1/4" not in errors
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mp4"]
+    made = read_clip(tmp_path / "out.mp4").frames
+    (tmp_path / "out.mp4").unlink()
+    assert main(list(map(str, arguments))) == 0
+    assert (read_clip(tmp_path / "out.mp4").frames - made).abs().max() < 3 / 255
+
+
+def test_a_user_error_is_one_sentence(tmp_path: Path) -> None:
+    started = start(
+        2, "-m", "patchvsr_core", "upscale", tmp_path / "no.mp4", tmp_path / "out.mp4", stderr=subprocess.PIPE
+    )
+    said = [process.communicate(timeout=60)[1] for process in started]
+    assert said[0].startswith("patchvsr: There is no file") and said[0].count("\n") == 1
+    assert said[1] == ""
+    assert [process.returncode for process in started] == [2, 2]
+    assert not list(tmp_path.iterdir())
+
+
+BUG = """
+import torch
+from patchvsr_core.errors import TeamError
+from patchvsr_core.launched import launched
+with launched() as crew:
+    team = crew.team("cpu")
+    try:
+        team.total(torch.zeros(1 // (1 - team.rank)))
+    except TeamError as error:
+        crew.say(str(error))
+"""
+
+
+def test_a_bug_of_another_process_is_shown() -> None:
+    started = start(2, "-c", BUG, stderr=subprocess.PIPE)
+    leader, other = (process.communicate(timeout=60)[1] for process in started)
+    assert leader == "patchvsr: Process 1 failed (ZeroDivisionError: integer division or modulo by zero).\n"
+    assert "Traceback" in other
+    assert started[1].returncode == 1
+
+
+def test_the_leader_says_what_another_failed_of(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    store = torch.distributed.HashStore()
+    store.set(TOLD, "1")  # nobody is waited for here
+    with Crew(1, 2, store) as other:
+        other.say("patchvsr: Memory ran out.")
+    leader = Crew(0, 2, store)
+    with pytest.raises(TeamError):
+        leader._watch()
+    leader.say(f"patchvsr: {LOST}")
+    assert capsys.readouterr().err == "patchvsr: Memory ran out.\n"
+
+
+def test_a_lost_leader_is_no_news(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    store = torch.distributed.HashStore()
+    with Crew(1, 2, store) as other:
+        other.say(f"patchvsr: {LOST}")
+    assert Crew(0, 2, store)._posted() is None
+
+
+def test_shares_are_even_and_complete() -> None:
+    items = list(range(11))
+    for size in (1, 2, 4):
+        for after in (0, 3):
+            shares = [list(Team(rank, size).mine(items, after)) for rank in range(size)]
+            assert sorted(itertools.chain(*shares)) == items
+            assert max(map(len, shares)) - min(map(len, shares)) <= 1
+            assert shares[after % size][0] == 0
+    for frames in (1, 3, 10):
+        parts = [items[:frames][Team(rank, 4).part(frames)] for rank in range(4)]
+        assert list(itertools.chain(*parts)) == items[:frames] and parts[0] and len(parts[0]) == -(-frames // 4)
+
+
+def test_the_leader_alone_plans(tmp_path: Path) -> None:
+    options = argparse.Namespace(fast=None, input=tmp_path / "missing.mp4")
+    with pytest.raises(MediaError):
+        plan(options, Crew(0, 2))
+    assert plan(options, Crew(1, 2)) is None
+
+
+def test_real_time_networks_are_refused() -> None:
+    options = _parser().parse_args(["upscale", "in.mp4", "out.mp4", "--fast", "dap"])
+    with pytest.raises(PlanError, match="without torchrun"):
+        upscale_file_of(options, Crew(0, 2))
+
+
+class Unheard(Team):
+    """One of several processes, of which the others do not exist."""
+
+    def _exchange(self, *_: Any, **__: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("frames", "size"), [(4, (92, 240)), (20, (100, 100)), (5, (300, 400)), (24, (92, 240))])
+@pytest.mark.parametrize("processes", [2, 4])
+def test_the_refiner_is_divided_evenly(frames: int, size: tuple[int, int], processes: int) -> None:
+    class Counting(Refiner):
+        seen = 0
+
+        def forward(self, decoded: torch.Tensor, *_: Any) -> torch.Tensor:
+            self.seen += decoded.numel()
+            assert decoded.shape[2] <= 128 and decoded.shape[3] <= 128 and len(decoded) <= 6 + 2 * self.reach_frames
+            return decoded
+
+    def pixels(team: Team) -> int:
+        refiner = Counting(RefinerConfig(channels=8, blocks=2))
+        clip = torch.rand(frames, *size, 3)
+        refine_frames(refiner, clip, clip[:, ::4, ::4], tile_px=128, chunk_frames=6, team=team)
+        return refiner.seen
+
+    busiest = max(pixels(Unheard(rank, processes)) for rank in range(processes))
+    assert pixels(ALONE) / busiest > 0.62 * processes
+
+
+@pytest.mark.parametrize("option", ["spatial_attention", "temporal_attention"])
+def test_what_cannot_be_divided_is_refused(option: str) -> None:
+    settings = Settings(**{option: True})
+    with pytest.raises(PlanError, match=f"With {option.replace('_', ' ')} .* torchrun"):
+        upscale(torch.rand(1, 8, 8, 3), (16, 16), load_models("tiny"), settings, team=Team(0, 2))
+
+
+def test_one_process_has_no_team(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distributed, "distributed", None)  # not touched
+    for name, value in {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    with launched() as crew:
+        assert crew.team("auto") is ALONE
+    x = torch.ones(2)
+    assert ALONE.total(x) is x and ALONE.shared(x, 2) is x and ALONE.own(x) is x and ALONE.own_total(x) is x
+
+
+def test_every_process_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr("patchvsr_core.launched.usable_device", torch.device)
+    assert own_device("auto", 1) == own_device("cuda", 1) == torch.device("cuda:1")
+    assert own_device("cpu", 5) == torch.device("cpu")
+    with pytest.raises(ModelError, match="--nproc-per-node 2"):
+        own_device("auto", 2)
+    with pytest.raises(PlanError, match="CUDA_VISIBLE_DEVICES"):
+        own_device("cuda:0", 1)
+
+
+def test_a_torch_without_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.distributed, "is_available", lambda: False)
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    assert main(["upscale", "in.mp4", "out.mp4"]) == 2
+    for number, handler in zip((signal.SIGTERM, signal.SIGINT), before, strict=True):
+        signal.signal(number, handler)
+    assert capsys.readouterr().err.count("run without torchrun.") == 1
+
+
+def sentences(errors: str) -> list[str]:
+    return [line for line in errors.replace("\r", "\n").splitlines() if line.startswith("patchvsr:")]
