@@ -40,8 +40,8 @@ NOTES = (
     "Medians over the rounds. *faster* is the median, round by round, of the time of one process with one thread (on "
     "a GPU: of one process) over this one's. *busiest* is the processor's time that the busiest process took, and "
     "*divided by* that of one process over it: what is reached with a free core for every thread, whatever else the "
-    "machine does. *difference* is the largest of any value of the frames to those of one process, in [0, 1]; *memory* "
-    "the largest peak of a process, weights and libraries included, on a GPU without them."
+    "machine does. *difference* is the largest of any value of the frames to those of one process, in [0, 1]; "
+    "*memory* the largest peak of a process, weights and libraries included, on a GPU without them."
 )
 HEADS = ("", "s", "faster", "busiest s", "divided by", "difference", "memory GiB")
 

@@ -93,6 +93,8 @@ def test_a_process_dies_and_the_same_command_goes_on(tmp_path: Path) -> None:
         0.25,
         "--propagation-start",
         1,
+        "--crf",
+        0,
     ]
     arguments = ["upscale", source, tmp_path / "out.mp4", *options]
     command = list(map(str, [*TORCHRUN, *arguments]))
