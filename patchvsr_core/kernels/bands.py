@@ -14,8 +14,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-BAND = 2**17
-"""Elements of a band: half a MiB of float32."""
+from .pages import fresh
+
+BAND = 2**18
+"""Elements of a band: a MiB of float32."""
 WHITE = 255
 
 
@@ -85,7 +87,7 @@ def blend_bands(
 ) -> Tensor:
     """As :func:`blend.gather_blend`, of the same arguments as the operation; not differentiable."""
     channels = tiles[0].shape[3]
-    out = torch.empty((*size, channels), dtype=dtype)
+    out = fresh((*size, channels), dtype)
     sums = None if dtype == torch.float32 else torch.empty(max(BAND, size[2] * channels))
     for rectangle in itertools.product(*map(segments, starts, weights, size)):
         t, y, x = (slice(axis.start, axis.stop) for axis in rectangle)
@@ -110,10 +112,9 @@ def _plane(down: Tensor | None, across: Tensor | None, values: Tensor) -> Tensor
     if down is None and across is None:
         return None
     width, channels = values.shape[2:]
-    row = torch.ones(width) if across is None else across
-    plane = row[None] if down is None else down[:, None] * row
     together = channels if values.stride(3) == 1 else 1
-    return plane[..., None].expand(-1, -1, together).contiguous()
+    row = torch.ones(width, together) if across is None else across[:, None].expand(-1, together).contiguous()
+    return row[None] if down is None else down[:, None, None] * row
 
 
 def _fill(out: Tensor, parts: Sequence[Part], sums: Tensor | None) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 SOURCES = Path(__file__).parent / "csrc"
@@ -51,7 +52,9 @@ class Compiler:
         self._ask("nvrtcCreateProgram", ctypes.byref(program), source.read_bytes(), source.name.encode(), 0, None, None)
         try:
             options = (ctypes.c_char_p * len(OPTIONS))(*map(str.encode, OPTIONS))
-            if self._library.nvrtcCompileProgram(program, len(OPTIONS), options):
+            with ThreadPoolExecutor(1) as aside:  # NVRTC leaves the calling thread with another locale
+                failed = aside.submit(self._library.nvrtcCompileProgram, program, len(OPTIONS), options).result()
+            if failed:
                 raise BuildError(f"{source.name}: {self._text(program, 'ProgramLog')}")
             return self._text(program, "PTX")
         finally:
