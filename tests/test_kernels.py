@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from patchvsr_core.blend import blend_tiles
 from patchvsr_core.decode import Tiles
@@ -216,6 +217,13 @@ def test_compilers_take_the_whole_graph(name: str, backend: str) -> None:
     torch.testing.assert_close(found, wanted)
 
 
+def test_operations_stand_in_for_themselves_while_shapes_are_traced() -> None:
+    for name, (function, arguments) in functions().items():
+        with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+            found = function(*(mode.from_tensor(tensor) for tensor in arguments))
+        assert found.shape == function(*arguments).shape, name
+
+
 def test_operations_are_registered_as_torch_wants_them() -> None:
     lattice = lattice_of(SIZE, (2, 9, 11))
     axes = (lattice.t, lattice.y, lattice.x)
@@ -285,12 +293,14 @@ def refuse(name, *more, **options):
     raise AssertionError(f"loaded {name}")
 ctypes.CDLL = refuse
 import patchvsr_core, patchvsr_core.kernels, torch
+from patchvsr_core.kernels import Axis, Lattice, gather_blend
+gather_blend([torch.rand(1, 4, 4, 3)], Lattice(*map(Axis.whole, (1, 4, 4))), (1, 4, 4))
 assert not torch.cuda.is_initialized()
 assert not any(name.startswith("torch._dynamo") for name in set(sys.modules) - START)
 """
 
 
-def test_import_loads_no_driver_and_no_compiler() -> None:
+def test_import_and_use_on_a_processor_load_no_driver_and_no_compiler() -> None:
     code = "import sys, torch; START = set(sys.modules)\n" + PROBE
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .pages import fresh
-
 BAND = 2**18
 """Elements of a band: a MiB of float32."""
 WHITE = 255
@@ -87,7 +85,7 @@ def blend_bands(
 ) -> Tensor:
     """As :func:`blend.gather_blend`, of the same arguments as the operation; not differentiable."""
     channels = tiles[0].shape[3]
-    out = fresh((*size, channels), dtype)
+    out = torch.empty((*size, channels), dtype=dtype)
     sums = None if dtype == torch.float32 else torch.empty(max(BAND, size[2] * channels))
     for rectangle in itertools.product(*map(segments, starts, weights, size)):
         t, y, x = (slice(axis.start, axis.stop) for axis in rectangle)

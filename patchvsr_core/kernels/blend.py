@@ -6,16 +6,19 @@ of weights exists. Source of the weights: :mod:`planner`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from .bands import blend_bands
 from .launches import BLEND, launch_add, launch_gather
-from .loading import CannotLaunch, tell
+from .loading import CannotLaunch, dispatched, for_gradients, tell
 from .placement import Lattice, Placement
 from .references import add_reference, blend_reference, check_patches, check_tiles
+
+GATHER, ADD = "blending of tiles", "fusion of patches"
+"""What log lines call the operations."""
 
 
 def gather_blend(
@@ -39,10 +42,11 @@ def gather_blend(
     axes = lattice.t, lattice.y, lattice.x
     starts = [list(axis.starts) for axis in axes]
     weights = [axis.weights for axis in axes]
-    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (*tiles, *weights)):
+    if for_gradients(GATHER, *tiles, *weights):
         check_tiles(tiles, starts, weights, size, dtype)
         return blend_reference(tiles, starts, weights, size, dtype)
-    return _gather_blend(list(tiles), *starts, *weights, list(size), dtype)
+    work: Callable[..., Tensor] = _gather_blend if dispatched(GATHER, tiles[0]) else gather_elsewhere
+    return work(list(tiles), *starts, *weights, list(size), dtype)
 
 
 def blend_into(canvas: Tensor, patches: Tensor, placements: Sequence[Placement]) -> None:
@@ -58,15 +62,11 @@ def blend_into(canvas: Tensor, patches: Tensor, placements: Sequence[Placement])
     """
     weights_t, weights_yx = ([getattr(p, name) for p in placements] for name in ("weight_t", "weight_yx"))
     origins = [start for placement in placements for start in placement.origin]
-    if torch.is_grad_enabled() and any(t.requires_grad for t in (canvas, patches, *weights_t, *weights_yx)):
-        check_patches(canvas, patches, weights_t, weights_yx, origins)
-        add_reference(canvas, patches, weights_t, weights_yx, origins)
-    else:
-        _blend_into(canvas, patches, weights_t, weights_yx, origins)
+    direct = for_gradients(ADD, canvas, patches, *weights_t, *weights_yx) or not dispatched(ADD, canvas)
+    (add_elsewhere if direct else _blend_into)(canvas, patches, weights_t, weights_yx, origins)
 
 
-@torch.library.custom_op("patchvsr::gather_blend", mutates_args=())
-def _gather_blend(
+def gather_elsewhere(
     tiles: Sequence[Tensor],
     starts_t: Sequence[int],
     starts_y: Sequence[int],
@@ -77,10 +77,14 @@ def _gather_blend(
     size: Sequence[int],
     dtype: torch.dtype,
 ) -> Tensor:
+    """The operation where it has no kernel."""
     starts, weights = (starts_t, starts_y, starts_x), (weights_t, weights_y, weights_x)
     check_tiles(tiles, starts, weights, size, dtype)
     work = blend_bands if tiles[0].device.type == "cpu" else blend_reference
     return work(tiles, starts, weights, size, dtype)
+
+
+_gather_blend = torch.library.custom_op("patchvsr::gather_blend", gather_elsewhere, mutates_args=())
 
 
 @_gather_blend.register_fake
@@ -88,16 +92,19 @@ def _(tiles, starts_t, starts_y, starts_x, weights_t, weights_y, weights_x, size
     return tiles[0].new_empty((*size, tiles[0].shape[3]), dtype=dtype)
 
 
-@torch.library.custom_op("patchvsr::blend_into", mutates_args=("canvas",))
-def _blend_into(
+def add_elsewhere(
     canvas: Tensor,
     patches: Tensor,
     weights_t: Sequence[Tensor],
     weights_yx: Sequence[Tensor],
     origins: Sequence[int],
 ) -> None:
+    """The operation where it has no kernel."""
     check_patches(canvas, patches, weights_t, weights_yx, origins)
     add_reference(canvas, patches, weights_t, weights_yx, origins)
+
+
+_blend_into = torch.library.custom_op("patchvsr::blend_into", add_elsewhere, mutates_args=("canvas",))
 
 
 @_blend_into.register_fake
@@ -123,7 +130,7 @@ def gather_on_gpu(
     try:
         return launch_gather(BLEND.launcher(tiles[0].device), tiles, starts, weights, size, dtype)
     except CannotLaunch as reason:
-        tell("blending of tiles", str(reason))
+        tell(GATHER, str(reason))
         return blend_reference(tiles, starts, weights, size, dtype)
 
 
@@ -142,5 +149,5 @@ def add_on_gpu(
         try:
             launch_add(BLEND.launcher(canvas.device), canvas, patch, weight_t, weight_yx, origin)
         except CannotLaunch as reason:
-            tell("fusion of patches", str(reason))
+            tell(ADD, str(reason))
             add_reference(canvas, patch[None], [weight_t], [weight_yx], origin)

@@ -147,6 +147,27 @@ def tell(operation: str, reason: str) -> None:
         )
 
 
+def for_gradients(operation: str, *tensors: Tensor) -> bool:
+    """Whether gradients are wanted, so that the reference has to do the work."""
+    wanted = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    if wanted and tensors[0].device.type == "cuda" and not torch.compiler.is_compiling():
+        tell(operation, "gradients are wanted")
+    return wanted
+
+
+def dispatched(operation: str, tensor: Tensor) -> bool:
+    """Whether torch is to choose: for compilers, stand-ins for tensors, and GPUs that have kernels.
+
+    Elsewhere there is nothing to choose from, and the first call of an operation takes torch a second of imports.
+    """
+    kind = tensor.device.type
+    if torch.compiler.is_compiling() or type(tensor) is not Tensor or kind in ("cuda", "meta"):
+        return True
+    if kind != "cpu":
+        tell(operation, f"kernels are for CUDA GPUs, not {kind}")
+    return False
+
+
 def pointer(tensor: Tensor, offset: int = 0) -> Argument:
     """Address of an element, ``offset`` elements after the first."""
     return ctypes.c_void_p(tensor.data_ptr() + offset * tensor.element_size())

@@ -9,8 +9,11 @@ import torch
 from torch import Tensor
 
 from .launches import MODES, WARP, launch_mix
-from .loading import CannotLaunch, tell
+from .loading import CannotLaunch, dispatched, for_gradients, tell
 from .references import mix_reference
+
+MIX = "mixing along the motion"
+"""What log lines call the operation."""
 
 
 def mix_along_flow(
@@ -41,14 +44,11 @@ def mix_along_flow(
     """
     settings = interpolation, weight, alpha1, alpha2
     given = frame, neighbour, there, back
-    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given):
-        _check(*given, interpolation)
-        return mix_reference(*given, *settings)
-    return _mix(*given, *settings)
+    direct = for_gradients(MIX, *given) or not dispatched(MIX, frame)
+    return (mix_elsewhere if direct else _mix)(*given, *settings)
 
 
-@torch.library.custom_op("patchvsr::mix_along_flow", mutates_args=())
-def _mix(
+def mix_elsewhere(
     frame: Tensor,
     neighbour: Tensor,
     there: Tensor,
@@ -58,9 +58,13 @@ def _mix(
     alpha1: float,
     alpha2: float,
 ) -> Tensor:
+    """The operation where it has no kernel."""
     _check(frame, neighbour, there, back, interpolation)
     mixed = mix_reference(frame, neighbour, there, back, interpolation, weight, alpha1, alpha2)
     return mixed.contiguous()
+
+
+_mix = torch.library.custom_op("patchvsr::mix_along_flow", mix_elsewhere, mutates_args=())
 
 
 @_mix.register_fake
@@ -85,7 +89,7 @@ def mix_on_gpu(
     try:
         return launch_mix(WARP.launcher(frame.device), frame, neighbour, there, back, *settings)
     except CannotLaunch as reason:
-        tell("mixing along the motion", str(reason))
+        tell(MIX, str(reason))
         return mix_reference(frame, neighbour, there, back, *settings).contiguous()
 
 
