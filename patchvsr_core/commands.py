@@ -106,6 +106,13 @@ def plan(options: argparse.Namespace) -> None:
         print(f"{name:10} {text}")
 
 
+def doctor(options: argparse.Namespace) -> None:
+    """Say what works here."""
+    from .doctor import report
+
+    report(options.device, options.comfyui)
+
+
 def _engine(options: argparse.Namespace, info: VideoInfo, target: tuple[int, int]) -> Engine:
     """What does the work."""
     if options.fast is None:
