@@ -53,7 +53,7 @@ def comfyui(tmp_path: Path) -> Path:
     models = tmp_path / "models"
     for name in ("diffusion_models/wan", "vae", "model_patches"):
         (models / name).mkdir(parents=True)
-    save(random_wan(), models / "diffusion_models" / "wan" / "small.safetensors")
+    save(random_wan(), models / "diffusion_models" / "wan" / "random.safetensors")
     (models / "diffusion_models" / "Wan2.1-Q4.gguf").write_bytes(b"GGUF")
     save(random_vae(), models / "vae" / "small_vae.safetensors")
     (models / "vae" / "broken.safetensors").write_bytes(b"nothing")
@@ -65,7 +65,7 @@ def comfyui(tmp_path: Path) -> Path:
 
 
 EXPECTED = {
-    "small.safetensors": "Wan transformer",
+    "random.safetensors": "Wan transformer",
     "Wan2.1-Q4.gguf": "Wan, by its name",
     "small_vae.safetensors": "Wan VAE",
     "broken.safetensors": "unreadable",

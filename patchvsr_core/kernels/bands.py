@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-BAND = 2**18
-"""Elements of a band: a MiB of float32."""
+BAND = 2**17
+"""Elements of a band: half a MiB of float32."""
 WHITE = 255
 
 
