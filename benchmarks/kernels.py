@@ -156,14 +156,20 @@ def blending(case: Blend, device: torch.device, repeats: int, copied: float) -> 
     tiles = case.tiles(lattice, given, device)
     rows = []
     for dtype in ("f32", "u8"):
-        ways = {name: partial(way, tiles, lattice, case.size, TYPES[dtype]) for name, way in WAYS.items()}
+        ways: dict[str, Callable[[], Any]] = {
+            name: partial(way, tiles, lattice, case.size, TYPES[dtype]) for name, way in WAYS.items()
+        }
+        ways["only to write a fresh result"] = partial(
+            torch.full, (*case.size, 3), 1, dtype=TYPES[dtype], device=device
+        )
         times = timed(ways, repeats, device)
         out = math.prod(case.size) * 3 * TYPES[dtype].itemsize
         moved = sum(tile.nbytes for tile in tiles) + out
         for name, seconds in times.items():
             faster = statistics.median(a / b for a, b in zip(times["scatter + weights"], seconds, strict=True))
             median = statistics.median(seconds)
-            last = _bandwidth(moved, median, copied) if device.type == "cuda" else _extra(case, name, dtype, out)
+            touched = moved if name in WAYS else out
+            last = _bandwidth(touched, median, copied) if device.type == "cuda" else _extra(case, name, dtype, out)
             rows.append((f"{name}, {dtype}", f"{1000 * median:.1f}", f"{faster:.2f}", *last))
     heads = ("GB/s", "of copying") if device.type == "cuda" else ("extra MiB", "of result")
     frames, height, width = case.size
@@ -176,7 +182,7 @@ def _bandwidth(moved: int, seconds: float, copied: float) -> tuple[str, str]:
 
 
 def _extra(case: Blend, way: str, dtype: str, out: int) -> tuple[str, str]:
-    extra = extra_mib(case, way, dtype)
+    extra = extra_mib(case, way, dtype) if way in WAYS else math.nan
     return number(extra, 1), "-" if math.isnan(extra) else f"{extra * MIB / out:.1%}"
 
 

@@ -78,6 +78,7 @@ def test_bands_agree_with_the_reference(size, tile, overlap, cut, channels, dtyp
     visible = tuple(max(1, length - less) for length, less in zip(size, cut, strict=True))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bands, "BAND", band)
+        patch.setattr(bands, "LEAST_BAND", band)
         found = gather_blend(tiles, lattice, visible, dtypes[1])
     wanted = reference(tiles, lattice, visible, dtypes[1])
     assert found.shape == (*visible, channels) and found.is_contiguous() and found.dtype == dtypes[1]

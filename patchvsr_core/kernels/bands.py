@@ -14,8 +14,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-BAND = 2**17
-"""Elements of a band: half a MiB of float32."""
+BAND = 2**19
+"""Elements of a band at most: 2 MiB of float32."""
+LEAST_BAND = 2**16
+SHARE = 100
+"""A band that needs memory of its own has one element for so many bytes of the result: 4 % of it."""
 WHITE = 255
 
 
@@ -86,10 +89,11 @@ def blend_bands(
     """As :func:`blend.gather_blend`, of the same arguments as the operation; not differentiable."""
     channels = tiles[0].shape[3]
     out = torch.empty((*size, channels), dtype=dtype)
-    sums = None if dtype == torch.float32 else torch.empty(max(BAND, size[2] * channels))
+    band = BAND if dtype == torch.float32 else max(LEAST_BAND, min(BAND, out.nbytes // SHARE))
+    sums = None if dtype == torch.float32 else torch.empty(max(band, size[2] * channels))
     for rectangle in itertools.product(*map(segments, starts, weights, size)):
         t, y, x = (slice(axis.start, axis.stop) for axis in rectangle)
-        _fill(out[t, y, x], _parts(tiles, rectangle, starts), sums)
+        _fill(out[t, y, x], _parts(tiles, rectangle, starts), sums, band)
     return out
 
 
@@ -115,8 +119,8 @@ def _plane(down: Tensor | None, across: Tensor | None, values: Tensor) -> Tensor
     return row[None] if down is None else down[:, None, None] * row
 
 
-def _fill(out: Tensor, parts: Sequence[Part], sums: Tensor | None) -> None:
-    """Write a rectangle (T, H, W, C), band by band through ``sums`` where ``out`` cannot hold them."""
+def _fill(out: Tensor, parts: Sequence[Part], sums: Tensor | None, most: int) -> None:
+    """Write a rectangle (T, H, W, C), in bands of up to ``most``, through ``sums`` where ``out`` cannot hold them."""
     if not parts:
         out.zero_()
         return
@@ -124,7 +128,7 @@ def _fill(out: Tensor, parts: Sequence[Part], sums: Tensor | None) -> None:
         out.copy_(parts[0].values)
         return
     steady = all(part.weight_t is None for part in parts)
-    for frames, rows in _bands(out.shape, steady):
+    for frames, rows in _bands(out.shape, steady, most):
         band = out[frames, rows]
         total = band if sums is None else sums[: band.numel()].view(band.shape)
         for number, part in enumerate(parts):
@@ -138,11 +142,11 @@ def _fill(out: Tensor, parts: Sequence[Part], sums: Tensor | None) -> None:
             band.copy_(total)
 
 
-def _bands(shape: Sequence[int], steady: bool) -> Iterator[tuple[slice, slice]]:
-    """(frames, rows) of up to BAND elements; frames one by one where weights change with time."""
+def _bands(shape: Sequence[int], steady: bool, most: int) -> Iterator[tuple[slice, slice]]:
+    """(frames, rows) of up to ``most`` elements; frames one by one where weights change with time."""
     frames, height, width, channels = shape
-    rows = min(height, max(1, BAND // (width * channels)))
-    together = max(1, BAND // (height * width * channels)) if steady else 1
+    rows = min(height, max(1, most // (width * channels)))
+    together = max(1, most // (height * width * channels)) if steady else 1
     for t in range(0, frames, together):
         for y in range(0, height, rows):
             yield slice(t, min(t + together, frames)), slice(y, min(y + rows, height))

@@ -69,7 +69,7 @@ class KernelFile:
             try:
                 _launch(loaded.functions[kernel], device, cells, arguments)
             except DriverError as error:
-                self._on[device] = Loaded({}, str(error))
+                self._on[_numbered(device)] = Loaded({}, str(error))
                 raise CannotLaunch(str(error)) from error
 
         return launch
@@ -100,8 +100,8 @@ class KernelFile:
             module = driver().module(device.index or 0, image)
             functions = {name: module.function(name) for name in self.kernels}
             difference = self._compare(lambda name, *how: _launch(functions[name], device, *how), device)
-        except (DriverError, OSError) as error:
-            return Loaded({}, str(error))
+        except (DriverError, OSError, RuntimeError) as error:  # RuntimeError: torch's own, short of memory
+            return Loaded({}, str(error).partition("\n")[0])
         if difference:
             return Loaded({}, f"its first results differ from the reference: {difference}")
         return Loaded(functions)

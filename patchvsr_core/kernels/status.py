@@ -25,7 +25,7 @@ class KernelStatus:
 
     def __str__(self) -> str:
         mark = "" if self.gpu_checked else ", not GPU-checked"
-        return f"live{mark}" if self.live else f"off: {self.reason}{mark}"
+        return f"{'live' if self.live else f'off ({self.reason})'}{mark}"
 
 
 def kernel_status(device: torch.device) -> list[KernelStatus]:
