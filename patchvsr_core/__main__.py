@@ -1,4 +1,4 @@
-"""The command line: ``python -m patchvsr_core upscale|plan``."""
+"""The command line: ``python -m patchvsr_core upscale|plan|doctor``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import signal
 from collections.abc import Sequence
 
 from . import __version__
-from .commands import plan, upscale
+from .commands import doctor, plan, upscale
 from .errors import PatchVSRError
 from .launched import Crew, launched
 from .planner import LAYOUTS
@@ -75,6 +75,10 @@ def _parser() -> argparse.ArgumentParser:
     show.set_defaults(run=plan)
     for command in (up, show):
         _add_choices(command)
+    look = commands.add_parser("doctor", help="say what works here: devices, kernels, packages, weights, models, space")
+    look.add_argument("--comfyui", metavar="FOLDER", help="of a ComfyUI whose model folders to look into")
+    look.add_argument("--device", default="auto", help="cpu, cuda, mps, ... (default: a CUDA GPU if there is one)")
+    look.set_defaults(run=doctor, fast=None)
     return parser
 
 

@@ -127,6 +127,13 @@ def plan(options: argparse.Namespace, crew: Crew) -> None:
         print(f"{name:10} {text}")
 
 
+def doctor(options: argparse.Namespace, crew: Crew) -> None:
+    """Say what works here."""
+    from .doctor import report
+
+    report(options.device, options.comfyui)
+
+
 def _engine(options: argparse.Namespace, info: VideoInfo, target: tuple[int, int], team: Team = ALONE) -> Engine:
     """What does the work."""
     if options.fast is None:

@@ -10,6 +10,7 @@ from torch import Tensor
 from .codec import Codec, check_codec
 from .distributed import ALONE, Team
 from .errors import PlanError
+from .kernels import Placement, blend_into
 from .layout import Canvas
 from .planner import plan_tiles
 from .progress import OnDone
@@ -55,7 +56,7 @@ def encode_canvas(
         if latent is None:
             latent = tile.new_zeros((1, tile.shape[1], *canvas.latent_shape))
         weight = torch.outer(row.weights(like=tile), column.weights(like=tile))
-        latent[..., row.cells, column.cells] += tile * weight
+        blend_into(latent[0], tile, [Placement((0, row.start, column.start), tile.new_ones(tile.shape[2]), weight)])
         if on_tile:
             on_tile(team.reached(done, len(grid)), len(grid))
     if latent is None:  # there are fewer tiles than processes

@@ -16,6 +16,7 @@ from torch import Tensor
 from .distributed import ALONE, Team
 from .economy import Economy
 from .errors import PlanError
+from .kernels import blend_into, placement_of
 from .layout import Patch, PatchPlan
 from .progress import OnDone
 from .propagation.attention import AttentionRun, in_batches
@@ -66,9 +67,9 @@ def fuse(
         predictions = denoiser(torch.cat([patch.crop(x) for patch in call.patches]), sigma, control_for(call.patches))
         if call.counts:
             fused = fused or [torch.zeros_like(x, dtype=torch.float32) for _ in predictions]
+            placements = [placement_of(patch, x.device) for patch in call.patches]
             for canvas, prediction in zip(fused, predictions, strict=True):
-                for patch, x0 in zip(call.patches, prediction.to(canvas), strict=True):
-                    patch.crop(canvas)[0].add_(x0 * patch.weight(canvas))
+                blend_into(canvas[0], prediction.to(x.device), placements)
             done += len(call.patches)
         if on_patches:
             on_patches(len(resting) + team.reached(done - len(resting), len(running)), len(patches))

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from ..errors import PlanError
-from .flow import consistency, resize_flow, warp
+from ..kernels import mix_along_flow
+from .flow import resize_flow
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
 
@@ -89,9 +90,16 @@ class _Mix:
         """``frame`` mixed with ``neighbour``; ``there`` leads from the one to the other and ``back`` returns."""
         size = (frame.shape[2], frame.shape[3])
         there, back = (resize_flow(flow.to(frame.device, torch.float32), size) for flow in (there, back))
-        agrees = consistency(there, back, self.alpha1, self.alpha2)
-        found = warp(neighbour, there, self.interpolation)
-        return torch.lerp(frame, found, self.beta * agrees)
+        return mix_along_flow(
+            frame,
+            neighbour,
+            there,
+            back,
+            interpolation=self.interpolation,
+            weight=self.beta,
+            alpha1=self.alpha1,
+            alpha2=self.alpha2,
+        )
 
 
 def unchanged_noise(x0: Tensor, corrected: Tensor, sigma: float, following: float, kept: float = 1.0) -> Tensor:
