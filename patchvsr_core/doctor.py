@@ -19,6 +19,7 @@ from .errors import ModelError
 from .files import sha256
 from .kernels import kernel_status
 from .kernels.driver import Driver, DriverError, as_version
+from .version import VERSION
 from .weights import FOLDER, manifest
 
 PACKAGES = {
