@@ -114,7 +114,7 @@ def main() -> None:
     options = parser.parse_args()
     models = load_models("tiny", adapter=options.adapter)
     patch_px = options.patch_px or models.defaults.patch_px
-    models = replace(models, defaults=replace(models.defaults, patch_px=patch_px))
+    models = replace(models, defaults=replace(models.defaults, layout="corner", patch_px=patch_px))
     pairs = [read_pair(path, options.scale, options.frames, "clean") for path in options.clips]
     chosen = [v for v in variants(models) if v[0] == "bicubic" or v[0].startswith(options.only)]
     rows = tuple(row(name, method, pairs, used) for name, method, used in chosen)

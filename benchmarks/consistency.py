@@ -96,7 +96,7 @@ def main() -> None:
     parser.add_argument("--markdown", type=Path, help="file to write the tables to")
     options = parser.parse_args()
     models = load_models("tiny")
-    defaults = replace(models.defaults, window_frames=options.window_frames, overlap_frames=1)
+    defaults = replace(models.defaults, layout="corner", window_frames=options.window_frames, overlap_frames=1)
     models = replace(models, defaults=defaults)
     tables = []
     for path in options.clips:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -79,6 +80,15 @@ class Counter:
         DiffusersDenoiser.__call__ = counted  # type: ignore[method-assign]
 
 
+def letterboxed(pair: Pair, rows: int, scale: int) -> Pair:
+    """With black bars above and below, of whole pixels of the input."""
+    small = rows // scale
+    truth, given = (
+        F.pad(frames, (0, 0, 0, 0, bar, bar)) for frames, bar in ((pair.truth, small * scale), (pair.small, small))
+    )
+    return Pair(pair.name, truth, given)
+
+
 def score(pair: Pair, settings: Settings, models: Models, counter: Counter) -> tuple[Score, Tensor]:
     """Of one variant, with its result."""
     counter.patches, start = 0, time.process_time()
@@ -117,6 +127,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=8)
     parser.add_argument("--steps", type=int, nargs="+", default=[4, 1])
     parser.add_argument("--patch-px", type=int, help="default: the model's")
+    parser.add_argument("--bars", type=int, default=0, help="black rows to add above and below, for economy")
     parser.add_argument("--only", help="variants, with commas; corner is always there")
     parser.add_argument("--save", type=Path, help="folder for PNGs of the middle frames")
     parser.add_argument("--markdown", type=Path, help="file to write the tables to")
@@ -130,7 +141,7 @@ def main() -> None:
             chosen = {name: value for name, value in chosen.items() if name in wanted}
         scores: dict[str, list[Score]] = {name: [] for name in chosen}
         for path in options.clips:
-            pair = read_pair(path, options.scale, options.frames, "clean")
+            pair = letterboxed(read_pair(path, options.scale, options.frames, "clean"), options.bars, options.scale)
             for name, changed in chosen.items():
                 found, result = score(pair, changed, models, counter)
                 scores[name].append(found)
