@@ -139,7 +139,7 @@ class JointModulationMerger(io.ComfyNode):
                     default=0,
                     min=0,
                     max=64,
-                    tooltip="Patches per model call. 0: as many as fit and are of use, one on a CPU. It is halved when "
+                    tooltip="Patches per model call. 0: as many as fit and are of use. It is halved when "
                     "memory runs out.",
                 ),
                 *span_widgets(

@@ -28,8 +28,8 @@ WINDOWS = 8
 """Windows of time in a chunk, at most."""
 COPIES = 16
 """Features of a token that a block of the base holds at once, beside those of its feed-forward layer."""
-ENOUGH_TOKENS = 2**16
-"""In one model call: a large GPU is busy, and more only take memory."""
+ENOUGH_TOKENS, ENOUGH_TOKENS_CPU = 2**16, 2**11
+"""In one model call, for a large GPU and for a CPU: more take memory and gain nothing."""
 STREAMED = 64
 """Frames in a chunk that only goes on from the one before, at most: so much is lost when a run is stopped."""
 
@@ -47,16 +47,15 @@ def give_back() -> None:
 
 
 def patches_together(plan: PatchPlan, patch_bytes: int, device: torch.device, free: int | None = None) -> int:
-    """Patches in a model call that a GPU has memory and use for; on a CPU more than one gain nothing.
+    """Patches in a model call that a device has memory and use for.
 
     Args:
         patch_bytes: what a patch takes while the base works on it.
         free: memory that is free on ``device``; None: measured.
     """
-    if device.type == "cpu":
-        return 1
     free = free_bytes(device) if free is None else free
-    return max(1, min(int(SHARE * free / patch_bytes), ENOUGH_TOKENS // tokens_of(plan)))
+    enough = ENOUGH_TOKENS_CPU if device.type == "cpu" else ENOUGH_TOKENS
+    return max(1, min(int(SHARE * free / patch_bytes), enough // tokens_of(plan), len(plan.patches)))
 
 
 def patch_bytes(plan: PatchPlan, spec: BaseSpec, item_bytes: int) -> int:

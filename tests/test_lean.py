@@ -136,6 +136,7 @@ def test_patches_together_follow_memory_and_use(tiny: Models) -> None:
     plan, gpu = plan_of(512, 81), torch.device("cuda")
     needed = patch_bytes(plan, tiny.base.spec, 2)
     assert patches_together(plan, needed, torch.device("cpu"), 10**15) == 1
+    assert patches_together(plan_of(256, 1), needed, torch.device("cpu"), 10**15) == 8
     assert patches_together(plan, needed, gpu, 0) == 1
     assert patches_together(plan, needed, gpu, 3 * needed) == 1
     assert patches_together(plan, needed, gpu, 4 * needed) == 2

@@ -52,7 +52,7 @@ def run_chain(pack: Pack, tiny: Any, clip: Tensor, **options: Any) -> Chain:
         names = {socket.id for socket in pack[name].GET_SCHEMA().inputs}
         return run_node(pack[name], **inputs, **{key: value for key, value in options.items() if key in names})
 
-    options = {"patch_px": 64, "layout": "corner", "color_fix": "none", **options}
+    options = {"patch_px": 64, "layout": "corner", "patches_at_once": 1, "color_fix": "none", **options}
     plan, preview, width, height = run("PatchPlanner", image=clip, vae=tiny.vae)
     cond, start = run("PatchEncoder", vae=tiny.vae, image=clip, plan=plan)
     (view,) = run("GlobalContextEncoder", vae=tiny.vae, adapter=tiny.adapter, image=clip, plan=plan)

@@ -16,7 +16,7 @@ EXPECTED = {
         "LoadVideo": {"file": "patchvsr_sample.mp4"},
         "BasicScheduler": {"scheduler": "simple", "steps": 1, "denoise": 1},
         "KSamplerSelect": {"sampler_name": "euler"},
-        "PatchVSR_PatchPlanner": {"scale": 4, "patch_px": 256, "layout": "corner", "window_frames": 8},
+        "PatchVSR_PatchPlanner": {"scale": 4, "patch_px": 256, "layout": "auto", "window_frames": 8},
         "PatchVSR_Blender": {"color_fix": "none"},
         "PatchVSR_RefineFidelity": {"refine_strength": 1, "rounds": 8},
     },
