@@ -55,6 +55,7 @@ def variants(settings: Settings) -> dict[str, Settings]:
     last = float(noise_levels(settings)[settings.steps - 1])
     changes: dict[str, dict[str, Any]] = {
         "corner": {},
+        "overlapping": {"layout": "overlapping"},
         "alternating": {"layout": "alternating"},
         "auxiliary at the last step": {"auxiliary_start": last},
         "economy 2": {"economy": 2},
@@ -63,7 +64,7 @@ def variants(settings: Settings) -> dict[str, Settings]:
     }
     if settings.steps == 1:
         del changes["alternating"], changes["auxiliary at the last step"], changes["economy 4"]
-    return {name: replace(settings, **change) for name, change in changes.items()}
+    return {name: replace(settings, **{"layout": "corner", **change}) for name, change in changes.items()}
 
 
 class Counter:
