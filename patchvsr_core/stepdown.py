@@ -67,17 +67,20 @@ class SteppingDown:
                 torch.cuda.empty_cache()
 
     def _limited(self, settings: Settings) -> Settings:
+        patches = settings.patches_at_once  # 0: as many as fit
+        if self.patches_at_once and not 0 < patches < self.patches_at_once:
+            patches = self.patches_at_once
         return replace(
             settings,
-            patches_at_once=min(settings.patches_at_once, self.patches_at_once or settings.patches_at_once),
+            patches_at_once=patches,
             tile_px=min(settings.tile_px, self.tile_px or settings.tile_px),
         )
 
     def _step_down(self, settings: Settings, frames: int) -> bool:
         """Take less of what costs the result least; False when there is nothing left."""
         length = min(frames, self.frames or frames)
-        if settings.patches_at_once > 1:
-            self.patches_at_once = settings.patches_at_once // 2
+        if settings.patches_at_once != 1:
+            self.patches_at_once = max(settings.patches_at_once // 2, 1)
             self.log.warning("Out of memory: going on with %d patches at once.", self.patches_at_once)
         elif settings.tile_px // 2 >= SMALLEST_TILE_PX:
             self.tile_px = settings.tile_px // 2

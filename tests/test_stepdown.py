@@ -35,7 +35,7 @@ class Machine:
         relay: Any = None,
     ) -> Tensor:
         self.calls += 1
-        used = settings.patches_at_once, settings.tile_px, len(frames)
+        used = settings.patches_at_once or 4, settings.tile_px, len(frames)
         if any(a > b for a, b in zip(used, self.limits, strict=True)):
             raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
         drawn = noise(torch.Size((1, 1, len(frames), 1, 1)))
@@ -57,6 +57,14 @@ def test_the_result_is_the_same_with_less(limits: tuple[int, int, int]) -> None:
     stepping(torch.zeros(20, 1, 1, 1), (1, 1), None, replace(TINY, patches_at_once=4), None, noise=noise)
     if limits[2] == 20:
         assert stepping.work.calls == calls + 1, "what was enough is remembered"
+
+
+def test_as_many_patches_as_fit_become_one_before_anything_else_is_taken_less_of() -> None:
+    automatic = replace(TINY, patches_at_once=0)
+    result, stepping = run(Machine(1, 512, 20), automatic)
+    torch.testing.assert_close(result, run(Machine(4, 512, 20))[0])
+    assert (stepping.patches_at_once, stepping.tile_px, stepping.frames) == (1, 0, 0)
+    assert run(Machine(4, 512, 20), automatic)[1].patches_at_once == 0
 
 
 def test_every_step_is_told(caplog: pytest.LogCaptureFixture) -> None:
