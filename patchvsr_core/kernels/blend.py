@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .bands import blend_bands
 from .launches import BLEND, launch_add, launch_gather
-from .loading import CannotLaunch, dispatched, for_gradients, tell
+from .loading import NAMESPACE, CannotLaunch, dispatched, for_gradients, tell
 from .placement import Lattice, Placement
 from .references import add_reference, blend_reference, check_patches, check_tiles
 
@@ -84,7 +84,7 @@ def gather_elsewhere(
     return work(tiles, starts, weights, size, dtype)
 
 
-_gather_blend = torch.library.custom_op("patchvsr::gather_blend", gather_elsewhere, mutates_args=())
+_gather_blend = torch.library.custom_op(f"{NAMESPACE}::gather_blend", gather_elsewhere, mutates_args=())
 
 
 @_gather_blend.register_fake
@@ -104,7 +104,7 @@ def add_elsewhere(
     add_reference(canvas, patches, weights_t, weights_yx, origins)
 
 
-_blend_into = torch.library.custom_op("patchvsr::blend_into", add_elsewhere, mutates_args=("canvas",))
+_blend_into = torch.library.custom_op(f"{NAMESPACE}::blend_into", add_elsewhere, mutates_args=("canvas",))
 
 
 @_blend_into.register_fake

@@ -6,6 +6,7 @@ import ctypes
 import logging
 import os
 import threading
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,6 +20,9 @@ from .driver import Argument, Driver, DriverError, Function
 log = logging.getLogger("patchvsr")
 
 SOURCES = Path(__file__).parent / "csrc"
+NAMESPACE = "patchvsr" if __name__.startswith("patchvsr_core.") else f"patchvsr_{zlib.crc32(__name__.encode()):08x}"
+"""Of our operations in torch. A process can hold this package twice, as a node pack and installed; each has its own, as
+a second definition of an operation would take the first one away."""
 SWITCH = "PATCHVSR_KERNELS"
 """Environment variable; ``off`` leaves all work to torch's own operations."""
 BLOCK = 256

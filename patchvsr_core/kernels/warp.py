@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .launches import MODES, WARP, launch_mix
-from .loading import CannotLaunch, dispatched, for_gradients, tell
+from .loading import NAMESPACE, CannotLaunch, dispatched, for_gradients, tell
 from .references import mix_reference
 
 MIX = "mixing along the motion"
@@ -64,7 +64,7 @@ def mix_elsewhere(
     return mixed.contiguous()
 
 
-_mix = torch.library.custom_op("patchvsr::mix_along_flow", mix_elsewhere, mutates_args=())
+_mix = torch.library.custom_op(f"{NAMESPACE}::mix_along_flow", mix_elsewhere, mutates_args=())
 
 
 @_mix.register_fake

@@ -193,3 +193,23 @@ def test_adapters_are_listed_from_their_folder(pack, tmp_path, monkeypatch):
     monkeypatch.setitem(folder_paths.folders, "model_patches", tmp_path)
     entry = pack.object_info()["PatchVSR_LoadAdapter"]
     assert entry["input"]["required"]["adapter_name"][1]["options"] == ["some_adapter.safetensors"]
+
+
+def test_operations_of_the_pack_and_of_an_installed_core_do_not_meet(pack):
+    """Both are in this process; torch takes an operation away when its name is given to another one."""
+    import sys
+
+    import torch
+
+    import patchvsr_core.kernels as installed
+
+    name = f"{pack.module.__name__}.patchvsr_core.kernels"
+    own = sys.modules[name] if name in sys.modules else __import__(name, fromlist=["blend_into"])
+    assert own is not installed
+    namespaces = {sys.modules[f"{kernels.__name__}.loading"].NAMESPACE for kernels in (own, installed)}
+    assert len(namespaces) == 2 and "patchvsr" in namespaces
+    for kernels in (own, installed):
+        canvas, patch = torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 1, 2, 2)
+        place = kernels.Placement((0, 0, 0), torch.ones(1), torch.ones(2, 2))
+        torch.compile(kernels.blend_into, backend="aot_eager", fullgraph=True)(canvas, patch, [place])
+        assert torch.equal(canvas, torch.ones_like(canvas))
