@@ -83,7 +83,7 @@ def euler(model: Model, x: Tensor, sigmas: Tensor, on_step: OnStep | None = None
     """First-order solver; one model call per step."""
     for step, (sigma, following) in enumerate(itertools.pairwise(sigmas)):
         x0 = model(x, sigma, step)
-        x = torch.lerp(x0, x, following / sigma)
+        x = torch.lerp(x0, x, float(following / sigma))
         if on_step:
             on_step(step, x0, x)
     return x

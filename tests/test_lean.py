@@ -9,6 +9,7 @@ import pytest
 import torch
 from small_models import random_adapter, random_wan, save
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from patchvsr_core import conditions as conditions_module
 from patchvsr_core.adapter import Adapter, BaseSpec
@@ -161,8 +162,22 @@ def test_the_estimate_of_a_patch_covers_what_a_run_allocates(tiny: Models) -> No
     assert peak < patch_bytes(plan, tiny.base.spec, 4) < 2 * peak
 
 
+class NothingIsSent(TorchDispatchMode):
+    """Raises when anything is copied from main memory: the copy would wait for all that the device has to do."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func.overloadpacket in (torch.ops.aten.to, torch.ops.aten._to_copy, torch.ops.aten.copy_):
+            source = args[1] if func.overloadpacket is torch.ops.aten.copy_ else args[0]
+            assert source.device == result.device, f"{tuple(source.shape)} was sent"
+        return result
+
+
 def test_a_step_asks_nothing_of_the_gpu(tmp_path) -> None:
-    """On the meta device, which has no numbers: whatever waits for one (item, a comparison, a copy back) raises."""
+    """On the meta device, which has no numbers: whatever waits for one (item, a comparison, a copy back) raises.
+
+    And after a first run, which brings weights of patches and features there, nothing is sent.
+    """
     meta = torch.device("meta")
     base = load_base(save(random_wan(), tmp_path / "wan.safetensors"))
     adapter = random_adapter(base.spec, liem="star").to(meta)
@@ -183,5 +198,9 @@ def test_a_step_asks_nothing_of_the_gpu(tmp_path) -> None:
     with torch.inference_mode():
         for solver in SOLVERS.values():
             assert solver(model, latent, sigma_schedule(3, shift=5.0), None).device == meta
+            with NothingIsSent():
+                solver(model, latent, sigma_schedule(3, shift=5.0), None)
         with pytest.raises(RuntimeError):
             latent.sum().item()
+        with pytest.raises(AssertionError, match="was sent"), NothingIsSent():
+            torch.ones(3).to(meta)

@@ -123,11 +123,11 @@ class DiffusersDenoiser:
         self._condition = Condition(number, negative=number > 0)
         transformer = self.base.transformer
         state = x.to(transformer.patch_embedding.weight)
-        timestep = (sigma * TIMESTEPS).to(state.device, torch.float32).reshape(-1).expand(len(x))
+        timestep = _on(state.device, sigma * TIMESTEPS).float().reshape(-1).expand(len(x))
         text = self.prompts[number].to(state)
         out = transformer(state, timestep, text, return_dict=False)[0].to(x.dtype)
         if self.base.prediction == "velocity":
-            return x - sigma.to(x) * out
+            return x - _on(x.device, sigma).to(x.dtype) * out
         anchor = self._control.anchor if self._control is not None else None
         return (x if anchor is None else anchor.to(x)) + out
 
@@ -160,6 +160,13 @@ class DiffusersDenoiser:
 
     def _global_kv(self, block: int) -> tuple[Tensor, Tensor] | None:
         return self._control.global_kv(block) if self._control is not None else None
+
+
+def _on(device: torch.device, number: Tensor) -> Tensor:
+    """A single number where it is needed; made there, since a copy would wait for all that the device has to do."""
+    if number.device == device:
+        return number
+    return torch.full((), float(number), device=device)
 
 
 class _PlusLowRank(nn.Module):
