@@ -91,7 +91,7 @@ def test_progress_can_stop_the_run(tiny: Models) -> None:
             raise Cancelled("stopped")
 
     with pytest.raises(Cancelled):
-        upscale(clip(2, 24, 40), (96, 160), tiny, replace(tiny.defaults, patch_px=64), stop)
+        upscale(clip(2, 24, 40), (96, 160), tiny, replace(tiny.defaults, patch_px=64, patches_at_once=1), stop)
     assert upscale(clip(1, 8, 8), (32, 32), tiny).shape == (1, 32, 32, 3)
 
 
@@ -154,7 +154,7 @@ def test_plan_uses_the_codecs_strides(wan_files: dict[str, Path], tiny: Models) 
 
 def test_no_seams_where_patches_meet(tiny: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     """Even where patches contradict each other, borders have no larger gradients than before."""
-    plain = replace(tiny.defaults, patch_px=64, refine_strength=0.0, fidelity_rounds=0)
+    plain = replace(tiny.defaults, patch_px=64, patches_at_once=1, refine_strength=0.0, fidelity_rounds=0)
     picture = border_ratio(tiny, plain)
     predict = DiffusersDenoiser.__call__
 

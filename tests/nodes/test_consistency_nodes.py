@@ -122,7 +122,7 @@ def wan(pack):
 
     def sample(model: Any, cfg: float = 3.0) -> torch.Tensor:
         (model,) = run_node(pack["ApplyPatchVSR"], model=model, plan=plan, patch_cond=cond)
-        (model,) = run_node(pack["JointModulationMerger"], model=model, plan=plan)
+        (model,) = run_node(pack["JointModulationMerger"], model=model, plan=plan, patches_at_once=1)
         inputs = sampling(model, prompt("any")[0]) | {"sigmas": sigma_schedule(3, start=0.5)}
         inputs["guider"].set_conds(prompt("any")[0], prompt("other")[0])
         inputs["guider"].set_cfg(cfg)

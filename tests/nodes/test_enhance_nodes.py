@@ -35,7 +35,7 @@ class Stock:
 
     def sample(self, pack: Any, *, name: str = "euler", sigmas: Any = None, seed: int = SEED, **options: Any) -> Any:
         (model,) = run_node(pack["ApplyPatchVSR"], model=self.wan, plan=self.plan, patch_cond=self.cond, **options)
-        (model,) = run_node(pack["JointModulationMerger"], model=model, plan=self.plan)
+        (model,) = run_node(pack["JointModulationMerger"], model=model, plan=self.plan, patches_at_once=1)
         levels = sigma_schedule(STEPS, start=START) if sigmas is None else sigmas
         inputs = sampling(model, prompt("any")[0], seed=seed) | {"sigmas": levels, "sampler": sampler(name)[0]}
         return run_node(pack["PatchSampler"], **inputs, latent=self.latent, plan=self.plan)[0]["samples"]

@@ -32,7 +32,7 @@ def load(pack, files, monkeypatch):
 def applied(pack, tiny, chain, adapter, model=None):
     inputs = {"plan": chain.plan, "patch_cond": chain.cond, "adapter": adapter, "global_context": chain.view}
     (model,) = run_node(pack["ApplyPatchVSR"], model=model or tiny.model, **inputs)
-    return run_node(pack["JointModulationMerger"], model=model, plan=chain.plan)[0]
+    return run_node(pack["JointModulationMerger"], model=model, plan=chain.plan, patches_at_once=1)[0]
 
 
 def result(pack, tiny, chain, adapter, model=None):

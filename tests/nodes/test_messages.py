@@ -227,6 +227,6 @@ def test_an_adapter_from_the_users_folder(pack, tiny, clip, chain, tmp_path, mon
         adapter=adapter,
         global_context=chain.view,
     )
-    (model,) = run_node(pack["JointModulationMerger"], model=model, plan=chain.plan)
+    (model,) = run_node(pack["JointModulationMerger"], model=model, plan=chain.plan, patches_at_once=1)
     result = sample(pack, model, prompt, chain.start, chain.plan)
     assert torch.equal(result, chain.sampled["samples"])

@@ -87,7 +87,7 @@ def test_a_global_context_of_another_plan(pack, tiny, chain, readable):
 
 
 def test_a_merger_with_another_plan_than_the_control(pack, tiny, chain, other, readable):
-    (model,) = run_node(pack["JointModulationMerger"], model=chain.controlled, plan=other.plan)
+    (model,) = run_node(pack["JointModulationMerger"], model=chain.controlled, plan=other.plan, patches_at_once=1)
     with readable:
         sample(pack, tiny, model, other.start, other.plan)
 
@@ -99,14 +99,14 @@ def test_applying_twice_is_applying_once_or_an_error(pack, tiny, chain):
         (model,) = run_node(pack["ApplyPatchVSR"], model=chain.controlled, **inputs)
     except errors.PatchVSRError:
         return
-    (model,) = run_node(pack["JointModulationMerger"], model=model, plan=chain.plan)
+    (model,) = run_node(pack["JointModulationMerger"], model=model, plan=chain.plan, patches_at_once=1)
     assert (sample(pack, tiny, model, chain.start, chain.plan) - chain.sampled["samples"]).abs().max() < 1e-5
 
 
 def test_merging_twice_is_merging_once_or_says_so(pack, tiny, chain):
     errors = pack.part("patchvsr_core.errors")
     try:
-        (model,) = run_node(pack["JointModulationMerger"], model=chain.merged, plan=chain.plan)
+        (model,) = run_node(pack["JointModulationMerger"], model=chain.merged, plan=chain.plan, patches_at_once=1)
     except errors.PatchVSRError:
         return
     assert torch.equal(sample(pack, tiny, model, chain.start, chain.plan), chain.sampled["samples"])

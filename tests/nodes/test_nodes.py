@@ -80,7 +80,7 @@ def test_one_patch_needs_no_merger_but_may_have_one(pack, tiny, clip):
 
 
 def test_merger_and_control_may_come_in_either_order(pack, tiny, chain):
-    (model,) = run_node(pack["JointModulationMerger"], model=tiny.model, plan=chain.plan)
+    (model,) = run_node(pack["JointModulationMerger"], model=tiny.model, plan=chain.plan, patches_at_once=1)
     (model,) = run_node(
         pack["ApplyPatchVSR"],
         model=model,
@@ -103,7 +103,7 @@ def test_outside_its_range_the_adapter_is_silent(pack, tiny, clip, chain):
     """One step at noise level 1 lies before a start at half-way."""
     late = run_chain(pack, tiny, clip, start_percent=0.5)
     (bare,) = run_node(pack["ApplyPatchVSR"], model=tiny.model, plan=chain.plan, patch_cond=chain.cond)
-    (bare,) = run_node(pack["JointModulationMerger"], model=bare, plan=chain.plan)
+    (bare,) = run_node(pack["JointModulationMerger"], model=bare, plan=chain.plan, patches_at_once=1)
     silent = sample(pack, bare, tiny.prompt, chain.start, chain.plan)
     assert (late.sampled["samples"] - silent).abs().max() < 1e-6
     assert (late.sampled["samples"] - chain.sampled["samples"]).abs().max() > 1e-5
@@ -196,7 +196,7 @@ def test_a_stock_wan_runs_without_an_adapter(pack):
     assert plan.canvas.latent_shape == (3, 8, 10) and len(plan.patches) > 1
     cond, latent = run_node(pack["PatchEncoder"], vae=vae, image=clip, plan=plan)
     (model,) = run_node(pack["ApplyPatchVSR"], model=model, plan=plan, patch_cond=cond)
-    (model,) = run_node(pack["JointModulationMerger"], model=model, plan=plan)
+    (model,) = run_node(pack["JointModulationMerger"], model=model, plan=plan, patches_at_once=1)
     (text,) = prompt("sharp")
     inputs = sampling(model, text, steps=2) | {"sigmas": torch.tensor([0.3, 0.1, 0.0])}
     (sampled,) = run_node(pack["PatchSampler"], **inputs, latent=latent, plan=plan)
@@ -216,7 +216,7 @@ def test_structure_lock_holds_a_stock_wan_to_its_input(pack):
     distances = []
     for lock in (0.0, 0.5, 1.0):
         (model,) = run_node(pack["ApplyPatchVSR"], model=wan, plan=plan, patch_cond=cond, structure_lock=lock)
-        (model,) = run_node(pack["JointModulationMerger"], model=model, plan=plan)
+        (model,) = run_node(pack["JointModulationMerger"], model=model, plan=plan, patches_at_once=1)
         inputs = sampling(model, prompt("any")[0]) | {"sigmas": torch.tensor([0.3, 0.0])}
         sampled = run_node(pack["PatchSampler"], **inputs, latent=latent, plan=plan)[0]["samples"]
         low = torch.nn.functional.avg_pool3d(sampled - latent["samples"], (1, 8, 10))
@@ -234,7 +234,7 @@ def test_a_pointwise_model_gives_the_same_patched_and_whole(pack):
     model.model.apply_model = lambda x, t, **rest: 0.3 * x - 0.1
     plan = run_node(pack["PatchPlanner"], image=clip, vae=vae, patch_px=64)[0]
     latent = run_node(pack["PatchEncoder"], vae=vae, image=clip, plan=plan)[1]
-    (merged,) = run_node(pack["JointModulationMerger"], model=model, plan=plan)
+    (merged,) = run_node(pack["JointModulationMerger"], model=model, plan=plan, patches_at_once=1)
     text = prompt("any")[0]
     patched = sample(pack, merged, text, latent, plan, steps=3)
     inputs = sampling(model, text, steps=3)

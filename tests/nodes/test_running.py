@@ -116,7 +116,7 @@ def test_no_node_changes_its_inputs(pack, tiny):
     chain = run_chain(pack, tiny, clip, noise_level=0.2, color_fix="wavelet", steps=2)
     results = {name: frozen(getattr(chain, name)) for name in ("start", "view", "sampled", "blended")}
     tiles, controlled = [tile.clone() for tile in chain.tiles.pixels], state_of(chain.controlled)
-    run_node(pack["JointModulationMerger"], model=chain.controlled, plan=chain.plan)
+    run_node(pack["JointModulationMerger"], model=chain.controlled, plan=chain.plan, patches_at_once=1)
     sample(pack, chain.merged, tiny.prompt, chain.start, chain.plan)
     run_node(pack["PatchDecoder"], vae=tiny.vae, latent=chain.sampled, plan=chain.plan)
     run_node(pack["Blender"], tiles=chain.tiles, image=clip, window="cosine", color_fix="adain")
@@ -170,7 +170,7 @@ def test_hooks_of_other_nodes_are_still_called(pack, tiny, chain):
     options["patches_replace"] = {"dit": {("double_block", 0): block}}
     inputs = {"plan": chain.plan, "patch_cond": chain.cond, "adapter": tiny.adapter, "global_context": chain.view}
     (model,) = run_node(pack["ApplyPatchVSR"], model=model, **inputs)
-    (model,) = run_node(pack["JointModulationMerger"], model=model, plan=chain.plan)
+    (model,) = run_node(pack["JointModulationMerger"], model=model, plan=chain.plan, patches_at_once=1)
     result = sample(pack, model, tiny.prompt, chain.start, chain.plan)
     layers, calls = 6, len(chain.plan.patches)
     assert seen == {"attention": 3 * layers * calls, "block": calls}
@@ -238,6 +238,6 @@ def test_economy_in_the_graph_equals_the_headless_one(pack, tiny):
 
 
 def test_economy_needs_to_know_the_clip(pack, tiny, chain):
-    (merged,) = run_node(pack["JointModulationMerger"], model=tiny.model, plan=chain.plan, economy=2)
+    (merged,) = run_node(pack["JointModulationMerger"], model=tiny.model, plan=chain.plan, patches_at_once=1, economy=2)
     with pytest.raises(Exception, match="connect Apply PatchVSR before"):
         sample(pack, merged, tiny.prompt, chain.start, chain.plan)
