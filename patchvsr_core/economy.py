@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, floor
 
 import torch
 import torch.nn.functional as F
@@ -44,14 +44,12 @@ def calm_patches(frames: Tensor, plan: PatchPlan) -> Calm:
     Args:
         frames: (T, h, w, 3) input clip in [0, 1] of the plan's canvas.
     """
-    detail, motion = _activity(frames)
     flat, still = set(), set()
     for patch in {patch.origin: patch for patch in (*plan.patches, *plan.primary)}.values():
-        t, y, x = _seen(patch, plan, detail.shape)
-        if detail[t, y, x].max() < FLAT_LEVELS:
+        detail, motion = _activity(frames[_seen(patch, plan)])
+        if detail < FLAT_LEVELS:
             flat.add(patch.origin)
-        moving = motion[t.start : max(t.stop - 1, t.start), y, x]
-        if len(frames) > 1 and (moving.numel() == 0 or moving.max() < STILL_LEVELS):
+        if motion < STILL_LEVELS and len(frames) > 1:
             still.add(patch.origin)
     return Calm(frozenset(flat), frozenset(still))
 
@@ -115,27 +113,24 @@ def _weighted(canvas: Tensor, patches: Iterable[Patch]) -> Tensor:
     return out
 
 
-def _activity(frames: Tensor) -> tuple[Tensor, Tensor]:
-    """Per block, in levels of 255: deviation within it (T, h, w), mean change to the next frame (T - 1, h, w)."""
+def _activity(frames: Tensor) -> tuple[float, float]:
+    """The largest of any block, in levels of 255: deviation within it, and mean change to the next frame."""
     levels = 255 * frames.movedim(-1, 1).float()
-    pooled = [F.avg_pool2d(x, BLOCK_PX, ceil_mode=True) for x in (levels, levels.square())]
-    detail = (pooled[1] - pooled[0].square()).clamp(min=0).sqrt().amax(1)
-    changes = levels[1:] - levels[:-1]
-    motion = F.avg_pool2d(changes.abs(), BLOCK_PX, ceil_mode=True).amax(1)
-    return detail, motion
+    mean, square = (F.avg_pool2d(x, BLOCK_PX, ceil_mode=True) for x in (levels, levels.square()))
+    detail = (square - mean.square()).clamp(min=0).sqrt().max()
+    if len(levels) == 1:
+        return float(detail), 0.0
+    return float(detail), float(F.avg_pool2d(levels.diff(dim=0).abs(), BLOCK_PX, ceil_mode=True).max())
 
 
-def _seen(patch: Patch, plan: PatchPlan, blocks: torch.Size) -> tuple[slice, slice, slice]:
-    """The frames and blocks of the input that a patch shows, with what bicubic enlargement draws in."""
+def _seen(patch: Patch, plan: PatchPlan) -> tuple[slice, slice, slice]:
+    """The frames, rows and columns of the input that a patch shows, with what bicubic enlargement draws in."""
     canvas, (t, y, x), (frames, height, width) = plan.canvas, patch.origin, patch.size
     first = 0 if t == 0 else 1 + (t - 1) * canvas.stride_frames
     last = min(1 + (t + frames - 1) * canvas.stride_frames, canvas.frames)
-    spans = []
-    for start, length, source, target, count in zip(
-        (y, x), (height, width), canvas.source, canvas.target, blocks[1:], strict=True
-    ):
+    spans = [slice(min(first, canvas.frames - 1), last)]
+    for start, length, source, target in zip((y, x), (height, width), canvas.source, canvas.target, strict=True):
         per_cell = canvas.stride_px * source / target
-        low = int((start * per_cell - REACH_PX) // BLOCK_PX)
-        high = ceil(((start + length) * per_cell + REACH_PX) / BLOCK_PX)
-        spans.append(slice(max(0, min(low, count - 1)), min(high, count)))
-    return slice(min(first, canvas.frames - 1), last), spans[0], spans[1]
+        low, high = floor(start * per_cell) - REACH_PX, ceil((start + length) * per_cell) + REACH_PX
+        spans.append(slice(max(0, min(low, source - 1)), min(high, source)))
+    return spans[0], spans[1], spans[2]

@@ -69,6 +69,18 @@ def test_rounding_to_8_bits_is_no_detail() -> None:
     assert len(calm.flat) == len({p.origin for p in four_patches(2).patches})
 
 
+def test_bars_as_high_as_a_patch_and_its_reach_rest() -> None:
+    """Those of a film of 2.39:1 on 3840x2160: 69 rows of the input, for patches of 64 and 2 that enlargement draws in."""
+    frames = torch.zeros(1, 540, 960, 3)
+    frames[:, 69:471] = noisy(1, 402, 960)
+    plan = plan_patches(Canvas(1, (540, 960), (2160, 3840)), patch_px=256, layout="overlapping")
+    flat = calm_patches(frames, plan).flat
+    rows = {y for _, y, _ in (p.origin for p in plan.patches)}
+    assert {y for _, y, _ in flat} == {min(rows), max(rows)}
+    frames[:, 64] = 0.5
+    assert {y for _, y, _ in calm_patches(frames, plan).flat} == {max(rows)}
+
+
 def test_windows_of_time_are_looked_at_one_by_one() -> None:
     frames = torch.zeros(8, 32, 32, 3)
     frames[4:] = noisy(4, 32, 32)
