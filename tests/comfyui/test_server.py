@@ -239,7 +239,8 @@ def video_graph(object_info: Graph, short_clip: str) -> Graph:
     """The example with one node, on the short clip in small chunks."""
     graph = api_graph(json.loads((WORKFLOWS / "patchvsr_video.json").read_text()), object_info)
     node(graph, "LoadVideo")["inputs"]["file"] = short_clip
-    return changed(graph, "PatchVSR_UpscaleVideo", patch_px=64, chunk_frames=4, overlap_frames=1, format="mkv")
+    choices = {"patch_px": 64, "patches_at_once": 1, "chunk_frames": 4, "overlap_frames": 1, "format": "mkv"}
+    return changed(graph, "PatchVSR_UpscaleVideo", **choices)
 
 
 def test_a_video_is_cancelled_and_goes_on_when_queued_again(server: Server, video_graph: Graph) -> None:
