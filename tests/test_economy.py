@@ -70,7 +70,7 @@ def test_rounding_to_8_bits_is_no_detail() -> None:
 
 
 def test_bars_as_high_as_a_patch_and_its_reach_rest() -> None:
-    """Those of a film of 2.39:1 on 3840x2160: 69 rows of the input, for patches of 64 and 2 that enlargement draws in."""
+    """Those of a film of 2.39:1 on 3840x2160: 69 rows of the input, where a patch shows 64 and 2 more."""
     frames = torch.zeros(1, 540, 960, 3)
     frames[:, 69:471] = noisy(1, 402, 960)
     plan = plan_patches(Canvas(1, (540, 960), (2160, 3840)), patch_px=256, layout="overlapping")
