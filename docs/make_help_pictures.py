@@ -179,7 +179,12 @@ PICTURES: dict[str, Callable[[], np.ndarray]] = {
 def write(name: str) -> None:
     """Make a picture and write it as JPEG, in full colour resolution."""
     pixels = PICTURES[name]()[:, :, ::-1]
-    options = [cv2.IMWRITE_JPEG_QUALITY, QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    options = [
+        cv2.IMWRITE_JPEG_QUALITY,
+        QUALITY,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+    ]
     _, data = cv2.imencode(".jpg", pixels, options)
     path = DOCS / f"{name}.jpg"
     path.parent.mkdir(parents=True, exist_ok=True)

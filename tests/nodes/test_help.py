@@ -25,6 +25,7 @@ with fake_comfyui():
     PACK = load_pack()
     INFO = PACK.object_info()
 NODES = sorted(INFO)
+MODULE = INFO[NODES[0]]["python_module"]
 
 
 @lru_cache
@@ -198,8 +199,36 @@ def test_no_picture_is_left_over_and_all_are_made_by_the_script():
     pictures = {path.relative_to(web_folder() / "docs") for path in web_folder().rglob("*.jpg")}
     shown = {Path(target) for node_id in NODES for target in links(page(node_id))}
     script = (ROOT / "docs" / "make_help_pictures.py").read_text()
-    assert pictures == shown == {Path(f"{name}.jpg") for name in re.findall(r'^    "(PatchVSR_\w+/\w+)": ', script, re.M)}
+    assert (
+        pictures == shown == {Path(f"{name}.jpg") for name in re.findall(r'^    "(PatchVSR_\w+/\w+)": ', script, re.M)}
+    )
     assert sum((web_folder() / "docs" / picture).stat().st_size for picture in pictures) < PICTURES_BYTES
+
+
+def served(url: str) -> Path | None:
+    """What ComfyUI answers: it serves WEB_DIRECTORY under the name of the pack's folder."""
+    folder = f"/extensions/{MODULE.removeprefix('custom_nodes.')}/"
+    path = web_folder() / url.removeprefix(folder)
+    return path if url.startswith(folder) and path.is_file() else None
+
+
+@pytest.mark.parametrize("locale", ["en", "de"])
+@pytest.mark.parametrize("node_id", NODES)
+def test_the_frontend_finds_the_page_in_every_language(node_id, locale):
+    """It asks for the page of its language, and then for the one without."""
+    base = f"/extensions/{INFO[node_id]['python_module'].split('.')[1]}/docs/"
+    found = served(f"{base}{node_id}/{locale}.md") or served(f"{base}{node_id}.md")
+    assert found is not None and found.read_text() == page(node_id)
+    for target in links(page(node_id)):
+        assert served(base + target), "relative links of pictures begin at docs/, not at a folder of the node"
+
+
+def test_the_frontend_asks_for_pages_as_we_think():
+    frontend = pytest.importorskip("comfyui_frontend_package")
+    scripts = (Path(frontend.__file__).parent / "static" / "assets").glob("*.js")
+    asked = [text for text in (path.read_text(errors="replace") for path in scripts) if "NodeHelp" in text]
+    assert any(re.search(r"/extensions/\$\{\w+\}/docs/\$\{\w+\.name\}\.md", text) for text in asked)
+    assert any(re.search(r"return`/extensions/\$\{\w+\}/docs/`", text) for text in asked), "where pictures begin"
 
 
 def test_the_browser_is_served_pages_and_pictures_and_nothing_that_runs():
@@ -229,8 +258,3 @@ def test_the_manual_quotes_messages_and_names_widgets_that_exist():
     files = {path.stem for path in ROOT.rglob("*.toml")} | {path.stem for path in (ROOT / "patchvsr_core").rglob("*.*")}
     for name in set(re.findall(r"`([a-z]+_[a-z_]+)`", text)):
         assert name in widgets or name in files or name in configs, name
-
-
-def test_lines_of_pages_and_manual_are_not_endless():
-    for path in [*(web_folder() / "docs").glob("*.md"), ROOT / "docs" / "manual.md"]:
-        assert all(len(line) <= 124 or line.startswith("|") for line in path.read_text().splitlines()), path.name
