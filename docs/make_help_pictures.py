@@ -19,8 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from patchvsr_core import Canvas, clip_flows, measure_quality, plan_patches
 from patchvsr_core.hosts.models import load_models
@@ -32,6 +31,7 @@ from patchvsr_core.resample import resize
 from patchvsr_core.training.renders import light_noise
 from patchvsr_core.video import read_clip
 
+ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "web" / "docs"
 EXAMPLES = ROOT / "examples"
 FIRST, COUNT, SHOWN = 18, 5, 2
@@ -179,13 +179,8 @@ PICTURES: dict[str, Callable[[], np.ndarray]] = {
 def write(name: str) -> None:
     """Make a picture and write it as JPEG, in full colour resolution."""
     pixels = PICTURES[name]()[:, :, ::-1]
-    options = [
-        cv2.IMWRITE_JPEG_QUALITY,
-        QUALITY,
-        cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
-        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
-    ]
-    _, data = cv2.imencode(".jpg", pixels, options)
+    sampling = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, QUALITY, *sampling])
     path = DOCS / f"{name}.jpg"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data.tobytes())

@@ -199,9 +199,8 @@ def test_no_picture_is_left_over_and_all_are_made_by_the_script():
     pictures = {path.relative_to(web_folder() / "docs") for path in web_folder().rglob("*.jpg")}
     shown = {Path(target) for node_id in NODES for target in links(page(node_id))}
     script = (ROOT / "docs" / "make_help_pictures.py").read_text()
-    assert (
-        pictures == shown == {Path(f"{name}.jpg") for name in re.findall(r'^    "(PatchVSR_\w+/\w+)": ', script, re.M)}
-    )
+    made = {Path(f"{name}.jpg") for name in re.findall(r'^    "(PatchVSR_\w+/\w+)": ', script, re.MULTILINE)}
+    assert pictures == shown == made
     assert sum((web_folder() / "docs" / picture).stat().st_size for picture in pictures) < PICTURES_BYTES
 
 
