@@ -6,6 +6,8 @@ import importlib.util
 import re
 
 NEEDED = "0.18.0"
+WEB_DIRECTORY = "./web"
+"""What ComfyUI serves to the browser: the help pages of the nodes, ``web/docs/<node id>.md``."""
 
 
 def _check_comfyui() -> None:

@@ -54,8 +54,11 @@ class Server:
         self.process.wait(30)
 
     def get(self, path: str) -> Any:
+        return json.loads(self.fetch(path))
+
+    def fetch(self, path: str) -> bytes:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=60) as answer:
-            return json.loads(answer.read())
+            return answer.read()
 
     def post(self, path: str, body: Any) -> Any:
         request = urllib.request.Request(

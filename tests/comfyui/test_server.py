@@ -97,6 +97,17 @@ def test_pack_loads_without_a_warning(server: Server, object_info: Graph) -> Non
     assert not [line for line in ours if bad.search(line)], ours
 
 
+def test_help_pages_and_their_pictures_are_served(server: Server, object_info: Graph) -> None:
+    docs = WORKFLOWS.parent / "web" / "docs"
+    for name, entry in object_info.items():
+        if name.startswith("PatchVSR_"):
+            base = f"/extensions/{entry['python_module'].removeprefix('custom_nodes.')}/docs/"
+            page = server.fetch(f"{base}{name}.md")
+            assert page == (docs / f"{name}.md").read_bytes(), name
+            for picture in re.findall(r"!\[[^]]*\]\(([^)]+)\)", page.decode()):
+                assert server.fetch(base + picture) == (docs / picture).read_bytes(), picture
+
+
 @pytest.fixture(scope="module")
 def tiny_result(server: Server, tiny_graph: Graph) -> torch.Tensor:
     return pictures(server, assert_success(server.run(tiny_graph)))
