@@ -38,7 +38,7 @@ class UpscaleVideo(io.ComfyNode):
                 io.Vae.Input("vae"),
                 io.Conditioning.Input("positive", tooltip="The prompt of Load Tiny Default or Load Adapter."),
                 io.ModelPatch.Input("adapter", optional=True, tooltip="An adapter made for this model."),
-                io.Conditioning.Input("negative", optional=True, tooltip="For guidance above 1."),
+                io.Conditioning.Input("negative", optional=True, tooltip="For any guidance but 1."),
                 scale_widget(),
                 io.Float.Input(
                     "detail",
@@ -77,7 +77,7 @@ class UpscaleVideo(io.ComfyNode):
                     "codec",
                     options=["auto", *CODECS],
                     default="auto",
-                    tooltip="auto: H.264; VP9 in webm; ProRes or FFV1 for transparency.",
+                    tooltip="auto: H.264; in webm VP9, or AV1 for 10 bits; ProRes or FFV1 for transparency.",
                 ),
                 io.Int.Input("crf", default=CRF, min=0, max=51, tooltip="Quality; lower is better and larger."),
                 io.Combo.Input(
