@@ -206,9 +206,8 @@ class UpscaleVideo(io.ComfyNode):
         economy: int = 1,
     ) -> io.NodeOutput:
         models = NativeModels(model, vae, positive, negative, adapter)
-        own = {"steps": 0, "patch_px": 0, "layout": AUTO}
         given = {"steps": steps, "patch_px": patch_px, "layout": layout}
-        chosen: dict[str, Any] = {name: value for name, value in given.items() if value != own[name]}
+        chosen: dict[str, Any] = {name: value for name, value in given.items() if value not in (0, AUTO)}
         settings = replace(
             models.defaults,
             detail=detail,

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .errors import PlanError
+from .kernels import blend_into, placement_of
 from .layout import Patch, PatchPlan
 
 FLAT_LEVELS = 1.5
@@ -109,7 +110,7 @@ def economy_of_run(
 def _weighted(canvas: Tensor, patches: Iterable[Patch]) -> Tensor:
     out = torch.zeros_like(canvas, dtype=torch.float32)
     for patch in patches:
-        patch.crop(out).add_(patch.crop(canvas) * patch.weight(out))
+        blend_into(out[0], patch.crop(canvas), [placement_of(patch, out.device)])
     return out
 
 

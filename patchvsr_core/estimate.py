@@ -12,7 +12,7 @@ from .fusion import check_steps
 from .hosts.diffusers import DiffusersDenoiser
 from .hosts.models import Models
 from .layout import Canvas, PatchPlan
-from .memory import memory_bytes, patch_bytes, patches_together
+from .memory import memory_bytes
 from .planner import plan_tiles
 from .refine import refine_frames
 from .settings import Settings
@@ -48,14 +48,9 @@ def estimate(plan: PatchPlan, models: Models, settings: Settings) -> Estimate:
         seconds = _evaluations(patches, plan, settings) * prediction + _places(plan, settings) * control
         seconds += _codec_seconds(plan.canvas, models, settings)
         seconds += _finishing_seconds(plan.canvas, models, settings)
-    memory = memory_bytes(plan, models, settings) + _working_bytes(plan, models, settings)
+    at_work = models.patches_at_once(plan, settings) * models.patch_bytes(plan)
+    memory = memory_bytes(plan, models, settings) + at_work
     return Estimate(patches, memory, seconds)
-
-
-def _working_bytes(plan: PatchPlan, models: Models, settings: Settings) -> int:
-    """What the base takes for the patches of one call."""
-    one = patch_bytes(plan, models.base.spec, models.base.item_bytes)
-    return one * (settings.patches_at_once or patches_together(plan, one, models.device))
 
 
 def _evaluations(patches: int, plan: PatchPlan, settings: Settings) -> int:

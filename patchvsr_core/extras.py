@@ -26,8 +26,9 @@ def with_extras(work: Callable[..., Tensor], frames: Tensor, target: tuple[int, 
     Returns:
         (T, *target, C); in [0, 1] but for lights that were brighter.
     """
-    result = work(shown(frames), target, *others)
-    excess = frames[..., :3] - shown(frames)
+    seen = shown(frames)
+    result = work(seen, target, *others)
+    excess = frames[..., :3] - seen
     if excess.any():
         result = result + resize(excess, target)
     if frames.shape[-1] == 3:

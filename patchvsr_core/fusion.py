@@ -57,9 +57,9 @@ def fuse(
     """
     running, resting = (patches, []) if economy is None else economy.parted(patches, step)
     fused = economy.recalled(resting) if economy is not None and resting and team.leads else []
-    own, done = team.mine(running), len(resting)
-    if done and on_patches:
-        on_patches(done, len(patches))
+    own, done = team.mine(running), 0
+    if resting and on_patches:
+        on_patches(len(resting), len(patches))
     calls = attention.calls(step, own, patches_at_once) if attention else in_batches(own, patches_at_once)
     for call in calls:
         if attention:
@@ -72,7 +72,7 @@ def fuse(
                 blend_into(canvas[0], prediction.to(x.device), placements)
             done += len(call.patches)
         if on_patches:
-            on_patches(len(resting) + team.reached(done - len(resting), len(running)), len(patches))
+            on_patches(len(resting) + team.reached(done, len(running)), len(patches))
     fused = team.totals(fused, x)
     if attention:
         attention.leave(fused[0])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,7 +21,6 @@ from .fusion import check_steps, fuse
 from .hosts.diffusers import DiffusersDenoiser
 from .hosts.models import Models
 from .layout import PatchPlan
-from .memory import patch_bytes, patches_together
 from .progress import OnProgress
 from .propagation.attention import AttentionRun
 from .propagation.attention_options import check_layers
@@ -125,7 +123,7 @@ def sample(
     propagate = _propagation(frames, plan, models, settings, relay, team)
     progress = _StepProgress(plan, settings, report)
     economy = _economy(frames, latent, plan, models, settings)
-    together = settings.patches_at_once or _patches_together(plan, models)
+    together = models.patches_at_once(plan, settings)
 
     def model(x: Tensor, sigma: Tensor, step: int) -> Tensor:
         patches = patches_of_step(plan, settings, step)
@@ -149,8 +147,15 @@ def sample(
             x0 = propagate(x0, float(sigma), level_below(sigma, sigmas) or 0.0, step, kept=kept)
         x0 = structure_lock(x0, latent, sigma, strength=settings.structure_lock, start=settings.start)
         if step >= settings.steps - settings.projection_steps:
-            tiling: dict[str, Any] = {"tile_px": settings.tile_px, "overlap_px": settings.tile_overlap_px}
-            x0 = pixel_projection(x0, models.codec, frames, plan.canvas, **tiling, team=team)
+            x0 = pixel_projection(
+                x0,
+                models.codec,
+                frames,
+                plan.canvas,
+                tile_px=settings.tile_px,
+                overlap_px=settings.tile_overlap_px,
+                team=team,
+            )
         return x0
 
     report("denoise", 0, progress.total)
@@ -177,10 +182,6 @@ def _propagation(
         return None
     pixels = isinstance(models.codec, SpaceToDepth)
     return measured(options, plan.canvas, frames, pixels=pixels, relay=relay, team=team)
-
-
-def _patches_together(plan: PatchPlan, models: Models) -> int:
-    return patches_together(plan, patch_bytes(plan, models.base.spec, models.base.item_bytes), models.device)
 
 
 def _economy(frames: Tensor, latent: Tensor, plan: PatchPlan, models: Models, settings: Settings) -> Economy | None:

@@ -33,7 +33,9 @@ class Features:
         return sum(tensor.nbytes for tensor in (self.time_delta, self.patch, self.global_) if tensor is not None)
 
     def of(self, patch: int) -> Features:
-        """Those of one patch, N = 1; copies, so that they do not hold on to the others."""
+        """Those of one patch, N = 1; copies where there are others, so that they do not hold on to them."""
+        if len(self.time_delta) == 1:
+            return self
         one = slice(patch, patch + 1)
         of_branches = (None if tokens is None else tokens[one].clone() for tokens in (self.patch, self.global_))
         return Features(self.time_delta[one].clone(), *of_branches)

@@ -15,6 +15,8 @@ from ..damage import DamageMeter
 from ..devices import usable_device
 from ..errors import ModelError
 from ..files import stamp
+from ..layout import PatchPlan
+from ..memory import patch_bytes, patches_together
 from ..refine import Refiner, load_refiner
 from ..settings import TINY, WAN, WAN_PLAIN, Settings
 from ..weights import manifest, shipped
@@ -45,6 +47,14 @@ class Models:
     """What guidance leads away from; None: the empty prompt."""
     decoder: ConditionalDecoder | None = None
     """Lets the input modulate the VAE's decoder."""
+
+    def patch_bytes(self, plan: PatchPlan) -> int:
+        """What a patch takes while the base works on it, beside the weights; an estimate."""
+        return patch_bytes(plan, self.base.spec, self.base.item_bytes)
+
+    def patches_at_once(self, plan: PatchPlan, settings: Settings) -> int:
+        """Patches in a model call, as chosen, or as many as fit and are of use."""
+        return settings.patches_at_once or patches_together(plan, self.patch_bytes(plan), self.device)
 
 
 def load_models(

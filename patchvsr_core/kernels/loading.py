@@ -172,9 +172,9 @@ def dispatched(operation: str, tensor: Tensor) -> bool:
     return False
 
 
-def pointer(tensor: Tensor, offset: int = 0) -> Argument:
-    """Address of an element, ``offset`` elements after the first."""
-    return ctypes.c_void_p(tensor.data_ptr() + offset * tensor.element_size())
+def pointer(tensor: Tensor) -> Argument:
+    """Address of the first element."""
+    return ctypes.c_void_p(tensor.data_ptr())
 
 
 def integers(*values: int) -> list[Argument]:
