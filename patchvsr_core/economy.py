@@ -76,10 +76,14 @@ class Economy:
         resting = self._never if runs_all else self.calm.flat | self.calm.still
         return [p for p in patches if p.origin not in resting], [p for p in patches if p.origin in resting]
 
-    def recalled(self, patches: Iterable[Patch]) -> list[Tensor]:
-        """What resting patches add to the predictions of the whole canvas, (1, C, t, h, w) float32 per condition."""
+    def recalled(self, patches: Iterable[Patch], device: torch.device) -> list[Tensor]:
+        """What resting patches add to the predictions of the whole canvas, (1, C, t, h, w) float32 per condition.
+
+        Args:
+            device: where the base works; the enlarged input may lie elsewhere.
+        """
         assert self._before is not None, "at the first step only those rest that the input answers for"
-        return [_weighted(canvas, patches) for canvas in self._before]
+        return [_weighted(canvas.to(device), patches) for canvas in self._before]
 
     def remember(self, fused: list[Tensor]) -> None:
         """The predictions of a step, for the one after; they are kept, not copied."""

@@ -56,7 +56,7 @@ def fuse(
         x0 of the whole canvas per condition, each (1, C, T, H, W) float32.
     """
     running, resting = (patches, []) if economy is None else economy.parted(patches, step)
-    fused = economy.recalled(resting) if economy is not None and resting and team.leads else []
+    fused = economy.recalled(resting, x.device) if economy is not None and resting and team.leads else []
     own, done = team.mine(running), 0
     if resting and on_patches:
         on_patches(len(resting), len(patches))

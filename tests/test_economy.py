@@ -125,6 +125,14 @@ def test_from_the_input_flat_patches_never_run() -> None:
     assert done[0] == (1, len(plan.primary)) and done[-1] == (len(plan.primary), len(plan.primary))
 
 
+def test_what_is_recalled_lies_where_the_base_works() -> None:
+    """Inside ComfyUI the enlarged input lies in main memory, and the state of a run on the GPU."""
+    plan, latent = four_patches(), torch.randn(1, 3, *four_patches().canvas.latent_shape)
+    economy = Economy(Calm(frozenset(), frozenset()), every=2, steps=1, enlarged=[latent])
+    meta = torch.device("meta")
+    assert economy.recalled(plan.primary, meta)[0].device == meta
+
+
 def letterboxed() -> Tensor:
     """Bars above and below a moving picture."""
     frames = torch.zeros(2, 80, 48, 3)
