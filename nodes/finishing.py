@@ -7,8 +7,9 @@ from comfy_api.latest import io
 from ..patchvsr_core.base_layer import mixed
 from ..patchvsr_core.fidelity import AGREED, back_project, check_pair
 from ..patchvsr_core.hosts.comfy import Progress, run_refiner, shipped_damage
+from ..patchvsr_core.strength import Strength, held_frames
 from .sockets import CATEGORY
-from .widgets import finishing_widgets
+from .widgets import finishing_widgets, strength_widgets
 
 
 class RefineFidelity(io.ComfyNode):
@@ -34,6 +35,7 @@ class RefineFidelity(io.ComfyNode):
                     "Upscale, RDG Upscale or any other node. Both count about half; the base layer the less, the "
                     "more detail is asked for and the noisier the input is.",
                 ),
+                *strength_widgets("the base layer, or else the input enlarged bicubically"),
             ],
             outputs=[io.Image.Output()],
         )
@@ -49,7 +51,10 @@ class RefineFidelity(io.ComfyNode):
         detail: float,
         cleanup: float,
         base_layer: io.Image.Type | None = None,
+        strength_map: io.Mask.Type | None = None,
+        map_white: float = 1.0,
     ) -> io.NodeOutput:
+        strength = Strength(map=strength_map, white=map_white)
         frames, source = image[..., :3], source[..., :3]
         check_pair(frames, source)
         damage = shipped_damage(source, cleanup)
@@ -59,7 +64,10 @@ class RefineFidelity(io.ComfyNode):
             frames = mixed(
                 frames.clone() if refine_strength == 0 else frames, base_layer[..., :3], detail=detail, damage=damage
             )
-        return io.NodeOutput(agreeing(frames, source, rounds, fidelity, cleanup, damage))
+        result = agreeing(frames, source, rounds, fidelity, cleanup, damage)
+        if strength.acts:
+            result = held_frames(result, source if base_layer is None else base_layer[..., :3], strength)
+        return io.NodeOutput(result)
 
 
 def agreeing(

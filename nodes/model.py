@@ -11,10 +11,12 @@ from ..patchvsr_core.hosts.comfy import (
     attach_control,
     attach_enhancement,
     attach_joint_modulation,
+    attach_strength,
 )
+from ..patchvsr_core.strength import Strength
 from .sockets import CATEGORY, GlobalContext, PatchCond, Plan
 from .validation import in_order
-from .widgets import economy_widget, span_sigmas, span_widgets
+from .widgets import economy_widget, span_sigmas, span_widgets, strength_widgets
 
 
 class ApplyPatchVSR(io.ComfyNode):
@@ -82,6 +84,17 @@ class ApplyPatchVSR(io.ComfyNode):
                     "suits a Wan without adapter. It takes no time, but needs the sampler euler; not for the tiny "
                     "default.",
                 ),
+                io.Float.Input(
+                    "fidelity",
+                    default=0.0,
+                    min=-1.0,
+                    max=1.0,
+                    step=0.05,
+                    display_mode=io.NumberDisplay.slider,
+                    optional=True,
+                    tooltip="1: the enlarged input as it is. 0: all that the model adds. -1: twice of it.",
+                ),
+                *strength_widgets("the enlarged input", "Where Refine & Fidelity follows, connect it there instead."),
             ],
             outputs=[io.Model.Output()],
         )
@@ -105,6 +118,9 @@ class ApplyPatchVSR(io.ComfyNode):
         churn: float,
         adapter: io.ModelPatch.Type | None = None,
         global_context: GlobalContext.Type | None = None,
+        fidelity: float = 0.0,
+        strength_map: io.Mask.Type | None = None,
+        map_white: float = 1.0,
     ) -> io.NodeOutput:
         if global_context is not None and adapter is None:
             raise PatchVSRError("The global context acts through an adapter; connect one, or disconnect the context.")
@@ -119,7 +135,9 @@ class ApplyPatchVSR(io.ComfyNode):
             sigma_range=span_sigmas(model, start_percent, end_percent),
         )
         held = EnhanceOptions(structure_lock, projection_steps, churn)
-        return io.NodeOutput(attach_enhancement(patched, plan, patch_cond, held))
+        enhanced = attach_enhancement(patched, plan, patch_cond, held)
+        strength = Strength(fidelity, strength_map, map_white)
+        return io.NodeOutput(attach_strength(enhanced, plan.canvas, patch_cond, strength))
 
 
 class JointModulationMerger(io.ComfyNode):

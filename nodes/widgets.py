@@ -96,6 +96,34 @@ def economy_widget() -> io.Int.Input:
     )
 
 
+def strength_widgets(protects: str, advice: str = "") -> list[io.Mask.Input | io.Float.Input]:
+    """Where the result has to stay as the input.
+
+    Args:
+        protects: what black keeps, for the tooltip.
+        advice: said at its end.
+    """
+    return [
+        io.Mask.Input(
+            "strength_map",
+            optional=True,
+            tooltip=f"Protects faces, text, logos: black keeps {protects}, white is the full result, grey is between. "
+            f"One mask for all frames or one for each, of any size. {advice}".rstrip(),
+        ),
+        io.Float.Input(
+            "map_white",
+            default=1.0,
+            min=0.0,
+            max=2.0,
+            step=0.05,
+            optional=True,
+            advanced=True,
+            tooltip="What white in the strength map stands for. 1: the result. 2: twice the detail, to boost texture; "
+            "middle grey then is the result.",
+        ),
+    ]
+
+
 def span_widgets(
     begin: str,
     end: str,

@@ -12,6 +12,7 @@ from .progress import Progress, check_interrupt
 from .propagation import attach_propagation, attach_rescale
 from .refining import refiner_at, run_refiner, shipped_damage
 from .sampling import sample_latent
+from .strength import attach_strength
 from .tiny import is_tiny, load_tiny
 from .video import as_video, upscale_video
 
@@ -27,6 +28,7 @@ __all__ = [
     "attach_joint_modulation",
     "attach_propagation",
     "attach_rescale",
+    "attach_strength",
     "check_interrupt",
     "codec_of",
     "is_tiny",

@@ -165,6 +165,11 @@ class FolderType(str, Enum):
     temp = "temp"
 
 
+class NumberDisplay(str, Enum):
+    number = "number"
+    slider = "slider"
+
+
 class ControlAfterGenerate:
     fixed, increment, decrement, randomize = "fixed", "increment", "decrement", "randomize"
 
