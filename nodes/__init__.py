@@ -8,6 +8,7 @@ from .fast import DAPUpscale, RDGUpscale
 from .finishing import RefineFidelity
 from .flow import OpticalFlow
 from .loaders import LoadAdapter, LoadTinyDefault
+from .looking import Compare, PatchPreview
 from .model import ApplyPatchVSR, JointModulationMerger
 from .passes import LoadRenderPasses
 from .planning import PatchPlanner
@@ -39,4 +40,6 @@ NODES = [
     RDGUpscale,
     QualityReport,
     UpscaleVideo,
+    PatchPreview,
+    Compare,
 ]

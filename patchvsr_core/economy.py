@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil, floor
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -55,6 +56,19 @@ def calm_patches(frames: Tensor, plan: PatchPlan) -> Calm:
     return Calm(frozenset(flat), frozenset(still))
 
 
+class Resting(Protocol):
+    """Says who rests at a step, and answers for them."""
+
+    def parted(self, patches: Sequence[Patch], step: int) -> tuple[list[Patch], list[Patch]]:
+        """The patches that run, and those that rest."""
+
+    def recalled(self, patches: Iterable[Patch], device: torch.device) -> list[Tensor]:
+        """What resting patches add to the predictions of the whole canvas."""
+
+    def remember(self, fused: list[Tensor]) -> None:
+        """The predictions of a step, for the one after."""
+
+
 class Economy:
     """Who rests at which step of one run.
 
@@ -83,7 +97,7 @@ class Economy:
             device: where the base works; the enlarged input may lie elsewhere.
         """
         assert self._before is not None, "at the first step only those rest that the input answers for"
-        return [_weighted(canvas.to(device), patches) for canvas in self._before]
+        return [weighted(canvas.to(device), patches) for canvas in self._before]
 
     def remember(self, fused: list[Tensor]) -> None:
         """The predictions of a step, for the one after; they are kept, not copied."""
@@ -111,7 +125,8 @@ def economy_of_run(
     return Economy(calm(), every, steps, enlarged)
 
 
-def _weighted(canvas: Tensor, patches: Iterable[Patch]) -> Tensor:
+def weighted(canvas: Tensor, patches: Iterable[Patch]) -> Tensor:
+    """The share that some patches would have in a canvas, (1, C, t, h, w) float32, if each predicted it as it is."""
     out = torch.zeros_like(canvas, dtype=torch.float32)
     for patch in patches:
         blend_into(out[0], patch.crop(canvas), [placement_of(patch, out.device)])

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .distributed import ALONE, Team
-from .economy import Economy
+from .economy import Resting
 from .errors import PlanError
 from .kernels import blend_into, placement_of
 from .layout import Patch, PatchPlan
@@ -35,7 +35,7 @@ def fuse(
     patches_at_once: int = 1,
     on_patches: OnDone | None = None,
     attention: AttentionRun | None = None,
-    economy: Economy | None = None,
+    economy: Resting | None = None,
     step: int = 0,
     team: Team = ALONE,
 ) -> list[Tensor]:

@@ -59,6 +59,7 @@ def refine_frames(
     damage: float = 0.0,
     tile_px: int = TILE_PX,
     chunk_frames: int = CHUNK_FRAMES,
+    region: tuple[slice, slice] | None = None,
     on_frames: OnDone | None = None,
     team: Team = ALONE,
 ) -> Tensor:
@@ -72,6 +73,7 @@ def refine_frames(
         strength: 0 (off) to 1.
         detail: 0 (most faithful) to 1 (crispest).
         damage: level of noise and compression in the input, see :func:`damage.measured_damage`; 0: clean.
+        region: rows and columns, pixels: tiles outside it are left as they are.
         team: divides the tiles of all chunks.
 
     Returns:
@@ -88,7 +90,7 @@ def refine_frames(
         given = source[low:high].to(refiner.head.weight.device)
         flows = neighbour_flows(given, team)
         mine = team.mine(tiles, after=number * len(tiles))
-        refined = _refine_tiles(refiner, frames[low:high], given, flows, part, (detail, damage), mine)
+        refined = _refine_tiles(refiner, frames[low:high], given, flows, part, (detail, damage), mine, region)
         out[first:last] = refined[first - low : last - low]
         if on_frames:
             on_frames(last, canvas.frames)
@@ -120,21 +122,28 @@ def _refine_tiles(
     canvas: Canvas,
     wishes: tuple[float, float],
     tiles: Sequence[tuple[Span, Span]],
+    region: tuple[slice, slice] | None,
 ) -> Tensor:
     """Tiles overlap by twice the network's reach and are cut in the middle: equal to one large tile."""
     weight = refiner.head.weight
     out = torch.zeros_like(frames, dtype=torch.float32)
     for row, column in tiles:
         rows, columns = (slice(span.start * FOLD, span.stop * FOLD) for span in (row, column))
-        decoded = _reflected_window(frames, rows, columns).movedim(-1, 1).to(weight)
-        enlarged = upsampled_window(source, canvas, rows, columns).movedim(-1, 1).to(weight)
-        neighbours = aligned_window(source, flows, canvas, rows, columns).movedim(-1, 1).to(weight)
-        refined = refiner(decoded, enlarged, neighbours, canvas.scale, *wishes).to(out).movedim(1, -1)
+        refined = _reflected_window(frames, rows, columns).to(out)
+        if region is None or (_meet(rows, region[0]) and _meet(columns, region[1])):
+            decoded = refined.movedim(-1, 1).to(weight)
+            enlarged = upsampled_window(source, canvas, rows, columns).movedim(-1, 1).to(weight)
+            neighbours = aligned_window(source, flows, canvas, rows, columns).movedim(-1, 1).to(weight)
+            refined = refiner(decoded, enlarged, neighbours, canvas.scale, *wishes).to(out).movedim(1, -1)
         kept = [span.weights(out).repeat_interleave(FOLD) for span in (row, column)]
         refined *= torch.outer(*kept)[..., None]
-        region = out[:, rows, columns]
-        region += refined[:, : region.shape[1], : region.shape[2]]
+        place = out[:, rows, columns]
+        place += refined[:, : place.shape[1], : place.shape[2]]
     return out
+
+
+def _meet(one: slice, other: slice) -> bool:
+    return one.start < other.stop and other.start < one.stop
 
 
 def _reflected_window(frames: Tensor, rows: slice, columns: slice) -> Tensor:

@@ -53,6 +53,11 @@ def layout_for(codec: Codec) -> str:
     return (TINY if isinstance(codec, SpaceToDepth) else WAN).layout
 
 
+def color_for(codec: Codec) -> str:
+    """The colour fix that suits the model of a codec."""
+    return (TINY if isinstance(codec, SpaceToDepth) else WAN).color
+
+
 def make_plan(
     frames: int, source: tuple[int, int], target: tuple[int, int], models: Parts, settings: Settings
 ) -> PatchPlan:

@@ -10,8 +10,8 @@ from .joint import FusionOptions, attach_joint_modulation
 from .loading import load_decoder, load_model_patch, prompt_conditioning
 from .progress import Progress, check_interrupt
 from .propagation import attach_propagation, attach_rescale
-from .refining import refiner_at, run_refiner, shipped_damage
-from .sampling import sample_latent
+from .refining import refiner_at, run_refiner, shipped_damage, shipped_refiner
+from .sampling import sample_focus, sample_latent
 from .strength import attach_strength
 from .tiny import is_tiny, load_tiny
 from .video import as_video, upscale_video
@@ -39,8 +39,10 @@ __all__ = [
     "refiner_at",
     "run_fast",
     "run_refiner",
+    "sample_focus",
     "sample_latent",
     "shipped_damage",
+    "shipped_refiner",
     "upscale_native",
     "upscale_video",
 ]

@@ -10,6 +10,7 @@ places is called as before.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
@@ -32,8 +33,18 @@ from .tiny import BridgeSampling, TinyConfig
 KEY = "patchvsr"
 PATCHES = "patchvsr_patches"
 """Where joint modulation says, in transformer_options, which patches of which plan a model call holds."""
-CALM = "patchvsr_calm"
-"""Where a model says, in transformer_options, which patches are calm, and gives the enlarged input, when asked."""
+INPUT = "patchvsr_input"
+"""Where a model has, in transformer_options, what it was told of the clip: an :class:`InputClip`."""
+
+
+@dataclass(frozen=True, eq=False)
+class InputClip:
+    """The clip behind a run."""
+
+    calm: Callable[[], Calm]
+    """Measures which patches are calm."""
+    enlarged: Tensor
+    """(1, C, t, h, w) latent in the space of the base."""
 
 
 def attach_control(
@@ -81,7 +92,7 @@ def attach_control(
         dtype=model.model.get_dtype_inference(),
     )
     time_embedding = "diffusion_model.time_embedding.forward"
-    patched.model_options["transformer_options"][CALM] = cache(partial(_calm, plan, conditions, clean))
+    patched.model_options["transformer_options"][INPUT] = InputClip(cache(partial(_calm, plan, conditions)), clean)
     control = _Control(controls, spec.layers, patched.get_model_object(time_embedding), sigma_range)
     patched.add_wrapper_with_key(WrappersMP.APPLY_MODEL, KEY, control.apply_model)
     patched.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, KEY, control.sample)
@@ -91,10 +102,10 @@ def attach_control(
     return patched
 
 
-def _calm(plan: PatchPlan, conditions: PatchConditions, clean: Tensor) -> tuple[Calm, Tensor]:
+def _calm(plan: PatchPlan, conditions: PatchConditions) -> Calm:
     if conditions.source is None:
         raise PlanError("Economy looks at the clip; connect the patch_cond of Patch Encoder, or set economy to 1.")
-    return calm_patches(conditions.source, plan), clean
+    return calm_patches(conditions.source, plan)
 
 
 def refuse_second(model: Any, kind: str, node: str) -> None:

@@ -23,6 +23,7 @@ from ...enhance import churned_euler, pixel_projection, structure_lock
 from ...errors import PlanError
 from ...layout import Canvas, PatchPlan
 from .control import KEY
+from .joint import FOCUS
 from .progress import check_interrupt
 from .schedule import position, schedule_of
 from .tiny import is_tiny
@@ -72,13 +73,14 @@ def attach_enhancement(model: Any, plan: PatchPlan, conditions: PatchConditions,
 def _held(canvas: Canvas, conditions: PatchConditions, options: EnhanceOptions, args: dict[str, Any]) -> Tensor:
     """ComfyUI's post-CFG function: the fused and guided prediction, held to the input."""
     x0, sigma, base = args["denoised"], args["sigma"].max(), args["model"]
-    schedule = schedule_of(args["model_options"]["transformer_options"])
+    transformer_options = args["model_options"]["transformer_options"]
+    schedule = schedule_of(transformer_options)
     if options.lock > 0:
         clean = base.process_latent_in(conditions.latent).to(x0)
         start = float(sigma if schedule is None else schedule[0])
         x0 = structure_lock(x0, clean, sigma, strength=options.lock, start=start)
     step, steps = position(sigma, schedule)
-    if step >= steps - options.projection_steps:
+    if step >= steps - options.projection_steps and FOCUS not in transformer_options:
         x0 = _projected(x0, canvas, conditions, base)
     return x0
 

@@ -16,20 +16,23 @@ import comfy.utils
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
-from ...economy import Economy, economy_of_run
+from ...economy import Resting, economy_of_run
 from ...errors import PlanError
+from ...focus import Spotlight
 from ...fusion import check_canvas, check_steps, fuse
 from ...layout import Patch, PatchPlan
 from ...memory import patches_together
 from ...propagation.attention import AttentionRun
-from ...propagation.attention_options import AttentionOptions
 from .attention import NEGATIVES, RUN, negatives_of, options_of
-from .control import CALM, KEY, PATCHES, refuse_second
+from .control import INPUT, KEY, PATCHES, InputClip, refuse_second
 from .progress import check_interrupt
 from .schedule import position, schedule_of
 from .tiny import BridgeSampling
 
 log = logging.getLogger(__name__)
+
+FOCUS = "patchvsr_focus"
+"""Where a run says, in transformer_options, the origins of the only patches that it is about."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class _JointModulation:
     def __init__(self, plan: PatchPlan, options: FusionOptions) -> None:
         self.plan, self.options = plan, options
         self.patches_at_once = options.patches_at_once or 1
-        self.economy: Economy | None = None
+        self.resting: Resting | None = None
         self.attention: AttentionRun | None = None
         self.negatives: frozenset[Any] = frozenset()
 
@@ -85,10 +88,10 @@ class _JointModulation:
             return executor(model, conds, x, sigma.expand(len(x)), options)
 
         def fused() -> list[Tensor]:
-            attention = self._attention(options_of(transformer_options), steps)
-            if self.economy is None and self.options.economy > 1:
+            attention = self._attention(transformer_options, steps)
+            if self.resting is None:
                 from_input = _starts_from_input(model, schedule)
-                self.economy = self._economy(transformer_options, steps, len(conds) if from_input else 0, attention)
+                self.resting = self._resting(transformer_options, steps, len(conds), from_input, attention)
             return fuse(
                 denoise,
                 x,
@@ -98,34 +101,38 @@ class _JointModulation:
                 patches_at_once=self.patches_at_once,
                 on_patches=progress,
                 attention=attention,
-                economy=self.economy,
+                economy=self.resting,
                 step=step,
             )
 
         return self._with_back_off(fused)
 
-    def _attention(self, options: AttentionOptions | None, steps: int) -> AttentionRun | None:
-        """The run in progress."""
-        if options is None or not options.active:
+    def _attention(self, transformer_options: dict[str, Any], steps: int) -> AttentionRun | None:
+        """The run in progress; a single patch has no others to look at."""
+        options = options_of(transformer_options)
+        if options is None or not options.active or FOCUS in transformer_options:
             return None
         if self.attention is None:
             self.attention = AttentionRun(options, self.plan, steps)
         return self.attention
 
-    def _economy(
-        self, transformer_options: dict[str, Any], steps: int, answered: int, attention: AttentionRun | None
-    ) -> Economy | None:
-        """The run in progress; ``answered`` conditions have the enlarged input for a first prediction."""
-        if CALM not in transformer_options:
-            raise PlanError("Economy needs to know the clip; connect Apply PatchVSR before Joint-Modulation Merger.")
-        calm, clean = transformer_options[CALM]()
-        return economy_of_run(
-            self.options.economy,
-            steps,
-            lambda: calm,
-            [clean] * answered or None,
-            attention=attention is not None,
-        )
+    def _resting(
+        self,
+        transformer_options: dict[str, Any],
+        steps: int,
+        conditions: int,
+        from_input: bool,
+        attention: AttentionRun | None,
+    ) -> Resting | None:
+        """Which patches rest in the run in progress."""
+        if FOCUS in transformer_options:
+            clip = _input_of(transformer_options, "Patch Preview")
+            return Spotlight(transformer_options[FOCUS], [clip.enlarged] * conditions)
+        if self.options.economy == 1:
+            return None
+        clip = _input_of(transformer_options, "Economy")
+        enlarged = [clip.enlarged] * conditions if from_input else None
+        return economy_of_run(self.options.economy, steps, clip.calm, enlarged, attention=attention is not None)
 
     def _check(self, conds: Any, x: Tensor, model_options: dict[str, Any]) -> None:
         """Raise for another canvas, and for what speaks of a whole canvas and has no meaning for a patch."""
@@ -151,11 +158,11 @@ class _JointModulation:
 
     def sample(self, executor: Any, guider: Any, *args: Any, **kwargs: Any) -> Tensor:
         """Every run: what patches remember of one another ends with it."""
-        self.attention, self.economy, self.negatives = None, None, negatives_of(guider)
+        self.attention, self.resting, self.negatives = None, None, negatives_of(guider)
         try:
             return executor(guider, *args, **kwargs)
         finally:
-            self.attention = self.economy = None
+            self.attention = self.resting = None
 
     def _with_back_off(self, run: Callable[[], list[Tensor]]) -> list[Tensor]:
         """Take less for the rest of the run when memory runs out; one patch that does not fit is a real error."""
@@ -181,6 +188,12 @@ class _JointModulation:
         self.attention = AttentionRun(replace(self.attention.options, offload=True), self.plan, self.attention.steps)
         log.info("PatchVSR: out of memory; going on with what patches remember in main memory (offload)")
         return True
+
+
+def _input_of(transformer_options: dict[str, Any], who: str) -> InputClip:
+    if INPUT not in transformer_options:
+        raise PlanError(f"{who} needs to know the clip; connect Apply PatchVSR before Joint-Modulation Merger.")
+    return transformer_options[INPUT]
 
 
 def _starts_from_input(base: Any, schedule: Tensor | None) -> bool:

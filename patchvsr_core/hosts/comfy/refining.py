@@ -44,18 +44,27 @@ def run_refiner(
     damage: float,
     on_frames: OnDone | None = None,
     *,
+    region: tuple[slice, slice] | None = None,
     path: Path | None = None,
 ) -> Tensor:
     """See :func:`refine.refine_frames`; computes on ComfyUI's device and answers where ``frames`` are.
 
     Args:
+        region: rows and columns, pixels: what lies outside is left as it is.
         path: file of the refiner; None: the one that ships and always runs.
     """
     patcher = _patcher(path or shipped("tiny_refiner.safetensors"))
     needed = working_bytes(patcher.model, len(frames), (int(frames.shape[1]), int(frames.shape[2])))
     comfy.model_management.load_models_gpu([patcher], memory_required=needed)
     return refine_frames(
-        patcher.model, frames, source, strength=strength, detail=detail, damage=damage, on_frames=on_frames
+        patcher.model,
+        frames,
+        source,
+        strength=strength,
+        detail=detail,
+        damage=damage,
+        region=region,
+        on_frames=on_frames,
     )
 
 

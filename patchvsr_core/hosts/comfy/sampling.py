@@ -9,7 +9,9 @@ import comfy.utils
 import latent_preview
 
 from ...errors import PlanError
+from ...focus import Focus
 from .control import KEY
+from .joint import FOCUS
 
 
 def sample_latent(noise: Any, guider: Any, sampler: Any, sigmas: Any, latent: dict[str, Any]) -> dict[str, Any]:
@@ -35,3 +37,16 @@ def sample_latent(noise: Any, guider: Any, sampler: Any, sigmas: Any, latent: di
         seed=noise.seed,
     )
     return {**latent, "samples": samples.to(comfy.model_management.intermediate_device())}
+
+
+def sample_focus(
+    noise: Any, guider: Any, sampler: Any, sigmas: Any, latent: dict[str, Any], focus: Focus
+) -> dict[str, Any]:
+    """As :func:`sample_latent`, but only the patches in focus run; elsewhere the enlarged input stays."""
+    given = guider.model_options
+    focused = {**given["transformer_options"], FOCUS: focus.origins}
+    guider.model_options = {**given, "transformer_options": focused}
+    try:
+        return sample_latent(noise, guider, sampler, sigmas, latent)
+    finally:
+        guider.model_options = given

@@ -22,6 +22,7 @@ class CFGGuider:
 
     def __init__(self, model_patcher: ModelPatcher) -> None:
         self.model_patcher = model_patcher
+        self.model_options = model_patcher.model_options
         self.conds: dict[str, Conds] = {}
         self.cfg = 1.0
 
@@ -52,7 +53,7 @@ class CFGGuider:
         assert denoise_mask is None, "the stand-in has no masks"
         if sigmas.numel() == 0:
             return latent_image
-        options = copied(self.model_patcher.model_options)
+        options = copied(self.model_options)
         options["transformer_options"] |= {"wrappers": copied(self.model_patcher.wrappers), "sample_sigmas": sigmas}
         model = _prepare_sampling(self.model_patcher, noise.shape, self.conds, options)
         with self.model_patcher.applied():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ._io import FolderType
+
 
 class SavedResult(dict[str, str]):
     """Where a file is."""
@@ -18,6 +20,16 @@ class PreviewVideo:
 
     def as_dict(self) -> dict[str, Any]:
         return {"images": self.values, "animated": (True,)}
+
+
+class PreviewImage:
+    """Holds the frames; the real one writes them into ComfyUI's temporary folder."""
+
+    def __init__(self, image: Any, animated: bool = False, cls: Any = None, **kwargs: Any) -> None:
+        self.values, self.animated = [SavedResult(f"{k}.png", "", FolderType.temp) for k in range(len(image))], animated
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"images": self.values, "animated": (self.animated,)}
 
 
 class PreviewText:

@@ -1,0 +1,165 @@
+"""Nodes to look at results with: one patch before the whole run, and results beside one another."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io, ui
+
+from ..patchvsr_core.compare import DIRECTIONS, Version, crop_grid, split_view
+from ..patchvsr_core.encode import check_frames
+from ..patchvsr_core.focus import focus_on, richest_place
+from ..patchvsr_core.fusion import check_canvas
+from ..patchvsr_core.hosts.comfy import codec_of, run_refiner, sample_focus, shipped_damage, shipped_refiner
+from ..patchvsr_core.preview import Finish, look_at
+from ..patchvsr_core.stages import color_for
+from .sockets import CATEGORY, Plan
+from .widgets import finishing_widgets
+
+
+class PatchPreview(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PatchVSR_PatchPreview",
+            display_name="Patch Preview",
+            category=CATEGORY,
+            description="Restores one patch of a few frames as the whole run will, in seconds, and shows it beside "
+            "the input and its bicubic enlargement. Connect what Patch Sampler has.",
+            search_aliases=["patchvsr", "preview", "test patch", "region", "crop"],
+            is_output_node=True,
+            inputs=[
+                io.Noise.Input("noise", tooltip="The same as for the whole run: the same seed, the same patch."),
+                io.Guider.Input("guider", tooltip="A guider over the model of the Joint-Modulation Merger."),
+                io.Sampler.Input("sampler"),
+                io.Sigmas.Input("sigmas"),
+                io.Latent.Input("latent", tooltip="The latent of the Patch Encoder."),
+                Plan.Input("plan"),
+                io.Vae.Input("vae"),
+                io.Image.Input("source", tooltip="The input clip."),
+                io.Int.Input(
+                    "patch",
+                    default=0,
+                    min=0,
+                    max=9999,
+                    tooltip="Number of the patch, as Patch Planner draws it; a click on the plan there sets it. "
+                    "0: the one with the most detail.",
+                ),
+                io.Int.Input("first_frame", default=0, min=0, max=10**6, tooltip="Counted from 0."),
+                io.Int.Input("frames", default=4, min=1, max=1000, tooltip="How many frames to show."),
+                io.Boolean.Input(
+                    "neighbours",
+                    default=False,
+                    tooltip="Also run the patches that overlap with it, so that its borders are what they will be: up "
+                    "to nine times the work.",
+                ),
+                io.Float.Input(
+                    "refine_strength", default=1.0, min=0.0, max=1.0, step=0.05, tooltip="As in Refine & Fidelity."
+                ),
+                *finishing_widgets(),
+            ],
+            outputs=[
+                io.Image.Output(display_name="comparison", tooltip="Input, bicubic and result side by side."),
+                io.Image.Output(display_name="result", tooltip="The patch alone, at the size of the result."),
+                io.Int.Output(display_name="patch", tooltip="Its number."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        noise: io.Noise.Type,
+        guider: io.Guider.Type,
+        sampler: io.Sampler.Type,
+        sigmas: io.Sigmas.Type,
+        latent: io.Latent.Type,
+        plan: Plan.Type,
+        vae: io.Vae.Type,
+        source: io.Image.Type,
+        patch: int,
+        first_frame: int,
+        frames: int,
+        neighbours: bool,
+        refine_strength: float,
+        rounds: int,
+        fidelity: float,
+        detail: float,
+        cleanup: float,
+    ) -> io.NodeOutput:
+        source, codec = source[..., :3], codec_of(vae)
+        check_canvas(latent["samples"], plan)
+        check_frames(source, plan.canvas)
+        reach = shipped_refiner().reach_frames if refine_strength > 0 else 0
+        number = patch or richest_place(plan, source[min(first_frame, len(source) - 1)])
+        focus = focus_on(plan, number, first_frame, frames, reach_frames=reach, neighbours=neighbours)
+        sampled = sample_focus(noise, guider, sampler, sigmas, latent, focus)
+        look = look_at(
+            sampled["samples"],
+            source,
+            plan,
+            codec,
+            focus,
+            Finish(refine_strength, rounds, fidelity, detail, cleanup, color_for(codec)),
+            refine=run_refiner,
+            reach_frames=reach,
+            damage=shipped_damage(source, cleanup),
+        )
+        comparison = look.beside()
+        return io.NodeOutput(comparison, look.result, number, ui=ui.PreviewImage(comparison, cls=cls))
+
+
+class Compare(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PatchVSR_Compare",
+            display_name="Compare",
+            category=CATEGORY,
+            description="Before and after in one picture: a split view, and crops at 1:1 of where they differ most. "
+            "For all frames, ready to be saved and shared.",
+            search_aliases=["patchvsr", "before after", "split view", "side by side", "difference", "crop grid"],
+            inputs=[
+                io.Image.Input("before", tooltip="The input clip or another result; enlarged bicubically if smaller."),
+                io.Image.Input("after", tooltip="The result."),
+                io.Image.Input("third", optional=True, tooltip="Another result, to the right of the second."),
+                io.Float.Input(
+                    "position",
+                    default=0.5,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    display_mode=io.NumberDisplay.slider,
+                    tooltip="Where the first one ends.",
+                ),
+                io.Combo.Input("direction", options=list(DIRECTIONS), default=DIRECTIONS[0], tooltip="Of the split."),
+                io.Int.Input("crop_px", default=192, min=32, max=2048, step=16, tooltip="Side of a crop."),
+                io.Int.Input("crops", default=3, min=1, max=16, tooltip="Crops, at most: as many as fit."),
+                io.String.Input(
+                    "names",
+                    default="before, after",
+                    tooltip="Written into the pictures, divided by commas. Empty: nothing is written.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(display_name="split", tooltip="Whole frames, part by part of each clip."),
+                io.Image.Output(display_name="crops", tooltip="A row for each crop, a column for each clip, at 1:1."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        before: io.Image.Type,
+        after: io.Image.Type,
+        position: float,
+        direction: str,
+        crop_px: int,
+        crops: int,
+        names: str,
+        third: io.Image.Type | None = None,
+    ) -> io.NodeOutput:
+        clips = [clip for clip in (before, after, third) if clip is not None]
+        given = [name.strip() for name in names.split(",")]
+        versions = [Version(given[k] if k < len(given) else "", clip) for k, clip in enumerate(clips)]
+        return io.NodeOutput(
+            split_view(versions, position=position, direction=direction),
+            crop_grid(versions, crop_px=crop_px, crops=crops),
+        )

@@ -1,0 +1,107 @@
+"""What a whole run would make of one place, beside the input and its plain enlargement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from .codec import Codec
+from .color import match_colors
+from .compare import Version, side_by_side
+from .fidelity import AGREED, back_project
+from .focus import Focus, decoded_place
+from .layout import PatchPlan
+from .resample import resize
+from .stages import Refine
+
+
+@dataclass(frozen=True)
+class Finish:
+    """What comes after the model; the names of :class:`settings.Settings`."""
+
+    refine_strength: float = 1.0
+    rounds: int = 8
+    fidelity: float = 1.0
+    detail: float = 0.0
+    cleanup: float = 1.0
+    color: str = "none"
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """One place, a few frames: three clips of the same size, (T, h, w, 3) in [0, 1]."""
+
+    original: Tensor
+    """The input, every pixel as a square."""
+    bicubic: Tensor
+    result: Tensor
+
+    def beside(self) -> Tensor:
+        """The three next to one another."""
+        names = ("input", "bicubic", "PatchVSR")
+        clips = (self.original, self.bicubic, self.result)
+        return side_by_side([Version(name, clip) for name, clip in zip(names, clips, strict=True)])
+
+
+def look_at(
+    latent: Tensor,
+    source: Tensor,
+    plan: PatchPlan,
+    codec: Codec,
+    focus: Focus,
+    finish: Finish,
+    *,
+    refine: Refine,
+    reach_frames: int,
+    damage: float,
+) -> Look:
+    """Decode, refine and back-project one place as a whole run does.
+
+    Args:
+        latent: (1, C, t, h, w) canvas in which the patches in focus were denoised.
+        source: (T, h, w, 3) input clip.
+        refine: as in :func:`stages.finished`, with a ``region``; it looks ``reach_frames`` before and after.
+        damage: of the whole clip, see :func:`damage.measured_damage`.
+    """
+    needed = focus.with_margin(reach_frames, len(source))
+    around = source[needed.start : needed.stop]
+    frames = decoded_place(codec, latent, source, plan.canvas, focus.region, needed)
+    frames = match_colors(frames, around, finish.color).clamp(0, 1)
+    if finish.refine_strength > 0:
+        frames = refine(
+            frames,
+            around,
+            strength=finish.refine_strength,
+            detail=finish.detail,
+            damage=damage,
+            region=focus.region,
+        )
+    shown = slice(focus.frames.start - needed.start, focus.frames.stop - needed.start)
+    result = back_project(
+        frames[shown],
+        around[shown],
+        rounds=finish.rounds,
+        strength=finish.fidelity,
+        damage=damage,
+        agreed=AGREED if finish.cleanup else 0.0,
+    )
+    size = plan.canvas.target
+    squares = _squares(around[shown], size)
+    clips = (squares, resize(around[shown], size).clamp(0, 1), result.clamp(0, 1))
+    rows, columns = focus.region
+    original, bicubic, finished = (clip[:, rows, columns].contiguous() for clip in clips)
+    return Look(original, bicubic, finished)
+
+
+def _squares(frames: Tensor, size: tuple[int, int]) -> Tensor:
+    """Enlarged without any interpolation."""
+    y, x = (
+        ((2 * _counted(length, frames) + 1) * side // (2 * length)).clamp(max=side - 1)
+        for length, side in zip(size, frames.shape[1:3], strict=True)
+    )
+    return frames[:, y][:, :, x]
+
+
+def _counted(length: int, like: Tensor) -> Tensor:
+    return like.new_ones(length).cumsum(0).long() - 1
