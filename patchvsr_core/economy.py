@@ -97,7 +97,7 @@ class Economy:
             device: where the base works; the enlarged input may lie elsewhere.
         """
         assert self._before is not None, "at the first step only those rest that the input answers for"
-        return [weighted(canvas.to(device), patches) for canvas in self._before]
+        return [_weighted(canvas.to(device), patches) for canvas in self._before]
 
     def remember(self, fused: list[Tensor]) -> None:
         """The predictions of a step, for the one after; they are kept, not copied."""
@@ -125,8 +125,7 @@ def economy_of_run(
     return Economy(calm(), every, steps, enlarged)
 
 
-def weighted(canvas: Tensor, patches: Iterable[Patch]) -> Tensor:
-    """The share that some patches would have in a canvas, (1, C, t, h, w) float32, if each predicted it as it is."""
+def _weighted(canvas: Tensor, patches: Iterable[Patch]) -> Tensor:
     out = torch.zeros_like(canvas, dtype=torch.float32)
     for patch in patches:
         blend_into(out[0], patch.crop(canvas), [placement_of(patch, out.device)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .errors import PlanError
@@ -12,7 +13,9 @@ from .resample import frames_together, resize
 SOUND, HARMED = 0.6, 1.1
 """Level of damage up to which an input is believed wholly, and from which not at all."""
 AGREED = 0.29 / 255
-"""Root mean square of the difference below which a frame gets no further round: that of rounding to 8 bits."""
+"""Root mean square of the difference below which a place gets no further round: that of rounding to 8 bits."""
+PLACE_PX = 17
+"""Side of the square of the input, around every pixel, in which it is taken."""
 
 
 def check_pair(frames: Tensor, source: Tensor) -> None:
@@ -55,8 +58,9 @@ def back_project(
         strength: 0 (off) to 1; below 1 keeps more of the model's own low frequencies.
         damage: level of noise and compression in the input, where it was measured (see
             :mod:`.damage`): what the model removed of them is not to come back.
-        agreed: root mean square of the difference below which a frame gets no further round;
+        agreed: root mean square of the difference below which a place gets no further round;
             more rounds than it takes only add flicker (:data:`AGREED` suits inputs of 8 bits).
+            It is judged place by place, so that a part of a picture comes out as in the whole.
     """
     share = trust(damage)
     if rounds == 0 or strength == 0:
@@ -74,7 +78,7 @@ def back_project(
         for number in range(rounds):
             missing = share * (source[chunk] - resize(x, small))
             if agreed and number:
-                missing = missing * (_deviation(missing) > agreed)[:, None, None, None]
+                missing = missing * (_deviation(missing) > agreed)
             x.add_(resize(missing, size), alpha=strength)
         out[chunk] = x
         if on_frames:
@@ -92,8 +96,10 @@ def trust(damage: float) -> float:
 
 
 def _deviation(difference: Tensor) -> Tensor:
-    """(T,) root mean square of (T, h, w, C)."""
-    return difference.square().mean((1, 2, 3)).sqrt()
+    """(T, h, w, 1) root mean square of (T, h, w, C) around every pixel."""
+    squares = difference.square().mean(-1)[:, None]
+    around = F.avg_pool2d(squares, PLACE_PX, 1, PLACE_PX // 2, count_include_pad=False)
+    return around.sqrt().movedim(1, -1)
 
 
 def _planar(frames: Tensor) -> Tensor:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from .codec import Codec, check_codec
-from .economy import weighted
 from .errors import PlanError
 from .layout import Canvas, Patch, PatchPlan, Span
 from .places import Place, patches_at, places
@@ -95,7 +94,9 @@ def richest_place(plan: PatchPlan, frame: Tensor) -> int:
 
 
 class Spotlight:
-    """Lets every patch rest but those in focus; what they do not cover stays the enlarged input.
+    """Lets every patch rest but those in focus, which share the cells that they cover among themselves.
+
+    What they do not cover stays the enlarged input.
 
     Args:
         enlarged: (1, C, t, h, w) latent of the enlarged input per condition.
@@ -103,19 +104,50 @@ class Spotlight:
 
     def __init__(self, origins: Origins, enlarged: Sequence[Tensor]) -> None:
         self.origins, self.enlarged = origins, enlarged
+        self._lit: Tensor | None = None
 
     def parted(self, patches: Sequence[Patch], step: int) -> tuple[list[Patch], list[Patch]]:
-        """The patches that run at a step, and those that rest."""
+        """The patches that run at a step, with weights that sum to 1 where they lie, and those that rest."""
         lit = [p for p in patches if p.origin in self.origins]
-        return lit, [p for p in patches if p.origin not in self.origins]
+        over_time, over_space = _totals(lit, self.enlarged[0])
+        self._lit = (over_time > 0)[:, None, None] & (over_space > 0)
+        shared = [
+            replace(
+                p,
+                weight_t=_share(p.weight_t, over_time[p.origin[0] : p.origin[0] + p.size[0]]),
+                weight_yx=_share(p.weight_yx, over_space[_cells(p)]),
+            )
+            for p in lit
+        ]
+        return shared, [p for p in patches if p.origin not in self.origins]
 
     def recalled(self, patches: Iterable[Patch], device: torch.device) -> list[Tensor]:
         """What the others add to the predictions of the whole canvas, (1, C, t, h, w) float32 per condition."""
-        patches = tuple(patches)
-        return [weighted(canvas.to(device), patches) for canvas in self.enlarged]
+        assert self._lit is not None, "first they are parted"
+        dark = (~self._lit).to(device)
+        return [canvas.to(device, torch.float32) * dark for canvas in self.enlarged]
 
     def remember(self, fused: list[Tensor]) -> None:
         """Nothing is taken from step to step."""
+
+
+def _totals(patches: Sequence[Patch], canvas: Tensor) -> tuple[Tensor, Tensor]:
+    """(t,) and (h, w) sums of weights over the distinct windows of time, and over the distinct places."""
+    over_time, over_space = torch.zeros(canvas.shape[2]), torch.zeros(canvas.shape[3:])
+    for p in {p.origin[0]: p for p in patches}.values():
+        over_time[p.origin[0] : p.origin[0] + p.size[0]] += p.weight_t
+    for p in {p.origin[1:]: p for p in patches}.values():
+        over_space[_cells(p)] += p.weight_yx
+    return over_time, over_space
+
+
+def _cells(patch: Patch) -> Region:
+    (y, x), (height, width) = patch.origin[1:], patch.size[1:]
+    return slice(y, y + height), slice(x, x + width)
+
+
+def _share(weight: Tensor, total: Tensor) -> Tensor:
+    return torch.where(total > 0, weight / total, 0.0)
 
 
 def decoded_place(
