@@ -22,9 +22,11 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from patchvsr_core import Canvas, clip_flows, measure_quality, plan_patches
+from patchvsr_core.compare import Version, crop_grid, side_by_side, split_view
 from patchvsr_core.hosts.models import load_models
 from patchvsr_core.picture import draw_flow, draw_plan
 from patchvsr_core.pipeline import upscale
+from patchvsr_core.preview import squares
 from patchvsr_core.realtime.fast import load_fast
 from patchvsr_core.realtime.passes import read_passes
 from patchvsr_core.resample import resize
@@ -38,6 +40,8 @@ FIRST, COUNT, SHOWN = 18, 5, 2
 """Frames of the sample that are upscaled, and which of them is shown."""
 FACE = (14, 352, 200, 232)
 """(top, left, height, width) of what crops show of the sample, enlarged."""
+PATCH = (0, 352, 256, 256)
+"""One of the patches of the sample at x4."""
 BOXES = (210, 460, 260, 232)
 """... and of the sample render."""
 NOISE = 0.2
@@ -109,6 +113,29 @@ def dap() -> np.ndarray:
     return crops({"bicubic": enlarged(sample()), "DAP Upscale": load_fast("dap").upscale(sample())}, FACE)
 
 
+def patch_preview() -> np.ndarray:
+    """What Patch Preview shows of one patch."""
+    source, (top, left, height, width) = sample(), PATCH
+    clips = [squares(source, (400, 960)), enlarged(source), restored(0.0)]
+    parts = [clip[SHOWN : SHOWN + 1, top : top + height, left : left + width] for clip in clips]
+    named = [Version(name, part) for name, part in zip(("input", "bicubic", "PatchVSR"), parts, strict=True)]
+    return bytes_of(side_by_side(named)[0].numpy())
+
+
+def split() -> np.ndarray:
+    """What Compare makes of the sample."""
+    versions = [Version("input", sample()), Version("PatchVSR, detail 0.5", restored(0.5))]
+    view = split_view([Version(v.name, v.frames[SHOWN : SHOWN + 1]) for v in versions], position=0.46)[0]
+    return bytes_of(view[:, 200:800].numpy())
+
+
+def crop_table() -> np.ndarray:
+    """The grid of crops of the same two."""
+    versions = [Version("input", enlarged(sample())), Version("PatchVSR, detail 0.5", restored(0.5))]
+    cut = [Version(v.name, v.frames[SHOWN : SHOWN + 1]) for v in versions]
+    return bytes_of(crop_grid(cut, crop_px=176, crops=2)[0].numpy())
+
+
 def heat() -> np.ndarray:
     """A frame and where it flickers."""
     frames = restored(1.0)
@@ -169,6 +196,9 @@ PICTURES: dict[str, Callable[[], np.ndarray]] = {
     "PatchVSR_RefineFidelity/detail": detail,
     "PatchVSR_ConditionalRefiner/conditional": conditional,
     "PatchVSR_DAPUpscale/dap": dap,
+    "PatchVSR_PatchPreview/patch": patch_preview,
+    "PatchVSR_Compare/split": split,
+    "PatchVSR_Compare/crops": crop_table,
     "PatchVSR_QualityReport/heat": heat,
     "PatchVSR_LoadRenderPasses/passes": render_passes,
     "PatchVSR_RDGUpscale/rdg": rdg,

@@ -87,14 +87,14 @@ def look_at(
         agreed=AGREED if finish.cleanup else 0.0,
     )
     size = plan.canvas.target
-    squares = _squares(around[shown], size)
+    squares = squares(around[shown], size)
     clips = (squares, resize(around[shown], size).clamp(0, 1), result.clamp(0, 1))
     rows, columns = focus.region
     original, bicubic, finished = (clip[:, rows, columns].contiguous() for clip in clips)
     return Look(original, bicubic, finished)
 
 
-def _squares(frames: Tensor, size: tuple[int, int]) -> Tensor:
+def squares(frames: Tensor, size: tuple[int, int]) -> Tensor:
     """Enlarged without any interpolation."""
     y, x = (
         ((2 * _counted(length, frames) + 1) * side // (2 * length)).clamp(max=side - 1)

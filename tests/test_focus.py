@@ -11,7 +11,7 @@ from patchvsr_core.fusion import fuse
 from patchvsr_core.layout import Canvas
 from patchvsr_core.places import patches_at, places
 from patchvsr_core.planner import plan_patches
-from patchvsr_core.preview import _squares
+from patchvsr_core.preview import squares
 from patchvsr_core.resample import resize
 
 CANVAS = Canvas(20, (32, 48), (128, 192), 8, 1)
@@ -94,8 +94,8 @@ def test_the_richest_place_is_where_the_detail_is():
 
 def test_squares_are_the_pixels_of_the_input():
     frames = torch.rand(1, 3, 5, 3)
-    assert torch.equal(_squares(frames, (9, 15)), frames.repeat_interleave(3, 1).repeat_interleave(3, 2))
-    assert _squares(frames, (7, 12)).shape == (1, 7, 12, 3)
+    assert torch.equal(squares(frames, (9, 15)), frames.repeat_interleave(3, 1).repeat_interleave(3, 2))
+    assert squares(frames, (7, 12)).shape == (1, 7, 12, 3)
 
 
 def test_a_place_or_frame_that_there_is_not_is_named():

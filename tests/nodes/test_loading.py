@@ -147,7 +147,7 @@ def test_every_widget_explains_itself_and_has_a_default(pack):
 def test_units_of_pixels_and_frames_are_in_the_names(pack):
     for node in pack.nodes.values():
         for socket in node.GET_SCHEMA().inputs:
-            if socket.io_type == "INT" and re.search(r"(tile|patch|overlap|window)(?!es)", socket.id):
+            if socket.io_type == "INT" and re.search(r"(tile|patch|overlap|window)(?!es|$)", socket.id):
                 assert socket.id.endswith(("_px", "_frames")), socket.id
 
 
