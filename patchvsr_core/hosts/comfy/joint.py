@@ -25,6 +25,8 @@ from ...propagation.attention import AttentionRun
 from ...propagation.attention_options import AttentionOptions
 from .attention import NEGATIVES, RUN, negatives_of, options_of
 from .control import CALM, KEY, PATCHES, refuse_second
+from .loading import base_spec
+from .pace import Clock, note_patches
 from .progress import check_interrupt
 from .schedule import position, schedule_of
 from .tiny import BridgeSampling
@@ -64,6 +66,7 @@ class _JointModulation:
         self.economy: Economy | None = None
         self.attention: AttentionRun | None = None
         self.negatives: frozenset[Any] = frozenset()
+        self.evaluations, self.seconds = 0, 0.0
 
     def calc_cond_batch(
         self, executor: Any, model: Any, conds: Any, x: Tensor, sigma: Tensor, model_options: dict[str, Any]
@@ -82,6 +85,7 @@ class _JointModulation:
             of_call = {**transformer_options, PATCHES: (self.plan, control), RUN: self.attention}
             of_call[NEGATIVES] = self.negatives
             options = {**model_options, "transformer_options": of_call}
+            self.evaluations += len(x) * sum(group is not None for group in conds)
             return executor(model, conds, x, sigma.expand(len(x)), options)
 
         def fused() -> list[Tensor]:
@@ -102,7 +106,10 @@ class _JointModulation:
                 step=step,
             )
 
-        return self._with_back_off(fused)
+        clock = Clock()
+        predictions = self._with_back_off(fused)
+        self.seconds += clock.seconds()
+        return predictions
 
     def _attention(self, options: AttentionOptions | None, steps: int) -> AttentionRun | None:
         """The run in progress."""
@@ -152,10 +159,13 @@ class _JointModulation:
     def sample(self, executor: Any, guider: Any, *args: Any, **kwargs: Any) -> Tensor:
         """Every run: what patches remember of one another ends with it."""
         self.attention, self.economy, self.negatives = None, None, negatives_of(guider)
+        self.evaluations, self.seconds = 0, 0.0
         try:
-            return executor(guider, *args, **kwargs)
+            samples = executor(guider, *args, **kwargs)
         finally:
             self.attention = self.economy = None
+        note_patches(base_spec(guider.model_patcher), self.plan, self.evaluations, self.seconds)
+        return samples
 
     def _with_back_off(self, run: Callable[[], list[Tensor]]) -> list[Tensor]:
         """Take less for the rest of the run when memory runs out; one patch that does not fit is a real error."""

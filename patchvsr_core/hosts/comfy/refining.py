@@ -14,6 +14,7 @@ from ...damage import measured_damage
 from ...progress import OnDone
 from ...refine import Refiner, load_refiner, refine_frames, working_bytes
 from ...weights import shipped
+from .pace import shape_of, timed_stage
 
 
 def shipped_refiner() -> Refiner:
@@ -54,9 +55,10 @@ def run_refiner(
     patcher = _patcher(path or shipped("tiny_refiner.safetensors"))
     needed = working_bytes(patcher.model, len(frames), (int(frames.shape[1]), int(frames.shape[2])))
     comfy.model_management.load_models_gpu([patcher], memory_required=needed)
-    return refine_frames(
-        patcher.model, frames, source, strength=strength, detail=detail, damage=damage, on_frames=on_frames
-    )
+    with timed_stage("refine", **shape_of(frames)):
+        return refine_frames(
+            patcher.model, frames, source, strength=strength, detail=detail, damage=damage, on_frames=on_frames
+        )
 
 
 def _patcher(path: Path) -> Any:
