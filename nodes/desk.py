@@ -17,6 +17,11 @@ from ..patchvsr_core.planner import LAYOUTS
 from ..patchvsr_core.video.encoders import CODECS, CRF
 from .widgets import AUTO
 
+try:
+    from server import PromptServer, web  # with the aiohttp that the server itself uses
+except ImportError:
+    PromptServer = web = None
+
 log = logging.getLogger(__name__)
 
 ROUTE = "/patchvsr/plan"
@@ -45,10 +50,6 @@ LONGEST_SIZE = 32
 
 def register() -> bool:
     """Add the route to ComfyUI's server; False where there is none."""
-    try:
-        from server import PromptServer, web  # the server's own aiohttp
-    except ImportError:
-        return False
     server = getattr(PromptServer, "instance", None)
     if server is None:
         return False

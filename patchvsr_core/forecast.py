@@ -188,7 +188,7 @@ def _check_number(canvas: Canvas, patch_px: int) -> None:
     rows, columns = (ceil(side / max(patch_px, 1)) for side in canvas.target)
     if 4 * rows * columns > MOST_PLACES:
         raise PlanError(
-            f"Patches of {patch_px} px cut {canvas.target[1]}x{canvas.target[0]} into {rows * columns} pieces and more, "
+            f"Patches of {patch_px} px cut {canvas.target[1]}x{canvas.target[0]} into {rows * columns} pieces or more, "
             "which would take very long; choose a larger patch_px."
         )
 
