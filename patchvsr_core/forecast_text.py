@@ -68,7 +68,7 @@ def seconds_text(seconds: float) -> str:
 
 def _at_work(found: Forecast) -> str:
     sizes = [f"{bytes_text(size)} {name}".strip() for name, size in found.patch_bytes.items()]
-    return f"a patch at work ~{' or '.join(sizes)}"
+    return f"each patch at work ~{' or '.join(sizes)}"
 
 
 def _time(found: Forecast) -> str:

@@ -8,7 +8,7 @@ export class PlanPicture {
   /** onChosen(number): 0 when the chosen place was clicked again. */
   constructor(onChosen) {
     this.element = document.createElement('div')
-    this.element.style.cssText = 'position:relative; flex:1 1 auto; min-height:0; display:none'
+    this.element.style.cssText = 'position:relative; flex:0 1 auto; min-height:0; display:none'
     this.svg = made('svg', { width: '100%', height: '100%', style: 'position:absolute; inset:0; cursor:crosshair' })
     this.label = document.createElement('div')
     this.label.style.cssText =
@@ -16,6 +16,7 @@ export class PlanPicture {
       'background:rgba(0,0,0,.75); color:#fff; font-size:11px; line-height:16px; display:none'
     this.element.append(this.svg, this.label)
     this.places = []
+    this.outlines = []
     this.chosen = 0
     this.svg.addEventListener('pointermove', (event) => this.point(this.placeAt(event)))
     this.svg.addEventListener('pointerleave', () => this.point(null))
@@ -32,6 +33,7 @@ export class PlanPicture {
     this.places = places
     this.size = [width, height]
     this.element.style.display = 'block'
+    this.element.style.aspectRatio = `${width} / ${height}`
     this.svg.setAttribute('viewBox', `0 0 ${width} ${height}`)
     const ground = made('rect', { width, height, fill: '#1b1b1b' })
     this.image = made('image', { width, height, opacity: 0.6, preserveAspectRatio: 'none' })
@@ -39,7 +41,7 @@ export class PlanPicture {
     const inset = Math.max(width, height) / 400
     this.outlines = places.map((place) => outline(place, inset * INSETS[place.kind], colors[place.kind]))
     this.svg.replaceChildren(ground, this.image, ...this.outlines)
-    this.point(null)
+    this.pointed = null
     this.mark()
   }
 
@@ -50,7 +52,7 @@ export class PlanPicture {
 
   hide() {
     this.element.style.display = 'none'
-    this.places = []
+    this.places = this.outlines = []
   }
 
   choose(number) {
@@ -60,23 +62,21 @@ export class PlanPicture {
   }
 
   mark() {
-    this.outlines?.forEach((rectangle, index) => {
-      const chosen = this.places[index]?.number === this.chosen
+    this.outlines.forEach((rectangle, index) => {
+      const place = this.places[index]
+      const chosen = place.number === this.chosen
       rectangle.setAttribute('fill', chosen ? rectangle.getAttribute('stroke') : 'none')
-      rectangle.setAttribute('stroke-width', chosen ? 2 * STROKE_PX : STROKE_PX)
+      rectangle.setAttribute('stroke-width', chosen || place === this.pointed ? 2 * STROKE_PX : STROKE_PX)
     })
-    this.caption()
-  }
-
-  point(place) {
-    this.pointed = place
-    this.caption()
-  }
-
-  caption() {
     const place = this.pointed ?? this.places.find(({ number }) => number === this.chosen)
     this.label.style.display = place ? 'block' : 'none'
     if (place) this.label.textContent = `${this.pointed ? '' : 'chosen: '}patch ${place.number}, ${place.kind}`
+  }
+
+  point(place) {
+    if (place === this.pointed) return
+    this.pointed = place
+    this.mark()
   }
 
   /** Of the patches under the pointer the one whose middle is nearest, which has the most weight there. */
