@@ -11,7 +11,7 @@ from typing import Any
 from ..patchvsr_core.errors import PatchVSRError
 from ..patchvsr_core.forecast import FAMILIES, Forecast, Request, forecast
 from ..patchvsr_core.forecast_text import planner_lines, video_lines
-from ..patchvsr_core.hosts.comfy import pace_for
+from ..patchvsr_core.hosts.comfy import pace_for, shipped_refiner
 from ..patchvsr_core.places import COLORS
 from ..patchvsr_core.planner import LAYOUTS
 from ..patchvsr_core.video.encoders import CODECS, CRF
@@ -67,7 +67,7 @@ def answer_to(text: str) -> dict[str, Any]:
     """The forecast for a question in JSON, or ``error`` with one sentence."""
     try:
         asked = _checked(text)
-        return _shown(asked, forecast(_request(asked), pace_for(asked["family"])))
+        return _shown(asked, forecast(_request(asked), pace_for(asked["family"]), shipped_refiner()))
     except PatchVSRError as error:
         return {"error": str(error)}
     except Exception as error:

@@ -15,6 +15,7 @@ from .layout import Canvas, PatchPlan
 from .memory import COPIES, FLOAT_BYTES, tokens_of
 from .places import KINDS, Place, places
 from .planner import count_windows, plan_patches, plan_tiles
+from .refine import Refiner, working_bytes
 from .settings import TINY, WAN, WAN_PLAIN, Settings
 from .sizes import target_size
 from .video.encoders import CRF
@@ -143,8 +144,11 @@ class Forecast:
     """What would stop the sampler."""
 
 
-def forecast(request: Request, pace: Pace = Pace()) -> Forecast:
+def forecast(request: Request, pace: Pace = Pace(), refiner: Refiner | None = None) -> Forecast:
     """Look ahead.
+
+    Args:
+        refiner: what runs after decoding; it takes memory.
 
     Raises:
         PlanError: in the planner's words, for what it would refuse, and for far too many patches.
@@ -175,7 +179,7 @@ def forecast(request: Request, pace: Pace = Pace()) -> Forecast:
         steps=settings.steps,
         evaluations=evaluations,
         result_bytes=pixels * 3 * FLOAT_BYTES,
-        working_bytes=_working_bytes(canvas, family, settings),
+        working_bytes=_working_bytes(canvas, family, settings, refiner),
         patch_bytes=_patch_bytes(plan, family),
         file_bytes=file_bytes(pixels, {"prores": "prores_ks"}.get(request.codec, request.codec), request.crf),
         seconds=_seconds(evaluations, tokens_of(plan), pixels, pace),
@@ -193,15 +197,19 @@ def _check_number(canvas: Canvas, patch_px: int) -> None:
         )
 
 
-def _working_bytes(canvas: Canvas, family: Family, settings: Settings) -> int:
-    """Single nodes keep what they made: clip, two latents, tiles, two batches of frames; the last stage adds one."""
+def _working_bytes(canvas: Canvas, family: Family, settings: Settings, refiner: Refiner | None) -> int:
+    """Single nodes keep what they made: clip, two latents, tiles, two batches of frames.
+
+    Then the refiner works, or the last stage makes a third batch.
+    """
     frames, (height, width) = canvas.latent_frames, canvas.latent_size
     latent = family.channels * frames * height * width * FLOAT_BYTES
     out, clip = (canvas.frames * side[0] * side[1] * 3 * FLOAT_BYTES for side in (canvas.target, canvas.source))
     tiles = plan_tiles(canvas, settings.tile_px, settings.tile_overlap_px)
     cells = sum(len(row.weight) for row in tiles.rows) * sum(len(column.weight) for column in tiles.columns)
     decoded = canvas.padded_frames * cells * canvas.stride_px**2 * 3 * FLOAT_BYTES
-    return clip + max((1 + STATES) * latent, 2 * latent + decoded + 3 * out)
+    refining = 0 if refiner is None else working_bytes(refiner, canvas.frames, canvas.target)
+    return clip + max((1 + STATES) * latent, 2 * latent + decoded + 2 * out + max(refining, out))
 
 
 def _patch_bytes(plan: PatchPlan, family: Family) -> dict[str, int]:

@@ -15,6 +15,8 @@ from patchvsr_core.layout import Canvas
 from patchvsr_core.memory import patch_bytes, tokens_of
 from patchvsr_core.places import places
 from patchvsr_core.planner import LAYOUTS, count_windows, plan_patches, time_windows
+from patchvsr_core.refine import load_refiner, working_bytes
+from patchvsr_core.weights import shipped
 
 TINY = Request(40, (176, 320), "tiny")
 
@@ -76,6 +78,10 @@ def test_memory_and_disk_in_numbers() -> None:
     found = forecast(TINY)
     assert found.target == (704, 1280)
     assert found.result_bytes == 40 * 704 * 1280 * 3 * 4
+    refiner = load_refiner(shipped("tiny_refiner.safetensors"))
+    with_refiner = forecast(TINY, refiner=refiner)
+    more = working_bytes(refiner, 40, found.target) - found.result_bytes
+    assert with_refiner.working_bytes - found.working_bytes == more > 0
     assert found.result_bytes * 5 < found.working_bytes < found.result_bytes * 8
     assert found.file_bytes == round(40 * 704 * 1280 * 0.15)
     assert forecast(replace(TINY, crf=22)).file_bytes == round(40 * 704 * 1280 * 0.075)

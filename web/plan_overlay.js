@@ -179,7 +179,6 @@ class Panel {
     reports.delete(state)
     reports.set(state, report)
     if (reports.size > REMEMBERED) reports.delete(reports.keys().next().value)
-    this.asked = '' // the machine may have become known too
   }
 }
 
@@ -224,7 +223,6 @@ function addPanel(node, kind) {
   node.onExecuted = function (output, ...rest) {
     const report = output?.patchvsr_plan?.[0]
     if (report) panel.report(report)
-    panel.asked = ''
     return onExecuted?.call(this, output, ...rest)
   }
 }
@@ -244,6 +242,7 @@ app.registerExtension({
   name: 'PatchVSR.PlanOverlay',
   setup() {
     setInterval(lookAround, LOOK_MS)
+    api.addEventListener('execution_success', () => panels.forEach((panel) => (panel.asked = ''))) // runs are timed
   },
   nodeCreated(node) {
     const kind = KINDS[node.constructor?.comfyClass ?? node.comfyClass]

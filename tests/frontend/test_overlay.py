@@ -243,6 +243,18 @@ def test_a_graph_with_a_missing_node_is_no_error(overlay, workflow):
     assert overlay.text == "Queue once to see the plan."
 
 
+def test_time_is_there_when_a_run_has_ended(overlay, pack, monkeypatch):
+    forecast = pack.part("patchvsr_core.forecast")
+    pace = forecast.Pace({2048: 1.0}, {})
+    monkeypatch.setattr(pack.part("nodes.desk"), "pace_for", lambda family: pace)
+    overlay.page.evaluate(
+        "() => window.comfyAPI.api.api.dispatchEvent("
+        "new CustomEvent('execution_success', { detail: { prompt_id: '' } }))"
+    )
+    overlay.page.wait_for_timeout(SETTLED_MS)
+    assert "time ~1 min 10 s for 1 step (measured here)" in overlay.text
+
+
 def test_upscale_video_tells_sizes_too(overlay):
     overlay.load(json.loads((ROOT / "example_workflows" / "patchvsr_video.json").read_text()))
     text = overlay.page.evaluate(

@@ -11,7 +11,7 @@ from .loading import load_decoder, load_model_patch, prompt_conditioning
 from .pace import pace_for, shape_of, timed_stage
 from .progress import Progress, check_interrupt
 from .propagation import attach_propagation, attach_rescale
-from .refining import refiner_at, run_refiner, shipped_damage
+from .refining import refiner_at, run_refiner, shipped_damage, shipped_refiner
 from .sampling import sample_latent
 from .tiny import is_tiny, load_tiny
 from .video import as_video, upscale_video
@@ -42,6 +42,7 @@ __all__ = [
     "sample_latent",
     "shape_of",
     "shipped_damage",
+    "shipped_refiner",
     "timed_stage",
     "upscale_native",
     "upscale_video",
