@@ -3,6 +3,8 @@
 const SVG = 'http://www.w3.org/2000/svg'
 const INSETS = { primary: 0, auxiliary: 1.5, corner: 3 }
 const STROKE_PX = 1.5
+const FINE_STROKE_PX = 1 // where there are many patches
+const MANY = 60
 
 export class PlanPicture {
   /** onChosen(number): 0 when the chosen place was clicked again. */
@@ -62,11 +64,12 @@ export class PlanPicture {
   }
 
   mark() {
+    const stroke = this.places.length > MANY ? FINE_STROKE_PX : STROKE_PX
     this.outlines.forEach((rectangle, index) => {
       const place = this.places[index]
       const chosen = place.number === this.chosen
       rectangle.setAttribute('fill', chosen ? rectangle.getAttribute('stroke') : 'none')
-      rectangle.setAttribute('stroke-width', chosen || place === this.pointed ? 2 * STROKE_PX : STROKE_PX)
+      rectangle.setAttribute('stroke-width', chosen || place === this.pointed ? 2 * stroke : stroke)
     })
     const place = this.pointed ?? this.places.find(({ number }) => number === this.chosen)
     this.label.style.display = place ? 'block' : 'none'
