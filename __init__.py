@@ -7,7 +7,7 @@ import re
 
 NEEDED = "0.18.0"
 WEB_DIRECTORY = "./web"
-"""What ComfyUI serves to the browser: the help pages of the nodes, ``web/docs/<node id>.md``."""
+"""What ComfyUI serves to the browser: the help pages of the nodes, ``web/docs/<node id>.md``, and its scripts."""
 
 
 def _check_comfyui() -> None:
@@ -36,6 +36,11 @@ async def comfy_entrypoint():  # type: ignore[no-untyped-def]
     from comfy_api.latest import ComfyExtension, io
 
     class PatchVSRExtension(ComfyExtension):
+        async def on_load(self) -> None:
+            from .nodes.desk import register
+
+            register()
+
         async def get_node_list(self) -> list[type[io.ComfyNode]]:
             from .nodes import NODES
 

@@ -9,7 +9,7 @@ from ..patchvsr_core.color import FIXES, match_colors
 from ..patchvsr_core.decode import decode_tiles
 from ..patchvsr_core.encode import check_frames
 from ..patchvsr_core.errors import PatchVSRError
-from ..patchvsr_core.hosts.comfy import Progress, codec_of
+from ..patchvsr_core.hosts.comfy import Progress, codec_of, timed_stage
 from .sockets import CATEGORY, Plan, Tiles
 from .validation import in_order
 from .widgets import tile_widgets
@@ -41,14 +41,16 @@ class PatchDecoder(io.ComfyNode):
     def execute(
         cls, vae: io.Vae.Type, latent: io.Latent.Type, plan: Plan.Type, tile_px: int, overlap_px: int
     ) -> io.NodeOutput:
-        tiles = decode_tiles(
-            codec_of(vae),
-            latent["samples"],
-            plan.canvas,
-            tile_px=tile_px,
-            overlap_px=overlap_px,
-            on_tile=Progress(),
-        )
+        codec = codec_of(vae)
+        with timed_stage("decode", plan.canvas.frames, plan.canvas.target, codec.channels):
+            tiles = decode_tiles(
+                codec,
+                latent["samples"],
+                plan.canvas,
+                tile_px=tile_px,
+                overlap_px=overlap_px,
+                on_tile=Progress(),
+            )
         return io.NodeOutput(tiles)
 
 

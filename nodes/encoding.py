@@ -8,7 +8,7 @@ from ..patchvsr_core.base_layer import starts_from_base
 from ..patchvsr_core.conditions import PatchConditions
 from ..patchvsr_core.encode import encode_canvas, encode_global
 from ..patchvsr_core.errors import AdapterError, PlanError
-from ..patchvsr_core.hosts.comfy import Progress, codec_of
+from ..patchvsr_core.hosts.comfy import Progress, codec_of, timed_stage
 from ..patchvsr_core.hosts.comfy.loading import adapter_of
 from .sockets import CATEGORY, GlobalContext, PatchCond, Plan
 
@@ -71,7 +71,8 @@ class PatchEncoder(io.ComfyNode):
             raise PlanError(
                 "The tiny default adds to bicubic what bicubic lacks; connect base_layer to Refine & Fidelity instead."
             )
-        latent = encode_canvas(codec, source, plan.canvas, base=base_layer, on_tile=Progress())
+        with timed_stage("encode", plan.canvas.frames, plan.canvas.target, codec.channels):
+            latent = encode_canvas(codec, source, plan.canvas, base=base_layer, on_tile=Progress())
         return io.NodeOutput(PatchConditions(latent, noise_level, noise_seed, codec, source), {"samples": latent})
 
 

@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..patchvsr_core.base_layer import mixed
 from ..patchvsr_core.fidelity import AGREED, back_project, check_pair
-from ..patchvsr_core.hosts.comfy import Progress, run_refiner, shipped_damage
+from ..patchvsr_core.hosts.comfy import Progress, run_refiner, shape_of, shipped_damage, timed_stage
 from ..patchvsr_core.strength import Strength, held_frames
 from .sockets import CATEGORY
 from .widgets import finishing_widgets, strength_widgets
@@ -74,13 +74,14 @@ def agreeing(
     frames: io.Image.Type, source: io.Image.Type, rounds: int, fidelity: float, cleanup: float, damage: float
 ) -> io.Image.Type:
     """Frames made to agree with the input, with a progress bar; in [0, 1]."""
-    projected = back_project(
-        frames,
-        source,
-        rounds=rounds,
-        strength=fidelity,
-        damage=damage,
-        agreed=AGREED if cleanup else 0.0,
-        on_frames=Progress(),
-    )
+    with timed_stage("fidelity", **shape_of(frames)):
+        projected = back_project(
+            frames,
+            source,
+            rounds=rounds,
+            strength=fidelity,
+            damage=damage,
+            agreed=AGREED if cleanup else 0.0,
+            on_frames=Progress(),
+        )
     return projected.clamp(0, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..patchvsr_core.forecast import family_of
 from ..patchvsr_core.hosts.comfy import codec_of
 from ..patchvsr_core.layout import Canvas
 from ..patchvsr_core.picture import draw_plan
@@ -95,4 +96,8 @@ class PatchPlanner(io.ComfyNode):
             window_frames=window_frames,
             overlap_frames=overlap_frames,
         )
-        return io.NodeOutput(plan, draw_plan(plan, image[0]), target[1], target[0])
+        seen = {"frames": len(image), "width": source[1], "height": source[0], "family": family_of(codec.channels)}
+        widgets = {"scale": scale, "patch_px": patch_px, "layout": layout, "size": size}
+        windows = {"window_frames": window_frames, "overlap_frames": overlap_frames}
+        report = {"patchvsr_plan": [seen | widgets | windows]}
+        return io.NodeOutput(plan, draw_plan(plan, image[0]), target[1], target[0], ui=report)

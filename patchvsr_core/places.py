@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from .errors import PlanError
 from .layout import Patch, PatchPlan
 
-KINDS = ("primary", "auxiliary", "corner")
+COLORS = {"primary": (1.0, 1.0, 1.0), "auxiliary": (0.25, 0.8, 1.0), "corner": (1.0, 0.65, 0.2)}
+"""Red, green and blue in which each kind is drawn, everywhere."""
+KINDS = tuple(COLORS)
 """Of patches, in the order in which their places are numbered."""
 
 

@@ -85,10 +85,19 @@ def _over_time(windows: list[Span], planar: list[PlanarPatch]) -> tuple[Patch, .
 
 def time_windows(canvas: Canvas, window_frames: int, overlap_frames: int) -> list[Span]:
     """Windows over the latent frames, cross-faded linearly where they overlap."""
+    return crossfaded(canvas.latent_frames, *_window(canvas, window_frames, overlap_frames))
+
+
+def count_windows(canvas: Canvas, window_frames: int, overlap_frames: int) -> int:
+    """How many windows :func:`time_windows` makes, without making them: clips may be long."""
+    return len(_spread(canvas.latent_frames, *_window(canvas, window_frames, overlap_frames)))
+
+
+def _window(canvas: Canvas, window_frames: int, overlap_frames: int) -> tuple[int, int]:
+    """(length, overlap) of windows of time, latent frames."""
     stride = canvas.stride_frames
     window = min(1 + (window_frames - 1) // stride, canvas.latent_frames)
-    overlap = min(ceil(overlap_frames / stride), window - 1)
-    return crossfaded(canvas.latent_frames, window, overlap)
+    return window, min(ceil(overlap_frames / stride), window - 1)
 
 
 def plan_tiles(canvas: Canvas, tile_px: int = 512, overlap_px: int = 64, shape: str = "linear") -> TileGrid:

@@ -87,8 +87,7 @@ def look_at(
         agreed=AGREED if finish.cleanup else 0.0,
     )
     size = plan.canvas.target
-    squares = squares(around[shown], size)
-    clips = (squares, resize(around[shown], size).clamp(0, 1), result.clamp(0, 1))
+    clips = (squares(around[shown], size), resize(around[shown], size).clamp(0, 1), result.clamp(0, 1))
     rows, columns = focus.region
     original, bicubic, finished = (clip[:, rows, columns].contiguous() for clip in clips)
     return Look(original, bicubic, finished)

@@ -26,8 +26,12 @@ def disk_bytes(output: Path, frames: int, size: tuple[int, int], info: VideoInfo
         suffix = pattern(output).suffix.lower()
         return round(pixels * BYTES[suffix] * (1 + (picture.depth > 8 and suffix == ".png")))
     encoder = choose_encoder(output, size, picture, encoding.codec, encoding.crf)
-    each = BYTES.get(encoder.codec, LOSSY_BYTES * 2 ** ((CRF - encoding.crf) / 6))
-    return round(2 * pixels * each)
+    return 2 * file_bytes(pixels, encoder.codec, encoding.crf)
+
+
+def file_bytes(pixels: int, codec: str, crf: int) -> int:
+    """Estimate of the size of a video of so many pixels in all."""
+    return round(pixels * BYTES.get(codec, LOSSY_BYTES * 2 ** ((CRF - crf) / 6)))
 
 
 def check_space(output: Path, needed: int) -> None:

@@ -1,4 +1,4 @@
-"""A server with just what ComfyUI's frontend asks for at start: its files, ``object_info`` and empty lists."""
+"""A server with just what ComfyUI's frontend asks for: its files, the pack's, ``object_info`` and empty lists."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import json
 import mimetypes
 import struct
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 WEBSOCKET = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 TEXT_FRAME, CLOSE = 0x81, 0x8
+PACK = "/extensions/PatchVSR"
 LISTS = {"/extensions", "/userdata", "/experiment/models", "/releases"}
 """Where the answer is an empty list."""
 OBJECTS = {"/features", "/i18n", "/global_subgraphs", "/node_replacements", "/internal/folder_paths"}
@@ -31,9 +32,20 @@ class StubServer:
     Args:
         static: folder of comfyui-frontend-package.
         object_info: answer to ``/object_info``.
+        web: the pack's WEB_DIRECTORY; its scripts are run in the page.
+        posted: answers to what is posted, from its text, by path.
+        inputs: files by the name that loaders have for them.
     """
 
-    def __init__(self, static: Path, object_info: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        static: Path,
+        object_info: Mapping[str, Any],
+        *,
+        web: Path | None = None,
+        posted: Mapping[str, Callable[[str], Any]] | None = None,
+        inputs: Mapping[str, Path] | None = None,
+    ) -> None:
         self.answers: dict[str, Any] = {
             "/object_info": object_info,
             "/users": {"storage": "server", "migrated": True},
@@ -48,7 +60,10 @@ class StubServer:
             "/history": {},
         }
         self.answers |= {path: [] for path in LISTS} | {path: {} for path in OBJECTS}
-        handler = type("Handler", (_Handler,), {"static": static.resolve(), "answers": self.answers})
+        served = {f"{PACK}/{path.relative_to(web)}": path for path in web.rglob("*.*")} if web else {}
+        self.answers["/extensions"] = [path for path in served if path.endswith(".js")]
+        names = {"static": static.resolve(), "answers": self.answers, "served": served}
+        handler = type("Handler", (_Handler,), names | {"posted": posted or {}, "inputs": inputs or {}})
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._http.daemon_threads = True
         self.address = f"http://127.0.0.1:{self._http.server_port}"
@@ -69,6 +84,9 @@ class StubServer:
 class _Handler(BaseHTTPRequestHandler):
     static: Path
     answers: dict[str, Any]
+    served: dict[str, Path]
+    posted: Mapping[str, Callable[[str], Any]]
+    inputs: Mapping[str, Path]
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
@@ -80,16 +98,26 @@ class _Handler(BaseHTTPRequestHandler):
         if route in self.answers:
             self._send(json.dumps(self.answers[route]).encode(), "application/json")
             return
+        file = self._viewed() if route == "/view" else self.served.get(path) or self._static(path)
+        if file is None:
+            self._send(b"{}", "application/json", status=404)
+        else:
+            self._send(file.read_bytes(), mimetypes.guess_type(file.name)[0] or "application/octet-stream")
+
+    def _static(self, path: str) -> Path | None:
         file = (self.static / path.lstrip("/")).resolve()
         file = file / "index.html" if file.is_dir() else file
-        if file.is_file() and file.is_relative_to(self.static):
-            self._send(file.read_bytes(), mimetypes.guess_type(file.name)[0] or "application/octet-stream")
-        else:
-            self._send(b"{}", "application/json", status=404)
+        return file if file.is_file() and file.is_relative_to(self.static) else None
+
+    def _viewed(self) -> Path | None:
+        return self.inputs.get(parse_qs(urlsplit(self.path).query).get("filename", [""])[0])
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         route = urlsplit(self.path).path.removeprefix("/api")
+        if route in self.posted:
+            self._send(json.dumps(self.posted[route](body.decode())).encode(), "application/json")
+            return
         if route == "/settings":
             self.answers[route] |= json.loads(body)
         elif route.startswith("/settings/"):

@@ -13,6 +13,7 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(missing() is not None, reason=f"the frontend tests need {missing()}"),
 ]
+WEB = EXAMPLES[0].parents[1] / "web"
 COMPLAINT = re.compile("missing (node|media|model)", re.IGNORECASE)
 
 
@@ -23,7 +24,7 @@ def object_info(pack):
 
 @pytest.fixture(scope="module")
 def page(object_info):
-    with StubServer(static_folder(), object_info) as server, open_frontend(server.address, width=2000) as page:
+    with StubServer(static_folder(), object_info, web=WEB) as server, open_frontend(server.address, width=2000) as page:
         yield page
 
 

@@ -8,6 +8,7 @@ from .enhance import EnhanceOptions, attach_enhancement
 from .fast import run_fast
 from .joint import FusionOptions, attach_joint_modulation
 from .loading import load_decoder, load_model_patch, prompt_conditioning
+from .pace import pace_for, shape_of, timed_stage
 from .progress import Progress, check_interrupt
 from .propagation import attach_propagation, attach_rescale
 from .refining import refiner_at, run_refiner, shipped_damage, shipped_refiner
@@ -35,14 +36,17 @@ __all__ = [
     "load_decoder",
     "load_model_patch",
     "load_tiny",
+    "pace_for",
     "prompt_conditioning",
     "refiner_at",
     "run_fast",
     "run_refiner",
     "sample_focus",
     "sample_latent",
+    "shape_of",
     "shipped_damage",
     "shipped_refiner",
+    "timed_stage",
     "upscale_native",
     "upscale_video",
 ]

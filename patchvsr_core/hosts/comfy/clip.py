@@ -36,6 +36,7 @@ from .control import attach_control
 from .enhance import EnhanceOptions, attach_enhancement
 from .joint import FusionOptions, attach_joint_modulation
 from .loading import adapter_of
+from .pace import timed_stage
 from .propagation import attach_propagation, attach_rescale, check_no_propagation
 from .refining import run_refiner, shipped_damage, shipped_refiner
 from .tiny import is_tiny
@@ -115,11 +116,14 @@ def _decoded(
     relay: Relay | None,
 ) -> Tensor:
     """What the base makes, as frames on the CPU; the latent is gone when they are there."""
-    latent = encoded_canvas(frames, plan.canvas, models.codec, settings, report)
+    canvas, channels = plan.canvas, models.codec.channels
+    with timed_stage("encode", canvas.frames, canvas.target, channels):
+        latent = encoded_canvas(frames, canvas, models.codec, settings, report)
     if settings.start > 0:
         model = _prepared(latent, frames, plan, models, settings, report, relay)
         latent = _denoised(latent, model, models, settings, noise)
-    return decoded_frames(latent, frames, plan.canvas, models.codec, settings, report).to(frames.device)
+    with timed_stage("decode", canvas.frames, canvas.target, channels):
+        return decoded_frames(latent, frames, canvas, models.codec, settings, report).to(frames.device)
 
 
 def _denoised(latent: Tensor, model: Any, models: NativeModels, settings: Settings, noise: Noise) -> Tensor:

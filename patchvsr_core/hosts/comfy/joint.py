@@ -25,6 +25,8 @@ from ...memory import patches_together
 from ...propagation.attention import AttentionRun
 from .attention import NEGATIVES, RUN, negatives_of, options_of
 from .control import INPUT, KEY, PATCHES, InputClip, refuse_second
+from .loading import base_spec
+from .pace import Clock, note_patches
 from .progress import check_interrupt
 from .schedule import position, schedule_of
 from .tiny import BridgeSampling
@@ -67,6 +69,7 @@ class _JointModulation:
         self.resting: Resting | None = None
         self.attention: AttentionRun | None = None
         self.negatives: frozenset[Any] = frozenset()
+        self.evaluations, self.seconds = 0, 0.0
 
     def calc_cond_batch(
         self, executor: Any, model: Any, conds: Any, x: Tensor, sigma: Tensor, model_options: dict[str, Any]
@@ -85,6 +88,7 @@ class _JointModulation:
             of_call = {**transformer_options, PATCHES: (self.plan, control), RUN: self.attention}
             of_call[NEGATIVES] = self.negatives
             options = {**model_options, "transformer_options": of_call}
+            self.evaluations += len(x) * sum(group is not None for group in conds)
             return executor(model, conds, x, sigma.expand(len(x)), options)
 
         def fused() -> list[Tensor]:
@@ -105,7 +109,10 @@ class _JointModulation:
                 step=step,
             )
 
-        return self._with_back_off(fused)
+        clock = Clock()
+        predictions = self._with_back_off(fused)
+        self.seconds += clock.seconds()
+        return predictions
 
     def _attention(self, transformer_options: dict[str, Any], steps: int) -> AttentionRun | None:
         """The run in progress; a single patch has no others to look at."""
@@ -159,10 +166,13 @@ class _JointModulation:
     def sample(self, executor: Any, guider: Any, *args: Any, **kwargs: Any) -> Tensor:
         """Every run: what patches remember of one another ends with it."""
         self.attention, self.resting, self.negatives = None, None, negatives_of(guider)
+        self.evaluations, self.seconds = 0, 0.0
         try:
-            return executor(guider, *args, **kwargs)
+            samples = executor(guider, *args, **kwargs)
         finally:
             self.attention = self.resting = None
+        note_patches(base_spec(guider.model_patcher), self.plan, self.evaluations, self.seconds)
+        return samples
 
     def _with_back_off(self, run: Callable[[], list[Tensor]]) -> list[Tensor]:
         """Take less for the rest of the run when memory runs out; one patch that does not fit is a real error."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from ...damage import measured_damage
 from ...progress import OnDone
 from ...refine import Refiner, load_refiner, refine_frames, working_bytes
 from ...weights import shipped
+from .pace import shape_of, timed_stage
 
 
 def shipped_refiner() -> Refiner:
@@ -56,16 +57,20 @@ def run_refiner(
     patcher = _patcher(path or shipped("tiny_refiner.safetensors"))
     needed = working_bytes(patcher.model, len(frames), (int(frames.shape[1]), int(frames.shape[2])))
     comfy.model_management.load_models_gpu([patcher], memory_required=needed)
-    return refine_frames(
+    refine = partial(
+        refine_frames,
         patcher.model,
         frames,
         source,
         strength=strength,
         detail=detail,
         damage=damage,
-        region=region,
         on_frames=on_frames,
     )
+    if region is not None:
+        return refine(region=region)
+    with timed_stage("refine", **shape_of(frames)):
+        return refine()
 
 
 def _patcher(path: Path) -> Any:

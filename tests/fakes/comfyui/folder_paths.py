@@ -31,6 +31,10 @@ def get_temp_directory() -> str:
     return str(folders["temp"])
 
 
+def get_user_directory() -> str:
+    return str(folders.get("user", "/nowhere"))
+
+
 def get_save_image_path(
     filename_prefix: str, output_dir: str, image_width: int = 0, image_height: int = 0
 ) -> tuple[str, str, int, str, str]:

@@ -1,0 +1,124 @@
+"""What the browser may ask before anything is queued: ``POST /patchvsr/plan``. Sizes only; no file is touched."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from dataclasses import asdict
+from typing import Any
+
+from ..patchvsr_core.errors import PatchVSRError
+from ..patchvsr_core.forecast import FAMILIES, Forecast, Request, forecast
+from ..patchvsr_core.forecast_text import planner_lines, video_lines
+from ..patchvsr_core.hosts.comfy import pace_for, shipped_refiner
+from ..patchvsr_core.places import COLORS
+from ..patchvsr_core.planner import LAYOUTS
+from ..patchvsr_core.video.encoders import CODECS, CRF
+from .widgets import AUTO
+
+try:
+    from server import PromptServer, web  # with the aiohttp that the server itself uses
+except ImportError:
+    PromptServer = web = None
+
+log = logging.getLogger(__name__)
+
+ROUTE = "/patchvsr/plan"
+LONGEST_BODY = 16_384
+MOST_DRAWN = 2_500
+"""Places; more could not be told apart on a node."""
+REQUIRED = {"frames": (1, 10_000_000), "width": (1, 16384), "height": (1, 16384)}
+NUMBERS = {
+    "scale": (1.0, 16.0),
+    "patch_px": (0, 2048),
+    "window_frames": (0, 257),
+    "overlap_frames": (0, 128),
+    "steps": (0, 1000),
+    "guidance": (0.0, 100.0),
+    "crf": (0, 51),
+}
+CHOICES = {
+    "family": tuple(FAMILIES),
+    "layout": (AUTO, *LAYOUTS),
+    "codec": (AUTO, *CODECS),
+    "node": ("planner", "video"),
+}
+FLAGS = ("has_adapter", "guessed")
+LONGEST_SIZE = 32
+
+
+def register() -> bool:
+    """Add the route to ComfyUI's server; False where there is none."""
+    server = getattr(PromptServer, "instance", None)
+    if server is None:
+        return False
+
+    @server.routes.post(ROUTE)
+    async def plan(request: Any) -> Any:
+        text = await request.text() if (request.content_length or 0) <= LONGEST_BODY else ""
+        answer = await asyncio.to_thread(answer_to, text)  # planning a large frame must not stop the server
+        return web.json_response(answer)
+
+    return True
+
+
+def answer_to(text: str) -> dict[str, Any]:
+    """The forecast for a question in JSON, or ``error`` with one sentence."""
+    try:
+        asked = _checked(text)
+        return _shown(asked, forecast(_request(asked), pace_for(asked["family"]), shipped_refiner()))
+    except PatchVSRError as error:
+        return {"error": str(error)}
+    except Exception as error:
+        log.warning("PatchVSR: the plan could not be previewed", exc_info=error)
+        return {"error": "The plan could not be previewed; ComfyUI's log says why."}
+
+
+def _checked(text: str) -> dict[str, Any]:
+    """A question with nothing in it but what is known, of the right kind and in its range."""
+    try:
+        asked = json.loads(text) if len(text) <= LONGEST_BODY else None
+    except (ValueError, RecursionError):
+        asked = None
+    if not isinstance(asked, dict):
+        raise PatchVSRError("The question is no JSON object; reload the page.")
+    known = {*REQUIRED, *NUMBERS, *CHOICES, *FLAGS, "size"}
+    for name in ({*REQUIRED, "family"} - asked.keys()) | (asked.keys() - known):
+        raise PatchVSRError(f"{name} is {'missing' if name in known else 'unknown'}; reload the page.")
+    for name, value in asked.items():
+        if not _allowed(name, value):
+            raise PatchVSRError(f"{name} is {str(value)[:40]!r}, which is not possible; choose another value.")
+    return asked
+
+
+def _allowed(name: str, value: Any) -> bool:
+    if name in CHOICES:
+        return isinstance(value, str) and value in CHOICES[name]
+    if name in FLAGS:
+        return isinstance(value, bool)
+    if name == "size":
+        return isinstance(value, str) and len(value) <= LONGEST_SIZE
+    low, high = (REQUIRED | NUMBERS)[name]
+    kinds = (int, float) if isinstance(low, float) else (int,)
+    return isinstance(value, kinds) and not isinstance(value, bool) and low <= value <= high
+
+
+def _request(asked: dict[str, Any]) -> Request:
+    values = {name: value for name, value in asked.items() if name not in ("width", "height", "guessed", "node")}
+    if values.get("codec", AUTO) == AUTO:
+        values["codec"] = "h264"
+    values.setdefault("crf", CRF)
+    return Request(source=(asked["height"], asked["width"]), **values)
+
+
+def _shown(asked: dict[str, Any], found: Forecast) -> dict[str, Any]:
+    """The forecast, what to write, and what to draw in which colours."""
+    planner = asked.get("node", "planner") == "planner"
+    lines = planner_lines(found, guessed=asked.get("guessed", False)) if planner else video_lines(found)
+    answer = asdict(found) | {"lines": lines}
+    answer["total_places"] = len(found.places)
+    if not planner or len(found.places) > MOST_DRAWN:
+        answer["places"] = ()
+    answer["colors"] = {kind: [round(255 * part) for part in color] for kind, color in COLORS.items()}
+    return answer

@@ -1,0 +1,260 @@
+"""What the browser is told before anything is queued, and what is remembered of runs."""
+
+import asyncio
+import json
+import sys
+from types import SimpleNamespace
+
+import pytest
+from fakes import run_node
+from fakes.chain import a_clip, run_chain
+from fakes.pack import load_pack
+
+TINY = {"family": "tiny", "frames": 40, "width": 320, "height": 176}
+PLANNER = {
+    "node": "planner",
+    "scale": 4.0,
+    "patch_px": 256,
+    "layout": "auto",
+    "window_frames": 8,
+    "overlap_frames": 2,
+    "size": "",
+    "guessed": True,
+}
+VIDEO = {"node": "video", "scale": 2, "layout": "corner", "codec": "auto", "crf": 16, "steps": 0, "has_adapter": True}
+
+
+@pytest.fixture
+def user(pack, tmp_path, monkeypatch):
+    """ComfyUI's user folder."""
+    import folder_paths
+
+    monkeypatch.setitem(folder_paths.folders, "user", tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def ask(pack, user):
+    """Ask as the browser does, through the server's route."""
+    from server import PromptServer
+
+    handler = PromptServer.instance.routes.posted["/patchvsr/plan"]
+
+    def asked(question):
+        text = question if isinstance(question, str) else json.dumps(question)
+
+        async def body():
+            return text
+
+        answer = asyncio.run(handler(SimpleNamespace(text=body, content_length=len(text))))
+        assert answer.status == 200
+        return json.loads(answer.text)
+
+    return asked
+
+
+def test_the_planner_is_told_what_it_will_make(ask):
+    answer = ask(TINY | PLANNER)
+    assert answer["target"] == [704, 1280]
+    assert answer["counts"] == {"primary": len(answer["places"]), "auxiliary": 0, "corner": 0}
+    assert len(answer["lines"]) == 3 and "~7 windows" in answer["lines"][0]
+    assert answer["colors"]["primary"] == [255, 255, 255]
+    assert set(answer["places"][0]) == {"number", "kind", "y", "x", "height", "width"}
+
+
+@pytest.mark.parametrize(("layout", "scale"), [("auto", 4.0), ("corner", 2.0), ("alternating", 3.0)])
+def test_the_answer_is_the_plan_that_the_node_makes(pack, tiny, ask, layout, scale):
+    clip = a_clip(3, 40, 60)
+    chosen = PLANNER | {"layout": layout, "scale": scale, "patch_px": 64}
+    inputs = {name: chosen[name] for name in ("scale", "patch_px", "layout")}
+    plan, _, width, height = run_node(pack["PatchPlanner"], image=clip, vae=tiny.vae, **inputs)
+    answer = ask(TINY | chosen | {"frames": 3, "width": 60, "height": 40})
+    places = pack.part("patchvsr_core.places").places(plan)
+    assert answer["target"] == [height, width]
+    assert [place["number"] for place in answer["places"]] == [place.number for place in places]
+    assert [(p["y"], p["x"]) for p in answer["places"]] == [(place.y, place.x) for place in places]
+
+
+def test_upscale_video_is_told_sizes_and_nothing_to_draw(ask):
+    answer = ask(TINY | VIDEO)
+    assert answer["target"] == [352, 640] and answer["places"] == []
+    assert "disk while running" in answer["lines"][1]
+
+
+def test_the_planner_reports_what_it_really_got(pack, tiny):
+    node = pack["PatchPlanner"]
+    clip = a_clip(3, 13, 17)
+    values = {socket.id: socket.default for socket in node.GET_SCHEMA().inputs if socket.default is not None}
+    (report,) = node.execute(image=clip, vae=tiny.vae, **values).ui["patchvsr_plan"]
+    assert {name: report[name] for name in TINY} == {"family": "tiny", "frames": 3, "width": 17, "height": 13}
+    assert report["scale"] == 4.0 and report["layout"] == "auto"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"patch_px": 100}, {"size": "wide"}, {"size": "20x20"}, {"window_frames": 2, "overlap_frames": 2}],
+)
+def test_what_the_node_would_refuse_is_refused_in_its_words(pack, tiny, ask, change):
+    clip = a_clip(3, 176, 320)
+    execute = pack["PatchPlanner"].execute
+    widgets = {name: value for name, value in (PLANNER | change).items() if name not in ("node", "guessed")}
+    with pytest.raises(pack.part("patchvsr_core.errors").PlanError) as refused:
+        execute(image=clip, vae=tiny.vae, **widgets)
+    assert ask(TINY | PLANNER | change) == {"error": str(refused.value)}
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"frames": 0}, "frames"),
+        ({"frames": 1.5}, "frames"),
+        ({"frames": True}, "frames"),
+        ({"frames": 10**12}, "frames"),
+        ({"width": "320"}, "width"),
+        ({"scale": float("nan")}, "scale"),
+        ({"scale": None}, "scale"),
+        ({"family": "flux"}, "family"),
+        ({"family": ["tiny"]}, "family"),
+        ({"layout": "hexagons"}, "layout"),
+        ({"size": "9" * 100}, "size"),
+        ({"guessed": 1}, "guessed"),
+        ({"path": "/etc/passwd"}, "path"),
+    ],
+)
+def test_strange_questions_get_one_sentence(ask, change, named):
+    (error,) = ask(TINY | PLANNER | change).values()
+    assert error.startswith(f"{named} is ")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "{", '{"a":' * 5000, "x" * 20_000, "[" * 10_000])
+def test_what_is_no_question_gets_one_sentence_too(ask, text):
+    assert ask(text) == {"error": "The question is no JSON object; reload the page."}
+
+
+def test_a_question_without_the_clip_names_what_is_missing(ask):
+    assert ask({"family": "tiny", "frames": 1, "width": 8})["error"].startswith("height is missing")
+
+
+def test_a_fault_of_ours_does_not_reach_the_server(pack, ask, monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(pack.part("nodes.desk"), "forecast", broken)
+    assert ask(TINY | PLANNER) == {"error": "The plan could not be previewed; ComfyUI's log says why."}
+
+
+def test_too_many_patches_are_counted_and_not_drawn(ask):
+    answer = ask(TINY | PLANNER | {"patch_px": 64, "layout": "corner", "size": "3840x2160"})
+    assert answer["places"] == [] and answer["total_places"] > 2500
+
+
+def test_where_there_is_no_server_the_nodes_come_all_the_same(pack):
+    """A pack of its own: the one of the other tests stays as it is."""
+    kept = {name: module for name, module in sys.modules.items() if name.startswith(pack.module.__name__)}
+    server = sys.modules["server"]
+    sys.modules["server"] = None
+    try:
+        again = load_pack()
+        assert again.part("nodes.desk").register() is False
+        assert set(again.nodes) == set(pack.nodes)
+    finally:
+        sys.modules["server"] = server
+        sys.modules.update(kept)
+
+
+def test_time_is_known_after_a_run(pack, tiny, ask, user):
+    clip = a_clip(3, 13, 17)
+    question = TINY | PLANNER | {"frames": 3, "width": 17, "height": 13, "patch_px": 64, "layout": "corner"}
+    pace = pack.part("patchvsr_core.hosts.comfy.pace")
+    assert ask(question)["seconds"] is None
+    run_chain(pack, tiny, clip)
+    answer = ask(question)
+    assert 0 < answer["seconds"] < 60 and "(measured here)" in answer["lines"][2]
+    figures = json.loads((user / pace.FILE).read_text())
+    (by_device,) = figures.values()
+    kinds = {key.rpartition("|")[0] if key.startswith("patch") else key for key in by_device}
+    assert kinds == {"patch|tiny 256x6", "stage|encode|tiny", "stage|decode|tiny", "stage|refine", "stage|fidelity"}
+    assert ask(question | {"family": "wan"})["seconds"] is None, "of another model nothing is known"
+
+
+def test_a_prompt_is_counted_as_a_patch_of_its_own(pack, tiny, clip, user, monkeypatch):
+    """Guidance runs every patch twice; what one run takes stays the same."""
+    import comfy.samplers
+
+    noted = []
+    joint = pack.part("patchvsr_core.hosts.comfy.joint")
+    monkeypatch.setattr(joint, "note_patches", lambda spec, plan, evaluations, seconds: noted.append(evaluations))
+    chain = run_chain(pack, tiny, clip)
+    guider = comfy.samplers.CFGGuider(chain.merged)
+    guider.set_conds(tiny.prompt, tiny.prompt)
+    guider.set_cfg(2.0)
+    start = chain.start["samples"]
+    guider.sample(start, start, comfy.samplers.sampler_object("euler"), pack_sigmas(), seed=0)
+    assert noted == [len(chain.plan.patches), 2 * len(chain.plan.patches)]
+
+
+def pack_sigmas():
+    import torch
+
+    return torch.tensor([1.0, 0.0])
+
+
+@pytest.fixture
+def memory(pack, user):
+    return pack.part("patchvsr_core.hosts.comfy.pace")._Memory()
+
+
+def test_a_faster_run_counts_at_once_and_a_slower_one_half(memory):
+    for seconds, expected in ((4.0, 4.0), (1.0, 1.0), (2.0, 1.5)):
+        memory.note("cpu", "patch|tiny 256x6|100", seconds)
+        assert memory.recalled("cpu") == {"patch|tiny 256x6|100": expected}
+
+
+def test_the_file_is_written_when_something_has_changed(memory, user, pack):
+    path = user / pack.part("patchvsr_core.hosts.comfy.pace").FILE
+    memory.note("cpu", "stage|refine", 1.0)
+    first = path.read_text()
+    memory.note("cpu", "stage|refine", 1.1)
+    assert path.read_text() == first, "5 % are no news"
+    memory.note("cpu", "stage|refine", 2.0)
+    assert path.read_text() != first
+    assert list(user.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("content", ["", "[1]", '{"cpu": 3}', '{"cpu": {"a": "b"}}', "\x00"])
+def test_a_damaged_file_is_begun_anew(memory, user, pack, content, caplog):
+    path = user / pack.part("patchvsr_core.hosts.comfy.pace").FILE
+    path.write_text(content)
+    with caplog.at_level("INFO"):
+        memory.note("cpu", "stage|refine", 1.0)
+    assert json.loads(path.read_text()) == {"cpu": {"stage|refine": 1.0}}
+    assert "begun anew" in caplog.text
+
+
+def test_a_folder_that_cannot_be_written_stops_nothing(memory, pack, monkeypatch, tmp_path, caplog):
+    import folder_paths
+
+    monkeypatch.setitem(folder_paths.folders, "user", tmp_path / "missing")
+    with caplog.at_level("INFO"):
+        memory.note("cpu", "stage|refine", 1.0)
+    assert memory.recalled("cpu") == {"stage|refine": 1.0}
+    assert "was not written down" in caplog.text
+
+
+def test_a_stage_that_fails_is_not_remembered(pack, user):
+    pace = pack.part("patchvsr_core.hosts.comfy.pace")
+    with pytest.raises(KeyError), pace.timed_stage("broken", 1, (8, 8)):
+        raise KeyError
+    assert "stage|broken" not in pace._memory.recalled(pace._device())
+
+
+def test_of_the_sizes_of_a_family_the_last_one_counts(pack, user, monkeypatch):
+    pace = pack.part("patchvsr_core.hosts.comfy.pace")
+    monkeypatch.setattr(pace, "_memory", pace._Memory())
+    for model, seconds in (("wan 1536x30", 1.0), ("wan 5120x40", 4.0), ("wan22 3072x30", 9.0)):
+        pace._note(f"patch|{model}|100", seconds)
+    assert pace.pace_for("wan").patches == {100: 4.0}
+    pace._note("patch|wan 1536x30|100", 1.0)
+    assert pace.pace_for("wan").patches == {100: 1.0}
+    assert pace.pace_for("wan22").patches == {100: 9.0}
+    assert pace.pace_for("tiny").patches == {}
