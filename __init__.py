@@ -36,6 +36,11 @@ async def comfy_entrypoint():  # type: ignore[no-untyped-def]
     from comfy_api.latest import ComfyExtension, io
 
     class PatchVSRExtension(ComfyExtension):
+        async def on_load(self) -> None:
+            from .nodes.renames import RENAMES, register_renames
+
+            await register_renames(RENAMES)
+
         async def get_node_list(self) -> list[type[io.ComfyNode]]:
             from .nodes import NODES
 
