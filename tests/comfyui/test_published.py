@@ -6,6 +6,10 @@ Beside it lies a made-up pack that renames a node with this pack's own code, as 
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from fractions import Fraction
@@ -53,7 +57,9 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (base / name).mkdir()
     clip = read_clip(ROOT / "examples" / "sample.mp4").frames[:FRAMES, 20:72, 60:148]
     size = (clip.shape[1], clip.shape[2])
-    with VideoWriter(base / "input" / "patchvsr_sample.mp4", size, range(FRAMES), Fraction(1, 24), fps=Fraction(24)) as writer:
+    with VideoWriter(
+        base / "input" / "patchvsr_sample.mp4", size, range(FRAMES), Fraction(1, 24), fps=Fraction(24)
+    ) as writer:
         writer.write(clip)
     frozen = read()[NEW]
     options = {
@@ -67,6 +73,37 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     renaming.mkdir()
     (renaming / "__init__.py").write_text(RENAMING.replace("{OPTIONS}", repr(options)))
     return base
+
+
+def test_installing_changes_nothing_that_is_installed(base: Path) -> None:
+    """What pip would do in ComfyUI's environment with the requirements of the archive."""
+    pip = [os.environ.get("COMFYUI_PYTHON", sys.executable), "-m", "pip"]
+    listed = json.loads(subprocess.check_output([*pip, "list", "--format=json"], text=True))
+    installed = {canonical(entry["name"]) for entry in listed}
+    file = base / "custom_nodes" / "patchvsr" / "requirements.txt"
+    report = [*pip, "install", "--dry-run", "--quiet", "--report", "-", "-r", str(file)]
+    done = subprocess.run(report, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"pip reaches no package index: {done.stderr[-300:]}")
+    new = {canonical(entry["metadata"]["name"]) for entry in json.loads(done.stdout)["install"]}
+    assert not new & installed, "these would be up- or downgraded"
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_no_lower_bound_is_above_that_of_comfyui() -> None:
+    theirs = bounds(Path(os.environ["COMFYUI_DIR"]) / "requirements.txt")
+    for name, least in bounds(ROOT / "requirements.txt").items():
+        if name in theirs and name != "torch":  # any that ComfyUI runs on is newer
+            assert least <= theirs[name], name
+
+
+def bounds(path: Path) -> dict[str, tuple[int, ...]]:
+    """Lower bounds by package; none is ()."""
+    found = re.findall(r"^([\w-]+)(?:>=([\d.]+))?\s*$", path.read_text(), re.MULTILINE)
+    return {name.lower(): tuple(int(part) for part in least.split(".") if part) for name, least in found}
 
 
 @pytest.fixture(scope="module")
