@@ -56,10 +56,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("input", "output"):
         (base / name).mkdir()
     clip = read_clip(ROOT / "examples" / "sample.mp4").frames[:FRAMES, 20:72, 60:148]
-    size = (clip.shape[1], clip.shape[2])
-    with VideoWriter(
-        base / "input" / "patchvsr_sample.mp4", size, range(FRAMES), Fraction(1, 24), fps=Fraction(24)
-    ) as writer:
+    size, seconds = (clip.shape[1], clip.shape[2]), Fraction(1, 24)
+    with VideoWriter(base / "input" / "patchvsr_sample.mp4", size, range(FRAMES), seconds, fps=1 / seconds) as writer:
         writer.write(clip)
     frozen = read()[NEW]
     options = {
