@@ -38,8 +38,10 @@ async def comfy_entrypoint():  # type: ignore[no-untyped-def]
     class PatchVSRExtension(ComfyExtension):
         async def on_load(self) -> None:
             from .nodes.desk import register
+            from .nodes.renames import RENAMES, register_renames
 
             register()
+            await register_renames(RENAMES)
 
         async def get_node_list(self) -> list[type[io.ComfyNode]]:
             from .nodes import NODES

@@ -11,6 +11,8 @@ from typing import Any
 from .pack import ROOT
 
 EXAMPLES = sorted((ROOT / "example_workflows").glob("*.json"))
+SAVED = sorted((ROOT / "tests" / "fixtures" / "workflows").glob("*.json"))
+"""By earlier versions: the example workflows of every shape that a node ever had."""
 ONLY_IN_THE_FRONTEND = {"Note", "MarkdownNote"}
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 CHOICE = "COMFY_DYNAMICCOMBO_V3"
@@ -31,16 +33,18 @@ class Link:
 
 @dataclass(frozen=True)
 class Workflow:
-    """Nodes as they are in the file, and links; both by id."""
+    """Nodes as they are in the file, and links; both by id. ``text`` is the file."""
 
     nodes: dict[int, dict[str, Any]]
     links: dict[int, Link]
+    text: str
 
     @classmethod
     def read(cls, path: Path) -> Workflow:
-        data = json.loads(path.read_text())
+        text = path.read_text()
+        data = json.loads(text)
         nodes = {node["id"]: node for node in data["nodes"]}
-        return cls(nodes, {number: Link(*rest) for number, *rest in data["links"]})
+        return cls(nodes, {number: Link(*rest) for number, *rest in data["links"]}, text)
 
     def real_nodes(self) -> list[dict[str, Any]]:
         """All but notes."""
@@ -82,7 +86,7 @@ def widgets_of(entry: Mapping[str, Any], values: list[Any]) -> Iterator[tuple[st
 def _take(sockets: Mapping[str, list[Any]], remaining: list[Any], prefix: str = "") -> Iterator[tuple]:
     for name, (kind, *rest) in sockets.items():
         options = rest[0] if rest else {}
-        if not (isinstance(kind, list) or kind in WIDGETS or kind == CHOICE) or options.get("forceInput"):
+        if not is_widget(kind, options):
             continue
         if not remaining:
             raise ValueError(f"there is no value for {prefix}{name}")
@@ -95,6 +99,16 @@ def _take(sockets: Mapping[str, list[Any]], remaining: list[Any], prefix: str = 
             yield "control_after_generate", remaining.pop(0), None
         if options.get("video_upload"):
             yield "upload", remaining.pop(0), None
+
+
+def is_ours(node: Mapping[str, Any]) -> bool:
+    """Whether a node of a saved workflow is one of this pack."""
+    return node["type"].startswith("PatchVSR_")
+
+
+def is_widget(kind: Any, options: Mapping[str, Any]) -> bool:
+    """Whether the frontend makes a widget of an input, so that its value is saved in a workflow."""
+    return (isinstance(kind, list) or kind in WIDGETS or kind == CHOICE) and not options.get("forceInput")
 
 
 def allowed(value: Any, kind: Any, options: Mapping[str, Any]) -> bool:

@@ -231,12 +231,12 @@ def test_the_frontend_asks_for_pages_as_we_think():
     assert any(re.search(r"return`/extensions/\$\{\w+\}/docs/`", text) for text in asked), "where pictures begin"
 
 
-def test_the_browser_is_served_pages_and_pictures_and_the_overlay_is_all_that_runs():
+def test_the_browser_is_served_pages_and_pictures_and_only_known_scripts():
     """ComfyUI serves the folder WEB_DIRECTORY and loads every script in it."""
     assert web_folder().is_dir() and web_folder().is_relative_to(ROOT)
     files = [path.relative_to(web_folder()) for path in web_folder().rglob("*") if path.is_file()]
     scripts = {str(path) for path in files if path.suffix not in (".md", ".jpg")}
-    assert scripts == {"clip.js", "graph_walk.js", "plan_overlay.js", "plan_picture.js"}
+    assert scripts == {"clip.js", "graph_walk.js", "plan_overlay.js", "plan_picture.js", "saved_workflows.js"}
 
 
 def test_the_manual_leads_somewhere():

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from . import _input_impl as InputImpl
 from . import _io as io
 from . import _ui as ui
 from . import _util as Types
+
+
+class ComfyAPI:
+    """What a pack asks of the server."""
+
+    class NodeReplacement:
+        registered: ClassVar[list[io.NodeReplace]] = []
+
+        async def register(self, node_replace: io.NodeReplace) -> None:
+            self.registered.append(node_replace)
+
+    def __init__(self) -> None:
+        self.node_replacement = self.NodeReplacement()
 
 
 class ComfyExtension:
@@ -18,4 +33,4 @@ class ComfyExtension:
         raise NotImplementedError
 
 
-__all__ = ["ComfyExtension", "InputImpl", "Types", "io", "ui"]
+__all__ = ["ComfyAPI", "ComfyExtension", "InputImpl", "Types", "io", "ui"]

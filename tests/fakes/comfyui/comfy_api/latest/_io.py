@@ -265,3 +265,18 @@ class NodeOutput:
 
     def __getitem__(self, index: int) -> Any:
         return self.args[index]
+
+
+class NodeReplace:
+    """Which node takes the place of one that is no more."""
+
+    def __init__(
+        self,
+        new_node_id: str,
+        old_node_id: str,
+        old_widget_ids: list[str] | None = None,
+        input_mapping: list[dict[str, Any]] | None = None,
+        output_mapping: list[dict[str, int]] | None = None,
+    ) -> None:
+        self.new_node_id, self.old_node_id, self.old_widget_ids = new_node_id, old_node_id, old_widget_ids
+        self.input_mapping, self.output_mapping = input_mapping, output_mapping

@@ -1,0 +1,116 @@
+"""Workflows that earlier versions saved, opened in ComfyUI's own frontend with the pack's script."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fakes.core_nodes import CORE_NODES
+from fakes.pack import ROOT
+from fakes.workflow import SAVED, Workflow, allowed, is_ours, is_widget, sockets_of
+from frontend.browser import missing, open_frontend, static_folder
+from frontend.stub_server import StubServer
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(missing() is not None, reason=f"the frontend tests need {missing()}"),
+]
+SCRIPT = ROOT / "web" / "saved_workflows.js"
+URL = "/extensions/PatchVSR/saved_workflows.js"
+IS_RUNNING = "() => app.extensions.some((extension) => extension.name === 'PatchVSR.SavedWorkflows')"
+OTHER_NAMES = {("PatchVSR_RefineFidelity", "keep_noise"): lambda keep: ("cleanup", 0 if keep else 1)}
+"""What became of widgets, by their old names."""
+
+
+@pytest.fixture(scope="module")
+def object_info(pack: Any) -> dict[str, Any]:
+    return json.loads(json.dumps({**CORE_NODES, **pack.object_info()}))
+
+
+@pytest.fixture(scope="module")
+def page(object_info: dict[str, Any]) -> Iterator[Any]:
+    with StubServer(static_folder(), object_info) as server, open_frontend(server.address) as page:
+        page.route(f"**{URL}", lambda route: route.fulfill(path=SCRIPT, content_type="text/javascript"))
+        page.add_script_tag(url=URL, type="module")
+        page.wait_for_function(IS_RUNNING)
+        yield page
+
+
+@pytest.fixture(scope="module", params=SAVED, ids=lambda path: path.stem)
+def workflow(request: pytest.FixtureRequest) -> Workflow:
+    return Workflow.read(request.param)
+
+
+@pytest.fixture(scope="module")
+def prompt(page: Any, workflow: Workflow) -> dict[str, Any]:
+    """What would be queued after opening the file."""
+    return prompt_of(page, json.loads(workflow.text))
+
+
+def prompt_of(page: Any, saved: dict[str, Any]) -> dict[str, Any]:
+    page.evaluate("(workflow) => app.loadGraphData(workflow)", saved)
+    return json.loads(page.evaluate("async () => JSON.stringify((await app.graphToPrompt()).output)"))
+
+
+def test_every_node_is_in_the_prompt(prompt: dict[str, Any], workflow: Workflow, page: Any) -> None:
+    assert {number: entry["class_type"] for number, entry in prompt.items()} == {
+        str(node["id"]): node["type"] for node in workflow.real_nodes()
+    }
+    assert page.evaluate("() => app.graph._nodes.filter((node) => node.has_errors).map((node) => node.type)") == []
+    assert page.script_errors == []
+
+
+def test_every_saved_value_is_in_its_widget(prompt: dict[str, Any], workflow: Workflow) -> None:
+    for node in filter(is_ours, workflow.real_nodes()):
+        inputs = prompt[str(node["id"])]["inputs"]
+        for name, value in node.get("widgets_values_named", {}).items():
+            now = OTHER_NAMES.get((node["type"], name), lambda value, name=name: (name, value))(value)
+            if name != "control_after_generate":
+                assert inputs[now[0]] == now[1], (node["type"], name)
+
+
+def test_every_link_is_kept(prompt: dict[str, Any], workflow: Workflow) -> None:
+    for node in workflow.real_nodes():
+        for socket in node["inputs"]:
+            if socket["link"] is not None:
+                link = workflow.links[socket["link"]]
+                assert prompt[str(node["id"])]["inputs"][socket["name"]] == [str(link.source), link.output]
+
+
+def test_the_server_would_take_it(prompt: dict[str, Any], object_info: dict[str, Any]) -> None:
+    for entry in prompt.values():
+        if not is_ours({"type": entry["class_type"]}):
+            continue
+        info = object_info[entry["class_type"]]
+        assert set(info["input"]["required"]) <= set(entry["inputs"])
+        for name, (kind, options) in sockets_of(info).items():
+            if name in entry["inputs"] and is_widget(kind, options):
+                assert allowed(entry["inputs"][name], kind, options), (entry["class_type"], name)
+
+
+def test_a_value_of_an_unknown_widget_is_dropped(page: Any) -> None:
+    """As from a version that is newer than this one, with a widget in the middle."""
+    saved = json.loads(SAVED[0].read_text())
+    planner = next(node for node in saved["nodes"] if node["type"] == "PatchVSR_PatchPlanner")
+    named = planner["widgets_values_named"]
+    planner["widgets_values_named"] = {"scale": 3, "later": "x", **{key: named[key] for key in list(named)[1:]}}
+    planner["widgets_values"] = list(planner["widgets_values_named"].values())
+    inputs = prompt_of(page, saved)[str(planner["id"])]["inputs"]
+    assert {name: inputs[name] for name in named} == named | {"scale": 3}
+    assert "later" not in inputs
+
+
+def test_values_inside_a_subgraph_are_put_in_order_too(page: Any) -> None:
+    planner = {
+        "type": "PatchVSR_PatchPlanner",
+        "widgets_values": ["uniform", 3],
+        "widgets_values_named": {"layout": "uniform", "scale": 3},
+    }
+    workflow = {"nodes": [], "definitions": {"subgraphs": [{"nodes": [planner]}]}}
+    script = """(workflow) => {
+        app.extensions.find((extension) => extension.name === 'PatchVSR.SavedWorkflows').beforeConfigureGraph(workflow)
+        return workflow.definitions.subgraphs[0].nodes[0].widgets_values
+    }"""
+    assert page.evaluate(script, workflow) == [3, 256, "uniform", 8, 2, ""]
