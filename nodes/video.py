@@ -10,9 +10,11 @@ import folder_paths
 from comfy.cli_args import args
 from comfy_api.latest import io, ui
 
+from ..patchvsr_core.errors import PlanError
 from ..patchvsr_core.hosts.comfy import NativeModels, as_video, upscale_video
 from ..patchvsr_core.planner import LAYOUTS
 from ..patchvsr_core.settings import BASE_LAYERS, BICUBIC
+from ..patchvsr_core.strength import Strength
 from ..patchvsr_core.video.encoders import CODECS, CRF
 from ..patchvsr_core.video.pieces import Encoding
 from .sockets import CATEGORY
@@ -167,6 +169,12 @@ class UpscaleVideo(io.ComfyNode):
                     "dap suits footage, rdg suits renders.",
                 ),
                 economy_widget(),
+                io.Mask.Input(
+                    "strength_map",
+                    optional=True,
+                    tooltip="Protects logos, titles, faces that stand still: black keeps the enlarged input, white is "
+                    "the full result. One mask for the whole video, of any size.",
+                ),
             ],
             outputs=[io.Video.Output()],
         )
@@ -204,7 +212,12 @@ class UpscaleVideo(io.ComfyNode):
         guidance_rescale: float = 0.0,
         base_layer: str = BICUBIC,
         economy: int = 1,
+        strength_map: Any = None,
     ) -> io.NodeOutput:
+        if strength_map is not None and len(strength_map) != 1:
+            raise PlanError(
+                f"The strength map has {len(strength_map)} frames; Upscale Video takes one mask for the whole video."
+            )
         models = NativeModels(model, vae, positive, negative, adapter)
         given = {"steps": steps, "patch_px": patch_px, "layout": layout}
         chosen: dict[str, Any] = {name: value for name, value in given.items() if value not in (0, AUTO)}
@@ -234,6 +247,7 @@ class UpscaleVideo(io.ComfyNode):
             overlap=overlap_frames,
             find_cuts=find_cuts,
             fresh=when_unfinished == "start again",
+            strength=Strength(map=strength_map),
             notes=workflow_tags(cls.hidden),
         )
         return io.NodeOutput(as_video(path), ui=ui.PreviewVideo([saved(path)]))

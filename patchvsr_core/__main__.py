@@ -68,6 +68,11 @@ def _parser() -> argparse.ArgumentParser:
         default=CRF,
         help=f"encoder quality, lower is better (default: {CRF})",
     )
+    up.add_argument(
+        "--strength-map",
+        metavar="PICTURE",
+        help="protects faces, text, logos: black keeps the enlarged input, white is the full result",
+    )
     up.add_argument("--fresh", action="store_true", help="discard what an unfinished run left, instead of going on")
     up.set_defaults(run=upscale)
     show = commands.add_parser("plan", help="say how many patches, how much memory and time a run takes")

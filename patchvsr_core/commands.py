@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .engine import Engine
     from .launched import Crew
     from .long import Job
+    from .strength import Strength
     from .video import VideoInfo
     from .video.pieces import Encoding
     from .video.reader import Timeline
@@ -63,7 +64,8 @@ def upscale(options: argparse.Namespace, crew: Crew) -> None:
     frames = len(timeline.timestamps)
     going_on = team.agreed(lambda: _chunks_to_go_on_with(options, output))
     length, overlap = going_on or _chunks(options, engine, frames)
-    job = Job(info, output, target, engine.settings, length, overlap, encoding, fresh=options.fresh)
+    strength = _strength(options)
+    job = Job(info, output, target, engine.settings, length, overlap, encoding, options.fresh, strength)
     keep_flat()  # before the speed is measured: it costs some
     if team.leads:
         _announce(job, engine, frames)
@@ -81,6 +83,15 @@ def upscale(options: argparse.Namespace, crew: Crew) -> None:
         )
     seconds = time.monotonic() - start
     print(f"{output}: {frames} frames of {target[1]}x{target[0]} in {seconds:.0f} s")
+
+
+def _strength(options: argparse.Namespace) -> Strength:
+    from .strength import Strength
+    from .video import read_clip
+
+    if options.strength_map is None:
+        return Strength()
+    return Strength(map=read_clip(options.strength_map).frames[:1, ..., :3].mean(-1))
 
 
 def _looked_at(

@@ -25,6 +25,7 @@ from .memory import give_back
 from .progress import OnProgress
 from .settings import Settings
 from .stepdown import Work
+from .strength import Strength, held_frames
 from .version import VERSION
 from .video.info import VideoInfo
 from .video.journal import Journal
@@ -49,6 +50,8 @@ class Job:
     encoding: Encoding = field(default=Encoding())
     fresh: bool = False
     """Discard what an unfinished run left."""
+    strength: Strength = field(default=Strength())
+    """How far the result may depart from the enlarged input; one map for all frames."""
     notes: Mapping[str, str] = field(default_factory=dict)
     """Tags to write into the file; the result does not depend on them."""
 
@@ -91,6 +94,8 @@ def upscale_file(
                 on_chunk(number, len(chunks))
             relay = team.agreed(partial(_relay, journal, chunks, number))
             make = partial(work, noise=partial(chunk_noise, chunks, number, _seed(job)), relay=relay)
+            if job.strength.acts:
+                make = partial(_held, job.strength, make)
             taken = frames.take(chunks[number])  # the result has no name: it is gone before the next one is made
             made = partial(with_extras, make, taken, job.target, models, job.settings, report)
             _keep(journal, job, chunks, number, made(), relay)
@@ -114,6 +119,10 @@ def _follow(job: Job, chunks: tuple[Chunk, ...], models: Any, work: Work, team: 
         taken = shown(frames.take(chunks[number]))
         work(taken, job.target, models, job.settings, lambda *_: None, noise=noise, relay=relay)
         give_back()
+
+
+def _held(strength: Strength, make: Callable[..., Tensor], frames: Tensor, *others: Any) -> Tensor:
+    return held_frames(make(frames, *others), frames, strength)
 
 
 def _seed(job: Job) -> int:
@@ -214,6 +223,7 @@ def _identity(job: Job, chunks: tuple[Chunk, ...], weights: str) -> dict[str, An
         "size": list(job.target),
         "settings": asdict(job.settings) if job.settings else {},
         "weights": weights,
+        "strength": job.strength.digest,
         "chunks": [job.chunk_frames, job.overlap_frames, [chunk.first for chunk in chunks]],
         "encoder": [asdict(job.encoding), job.output.suffix],
         "version": VERSION,

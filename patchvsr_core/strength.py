@@ -6,6 +6,7 @@ applied to the finished run, not to its steps: what lies outside a protected reg
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import torch
@@ -45,6 +46,13 @@ class Strength:
                 f"The strength map has shape {tuple(self.map.shape)}; it must be a mask: one for all frames, or one "
                 "for each."
             )
+
+    @property
+    def digest(self) -> str:
+        """Tells it from others."""
+        data = b"" if self.map is None else self.map.float().contiguous().cpu().numpy().tobytes()
+        shape = () if self.map is None else tuple(self.map.shape)
+        return hashlib.sha256(f"{self.fidelity} {self.white} {shape}".encode() + data).hexdigest()
 
     @property
     def acts(self) -> bool:

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from small_models import random_adapter
@@ -13,6 +15,7 @@ from test_video import audio_packets, colors, with_audio, write
 
 from patchvsr_core.__main__ import main
 from patchvsr_core.adapter import BaseSpec, save_adapter
+from patchvsr_core.resample import resize
 from patchvsr_core.video import read_clip
 
 ROOT = Path(__file__).parents[1]
@@ -56,6 +59,17 @@ def test_exact_size_and_options(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert read_clip(tmp_path / "out.mkv").frames.shape == (2, 85, 111, 3)
+
+
+def test_a_strength_map_protects(tmp_path: Path) -> None:
+    source, picture = write(tmp_path / "in.mkv", colors(2, 26, 34), codec="ffv1"), tmp_path / "map.png"
+    cv2.imwrite(str(picture), np.zeros((52, 68), np.uint8))
+    done = run("upscale", source, tmp_path / "out.mkv", "--scale", 2, "--codec", "ffv1", "--strength-map", picture)
+    assert done.returncode == 0, done.stderr
+    base = resize(read_clip(source).frames, (52, 68)).clamp(0, 1)
+    assert (read_clip(tmp_path / "out.mkv").frames - base).abs().max() <= 1.01 / 255
+    done = run("upscale", source, tmp_path / "other.mkv", "--strength-map", tmp_path / "none.png")
+    assert_one_sentence(done, "none.png")
 
 
 def test_plan_says_counts_memory_and_time(tmp_path: Path) -> None:

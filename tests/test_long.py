@@ -25,6 +25,7 @@ from patchvsr_core.long import Job, chunk_noise, upscale_file
 from patchvsr_core.pipeline import upscale
 from patchvsr_core.resample import resize
 from patchvsr_core.settings import TINY
+from patchvsr_core.strength import Strength
 from patchvsr_core.video import probe, read_clip
 from patchvsr_core.video.journal import folder_of as journal_folder
 from patchvsr_core.video.journal import unfinished
@@ -102,6 +103,24 @@ def test_overlaps_are_blends_of_both_chunks(clip: Path) -> None:
         following = chunks[number + 1].lead if number + 1 < len(chunks) else 0
         own = slice(chunk.first, chunk.end - following)
         torch.testing.assert_close(means[own], expected[: chunk.length - following], atol=0.01, rtol=0)
+
+
+def test_a_strength_map_holds_every_chunk_and_belongs_to_the_run(clip: Path) -> None:
+    def black(frames: Tensor, target: tuple[int, int], *others: Any, noise: Any, relay: Any = None) -> Tensor:
+        return torch.zeros(len(frames), *target, 3)
+
+    left = torch.ones(1, 64, 96)
+    left[..., :48] = 0
+    lossless = {"encoding": Encoding(codec="ffv1"), "strength": Strength(map=left)}
+    job = replace(a_job(clip, **lossless), output=clip.with_name("out.mkv"))
+    run(job, black)
+    base = resize(read_clip(clip).frames, (64, 96)).clamp(0, 1)
+    made = read_clip(job.output).frames
+    assert (made - base)[:, :, :48].abs().max() <= 1.01 / 255 and made[:, :, 48:].max() == 0
+    with pytest.raises(KeyboardInterrupt):
+        run(job, stopping_in(2))
+    other = replace(job, strength=Strength(map=1 - left))
+    assert run(job) == [2, 3] and run(other) == ALL
 
 
 @pytest.mark.parametrize("broken", [0, 1, 3])

@@ -19,6 +19,7 @@ from test_video import with_audio
 
 from patchvsr_core.hosts.models import load_models
 from patchvsr_core.pipeline import upscale
+from patchvsr_core.resample import resize
 from patchvsr_core.video import probe, read_clip
 
 FRAMES = 11
@@ -72,6 +73,15 @@ def test_a_file_comes_out_as_the_command_line_makes_it(
     expected = upscale(original.frames, (52, 68), models, settings)
     assert (clip.frames - expected).abs().max() < 1.01 / 255
     assert not [path for path in places.rglob("*") if path.name.startswith(".")]
+
+
+def test_a_strength_map_protects_the_whole_video(pack: Any, tiny: Any, places: Path, source: Path) -> None:
+    lossless = {"format": "mkv", "codec": "ffv1", "chunk_frames": 5}
+    done = make(pack, tiny, as_video(source), strength_map=torch.zeros(1, 26, 34), **lossless)
+    base = resize(read_clip(source).frames, (52, 68)).clamp(0, 1)
+    assert (read_clip(done[0].get_stream_source()).frames - base).abs().max() <= 1.01 / 255
+    with pytest.raises(Exception, match="has 2 frames; Upscale Video takes one mask"):
+        make(pack, tiny, as_video(source), strength_map=torch.zeros(2, 26, 34))
 
 
 def test_chunks_progress_and_next_name(pack: Any, tiny: Any, places: Path, source: Path) -> None:

@@ -18,6 +18,7 @@ from ...memory import chunk_frames
 from ...settings import Settings
 from ...sizes import target_size
 from ...stepdown import SteppingDown
+from ...strength import Strength
 from ...video import Picture, VideoWriter, probe, scan
 from ...video.journal import unfinished_chunks
 from ...video.pieces import Encoding, check_output
@@ -50,6 +51,7 @@ def upscale_video(
     overlap: int,
     find_cuts: bool,
     fresh: bool,
+    strength: Strength,
     notes: Mapping[str, str],
 ) -> Path:
     """Upscale a VIDEO into ComfyUI's output folder; a run that was stopped goes on where it was.
@@ -59,6 +61,7 @@ def upscale_video(
         chunk: frames in memory at once; 0: what memory allows.
         overlap: frames in which chunks fade into one another, at most a third of a chunk.
         fresh: discard what an unfinished run left.
+        strength: how far the result may depart from the enlarged input; one map for all frames.
         notes: tags for the file.
 
     Returns:
@@ -78,7 +81,7 @@ def upscale_video(
     if not fresh and not chunk:
         chunk, overlap = unfinished_chunks(output) or (chunk, overlap)
     chunk = chunk or chunk_frames(frames, (info.height, info.width), target, models, settings)
-    job = Job(info, output, target, settings, chunk, min(overlap, chunk // 3), encoding, fresh, notes)
+    job = Job(info, output, target, settings, chunk, min(overlap, chunk // 3), encoding, fresh, strength, notes)
     bar = _Bar()
     upscale_file(
         job,
