@@ -44,7 +44,7 @@ class ConditionalRefiner(io.ComfyNode):
                 io.Float.Input("strength", default=1.0, min=0.0, max=1.0, step=0.05, tooltip="0 turns it off."),
                 *finishing_widgets(),
             ],
-            outputs=[io.Image.Output()],
+            outputs=[io.Image.Output(tooltip="The finished frames.")],
         )
 
     @classmethod
@@ -80,8 +80,8 @@ class ConditionalDecoder(io.ComfyNode):
             search_aliases=["patchvsr", "sft", "upscale-a-video", "vae decode"],
             inputs=[
                 io.Vae.Input("vae", tooltip="The Wan VAE that the file was trained with."),
-                io.Latent.Input("latent"),
-                Plan.Input("plan"),
+                io.Latent.Input("latent", tooltip="The sampled latent of the whole canvas."),
+                Plan.Input("plan", tooltip="From Patch Planner."),
                 io.Image.Input("source", tooltip="The input clip."),
                 io.Combo.Input(
                     "decoder_name",
@@ -93,7 +93,7 @@ class ConditionalDecoder(io.ComfyNode):
                 ),
                 *tile_widgets(),
             ],
-            outputs=[Tiles.Output(display_name="tiles")],
+            outputs=[Tiles.Output(display_name="tiles", tooltip="For Blender.")],
         )
 
     @classmethod

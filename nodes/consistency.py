@@ -30,8 +30,8 @@ class FlowPropagation(io.ComfyNode):
             "960x540 on one CPU core with the tiny default, 0.001 s with a Wan, and what Optical Flow takes.",
             search_aliases=["patchvsr", "upscale-a-video", "flicker", "temporal consistency"],
             inputs=[
-                io.Model.Input("model"),
-                Plan.Input("plan"),
+                io.Model.Input("model", tooltip="A Wan, or the tiny default; before or after Apply PatchVSR."),
+                Plan.Input("plan", tooltip="From Patch Planner."),
                 Flow.Input(
                     "flow",
                     tooltip="From Optical Flow. Of the input clip for a Wan; of the clip enlarged (to 1280 "
@@ -80,7 +80,7 @@ class FlowPropagation(io.ComfyNode):
                     tooltip="... and in all, in squared cells. Higher trusts more.",
                 ),
             ],
-            outputs=[io.Model.Output()],
+            outputs=[io.Model.Output(tooltip="The model with this switched on.")],
         )
 
     @classmethod
@@ -122,7 +122,7 @@ class AttentionPropagation(io.ComfyNode):
             "each branch and place of a patch. Connect it before Joint-Modulation Merger, or before Upscale Video.",
             search_aliases=["patchvsr", "dc-vsr", "sap", "tap", "attention", "consistency"],
             inputs=[
-                io.Model.Input("model"),
+                io.Model.Input("model", tooltip="A Wan, or the tiny default; before or after Apply PatchVSR."),
                 io.Boolean.Input(
                     "spatial",
                     default=True,
@@ -180,7 +180,7 @@ class AttentionPropagation(io.ComfyNode):
                     tooltip="Keep what patches remember in main memory: slower, but it needs no GPU memory.",
                 ),
             ],
-            outputs=[io.Model.Output()],
+            outputs=[io.Model.Output(tooltip="The model with this switched on.")],
         )
 
     @classmethod
@@ -230,7 +230,7 @@ class DetailGuidance(io.ComfyNode):
             "needs a guider with a cfg above 1, and then costs no time of its own.",
             search_aliases=["patchvsr", "dc-vsr", "dssag", "guidance", "cfg rescale", "sharpness"],
             inputs=[
-                io.Model.Input("model"),
+                io.Model.Input("model", tooltip="A Wan, or the tiny default; before or after Apply PatchVSR."),
                 io.Float.Input(
                     "softening_start",
                     default=1.0,
@@ -257,7 +257,7 @@ class DetailGuidance(io.ComfyNode):
                     "oversaturated colours. 0 is off.",
                 ),
             ],
-            outputs=[io.Model.Output()],
+            outputs=[io.Model.Output(tooltip="The model with this switched on.")],
         )
 
     @classmethod
@@ -289,7 +289,7 @@ class StarSchedule(io.ComfyNode):
                     "the input, as a lower denoise does; 0.3 only enhances.",
                 ),
             ],
-            outputs=[io.Sigmas.Output()],
+            outputs=[io.Sigmas.Output(tooltip="Noise levels, for a sampler.")],
         )
 
     @classmethod

@@ -25,12 +25,12 @@ class PatchDecoder(io.ComfyNode):
             description="Decodes the fused latent on a tile grid of its own, far cheaper than patch by patch.",
             search_aliases=["patchvsr", "tiled decode"],
             inputs=[
-                io.Vae.Input("vae"),
-                io.Latent.Input("latent"),
-                Plan.Input("plan"),
+                io.Vae.Input("vae", tooltip="The VAE of the model, the same everywhere."),
+                io.Latent.Input("latent", tooltip="The sampled latent of the whole canvas."),
+                Plan.Input("plan", tooltip="From Patch Planner."),
                 *tile_widgets(),
             ],
-            outputs=[Tiles.Output(display_name="tiles")],
+            outputs=[Tiles.Output(display_name="tiles", tooltip="For Blender.")],
         )
 
     @classmethod
@@ -64,7 +64,7 @@ class Blender(io.ComfyNode):
             description="Joins the tiles into frames of exactly the planned size, in the colours of the input.",
             search_aliases=["patchvsr", "blend tiles", "color fix"],
             inputs=[
-                Tiles.Input("tiles"),
+                Tiles.Input("tiles", tooltip="From Patch Decoder."),
                 io.Image.Input("image", optional=True, tooltip="The input clip, for the colour fix."),
                 io.Combo.Input(
                     "window",
@@ -80,7 +80,7 @@ class Blender(io.ComfyNode):
                     "frames. none: for the tiny default, whose colours are exact.",
                 ),
             ],
-            outputs=[io.Image.Output()],
+            outputs=[io.Image.Output(tooltip="Frames of the planned size.")],
         )
 
     @classmethod

@@ -23,9 +23,9 @@ class PatchEncoder(io.ComfyNode):
             description="Enlarges the clip onto the canvas and encodes it: what every patch is told about its content.",
             search_aliases=["patchvsr", "encode video"],
             inputs=[
-                io.Vae.Input("vae"),
+                io.Vae.Input("vae", tooltip="The VAE of the model, the same everywhere."),
                 io.Image.Input("image", tooltip="The same clip that was planned."),
-                Plan.Input("plan"),
+                Plan.Input("plan", tooltip="From Patch Planner."),
                 io.Float.Input(
                     "noise_level",
                     default=0.0,
@@ -51,7 +51,7 @@ class PatchEncoder(io.ComfyNode):
                 ),
             ],
             outputs=[
-                PatchCond.Output(display_name="patch_cond"),
+                PatchCond.Output(display_name="patch_cond", tooltip="For Apply PatchVSR."),
                 io.Latent.Output(tooltip="The enlarged clip on the canvas: where every run from the input starts."),
             ],
         )
@@ -86,12 +86,12 @@ class GlobalContextEncoder(io.ComfyNode):
             description="Encodes the whole video at the size of one patch, so that every patch knows its surroundings.",
             search_aliases=["patchvsr", "global branch"],
             inputs=[
-                io.Vae.Input("vae"),
-                io.ModelPatch.Input("adapter"),
+                io.Vae.Input("vae", tooltip="The VAE of the model, the same everywhere."),
+                io.ModelPatch.Input("adapter", tooltip="An adapter with a global branch, made for the model."),
                 io.Image.Input("image", tooltip="The same clip that was planned."),
-                Plan.Input("plan"),
+                Plan.Input("plan", tooltip="From Patch Planner."),
             ],
-            outputs=[GlobalContext.Output(display_name="global_context")],
+            outputs=[GlobalContext.Output(display_name="global_context", tooltip="For Apply PatchVSR.")],
         )
 
     @classmethod

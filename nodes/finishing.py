@@ -37,7 +37,7 @@ class RefineFidelity(io.ComfyNode):
                 ),
                 *strength_widgets("the base layer, or else the input enlarged bicubically"),
             ],
-            outputs=[io.Image.Output()],
+            outputs=[io.Image.Output(tooltip="The finished frames.")],
         )
 
     @classmethod

@@ -63,7 +63,7 @@ class LoadAdapter(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.ModelPatch.Output(display_name="adapter"),
+                io.ModelPatch.Output(display_name="adapter", tooltip="Patch branch and global branch."),
                 io.Conditioning.Output(display_name="prompt", tooltip="The fixed prompt; no text encoder is needed."),
             ],
         )

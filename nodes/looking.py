@@ -29,11 +29,11 @@ class PatchPreview(io.ComfyNode):
             inputs=[
                 io.Noise.Input("noise", tooltip="The same as for the whole run: the same seed, the same patch."),
                 io.Guider.Input("guider", tooltip="A guider over the model of the Joint-Modulation Merger."),
-                io.Sampler.Input("sampler"),
-                io.Sigmas.Input("sigmas"),
+                io.Sampler.Input("sampler", tooltip="From KSamplerSelect; any will do."),
+                io.Sigmas.Input("sigmas", tooltip="From a scheduler over the model of the Joint-Modulation Merger."),
                 io.Latent.Input("latent", tooltip="The latent of the Patch Encoder."),
-                Plan.Input("plan"),
-                io.Vae.Input("vae"),
+                Plan.Input("plan", tooltip="From Patch Planner."),
+                io.Vae.Input("vae", tooltip="The VAE of the model, the same everywhere."),
                 io.Image.Input("source", tooltip="The input clip."),
                 io.Int.Input(
                     "patch",

@@ -30,10 +30,12 @@ class ApplyPatchVSR(io.ComfyNode):
             search_aliases=["patchvsr", "adapter", "control"],
             inputs=[
                 io.Model.Input("model", tooltip="Wan 2.1 or 2.2 text-to-video, or the tiny default."),
-                Plan.Input("plan"),
-                PatchCond.Input("patch_cond"),
+                Plan.Input("plan", tooltip="From Patch Planner."),
+                PatchCond.Input("patch_cond", tooltip="From Patch Encoder."),
                 io.ModelPatch.Input("adapter", optional=True, tooltip="An adapter made for this model."),
-                GlobalContext.Input("global_context", optional=True),
+                GlobalContext.Input(
+                    "global_context", optional=True, tooltip="From Global Context Encoder; acts through an adapter."
+                ),
                 io.Float.Input(
                     "patch_strength",
                     default=1.0,
@@ -96,7 +98,7 @@ class ApplyPatchVSR(io.ComfyNode):
                 ),
                 *strength_widgets("the enlarged input", "Where Refine & Fidelity follows, connect it there instead."),
             ],
-            outputs=[io.Model.Output()],
+            outputs=[io.Model.Output(tooltip="The model that knows the patches.")],
         )
 
     @classmethod
@@ -151,7 +153,7 @@ class JointModulationMerger(io.ComfyNode):
             search_aliases=["patchvsr", "multi-patch", "tiled diffusion"],
             inputs=[
                 io.Model.Input("model", tooltip="A model that went through Apply PatchVSR."),
-                Plan.Input("plan"),
+                Plan.Input("plan", tooltip="From Patch Planner."),
                 io.Int.Input(
                     "patches_at_once",
                     default=0,
@@ -167,7 +169,7 @@ class JointModulationMerger(io.ComfyNode):
                 ),
                 economy_widget(),
             ],
-            outputs=[io.Model.Output()],
+            outputs=[io.Model.Output(tooltip="The model that denoises the whole canvas.")],
         )
 
     @classmethod

@@ -62,7 +62,7 @@ class PatchPlanner(io.ComfyNode):
                 size_widget(),
             ],
             outputs=[
-                Plan.Output(display_name="plan"),
+                Plan.Output(display_name="plan", tooltip="For every node that asks for a plan."),
                 io.Image.Output(display_name="preview", tooltip="The first frame with the patches drawn on it."),
                 io.Int.Output(display_name="width", tooltip="Width of the result."),
                 io.Int.Output(display_name="height", tooltip="Height of the result."),

@@ -19,14 +19,14 @@ class PatchSampler(io.ComfyNode):
             description="Runs the denoising. KSampler and SamplerCustomAdvanced work too; this one checks the plan.",
             search_aliases=["patchvsr", "sampler"],
             inputs=[
-                io.Noise.Input("noise"),
+                io.Noise.Input("noise", tooltip="From RandomNoise; for the whole canvas, so that overlaps agree."),
                 io.Guider.Input("guider", tooltip="A guider over the model of the Joint-Modulation Merger."),
-                io.Sampler.Input("sampler"),
-                io.Sigmas.Input("sigmas"),
+                io.Sampler.Input("sampler", tooltip="From KSamplerSelect; any will do."),
+                io.Sigmas.Input("sigmas", tooltip="From a scheduler over the model of the Joint-Modulation Merger."),
                 io.Latent.Input("latent", tooltip="The latent of the Patch Encoder."),
-                Plan.Input("plan"),
+                Plan.Input("plan", tooltip="From Patch Planner."),
             ],
-            outputs=[io.Latent.Output()],
+            outputs=[io.Latent.Output(tooltip="The fused latent of the whole canvas.")],
         )
 
     @classmethod

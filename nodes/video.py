@@ -35,9 +35,9 @@ class UpscaleVideo(io.ComfyNode):
             search_aliases=["patchvsr", "video super resolution", "long video", "upscale"],
             is_output_node=True,
             inputs=[
-                io.Video.Input("video"),
+                io.Video.Input("video", tooltip="A file of any length; it is read piece by piece."),
                 io.Model.Input("model", tooltip="The tiny default, or a Wan 2.1 or 2.2 text-to-video model."),
-                io.Vae.Input("vae"),
+                io.Vae.Input("vae", tooltip="The VAE of the model, the same everywhere."),
                 io.Conditioning.Input("positive", tooltip="The prompt of Load Tiny Default or Load Adapter."),
                 io.ModelPatch.Input("adapter", optional=True, tooltip="An adapter made for this model."),
                 io.Conditioning.Input("negative", optional=True, tooltip="For any guidance but 1."),
@@ -176,7 +176,7 @@ class UpscaleVideo(io.ComfyNode):
                     "the full result. One mask for the whole video, of any size.",
                 ),
             ],
-            outputs=[io.Video.Output()],
+            outputs=[io.Video.Output(tooltip="The finished file, which lies in ComfyUI's output folder.")],
         )
 
     @classmethod

@@ -1,0 +1,80 @@
+"""The nodes in other languages: nothing missing, nothing left over, and readable by the frontend."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from translations import LANGUAGES, LOCALES, english, leaves, object_info, read
+
+INFO = object_info()
+ENGLISH = dict(leaves(english(INFO)))
+TRANSLATIONS = [language for language in LANGUAGES if language != "en"]
+SAME = 0.35
+"""Part of the texts that may be as in English: names of things, such as LoRA, and short words."""
+SIGNS = "{}@|$"
+"""What the frontend's messages take for commands."""
+SCRIPTS = {
+    "zh": "[\u4e00-\u9fff]",
+    "ja": "[\u3040-\u30ff\u4e00-\u9fff]",
+    "ko": "[\uac00-\ud7a3]",
+    "ru": "[\u0400-\u04ff]",
+}
+
+
+def numbers(text: str) -> list[str]:
+    """All numbers of a text, whatever stands between them."""
+    return sorted(re.findall(r"\d+(?:[.,]\d+)?", text.replace(",", ".")))
+
+
+def test_english_is_what_the_nodes_say():
+    assert dict(leaves(read("en"))) == ENGLISH, "run python tests/translations.py and commit what it writes"
+
+
+def test_every_input_and_output_has_a_tooltip():
+    places = {place.rsplit("/", 1)[0] for place in ENGLISH if "/inputs/" in place or "/outputs/" in place}
+    assert not [place for place in places if f"{place}/tooltip" not in ENGLISH]
+
+
+def test_all_languages_are_there():
+    assert sorted(path.name for path in LOCALES.iterdir()) == sorted(LANGUAGES)
+
+
+@pytest.mark.parametrize("language", TRANSLATIONS)
+def test_nothing_is_missing_and_nothing_left_over(language):
+    found = dict(leaves(read(language)))
+    assert found.keys() == ENGLISH.keys()
+    assert not [place for place, text in found.items() if not text.strip() or text != text.strip()]
+
+
+@pytest.mark.parametrize("language", TRANSLATIONS)
+def test_it_is_translated(language):
+    found = dict(leaves(read(language)))
+    sentences = [place for place, text in ENGLISH.items() if len(text.split()) > 3]
+    same = [place for place in sentences if found[place] == ENGLISH[place]]
+    assert not same
+    assert sum(found[place] == text for place, text in ENGLISH.items()) < SAME * len(ENGLISH)
+    if language in SCRIPTS:
+        assert not [place for place in sentences if not re.search(SCRIPTS[language], found[place])]
+
+
+@pytest.mark.parametrize("language", TRANSLATIONS)
+def test_figures_are_those_of_the_original(language):
+    found = dict(leaves(read(language)))
+    wrong = {place: found[place] for place, text in ENGLISH.items() if numbers(found[place]) != numbers(text)}
+    assert not wrong
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_text_has_signs_that_the_frontend_takes_for_commands(language):
+    assert not [place for place, text in leaves(read(language)) if any(sign in text for sign in SIGNS)]
+
+
+@pytest.mark.parametrize("language", TRANSLATIONS)
+def test_the_same_name_is_translated_in_the_same_way_everywhere(language):
+    """A widget that several nodes have is called the same on all of them."""
+    found, names = dict(leaves(read(language))), {}
+    for place, text in ENGLISH.items():
+        if place.endswith("/name") and "/inputs/" in place:
+            names.setdefault(text, set()).add(found[place])
+    assert not {name: different for name, different in names.items() if len(different) > 1}

@@ -1,0 +1,106 @@
+"""What ComfyUI's frontend shows of the nodes in other languages: ``locales/<language>/``.
+
+English is written from the schemas; what a translation lacks, or has too much, is said:
+
+    python tests/translations.py
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from fakes import ROOT, fake_comfyui, load_pack
+
+LOCALES = ROOT / "locales"
+LANGUAGES = ("en", "zh", "ja", "ko", "es", "fr", "de", "ru")
+FILES = ("nodeDefs.json", "main.json")
+Texts = dict[str, Any]
+
+
+def english(info: Mapping[str, Any]) -> dict[str, Texts]:
+    """The texts of all nodes by file, as ``locales/en`` has them.
+
+    Args:
+        info: ``object_info`` of the pack.
+    """
+    categories = sorted({part for entry in info.values() for part in entry["category"].split("/")})
+    return {
+        "nodeDefs.json": {node_id: _node(entry) for node_id, entry in sorted(info.items())},
+        "main.json": {"nodeCategories": {name: name for name in categories}},
+    }
+
+
+def _node(entry: Mapping[str, Any]) -> Texts:
+    groups = [entry["input"].get(group, {}) for group in ("required", "optional")]
+    inputs = {
+        name: _present(name=name, tooltip=(options or {}).get("tooltip"))
+        for group in groups
+        for name, (_, options) in group.items()
+    }
+    tooltips = entry.get("output_tooltips") or [None] * len(entry["output"])
+    outputs = {
+        str(number): _present(name=name, tooltip=tooltip)
+        for number, (name, tooltip) in enumerate(zip(entry["output_name"], tooltips, strict=True))
+    }
+    return _present(
+        display_name=entry["display_name"],
+        description=entry["description"],
+        inputs=inputs or None,
+        outputs=outputs or None,
+    )
+
+
+def _present(**texts: Any) -> Texts:
+    return {name: text for name, text in texts.items() if text}
+
+
+def read(language: str) -> dict[str, Texts]:
+    """The texts of a language by file; empty where a file is missing."""
+    paths = {name: LOCALES / language / name for name in FILES}
+    return {name: json.loads(path.read_text("utf-8")) if path.is_file() else {} for name, path in paths.items()}
+
+
+def leaves(texts: Any, place: str = "") -> Iterator[tuple[str, str]]:
+    """(place, text) of every text, places like ``nodeDefs.json/PatchVSR_Blender/inputs/tiles/tooltip``."""
+    if isinstance(texts, str):
+        yield place, texts
+        return
+    for name, part in texts.items():
+        yield from leaves(part, f"{place}/{name}".lstrip("/"))
+
+
+def write(language: str, texts: Mapping[str, Texts]) -> None:
+    """Write a language's files."""
+    for name, content in texts.items():
+        path = LOCALES / language / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", "utf-8")
+
+
+def object_info() -> Mapping[str, Any]:
+    """Of the pack in the stand-in of ComfyUI."""
+    with fake_comfyui():
+        return load_pack().object_info()
+
+
+def main() -> None:
+    """Write English, and say how the others differ from it."""
+    texts = english(object_info())
+    write("en", texts)
+    expected = dict(leaves(texts))
+    for language in LANGUAGES[1:]:
+        found = dict(leaves(read(language)))
+        for place in sorted(expected.keys() - found.keys()):
+            print(f"{language}: {place} is missing: {expected[place]}")
+        for place in sorted(found.keys() - expected.keys()):
+            print(f"{language}: {place} is left over")
+
+
+if __name__ == "__main__":
+    main()
