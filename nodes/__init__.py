@@ -10,6 +10,7 @@ from .flow import OpticalFlow
 from .loaders import LoadAdapter, LoadTinyDefault
 from .model import ApplyPatchVSR, JointModulationMerger
 from .passes import LoadRenderPasses
+from .patches import JoinPatches, SplitPatches
 from .planning import PatchPlanner
 from .quality import QualityReport
 from .sampling import PatchSampler
@@ -39,4 +40,6 @@ NODES = [
     RDGUpscale,
     QualityReport,
     UpscaleVideo,
+    SplitPatches,
+    JoinPatches,
 ]
