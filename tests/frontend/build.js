@@ -158,7 +158,7 @@
     const [, y] = inside(Object.values(pack.inputs)[0][0])[0].pos
     subgraph.inputNode.pos = [columns[0].left - PADDING - PACK_EDGE - GROUP_GAP - 128, y]
     subgraph.outputNode.pos = [columns.at(-1).right + PADDING + PACK_EDGE, y]
-    Object.assign(subgraph, { name: pack.title, description: pack.description, category: pack.category })
+    Object.assign(subgraph, { name: pack.title, description: pack.description })
     node.title = pack.title
     return node
   }
@@ -174,11 +174,20 @@
       nodes[name] = packed?.title === description.type ? adjust(packed, description) : createNode(description)
     await fitNotes(nodes)
     lay(nodes, example.nodes, example.groups)
-    window.showWholeGraph()
+    showBeginning()
     const ids = Object.fromEntries(Object.entries(nodes).map(([name, node]) => [name, String(node.id)]))
     const { workflow, output } = await app.graphToPrompt()
     return JSON.stringify({ workflow, prompt: output, ids })
   }
+
+  // Where the file opens: the note large enough to read, beside ComfyUI's own bars.
+  function showBeginning() {
+    const [right, bottom] = corner()
+    const scale = Math.min(1, Math.max(0.8, Math.min(1180 / right, 640 / bottom)))
+    Object.assign(app.canvas.ds, { scale, offset: [80 / scale, 100 / scale] })
+  }
+
+  const corner = () => [0, 1].map((axis) => Math.max(...app.graph.groups.map((box) => box.pos[axis] + box.size[axis])))
 
   // What a blueprint's file holds: the one node of the pack, and what is behind it.
   window.blueprintOf = (title) => {
@@ -193,8 +202,7 @@
   // Shows the whole graph and answers the rectangle of the page that it fills.
   window.showWholeGraph = () => {
     const MARGIN = 16
-    const right = Math.max(...app.graph.groups.map((group) => group.pos[0] + group.size[0]))
-    const bottom = Math.max(...app.graph.groups.map((group) => group.pos[1] + group.size[1]))
+    const [right, bottom] = corner()
     const scale = Math.min((innerWidth - 2 * MARGIN) / right, (innerHeight - 2 * MARGIN) / bottom)
     app.canvas.ds.scale = scale
     app.canvas.ds.offset = [MARGIN / scale, MARGIN / scale]

@@ -61,7 +61,10 @@ def build(page: Any, example: Example) -> dict[str, Any]:
 
 def blueprint(page: Any, pack: Pack) -> dict[str, Any]:
     """The file of the pack that was just built as part of an example."""
-    return json.loads(page.evaluate("(title) => blueprintOf(title)", pack.title))
+    file = json.loads(page.evaluate("(title) => blueprintOf(title)", pack.title))
+    (subgraph,) = file["definitions"]["subgraphs"]
+    subgraph["category"] = pack.category
+    return file
 
 
 def graph(page: Any) -> Image.Image:

@@ -80,9 +80,9 @@ def run(server: str, prompt: Prompt) -> dict[str, Any]:
         RuntimeError: when it fails.
     """
     body = json.dumps({"prompt": prompt}).encode()
-    number = json.loads(
-        fetch(urllib.request.Request(f"{server}/prompt", body, {"Content-Type": "application/json"}))
-    )["prompt_id"]
+    number = json.loads(fetch(urllib.request.Request(f"{server}/prompt", body, {"Content-Type": "application/json"})))[
+        "prompt_id"
+    ]
     while True:
         entry = json.loads(fetch(f"{server}/history/{number}")).get(number)
         if entry and entry["status"]["status_str"] == "success":

@@ -167,7 +167,7 @@ AI_VIDEO = Example(
         **report(),
     },
     groups=[TINY.groups[0], PLAN_AND_CONTEXT, MOTION_GROUP, MOVING_GROUP, SAMPLE_GROUP, REPORT_GROUP],
-    shown=Shown(clip="sample_original.mp4", frames=4),
+    shown=Shown(clip="sample_original.mp4", frames=4, at=(0.49, 0.36)),
 )
 
 UAV = Example(
@@ -208,7 +208,7 @@ REWIRED = Example(
         ),
         "decode": changed(TINY.nodes["decode"], latent="@second sample.output"),
         "split": Node("PatchVSR_SplitPatches", {"image": "@refine.IMAGE", "plan": "@plan.plan"}),
-        "sharpen": Node("ImageSharpen", {"image": "@split.patches", "alpha": 0.5}, title="Anything, patch by patch"),
+        "sharpen": Node("ImageSharpen", {"image": "@split.patches", "alpha": 0.1}, title="Anything, patch by patch"),
         "together": Node(
             "PatchVSR_JoinPatches", {"patches": "@sharpen.IMAGE", "plan": "@plan.plan", "window": "cosine"}
         ),

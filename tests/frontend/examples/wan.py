@@ -40,6 +40,8 @@ VAE = repackaged("wan_2.1_vae.safetensors", "vae")
 TEXT = repackaged("umt5_xxl_fp8_e4m3fn_scaled.safetensors", "text_encoders")
 ADAPTER = File("patchvsr_wan21_1p3b.safetensors", "model_patches")
 FILES = (BASE, VAE, TEXT)
+LOADER = (400, 0)
+"""Wide enough for the names."""
 WINDOWS = {"patch_px": 512, "window_frames": 81, "overlap_frames": 16}
 
 WAN_NOTE = """
@@ -94,9 +96,9 @@ def loaders() -> dict[str, Node]:
     positive = "sharp focus, fine natural texture, crisp edges, high quality video"
     negative = "blurry, low resolution, compression artefacts, noise, oversharpened"
     return {
-        "base": Node("UNETLoader", {"unet_name": BASE.name, "weight_dtype": "default"}, files=(BASE,)),
-        "vae": Node("VAELoader", {"vae_name": VAE.name}, files=(VAE,)),
-        "clip": Node("CLIPLoader", {"clip_name": TEXT.name, "type": "wan"}, files=(TEXT,)),
+        "base": Node("UNETLoader", {"unet_name": BASE.name, "weight_dtype": "default"}, size=LOADER, files=(BASE,)),
+        "vae": Node("VAELoader", {"vae_name": VAE.name}, size=LOADER, files=(VAE,)),
+        "clip": Node("CLIPLoader", {"clip_name": TEXT.name, "type": "wan"}, size=LOADER, files=(TEXT,)),
         "positive": Node(
             "CLIPTextEncode", {"clip": "@clip.CLIP", "text": positive}, title="Positive prompt", size=(300, 140)
         ),
@@ -160,7 +162,7 @@ WAN21_ADAPTER = Example(
         **note(ADAPTER_NOTE, (BASE, VAE, ADAPTER)),
         **clip(),
         **{name: loaders()[name] for name in ("base", "vae")},
-        "adapter": Node("PatchVSR_LoadAdapter", {"adapter_name": ADAPTER.name}, files=(ADAPTER,)),
+        "adapter": Node("PatchVSR_LoadAdapter", {"adapter_name": ADAPTER.name}, size=LOADER, files=(ADAPTER,)),
         **plan("@vae.VAE", **WINDOWS),
         "encode": changed(encode("@vae.VAE")["encode"], noise_level=0.25),
         **context("@vae.VAE", "@adapter.adapter"),

@@ -117,5 +117,5 @@ LONG_4K = Example(
         Group("Load", LOAD, [["note"], ["video", "tiny"]]),
         Group("Upscale", FINISH, [["upscale"]]),
     ],
-    shown=Shown(result="upscale", clip="sample_original.mp4", frames=3),
+    shown=Shown(result="upscale", clip="sample_original.mp4", frames=3, at=(0.49, 0.36)),
 )
