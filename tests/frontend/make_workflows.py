@@ -18,7 +18,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
+sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from frontend.browser import open_frontend
 from frontend.examples import EXAMPLES, FILES, Example, Pack
@@ -54,7 +55,7 @@ def main() -> None:
 
 
 def build(page: Any, example: Example) -> dict[str, Any]:
-    """Place the nodes, connect them, and have the frontend write the file; answers ``workflow``, ``prompt``, ``ids``."""
+    """Place and connect the nodes, and have the frontend write them: ``workflow``, its ``prompt``, ``ids`` by name."""
     page.evaluate(SCRIPT)
     return json.loads(page.evaluate("(example) => buildExample(example)", example.as_json()))
 

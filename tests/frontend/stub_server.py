@@ -8,7 +8,7 @@ import json
 import mimetypes
 import struct
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +19,7 @@ WEBSOCKET = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 TEXT_FRAME, CLOSE = 0x81, 0x8
 LISTS = {"/extensions", "/userdata", "/experiment/models", "/releases"}
 """Where the answer is an empty list."""
-OBJECTS = {"/features", "/i18n", "/global_subgraphs", "/node_replacements", "/internal/folder_paths"}
+OBJECTS = {"/features", "/i18n", "/node_replacements", "/internal/folder_paths"}
 """Where the answer is an empty object."""
 mimetypes.add_type("text/javascript", ".js")
 mimetypes.add_type("font/woff2", ".woff2")
@@ -31,9 +31,10 @@ class StubServer:
     Args:
         static: folder of comfyui-frontend-package.
         object_info: answer to ``/object_info``.
+        blueprints: files of a pack's subgraphs, offered as the real server offers them.
     """
 
-    def __init__(self, static: Path, object_info: Mapping[str, Any]) -> None:
+    def __init__(self, static: Path, object_info: Mapping[str, Any], blueprints: Sequence[Path] = ()) -> None:
         self.answers: dict[str, Any] = {
             "/object_info": object_info,
             "/users": {"storage": "server", "migrated": True},
@@ -48,6 +49,12 @@ class StubServer:
             "/history": {},
         }
         self.answers |= {path: [] for path in LISTS} | {path: {} for path in OBJECTS}
+        entries = {path.stem.lower().replace(" ", "-"): _blueprint(path) for path in blueprints}
+        self.answers["/global_subgraphs"] = entries
+        self.answers |= {
+            f"/global_subgraphs/{number}": {**entry, "data": path.read_text()}
+            for (number, entry), path in zip(entries.items(), blueprints, strict=True)
+        }
         handler = type("Handler", (_Handler,), {"static": static.resolve(), "answers": self.answers})
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._http.daemon_threads = True
@@ -64,6 +71,10 @@ class StubServer:
         self._http.shutdown()
         self._http.server_close()
         self._thread.join()
+
+
+def _blueprint(path: Path) -> dict[str, Any]:
+    return {"source": "custom_node", "name": path.stem, "info": {"node_pack": "custom_nodes.PatchVSR"}}
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -8,9 +8,9 @@ from .parts import note
 RENDER_NOTE = """
 ## Rendered footage with its passes
 
-**Load Render Passes** reads the multi-layer EXR files of Blender or another renderer: picture, motion, depth, normals, \
-colour of the materials. **RDG Upscale** uses all of them, frame after frame, without diffusion. Passes that your files \
-lack are estimated: leave those sockets unconnected.
+**Load Render Passes** reads the multi-layer EXR files of Blender or another renderer: picture, motion, depth, \
+normals, colour of the materials. **RDG Upscale** uses all of them, frame after frame, without diffusion. Passes that \
+your files lack are estimated: leave those sockets unconnected.
 
 Needs `pip install OpenEXR` in ComfyUI's Python. Sample: copy `examples/render` of PatchVSR to `input/patchvsr_render`.
 

@@ -14,8 +14,8 @@ DCVSR_NOTE = """
 **Attention Propagation** lets patches look at one another: SAP across the frame, TAP across time. **Detail Guidance** \
 (DSSAG) makes guidance ask for detail, at no extra time.
 
-**Cost**: SAP about doubles the time of its steps; *lazy* takes half of that back. With 30 blocks it keeps about 7 GiB: \
-choose fewer *layers*, or *offload*, when memory is short.
+**Cost**: SAP about doubles the time of its steps; *lazy* takes half of that back. With 30 blocks it keeps about \
+7 GiB: choose fewer *layers*, or *offload*, when memory is short.
 """
 STAR_NOTE = """
 ## STAR in PatchVSR, on Wan 2.1

@@ -47,8 +47,8 @@ WINDOWS = {"patch_px": 512, "window_frames": 81, "overlap_frames": 16}
 WAN_NOTE = """
 ## PatchVSR on Wan 2.1, without an adapter
 
-Wan as a detail enhancer: nothing was trained for it. Other files and sizes of Wan text-to-video work too, fp8 and GGUF \
-as well: choose them in the loaders.
+Wan as a detail enhancer: nothing was trained for it. Other files and sizes of Wan text-to-video work too, fp8 and \
+GGUF as well: choose them in the loaders.
 
 - **denoise** in BasicScheduler: higher makes more new detail, and keeps less of the clip. 0.3 enhances, above that it \
 begins to invent.
