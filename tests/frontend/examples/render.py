@@ -52,5 +52,5 @@ RENDER = Example(
         Group("What the renderer knows", PLAN, [["show image", "show normal", "show albedo"]]),
         Group("Upscale", SAMPLE, [["fast"], ["join", "save"]]),
     ],
-    shown=Shown(source="show image", frames=6),
+    shown=Shown(source="show image", frames=6, at=(0.66, 0.8)),
 )
