@@ -11,6 +11,7 @@ from .loaders import LoadAdapter, LoadTinyDefault
 from .looking import Compare, PatchPreview
 from .model import ApplyPatchVSR, JointModulationMerger
 from .passes import LoadRenderPasses
+from .patches import JoinPatches, SplitPatches
 from .planning import PatchPlanner
 from .quality import QualityReport
 from .sampling import PatchSampler
@@ -42,4 +43,6 @@ NODES = [
     UpscaleVideo,
     PatchPreview,
     Compare,
+    SplitPatches,
+    JoinPatches,
 ]

@@ -15,6 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from fakes.subgraphs import flattened
+
 START_SECONDS = 180
 Graph = dict[str, Any]
 
@@ -98,6 +100,7 @@ def messages(entry: Any, kind: str) -> list[Any]:
 
 def api_graph(workflow: Graph, object_info: Graph) -> Graph:
     """A saved workflow in the form that /prompt takes, as the frontend converts it."""
+    workflow = flattened(workflow)
     sources = {link[0]: [str(link[1]), link[2]] for link in workflow["links"]}
     graph: Graph = {}
     for node in workflow["nodes"]:
@@ -108,5 +111,8 @@ def api_graph(workflow: Graph, object_info: Graph) -> Graph:
         named = node.get("widgets_values_named", {})
         widgets = {name: value for name, value in named.items() if name.split(".")[0] in declared}
         linked = {slot["name"]: sources[slot["link"]] for slot in node["inputs"] if slot.get("link") is not None}
-        graph[str(node["id"])] = {"class_type": node["type"], "inputs": {**widgets, **linked}}
+        graph[str(node["id"])] = {
+            "class_type": node["type"],
+            "inputs": {**widgets, **node.get("promoted", {}), **linked},
+        }
     return graph

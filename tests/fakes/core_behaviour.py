@@ -23,6 +23,15 @@ class Video:
     fps: float = 24.0
 
 
+class NoNoise:
+    """For a run that goes on where another one stopped."""
+
+    seed = 0
+
+    def generate_noise(self, latent: dict[str, Tensor]) -> Tensor:
+        return torch.zeros_like(latent["samples"])
+
+
 @dataclass(frozen=True)
 class Noise:
     """Noise that depends on the seed alone."""
@@ -76,6 +85,28 @@ def scaled(image: Tensor, width: int, height: int, **method: Any) -> tuple[Tenso
     return (larger.movedim(1, -1),)
 
 
+def sharpened(image: Tensor, sharpen_radius: int, sigma: float, alpha: float) -> tuple[Tensor]:
+    """More of what a box blur takes away."""
+    side = 2 * sharpen_radius + 1
+    blurred = torch.nn.functional.avg_pool2d(
+        image.movedim(-1, 1), side, stride=1, padding=sharpen_radius, count_include_pad=False
+    )
+    return ((image + alpha * (image - blurred.movedim(1, -1))).clamp(0, 1),)
+
+
+def sampled(
+    noise: Any, guider: Any, sampler: Any, sigmas: Tensor, latent_image: dict[str, Tensor]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The second output has the clean prediction where a run ends above noise level 0; here it is the first."""
+    made = {
+        **latent_image,
+        "samples": guider.sample(
+            noise.generate_noise(latent_image), latent_image["samples"], sampler, sigmas, seed=noise.seed
+        ),
+    }
+    return made, made
+
+
 def prompt(text: str, clip: Any = None) -> tuple[list]:
     generator = torch.Generator().manual_seed(len(text))
     return ([[torch.randn(1, 4, TEXT_DIM, generator=generator), {}]],)
@@ -89,6 +120,9 @@ def core_behaviour(video: Video, saved: list[Video]) -> dict[str, Callable[..., 
         "CreateVideo": lambda images, fps, audio=None, bit_depth=8: (Video(images, audio, fps),),
         "SaveVideo": lambda video, **options: (saved.append(video), video)[1:],
         "ImageScale": scaled,
+        "ImageSharpen": sharpened,
+        "ImageFromBatch": lambda image, batch_index, length: (image[batch_index : batch_index + length],),
+        "SaveImage": lambda images, filename_prefix: (images,),
         "PreviewAny": lambda source: (str(source),),
         "PreviewImage": lambda images: (images,),
         "UNETLoader": lambda **files: (random_wan(text_dim=TEXT_DIM),),
@@ -101,4 +135,7 @@ def core_behaviour(video: Video, saved: list[Video]) -> dict[str, Callable[..., 
         "RandomNoise": lambda noise_seed: (Noise(noise_seed),),
         "KSamplerSelect": sampler,
         "BasicScheduler": sigmas,
+        "SplitSigmas": lambda sigmas, step: (sigmas[: step + 1], sigmas[step:]),
+        "DisableNoise": lambda: (NoNoise(),),
+        "SamplerCustomAdvanced": sampled,
     }

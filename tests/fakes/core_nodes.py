@@ -101,6 +101,34 @@ _ENTRIES = [
         },
         title="Upscale Image",
     ),
+    _entry(
+        "ImageSharpen",
+        {"IMAGE": "IMAGE"},
+        {
+            "image": _socket("IMAGE"),
+            "sharpen_radius": _number("INT", 1, 1, 31, step=1, advanced=True),
+            "sigma": _number("FLOAT", 1.0, 0.1, 10.0, step=0.01, advanced=True),
+            "alpha": _number("FLOAT", 1.0, 0.0, 5.0, step=0.01, advanced=True),
+        },
+        title="Sharpen Image",
+    ),
+    _entry(
+        "ImageFromBatch",
+        {"IMAGE": "IMAGE"},
+        {
+            "image": _socket("IMAGE"),
+            "batch_index": _number("INT", 0, -16384, 16384),
+            "length": _number("INT", 1, 1, 4096),
+        },
+        title="Get Image from Batch",
+    ),
+    _entry(
+        "SaveImage",
+        {"images": "IMAGE"},
+        {"images": _socket("IMAGE"), "filename_prefix": ("STRING", {"default": "ComfyUI"})},
+        title="Save Image",
+        is_output=True,
+    ),
     _entry("PreviewAny", {"STRING": "STRING"}, {"source": _socket("*")}, title="Preview as Text", is_output=True),
     _entry("PreviewImage", {"images": "IMAGE"}, {"images": _socket("IMAGE")}, title="Preview Image", is_output=True),
     _entry(
@@ -165,6 +193,23 @@ _ENTRIES = [
             "scheduler": _combo("simple", "sgm_uniform", "normal"),
             "steps": _number("INT", 20, 1, 10000),
             "denoise": _number("FLOAT", 1.0, 0.0, 1.0, step=0.01),
+        },
+    ),
+    _entry(
+        "SplitSigmas",
+        {"high_sigmas": "SIGMAS", "low_sigmas": "SIGMAS"},
+        {"sigmas": _socket("SIGMAS"), "step": _number("INT", 0, 0, 10000)},
+    ),
+    _entry("DisableNoise", {"NOISE": "NOISE"}, {}),
+    _entry(
+        "SamplerCustomAdvanced",
+        {"output": "LATENT", "denoised_output": "LATENT"},
+        {
+            "noise": _socket("NOISE"),
+            "guider": _socket("GUIDER"),
+            "sampler": _socket("SAMPLER"),
+            "sigmas": _socket("SIGMAS"),
+            "latent_image": _socket("LATENT"),
         },
     ),
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Collection, Mapping
+from itertools import chain
 from typing import Any
 
 import torch
@@ -24,6 +25,8 @@ def run_node(node: Any, **inputs: Any) -> tuple[Any, ...]:
     problems = check_inputs(node, values)
     if problems:
         raise Rejected("; ".join(problems))
+    if schema.is_input_list:
+        values = {name: value if isinstance(value, list) else [value] for name, value in values.items()}
     with torch.inference_mode():
         return _locked(node).execute(**values).args
 
@@ -74,36 +77,59 @@ def _check_widget(socket: Any, value: Any, in_range: bool) -> list[str]:
 
 
 def run_prompt(prompt: Mapping[str, Any], nodes: Mapping[str, Any], core: Mapping[str, Any]) -> dict[str, tuple]:
-    """Run a prompt in API form to the end.
+    """Run a prompt in API form to the end; a node after one that answers a list runs once for each of its values.
 
     Args:
         nodes: the pack's node classes by id.
         core: functions in the place of ComfyUI's own nodes, by id; each answers a tuple.
 
     Returns:
-        Outputs per node of the prompt.
+        Outputs per node of the prompt; a list where the node ran several times, or answers one.
     """
-    outputs: dict[str, tuple] = {}
+    outputs: dict[str, list[list[Any]]] = {}
 
-    def result(number: str) -> tuple:
+    def result(number: str) -> list[list[Any]]:
         if number not in outputs:
             entry = prompt[number]
             links = {name for name, value in entry["inputs"].items() if isinstance(value, list)}
             inputs = {
-                name: result(value[0])[value[1]] if name in links else value for name, value in entry["inputs"].items()
+                name: result(value[0])[value[1]] if name in links else [value]
+                for name, value in entry["inputs"].items()
             }
             outputs[number] = _run(entry["class_type"], inputs, links)
         return outputs[number]
 
-    def _run(class_type: str, inputs: dict[str, Any], links: set[str]) -> tuple:
+    def _run(class_type: str, inputs: dict[str, list[Any]], links: set[str]) -> list[list[Any]]:
         with torch.inference_mode():
             if class_type in core:
-                return core[class_type](**inputs)
-            problems = check_inputs(nodes[class_type], inputs, links)
-            if problems:
-                raise Rejected(f"{class_type}: {'; '.join(problems)}")
-            return nodes[class_type].execute(**inputs).args
+                return _per_output([core[class_type](**values) for values in _mapped(inputs)])
+            schema, execute = nodes[class_type].GET_SCHEMA(), nodes[class_type].execute
+            for values in _mapped(inputs):
+                problems = check_inputs(nodes[class_type], values, links)
+                if problems:
+                    raise Rejected(f"{class_type}: {'; '.join(problems)}")
+            lists = [inputs] if schema.is_input_list else _mapped(inputs)
+            answers = _per_output([execute(**values).args for values in lists])
+            is_list = [socket.is_output_list for socket in schema.outputs]
+            return [
+                list(chain.from_iterable(values)) if flat else values
+                for values, flat in zip(answers, is_list, strict=True)
+            ]
 
     for number in prompt:
         result(number)
-    return outputs
+    return {
+        number: tuple(values[0] if len(values) == 1 else values for values in answers)
+        for number, answers in outputs.items()
+    }
+
+
+def _mapped(inputs: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
+    """The inputs of every run of a node; the last value of a shorter list is taken again."""
+    runs = max((len(values) for values in inputs.values()), default=1)
+    return [{name: values[min(run, len(values) - 1)] for name, values in inputs.items()} for run in range(runs)]
+
+
+def _per_output(answers: list[tuple]) -> list[list[Any]]:
+    """Values by output and run, out of values by run and output."""
+    return [list(values) for values in zip(*answers, strict=True)]

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from .pack import ROOT
+from .subgraphs import flattened
 
 EXAMPLES = sorted((ROOT / "example_workflows").glob("*.json"))
 SAVED = sorted((ROOT / "tests" / "fixtures" / "workflows").glob("*.json"))
 """By earlier versions: the example workflows of every shape that a node ever had."""
+BLUEPRINTS = sorted((ROOT / "subgraphs").glob("*.json"))
 ONLY_IN_THE_FRONTEND = {"Note", "MarkdownNote"}
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 CHOICE = "COMFY_DYNAMICCOMBO_V3"
@@ -24,25 +26,25 @@ SEEDS = {"seed", "noise_seed"}
 class Link:
     """From an output of one node to an input of another."""
 
-    source: int
+    source: int | str
     output: int
-    target: int
+    target: int | str
     input: int
     type: str
 
 
 @dataclass(frozen=True)
 class Workflow:
-    """Nodes as they are in the file, and links; both by id. ``text`` is the file."""
+    """Nodes as they are in the file, and links; both by id, and without subgraphs. ``text`` is the file."""
 
-    nodes: dict[int, dict[str, Any]]
+    nodes: dict[int | str, dict[str, Any]]
     links: dict[int, Link]
     text: str
 
     @classmethod
     def read(cls, path: Path) -> Workflow:
         text = path.read_text()
-        data = json.loads(text)
+        data = flattened(json.loads(text))
         nodes = {node["id"]: node for node in data["nodes"]}
         return cls(nodes, {number: Link(*rest) for number, *rest in data["links"]}, text)
 
@@ -55,7 +57,7 @@ class Workflow:
         prompt = {}
         for node in self.real_nodes():
             widgets = list(widgets_of(object_info[node["type"]], node.get("widgets_values", [])))
-            inputs = {name: value for name, value, spec in widgets if spec is not None}
+            inputs = {name: value for name, value, spec in widgets if spec is not None} | node.get("promoted", {})
             for socket in node["inputs"]:
                 if socket.get("link") is not None:
                     link = self.links[socket["link"]]

@@ -1,16 +1,34 @@
 // Runs inside ComfyUI's frontend: places and connects the nodes of one example, and lets the frontend write the file.
 () => {
   const WIDTH = 270, TITLE = 30, GAP = 76, COLUMN_GAP = 80, PADDING = 40, GROUP_GAP = 20, GROUP_TITLE = 60, LANE = 26
+  const PACK_EDGE = 160
 
-  function createNode({ type, inputs, title, size }) {
+  const isLink = (value) => typeof value === 'string' && value.startsWith('@')
+  const widgetOf = (node, name) => {
+    const widget = name === '' ? node.widgets[0] : node.widgets.find((w) => w.name === name)
+    if (!widget) throw new Error(`${node.type} has no widget ${name}: ${node.widgets.map((w) => w.name)}`)
+    return widget
+  }
+
+  // New ids follow from the example's own, so that building it again writes the same file.
+  function countIds(start) {
+    let count = 0
+    crypto.randomUUID = () => start.slice(0, -4) + (0x1000 * (1 + ++count >> 12) + (count & 0xfff) + 0xa000).toString(16)
+  }
+
+  function createNode({ type, inputs, title, size, files }) {
     const node = LiteGraph.createNode(type)
     if (!node) throw new Error(`no node ${type}`)
     app.graph.add(node)
     if (title) node.title = title
+    if (files.length) node.properties.models = files.filter((file) => file.url)
+    return adjust(node, { inputs, size })
+  }
+
+  function adjust(node, { inputs, size }) {
     for (const [name, value] of Object.entries(inputs)) {
       if (isLink(value)) continue
-      const widget = name === '' ? node.widgets[0] : node.widgets.find((w) => w.name === name)
-      if (!widget) throw new Error(`${type} has no widget ${name}: ${node.widgets.map((w) => w.name)}`)
+      const widget = widgetOf(node, name)
       widget.value = value
       widget.callback?.(value, app.canvas, node)
     }
@@ -19,11 +37,26 @@
     return node
   }
 
-  const isLink = (value) => typeof value === 'string' && value.startsWith('@')
+  const frame = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))
+
+  // A note as high as its text: only the page knows how many lines that takes.
+  async function fitNotes(nodes) {
+    for (const node of Object.values(nodes).filter((node) => node.type === 'MarkdownNote')) {
+      node.pos = [0, 0]
+      node.setSize([node.size[0], 2000])
+      Object.assign(app.canvas.ds, { scale: 1, offset: [100, 100] })
+      app.canvas.setDirty(true, true)
+      await frame()
+      const text = node.widgets[0].element.querySelector('.tiptap, .comfy-markdown-content') ?? node.widgets[0].element
+      const lines = [...text.children].map((line) => line.getBoundingClientRect())
+      const height = Math.max(...lines.map((line) => line.bottom)) - Math.min(...lines.map((line) => line.top))
+      node.setSize([node.size[0], Math.ceil(height / 10) * 10 + 60])
+    }
+  }
 
   // Columns from left to right with the nodes below one another; a box around the columns of each group.
   function arrange(nodes, groups) {
-    const columns = []
+    const columns = [], boxes = []
     let x = 0
     for (const { title, color, columns: names } of groups) {
       const group = new LiteGraph.LGraphGroup(title)
@@ -43,9 +76,10 @@
       }
       Object.assign(group, { color, font_size: 36, pos: [x, 0], size: [left - COLUMN_GAP + PADDING - x, 0] })
       app.graph.add(group)
+      boxes.push(group)
       x += group.size[0] + GROUP_GAP
     }
-    return columns
+    return { columns, boxes }
   }
 
   function linksOf(nodes, description) {
@@ -70,7 +104,7 @@
     const place = (lane) => { const [id, slot] = lane.split('.'); const n = app.graph.getNodeById(id)
       return -n.column * 1e6 + n.pos[1] + Number(slot) }
     lanes.sort((a, b) => place(a) - place(b))
-    const first = Math.max(...columns.slice(1).map((column) => column.bottom)) + GAP
+    const first = Math.max(...columns.map((column) => column.bottom)) + GAP
     const shared = {}
     for (const link of links.sort((a, b) => a.to.column - b.to.column)) {
       const lane = `${link.from.id}.${link.output}`
@@ -85,26 +119,90 @@
         shared[lane] = { id: reroute.id, column: link.to.column }
       }
     }
-    return first + lanes.length * LANE
+    return lanes.length ? first + (lanes.length - 1) * LANE : first - GAP
   }
 
+  // Places and connects nodes, and draws boxes that reach below them and their links.
+  function lay(nodes, description, groups) {
+    const { columns, boxes } = arrange(nodes, groups)
+    const bottom = connect(linksOf(nodes, description), columns) + PADDING
+    for (const box of boxes) box.size = [box.size[0], bottom]
+    return columns
+  }
+
+  // A subgraph of the nodes of a pack, with the inputs, outputs and widgets that it is to have.
+  function createPack(pack) {
+    const before = Object.fromEntries(Object.entries(pack.nodes).map(([name, node]) => [name, createNode(node)]))
+    const columns = lay(before, pack.nodes, pack.groups)
+    const all = [...app.graph._nodes, ...app.graph.groups, ...app.graph.reroutes.values()]
+    const { subgraph, node } = app.graph.convertToSubgraph(new Set(all))
+    const inside = (place) => {
+      const [name, slot] = place.split('.')
+      const found = subgraph.getNodeById(before[name].id)
+      if (found?.type !== pack.nodes[name].type) throw new Error(`${name} is lost inside ${pack.title}`)
+      return [found, slot]
+    }
+    const offer = (name, places) => {
+      const slots = places.map(inside).map(([node, input]) => [node, node.inputs[node.findInputSlot(input)]])
+      const input = subgraph.addInput(name, slots[0][1].type)
+      for (const [node, slot] of slots)
+        if (!input.connect(slot, node)) throw new Error(`cannot connect ${name} inside ${pack.title}`)
+    }
+    for (const [name, places] of Object.entries(pack.inputs)) offer(name, places)
+    for (const [name, place] of Object.entries(pack.widgets)) offer(name, [place])
+    for (const [name, place] of Object.entries(pack.outputs)) {
+      const [from, output] = inside(place)
+      const slot = from.outputs[from.findOutputSlot(output)]
+      subgraph.addOutput(name, slot.type).connect(slot, from)
+    }
+    const [, y] = inside(Object.values(pack.inputs)[0][0])[0].pos
+    subgraph.inputNode.pos = [columns[0].left - PADDING - PACK_EDGE - GROUP_GAP - 128, y]
+    subgraph.outputNode.pos = [columns.at(-1).right + PADDING + PACK_EDGE, y]
+    Object.assign(subgraph, { name: pack.title, description: pack.description })
+    node.title = pack.title
+    return node
+  }
+
+  // The file of an example, the prompt that it makes, and the id of each of its nodes by name.
   window.buildExample = async (example) => {
     app.graph.clear()
     app.graph.id = example.id
+    countIds(example.id)
     const nodes = {}
-    for (const [name, description] of Object.entries(example.nodes)) nodes[name] = createNode(description)
-    const columns = arrange(nodes, example.groups)
-    const bottom = connect(linksOf(nodes, example.nodes), columns)
-    for (const group of app.graph.groups) group.size = [group.size[0], Math.max(bottom, columns[0].bottom + PADDING) + PADDING / 2]
-    window.showWholeGraph()
-    return JSON.stringify((await app.graphToPrompt()).workflow)
+    const packed = example.pack && createPack(example.pack)
+    for (const [name, description] of Object.entries(example.nodes))
+      nodes[name] = packed?.title === description.type ? adjust(packed, description) : createNode(description)
+    await fitNotes(nodes)
+    lay(nodes, example.nodes, example.groups)
+    showBeginning()
+    const ids = Object.fromEntries(Object.entries(nodes).map(([name, node]) => [name, String(node.id)]))
+    const { workflow, output } = await app.graphToPrompt()
+    return JSON.stringify({ workflow, prompt: output, ids })
+  }
+
+  // Where the file opens: the note large enough to read, beside ComfyUI's own bars.
+  function showBeginning() {
+    const [right, bottom] = corner()
+    const scale = Math.min(1, Math.max(0.8, Math.min(1180 / right, 640 / bottom)))
+    Object.assign(app.canvas.ds, { scale, offset: [80 / scale, 100 / scale] })
+  }
+
+  const corner = () => [0, 1].map((axis) => Math.max(...app.graph.groups.map((box) => box.pos[axis] + box.size[axis])))
+
+  // What a blueprint's file holds: the one node of the pack, and what is behind it.
+  window.blueprintOf = (title) => {
+    const node = app.graph._nodes.find((node) => node.title === title)
+    const { nodes, subgraphs } = app.canvas._serializeItems([node])
+    for (const slot of nodes[0].inputs) slot.link = null
+    for (const slot of nodes[0].outputs) slot.links = []
+    const file = { revision: 0, last_node_id: node.id, last_link_id: 0, nodes, links: [], version: 0.4 }
+    return JSON.stringify({ ...file, definitions: { subgraphs }, extra: {} })
   }
 
   // Shows the whole graph and answers the rectangle of the page that it fills.
   window.showWholeGraph = () => {
     const MARGIN = 16
-    const right = Math.max(...app.graph.groups.map((group) => group.pos[0] + group.size[0]))
-    const bottom = Math.max(...app.graph.groups.map((group) => group.pos[1] + group.size[1]))
+    const [right, bottom] = corner()
     const scale = Math.min((innerWidth - 2 * MARGIN) / right, (innerHeight - 2 * MARGIN) / bottom)
     app.canvas.ds.scale = scale
     app.canvas.ds.offset = [MARGIN / scale, MARGIN / scale]

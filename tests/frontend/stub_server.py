@@ -8,7 +8,7 @@ import json
 import mimetypes
 import struct
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +20,7 @@ TEXT_FRAME, CLOSE = 0x81, 0x8
 PACK = "/extensions/PatchVSR"
 LISTS = {"/extensions", "/userdata", "/experiment/models", "/releases"}
 """Where the answer is an empty list."""
-OBJECTS = {"/features", "/i18n", "/global_subgraphs", "/node_replacements", "/internal/folder_paths"}
+OBJECTS = {"/features", "/i18n", "/node_replacements", "/internal/folder_paths"}
 """Where the answer is an empty object."""
 mimetypes.add_type("text/javascript", ".js")
 mimetypes.add_type("font/woff2", ".woff2")
@@ -32,6 +32,7 @@ class StubServer:
     Args:
         static: folder of comfyui-frontend-package.
         object_info: answer to ``/object_info``.
+        blueprints: files of a pack's subgraphs, offered as the real server offers them.
         web: the pack's WEB_DIRECTORY; its scripts are run in the page.
         posted: answers to what is posted, from its text, by path.
         inputs: files by the name that loaders have for them.
@@ -41,6 +42,7 @@ class StubServer:
         self,
         static: Path,
         object_info: Mapping[str, Any],
+        blueprints: Sequence[Path] = (),
         *,
         web: Path | None = None,
         posted: Mapping[str, Callable[[str], Any]] | None = None,
@@ -62,6 +64,12 @@ class StubServer:
         self.answers |= {path: [] for path in LISTS} | {path: {} for path in OBJECTS}
         served = {f"{PACK}/{path.relative_to(web)}": path for path in web.rglob("*.*")} if web else {}
         self.answers["/extensions"] = [path for path in served if path.endswith(".js")]
+        entries = {path.stem.lower().replace(" ", "-"): _blueprint(path) for path in blueprints}
+        self.answers["/global_subgraphs"] = entries
+        self.answers |= {
+            f"/global_subgraphs/{number}": {**entry, "data": path.read_text()}
+            for (number, entry), path in zip(entries.items(), blueprints, strict=True)
+        }
         names = {"static": static.resolve(), "answers": self.answers, "served": served}
         handler = type("Handler", (_Handler,), names | {"posted": posted or {}, "inputs": inputs or {}})
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -79,6 +87,10 @@ class StubServer:
         self._http.shutdown()
         self._http.server_close()
         self._thread.join()
+
+
+def _blueprint(path: Path) -> dict[str, Any]:
+    return {"source": "custom_node", "name": path.stem, "info": {"node_pack": "custom_nodes.PatchVSR"}}
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -5,6 +5,7 @@ import re
 
 import pytest
 from fakes.core_nodes import CORE_NODES
+from fakes.subgraphs import flattened
 from fakes.workflow import EXAMPLES, ONLY_IN_THE_FRONTEND, Workflow
 from frontend.browser import missing, open_frontend, static_folder
 from frontend.stub_server import StubServer
@@ -19,7 +20,10 @@ COMPLAINT = re.compile("missing (node|media|model)", re.IGNORECASE)
 
 @pytest.fixture(scope="module")
 def object_info(pack):
-    return {**CORE_NODES, **pack.object_info()}
+    info = {**CORE_NODES, **pack.object_info()}
+    adapters = info["PatchVSR_LoadAdapter"]["input"]["required"]["adapter_name"][1]
+    adapters["options"] = ["patchvsr_wan21_1p3b.safetensors"]  # a user's own
+    return info
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +59,10 @@ def back(loaded):
 def test_no_node_is_missing(loaded, saved):
     nodes = loaded.evaluate("() => app.graph._nodes.map((n) => [n.type, !!n.has_errors, n.constructor.nodeData?.name])")
     assert len(nodes) == len(saved["nodes"])
+    subgraphs = {one["id"] for one in saved.get("definitions", {}).get("subgraphs", [])}
     for kind, has_errors, registered_as in nodes:
         assert not has_errors, kind
-        assert kind in ONLY_IN_THE_FRONTEND or registered_as == kind
+        assert kind in ONLY_IN_THE_FRONTEND | subgraphs or registered_as == kind
 
 
 def test_the_frontend_raises_no_error(loaded):
@@ -76,10 +81,11 @@ def test_every_widget_value_survives(back, saved):
     for node in saved["nodes"]:
         assert after[node["id"]].get("widgets_values") == node.get("widgets_values"), node["type"]
         assert after[node["id"]]["pos"] == node["pos"], node["type"]
+        assert after[node["id"]]["properties"].get("models") == node["properties"].get("models"), node["type"]
 
 
 def test_the_prompt_has_every_required_input(back, saved, object_info):
-    expected = [node["type"] for node in saved["nodes"] if node["type"] not in ONLY_IN_THE_FRONTEND]
+    expected = [node["type"] for node in flattened(saved)["nodes"] if node["type"] not in ONLY_IN_THE_FRONTEND]
     assert sorted(entry["class_type"] for entry in back["output"].values()) == sorted(expected)
     for entry in back["output"].values():
         required = set(object_info[entry["class_type"]]["input"]["required"])
@@ -95,23 +101,50 @@ def test_the_prompt_is_the_one_that_the_other_tests_read(back, path, object_info
         assert (entry["class_type"], inputs) == (ours[number]["class_type"], ours[number]["inputs"])
 
 
-def test_a_screenshot_can_be_looked_at(loaded, path, tmp_path):
+CLIPPED = """() => app.graph._nodes.flatMap((node) => {
+    const [width, height] = node.computeSize()
+    return node.size[0] >= width && node.size[1] >= height ? [] : [[node.type, [...node.size], [width, height]]]
+})"""
+OVERLAPPING = """() => {
+    const boxes = app.graph._nodes.map((node) => [node.title, node.getBounding(new Float32Array(4))])
+    return boxes.flatMap(([one, a], k) => boxes.slice(k + 1).flatMap(([other, b]) =>
+        a[0] < b[0] + b[2] && b[0] < a[0] + a[2] && a[1] < b[1] + b[3] && b[1] < a[1] + a[3] ? [[one, other]] : []))
+}"""
+CUT_NOTES = """() => app.graph._nodes.filter((node) => node.type === 'MarkdownNote').flatMap((node) => {
+    const { element } = node.widgets[0], lines = element.querySelectorAll('p, li, h2')
+    const box = element.getBoundingClientRect()
+    return [...lines].filter((line) => line.getBoundingClientRect().bottom > box.bottom).map((line) => line.innerText)
+})"""
+
+
+def test_nothing_is_clipped_or_covered(loaded, saved):
+    loaded.evaluate("() => Object.assign(app.canvas.ds, { scale: 1, offset: [100, 100] })")
+    loaded.wait_for_timeout(500)
+    assert loaded.evaluate(CLIPPED) == []
+    assert loaded.evaluate(OVERLAPPING) == []
+    assert loaded.evaluate(CUT_NOTES) == []
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_a_screenshot_can_be_looked_at(loaded, path, theme, tmp_path):
     from PIL import Image
 
+    loaded.evaluate("(theme) => app.extensionManager.setting.set('Comfy.ColorPalette', theme)", theme)
     loaded.evaluate("() => app.extensionManager.command.execute('Comfy.Canvas.FitView')")
-    loaded.wait_for_timeout(1500)
-    picture = tmp_path / f"{path.stem}.png"
+    loaded.wait_for_timeout(1000)
+    picture = tmp_path / f"{path.stem}_{theme}.png"
     loaded.screenshot(path=picture)
     with Image.open(picture) as image:
         assert image.size == (2000, 1000)
         assert len(image.convert("P").getcolors()) > 20, "nothing was drawn"
+        assert (image.convert("L").resize((1, 1)).getpixel((0, 0)) > 110) == (theme == "light")
 
 
-def test_the_tests_would_see_a_missing_node(page, saved):
+def test_the_tests_would_see_a_missing_node(page, saved, object_info):
     """The checks above are worth something only if the frontend reports what is wrong."""
     broken = json.loads(json.dumps(saved))
-    ours = next(node for node in broken["nodes"] if node["type"].startswith("PatchVSR_"))
-    ours["type"] = "PatchVSR_Nonsense"
+    real = next(node for node in broken["nodes"] if node["type"] in object_info)
+    real["type"] = "PatchVSR_Nonsense"
     page.evaluate("(workflow) => app.loadGraphData(workflow)", broken)
     page.wait_for_timeout(500)
     errors = page.evaluate("() => app.graph._nodes.filter((n) => n.has_errors).map((n) => n.type)")

@@ -29,7 +29,11 @@ NODES = [
     "QualityReport",
     "ConditionalDecoder",
     "ConditionalRefiner",
+    "SplitPatches",
+    "JoinPatches",
 ]
+TAKES_LISTS = {"PatchVSR_JoinPatches"}
+"""Whose inputs come from all runs of the node before it."""
 READS_FILES_BY_NAME = {"PatchVSR_LoadRenderPasses"}
 """Whose content ComfyUI cannot see change."""
 TYPES_OF_OUR_OWN = {f"PATCHVSR_{name}" for name in ("PLAN", "PATCH_COND", "GLOBAL_CONTEXT", "TILES", "FLOW")}
@@ -182,7 +186,8 @@ def test_every_type_of_our_own_is_made_by_one_node_and_used_by_another(pack):
 def test_nothing_in_a_node_defeats_comfyuis_cache(pack):
     for name, node in pack.nodes.items():
         schema = node.GET_SCHEMA()
-        assert schema.hidden == [] and not schema.not_idempotent and not schema.is_input_list, name
+        assert schema.hidden == [] and not schema.not_idempotent, name
+        assert schema.is_input_list == (name in TAKES_LISTS), name
         assert ("fingerprint_inputs" in node.__dict__) == (name in READS_FILES_BY_NAME), name
 
 

@@ -6,10 +6,13 @@ import shutil
 import pytest
 import torch
 from fakes import run_prompt
-from fakes.core_behaviour import Video, core_behaviour
+from fakes.core_behaviour import TEXT_DIM, Video, core_behaviour
 from fakes.core_nodes import CORE_NODES
 from fakes.pack import ROOT
-from fakes.workflow import EXAMPLES, Workflow, allowed, sockets_of, widgets_of
+from fakes.workflow import BLUEPRINTS, EXAMPLES, Workflow, allowed, sockets_of, widgets_of
+from small_models import random_adapter
+
+from patchvsr_core.adapter import BaseSpec, save_adapter
 
 EXPECTED = {
     "patchvsr_tiny": {
@@ -55,9 +58,39 @@ EXPECTED = {
         "PatchVSR_DetailGuidance": {"softening_end": 1.5},
         "PatchVSR_ConditionalRefiner": {"detail": 0.5},
     },
-    "patchvsr_video": {
+    "patchvsr_simple": {
         "LoadVideo": {"file": "patchvsr_sample.mp4"},
-        "PatchVSR_UpscaleVideo": {"scale": 4, "format": "auto", "codec": "auto", "when_unfinished": "continue"},
+        "BasicScheduler": {"scheduler": "simple", "steps": 1, "denoise": 1},
+        "PatchVSR_PatchPlanner": {"scale": 4, "patch_px": 256, "layout": "auto", "window_frames": 8},
+        "PatchVSR_RefineFidelity": {"detail": 0.5, "cleanup": 1, "fidelity": 1},
+        "RandomNoise": {"noise_seed": 0},
+    },
+    "patchvsr_long_4k": {
+        "LoadVideo": {"file": "patchvsr_sample.mp4"},
+        "PatchVSR_UpscaleVideo": {"size": "3840x0", "format": "auto", "codec": "auto", "when_unfinished": "continue"},
+    },
+    "patchvsr_ai_video": {
+        "PatchVSR_PatchPlanner": {"scale": 2},
+        "PatchVSR_FlowPropagation": {"weight": 0.25},
+        "PatchVSR_RefineFidelity": {"detail": 0.5, "cleanup": 1, "fidelity": 0.7},
+    },
+    "patchvsr_wan21_adapter": {
+        "UNETLoader": {"unet_name": "wan2.1_t2v_1.3B_fp16.safetensors"},
+        "PatchVSR_LoadAdapter": {"adapter_name": "patchvsr_wan21_1p3b.safetensors"},
+        "PatchVSR_PatchEncoder": {"noise_level": 0.25},
+        "PatchVSR_ApplyPatchVSR": {"structure_lock": 0, "projection_steps": 0, "churn": 0},
+        "BasicScheduler": {"scheduler": "simple", "steps": 20, "denoise": 1},
+    },
+    "patchvsr_old_film": {
+        "BasicScheduler": {"scheduler": "simple", "steps": 10, "denoise": 0.3},
+        "PatchVSR_FlowPropagation": {"weight": 0.5},
+        "PatchVSR_RefineFidelity": {"refine_strength": 0.5, "cleanup": 1},
+    },
+    "patchvsr_rewired": {
+        "BasicScheduler": {"scheduler": "simple", "steps": 4, "denoise": 1},
+        "SplitSigmas": {"step": 2},
+        "PatchVSR_JoinPatches": {"window": "cosine"},
+        "ImageFromBatch": {"batch_index": 0, "length": 1},
     },
     "patchvsr_preview": {
         "LoadVideo": {"file": "patchvsr_sample.mp4"},
@@ -73,7 +106,20 @@ EXPECTED = {
 
 
 @pytest.fixture(scope="module")
-def object_info(pack):
+def adapters(pack, tmp_path_factory):
+    """A folder with an adapter under the name that the example has for one."""
+    import folder_paths
+
+    folder = tmp_path_factory.mktemp("model_patches")
+    adapter = random_adapter(BaseSpec(channels=16, width=128, layers=2, ffn=256, text_dim=TEXT_DIM))
+    save_adapter(adapter, folder / "patchvsr_wan21_1p3b.safetensors")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(folder_paths.folders, "model_patches", folder)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def object_info(pack, adapters):
     return {**CORE_NODES, **json.loads(json.dumps(pack.object_info()))}
 
 
@@ -102,13 +148,25 @@ NODES = {
         *(*STAGES, *FLOW, *CONDITIONAL),
         *("AttentionPropagation", "DetailGuidance", "StarSchedule"),
     ],
-    "patchvsr_video": ["LoadTinyDefault", "UpscaleVideo"],
+    "patchvsr_simple": [*TINY, *PLAIN],
+    "patchvsr_long_4k": ["LoadTinyDefault", "UpscaleVideo"],
+    "patchvsr_ai_video": [*TINY, *FLOW, *PLAIN, "QualityReport"],
+    "patchvsr_wan21_adapter": [*STAGES, *PLAIN, "LoadAdapter", "GlobalContextEncoder"],
+    "patchvsr_old_film": [*STAGES, *FLOW, *PLAIN, "QualityReport"],
+    "patchvsr_rewired": [*TINY, *PLAIN, "SplitPatches", "JoinPatches"],
     "patchvsr_preview": [*TINY, *PLAIN, "DAPUpscale"],
     "patchvsr_render": ["LoadRenderPasses", "RDGUpscale"],
 }
+NEEDS_FILES = {f"patchvsr_{name}" for name in ("wan21", "wan21_adapter", "old_film", "dc_vsr", "star", "everything")}
 WHOLE = ["Load", "Plan & encode", "Model", "Sample", "Decode & finish"]
 TITLES = {
-    "patchvsr_video": ["Load", "Upscale"],
+    "patchvsr_simple": ["Load", "Upscale"],
+    "patchvsr_long_4k": ["Load", "Upscale"],
+    "patchvsr_ai_video": ["Load", "Plan & encode", "Motion", "Model", "Sample", "Decode & finish"],
+    "patchvsr_rewired": [
+        *("Load", "Plan & encode", "Model", "First half", "Second half"),
+        *("Decode & finish", "Patch by patch", "Save"),
+    ],
     "patchvsr_upscale_a_video": ["Load", "Plan & encode", "Motion", "Model", "Sample", "Decode & finish"],
     "patchvsr_preview": ["Load", "Preview", "Plan & encode", "Model", "Sample", "Decode & finish"],
     "patchvsr_render": ["Load", "What the renderer knows", "Upscale"],
@@ -116,7 +174,7 @@ TITLES = {
 
 
 def test_all_examples_are_there():
-    assert {path.stem for path in EXAMPLES} >= set(EXPECTED)
+    assert {path.stem for path in EXAMPLES} == set(EXPECTED)
 
 
 def test_every_node_exists(workflow, object_info):
@@ -204,11 +262,15 @@ def test_a_picture_goes_with_every_example(path):
     picture = path.with_suffix(".jpg")
     assert picture.stat().st_size < 150_000
     with Image.open(picture) as image:
-        assert image.format == "JPEG" and 1100 <= image.width <= 1400 and image.height >= 400
+        assert image.format == "JPEG"
+        if path.stem in NEEDS_FILES:
+            assert 1100 <= image.width <= 1400 and image.height >= 300, "the graph"
+        else:
+            assert image.width == 643 and image.height >= 200, "input and result, and a line between them"
 
 
 OWN_TESTS = {
-    "patchvsr_video": "test_video_node.py",
+    "patchvsr_long_4k": "test_video_node.py",
     "patchvsr_render": "test_the_sample_render_is_upscaled_with_its_passes",
 }
 
@@ -240,10 +302,72 @@ def test_the_example_runs_and_keeps_sound_and_frame_rate(workflow, path, pack, o
     video, saved = Video(frames, audio="a chord", fps=12.5), []
     outputs = run_prompt(workflow.prompt(object_info), pack.nodes, core_behaviour(video, saved))
     assert len(saved) == (2 if path.stem == "patchvsr_preview" else 1)
+    height, width = (26, 34) if path.stem == "patchvsr_ai_video" else (52, 68)
     for result in saved:
-        assert result.images.shape == (3, 52, 68, 3)
+        assert result.images.shape == (3, height, width, 3)
         assert torch.isfinite(result.images).all()
         assert (result.audio, result.fps) == ("a chord", 12.5)
-    previews = [outputs[str(node["id"])][0] for node in workflow.real_nodes() if node["type"] == "PreviewImage"]
-    assert previews[0].shape == (1, 52, 68, 3), "the plan"
-    assert all(heat.shape == (3, 52, 68, 3) for heat in previews[1:])
+    plans, *heat_maps = [
+        outputs[str(node["id"])][0] for node in workflow.real_nodes() if node["type"] == "PreviewImage"
+    ] or [None]
+    assert plans is None if path.stem == "patchvsr_simple" else plans.shape == (1, height, width, 3)
+    assert all(heat.shape == (3, height, width, 3) for heat in heat_maps)
+
+
+def test_rewired_works_patch_by_patch(pack, object_info):
+    """One patch covers a clip this small, unless patches are as small as they can be."""
+    workflow, saved = Workflow.read(ROOT / "example_workflows" / "patchvsr_rewired.json"), []
+    prompt = workflow.prompt(object_info)
+    entries = {entry["class_type"]: (number, entry["inputs"]) for number, entry in prompt.items()}
+    entries["PatchVSR_PatchPlanner"][1]["patch_px"] = 64
+    behaviour = core_behaviour(Video(torch.rand(3, 24, 40, 3)), saved)
+    levels, split = [], behaviour["SplitSigmas"]
+    behaviour["SplitSigmas"] = lambda **inputs: levels.append(split(**inputs)) or levels[-1]
+    outputs = run_prompt(prompt, pack.nodes, behaviour)
+    patches = outputs[entries["PatchVSR_SplitPatches"][0]][0]
+    exported = outputs[entries["SaveImage"][0]][0]
+    assert len(patches) == len(exported) > 4
+    assert {patch.shape for patch in patches} == {(3, 64, 64, 3)}
+    assert {picture.shape for picture in exported} == {(1, 64, 64, 3)}
+    assert saved[0].images.shape == (3, 96, 160, 3)
+    ((high, low),) = levels
+    assert len(high) == len(low) == 3 and high[-1] == low[0] and low[-1] == 0
+
+
+FILES = {"UNETLoader": "diffusion_models", "VAELoader": "vae", "CLIPLoader": "text_encoders"}
+
+
+def test_files_are_named_with_folder_and_link(workflow, path):
+    """On the nodes that load them, for the frontend's dialog, and in the note, for people."""
+    (note,) = [node["widgets_values"][0] for node in workflow.nodes.values() if node["type"] == "MarkdownNote"]
+    loaders = [node for node in workflow.real_nodes() if node["type"] in FILES]
+    assert bool(loaders) == (path.stem in NEEDS_FILES)
+    for node in loaders:
+        (model,) = node["properties"]["models"]
+        directory = FILES[node["type"]]
+        assert model["name"] == node["widgets_values"][0] and model["directory"] == directory
+        repository = "https://huggingface.co/Comfy-Org/Wan_2.1_ComfyUI_repackaged/resolve/main/split_files"
+        assert model["url"] == f"{repository}/{directory}/{model['name']}"
+        assert f"[{model['name']}]({model['url']}) in `models/{directory}`" in note
+
+
+@pytest.mark.parametrize("path", BLUEPRINTS, ids=lambda path: path.stem)
+def test_a_blueprint_is_one_node_with_six_widgets(path, object_info):
+    data = json.loads(path.read_text())
+    (host,), (definition,) = data["nodes"], data["definitions"]["subgraphs"]
+    assert host["type"] == definition["id"] and host["title"] == definition["name"] == path.stem
+    assert list(host["widgets_values_named"]) == ["scale", "detail", "cleanup", "fidelity", "patch_px", "seed"]
+    assert [socket["type"] for socket in host["outputs"]] == ["IMAGE"]
+    assert [socket["name"] for socket in host["inputs"] if "widget" not in socket] == ["image"]
+    assert definition["description"].endswith(".") and definition["category"] == "PatchVSR"
+    assert {node["type"] for node in definition["nodes"]} <= set(object_info)
+
+
+def test_the_blueprint_is_what_the_simple_example_has():
+    (blueprint,) = BLUEPRINTS
+    example = json.loads((ROOT / "example_workflows" / "patchvsr_simple.json").read_text())
+    ours, theirs = (
+        sorted((node["type"], str(node.get("widgets_values"))) for node in data["definitions"]["subgraphs"][0]["nodes"])
+        for data in (json.loads(blueprint.read_text()), example)
+    )
+    assert ours == theirs

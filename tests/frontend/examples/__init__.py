@@ -1,0 +1,25 @@
+"""The example workflows, declared; ``make_workflows.py`` builds them in ComfyUI's own frontend."""
+
+from .declarations import Example, Pack, Shown
+from .parts import CLIP
+from .render import RENDER
+from .research import DCVSR, EVERYTHING, STAR
+from .tiny import AI_VIDEO, PREVIEW, REWIRED, TINY, UAV
+from .wan import ADAPTER, BASE, OLD_FILM, TEXT, VAE, WAN21, WAN21_ADAPTER
+from .whole import LONG_4K, SIMPLE, UPSCALE
+
+EXAMPLES = (
+    *(TINY, SIMPLE, PREVIEW, AI_VIDEO, LONG_4K, RENDER, REWIRED, UAV),
+    *(WAN21, WAN21_ADAPTER, OLD_FILM, DCVSR, STAR, EVERYTHING),
+)
+
+FILES = {
+    "LoadVideo": {"file": CLIP},
+    "UNETLoader": {"unet_name": BASE.name},
+    "VAELoader": {"vae_name": VAE.name},
+    "CLIPLoader": {"clip_name": TEXT.name},
+    "PatchVSR_LoadAdapter": {"adapter_name": ADAPTER.name},
+}
+"""Files that the examples name; a user has them, a test machine need not."""
+
+__all__ = ["EXAMPLES", "FILES", "UPSCALE", "Example", "Pack", "Shown"]

@@ -1,0 +1,99 @@
+"""What an example workflow is made of."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+LOAD, PLAN, MODEL, SAMPLE, FINISH = "#3f789e", "#8AA", "#b58b2a", "#88A", "#8A8"
+"""Colours of the groups, out of the frontend's own palette."""
+
+
+@dataclass(frozen=True)
+class File:
+    """A model file that a user has to have."""
+
+    name: str
+    directory: str
+    """Below ComfyUI's models folder."""
+    url: str | None = None
+    """Where it may be downloaded; None for a file of the user's own making."""
+
+    @property
+    def line(self) -> str:
+        """For a note."""
+        name = f"[{self.name}]({self.url})" if self.url else f"`{self.name}`"
+        return f"- {name} in `models/{self.directory}`"
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node. A value ``@name.output`` is a link to that output of the node ``name``."""
+
+    type: str
+    inputs: dict[str, Any]
+    title: str | None = None
+    size: tuple[int, int] | None = None
+    """(width, height) at least; room for a preview."""
+    files: tuple[File, ...] = ()
+    """What its widgets name."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """A titled box with columns of nodes, given by name."""
+
+    title: str
+    color: str
+    columns: list[list[str]]
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Nodes behind a single one: a subgraph."""
+
+    title: str
+    category: str
+    description: str
+    nodes: dict[str, Node]
+    groups: list[Group]
+    inputs: dict[str, list[str]]
+    """Its inputs, and the ``node.input`` that each is connected to inside."""
+    outputs: dict[str, str]
+    """Its outputs, and the ``node.output`` that each one comes from."""
+    widgets: dict[str, str]
+    """Its widgets, and the ``node.widget`` that each stands for."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the thumbnail shows of a run: the same part of the input, enlarged, and of the result."""
+
+    source: str = "video"
+    """Node with the input."""
+    result: str = "save"
+    """Node that saves the result."""
+    clip: str = "sample.mp4"
+    """Input for that run, out of ``examples/``."""
+    frames: int = 8
+    """... cut to so many; the last one is shown."""
+    at: tuple[float, float] = (0.5, 0.5)
+    """(x, y) of the middle of that part, fractions of the frame."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One workflow."""
+
+    name: str
+    id: str
+    """Of the workflow, for the frontend."""
+    nodes: dict[str, Node]
+    groups: list[Group]
+    pack: Pack | None = None
+    """Stands for the nodes whose type is its title."""
+    shown: Shown | None = field(default_factory=Shown)
+    """None: the picture is one of the graph, because a run needs files that are not here."""
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)

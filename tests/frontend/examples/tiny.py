@@ -1,0 +1,231 @@
+"""Examples of the model that ships: they run anywhere."""
+
+from __future__ import annotations
+
+from .declarations import FINISH, LOAD, MODEL, SAMPLE, Example, Group, Node, Shown
+from .parts import (
+    FINISH_GROUP,
+    MODEL_GROUP,
+    PLAN_AND_CONTEXT,
+    REPORT_GROUP,
+    SAMPLE_GROUP,
+    along,
+    changed,
+    clip,
+    conditional,
+    context,
+    encode,
+    enlarged_flow,
+    finishing,
+    load_group,
+    note,
+    plan,
+    report,
+    sampling,
+    saving,
+)
+
+TINY_NOTE = """
+## PatchVSR: the tiny default
+
+The model ships with PatchVSR: nothing to download, no GPU needed. Every stage is a node of its own, so that you can \
+look inside and put your own nodes between.
+
+1. **Load Video**: choose a short clip.
+2. **Patch Planner**: set the scale, or an exact size. *The plan* shows where the patches lie.
+3. **Refine & Fidelity**: *detail* 0.5 for viewing, 0 for compositing; *cleanup* 0 keeps film grain.
+4. Run.
+
+**Cost**: about 6 s a frame of 1920x1080 on two CPU cores. All frames are in memory; for long clips open \
+*patchvsr_long_4k*.
+"""
+PREVIEW_NOTE = """
+## Fast preview, then the final result
+
+**DAP Upscale** needs no diffusion: its result is there first, many times sooner. Bypass (Ctrl+B) the nodes of the \
+groups behind it while you only look.
+
+The same frames go into **Refine & Fidelity** as *base_layer*: two estimates that err in different places are better \
+together.
+
+**Cost** at 1920x1080 on two CPU cores: the preview 0.5 s a frame, the final result about 6 s. Nothing to download.
+"""
+AI_VIDEO_NOTE = """
+## Clean up AI video
+
+For clips out of Wan, LTX, Hunyuan and others. Twice the size is enough for most: 832x480 becomes 1664x960.
+
+**Skip the file if you can**: connect the IMAGE of your VAE Decode in place of Load Video. What video compression took \
+away does not come back.
+
+Starting points; judge them on two seconds at 1:1:
+
+- **Wan**, soft but calm: *detail* 0.5 to 0.7, *weight* of Flow Propagation 0.25
+- **LTX**, smeared or shimmering: *cleanup* 1.2 to 1.5, *weight* 0.5, *detail* 0.3
+- **Hunyuan**, grain that is meant: *cleanup* 0.5, *detail* 0.4
+- faces that look waxed: less *cleanup*
+
+*fidelity* is 0.7 here: there is no true original to agree with. **Quality Report** says whether it flickers.
+
+For new texture instead of cleaner texture open *patchvsr_wan21*.
+
+**Cost**: about 7 s a frame of 1920x1080 on two CPU cores. Nothing to download.
+"""
+UAV_NOTE = """
+## Upscale-A-Video in PatchVSR
+
+**Optical Flow** measures how the picture moves, **Flow Propagation** mixes every frame with its neighbours along that \
+motion: less flicker. **Conditional Refiner** lets the input modulate the features of the result. **Quality Report** \
+says whether it helped.
+
+The tiny default works on pixels, so the motion is measured on the enlarged clip. For a Wan the clip itself is enough.
+
+**Cost**: the motion adds 5 to 10 %, Conditional Refiner takes up to 1.4 times as long as Refine & Fidelity. Nothing \
+to download.
+"""
+REWIRED_NOTE = """
+## Rewired
+
+Every stage is an ordinary node, so other wires make other pipelines:
+
+- **Two samplers**: SplitSigmas cuts the noise levels in half. Patch Sampler runs the first half with *euler*, core's \
+SamplerCustomAdvanced the second with *heun*. Both work patch by patch, because the model carries that.
+- **A blender of your own**: Split into Patches makes a list; every node for images then runs once for each patch. \
+Here Sharpen Image; try a colour or a denoise node. Join Patches fades them into one another.
+- **Export of patches**: the first frame of each patch is saved to `output/PatchVSR_patches`. Without Get Image from \
+Batch it is all of them.
+
+The tiny default is made for one step; the four steps here show the wiring, which pays with a Wan.
+
+**Cost**: five times the sampling of *patchvsr_tiny*. Nothing to download.
+"""
+
+TINY = Example(
+    name="patchvsr_tiny",
+    id="7b1f0c52-6a54-4f0e-9d38-2f6d1f3c9a01",
+    nodes={
+        **note(TINY_NOTE),
+        **clip(),
+        "tiny": Node("PatchVSR_LoadTinyDefault", {}),
+        **plan("@tiny.VAE"),
+        **encode("@tiny.VAE"),
+        **context("@tiny.VAE", "@tiny.adapter"),
+        "apply": Node(
+            "PatchVSR_ApplyPatchVSR",
+            {
+                "model": "@tiny.MODEL",
+                "plan": "@plan.plan",
+                "patch_cond": "@encode.patch_cond",
+                "adapter": "@tiny.adapter",
+                "global_context": "@context.global_context",
+            },
+        ),
+        "merge": Node("PatchVSR_JointModulationMerger", {"model": "@apply.MODEL", "plan": "@plan.plan"}),
+        "guider": Node("BasicGuider", {"model": "@merge.MODEL", "conditioning": "@tiny.prompt"}),
+        **sampling(steps=1, denoise=1.0),
+        **finishing("@tiny.VAE", "none", refine_strength=1.0, rounds=8),
+        **saving(),
+    },
+    groups=[load_group(["tiny"]), PLAN_AND_CONTEXT, MODEL_GROUP, SAMPLE_GROUP, FINISH_GROUP],
+)
+
+PREVIEW = Example(
+    name="patchvsr_preview",
+    id="7b1f0c52-6a54-4f0e-9d38-2f6d1f3c9a08",
+    nodes={
+        **TINY.nodes,
+        **note(PREVIEW_NOTE),
+        "fast": Node("PatchVSR_DAPUpscale", {"image": "@parts.images"}),
+        "join fast": Node("CreateVideo", {"images": "@fast.IMAGE", "fps": "@parts.fps", "audio": "@parts.audio"}),
+        "save fast": Node(
+            "SaveVideo", {"video": "@join fast.VIDEO", "filename_prefix": "video/PatchVSR_preview"}, size=(360, 380)
+        ),
+        "refine": changed(TINY.nodes["refine"], base_layer="@fast.IMAGE"),
+    },
+    groups=[
+        TINY.groups[0],
+        Group("Preview", SAMPLE, [["fast", "join fast", "save fast"]]),
+        *TINY.groups[1:],
+    ],
+)
+
+MOTION_GROUP = Group("Motion", LOAD, [["enlarge", "flow"]])
+MOVING_GROUP = Group("Model", MODEL, [["along", "apply", "merge"]])
+
+AI_VIDEO = Example(
+    name="patchvsr_ai_video",
+    id="7b1f0c52-6a54-4f0e-9d38-2f6d1f3c9a11",
+    nodes={
+        **TINY.nodes,
+        **note(AI_VIDEO_NOTE),
+        "plan": changed(TINY.nodes["plan"], scale=2.0),
+        **enlarged_flow(),
+        **along("@tiny.MODEL", 0.25),
+        "apply": changed(TINY.nodes["apply"], model="@along.MODEL"),
+        "refine": changed(TINY.nodes["refine"], detail=0.5, fidelity=0.7),
+        **saving(prefix="video/PatchVSR_ai_video"),
+        **report(),
+    },
+    groups=[TINY.groups[0], PLAN_AND_CONTEXT, MOTION_GROUP, MOVING_GROUP, SAMPLE_GROUP, REPORT_GROUP],
+    shown=Shown(clip="sample_original.mp4", frames=4, at=(0.49, 0.36)),
+)
+
+UAV = Example(
+    name="patchvsr_upscale_a_video",
+    id="7b1f0c52-6a54-4f0e-9d38-2f6d1f3c9a04",
+    nodes={
+        **TINY.nodes,
+        **note(UAV_NOTE),
+        **enlarged_flow(),
+        **along("@tiny.MODEL", 0.25),
+        "apply": changed(TINY.nodes["apply"], model="@along.MODEL"),
+        **conditional(0.5),
+        **report(),
+    },
+    groups=[TINY.groups[0], PLAN_AND_CONTEXT, MOTION_GROUP, MOVING_GROUP, SAMPLE_GROUP, REPORT_GROUP],
+)
+
+REWIRED = Example(
+    name="patchvsr_rewired",
+    id="7b1f0c52-6a54-4f0e-9d38-2f6d1f3c9a12",
+    nodes={
+        **TINY.nodes,
+        **note(REWIRED_NOTE),
+        "sigmas": changed(TINY.nodes["sigmas"], steps=4),
+        "halves": Node("SplitSigmas", {"sigmas": "@sigmas.SIGMAS", "step": 2}),
+        "sample": changed(TINY.nodes["sample"], sigmas="@halves.high_sigmas"),
+        "no noise": Node("DisableNoise", {}),
+        "second solver": Node("KSamplerSelect", {"sampler_name": "heun"}),
+        "second sample": Node(
+            "SamplerCustomAdvanced",
+            {
+                "noise": "@no noise.NOISE",
+                "guider": "@guider.GUIDER",
+                "sampler": "@second solver.SAMPLER",
+                "sigmas": "@halves.low_sigmas",
+                "latent_image": "@sample.LATENT",
+            },
+        ),
+        "decode": changed(TINY.nodes["decode"], latent="@second sample.output"),
+        "split": Node("PatchVSR_SplitPatches", {"image": "@refine.IMAGE", "plan": "@plan.plan"}),
+        "sharpen": Node("ImageSharpen", {"image": "@split.patches", "alpha": 0.1}, title="Anything, patch by patch"),
+        "together": Node(
+            "PatchVSR_JoinPatches", {"patches": "@sharpen.IMAGE", "plan": "@plan.plan", "window": "cosine"}
+        ),
+        "first": Node("ImageFromBatch", {"image": "@split.patches"}, title="First frame of each patch"),
+        "export": Node(
+            "SaveImage", {"images": "@first.IMAGE", "filename_prefix": "PatchVSR_patches/patch"}, size=(300, 300)
+        ),
+        **saving("@together.IMAGE", "video/PatchVSR_rewired"),
+    },
+    groups=[
+        TINY.groups[0],
+        PLAN_AND_CONTEXT,
+        MODEL_GROUP,
+        Group("First half", SAMPLE, [["guider", "noise", "solver", "sigmas"], ["halves", "sample"]]),
+        Group("Second half", SAMPLE, [["no noise", "second solver", "second sample"]]),
+        Group("Decode & finish", FINISH, [["decode", "blend", "refine"]]),
+        Group("Patch by patch", MODEL, [["split", "sharpen", "together"], ["first", "export"]]),
+        Group("Save", LOAD, [["join", "save"]]),
+    ],
+)

@@ -1,0 +1,121 @@
+"""Examples of few nodes: the whole pipeline behind one."""
+
+from __future__ import annotations
+
+from .declarations import FINISH, LOAD, Example, Group, Node, Pack, Shown
+from .parts import CLIP, MODEL_GROUP, PLAN_AND_CONTEXT, SAMPLE_GROUP, clip, note, saving
+from .tiny import TINY
+
+SIMPLE_NOTE = """
+## PatchVSR Upscale
+
+The whole pipeline behind six widgets; open it with the arrow at its corner. You find it in the node library and in \
+the search (double click) as *PatchVSR Upscale*.
+
+- **scale**: by how much to enlarge
+- **detail**: 0 is the most probable picture, 1 one as crisp as the original may have been; 0.5 for viewing
+- **cleanup**: noise and compression are measured and removed; 0 keeps them, and film grain
+- **fidelity**: 1 agrees with the input in every pixel; less keeps more of what the model made
+- **patch_px**: smaller needs less memory
+- **seed**: another draw; the tiny default hardly depends on it
+
+**Cost**: about 6 s a frame of 1920x1080 on two CPU cores, no GPU needed, nothing to download.
+"""
+LONG_NOTE = """
+## Long videos in 4K
+
+One node reads, upscales and writes the file piece by piece. Sound, subtitles, timing and transparency are kept.
+
+**Size**: *size* is 3840x0, 4K wide whatever the input; 0 keeps the aspect. Clear it, and *scale* counts. Start from \
+960 pixels or more: the small sample of PatchVSR would be enlarged 16 times.
+
+**Memory** does not grow with the video: about 6 GB for 4K. Less: *chunk_frames* 8.
+
+**Disk**: finished pieces lie beside the result in a folder `.NAME.patchvsr` until all are there. Have room for twice \
+the result.
+
+**Resume**: cancelled, crashed or out of memory? Queue it again, with nothing changed: it goes on where it was. \
+*start again* when you changed settings.
+
+**Cost**: about 25 s a frame on two CPU cores: try two seconds of your clip first. Nothing to download. \
+The result is in ComfyUI's `output/video`.
+"""
+INSIDE = ("tiny", "plan", "encode", "context", "apply", "merge")
+INSIDE += ("guider", "noise", "solver", "sigmas", "sample", "decode", "blend", "refine")
+
+UPSCALE = Pack(
+    title="PatchVSR Upscale",
+    category="PatchVSR",
+    description="Enlarges a clip with the model that ships with PatchVSR: nothing to download, no GPU needed.",
+    nodes={
+        name: Node(
+            node.type,
+            {key: value for key, value in node.inputs.items() if not str(value).startswith("@parts")},
+            node.title,
+            node.size,
+        )
+        for name, node in TINY.nodes.items()
+        if name in INSIDE
+    },
+    groups=[
+        Group("Load", LOAD, [["tiny"]]),
+        Group(PLAN_AND_CONTEXT.title, PLAN_AND_CONTEXT.color, [["plan"], ["encode", "context"]]),
+        MODEL_GROUP,
+        SAMPLE_GROUP,
+        Group("Decode & finish", FINISH, [["decode", "blend", "refine"]]),
+    ],
+    inputs={"image": ["plan.image", "encode.image", "context.image", "blend.image", "refine.source"]},
+    outputs={"IMAGE": "refine.IMAGE"},
+    widgets={
+        "scale": "plan.scale",
+        "detail": "refine.detail",
+        "cleanup": "refine.cleanup",
+        "fidelity": "refine.fidelity",
+        "patch_px": "plan.patch_px",
+        "seed": "noise.noise_seed",
+    },
+)
+
+SIMPLE = Example(
+    name="patchvsr_simple",
+    id="7b1f0c52-6a54-4f0e-9d38-2f6d1f3c9a13",
+    nodes={
+        **note(SIMPLE_NOTE),
+        **clip(),
+        "upscale": Node(UPSCALE.title, {"image": "@parts.images", "detail": 0.5}, size=(300, 0)),
+        **saving("@upscale.IMAGE"),
+    },
+    groups=[
+        Group("Load", LOAD, [["note"], ["video", "parts"]]),
+        Group("Upscale", FINISH, [["upscale"], ["join", "save"]]),
+    ],
+    pack=UPSCALE,
+)
+
+LONG_4K = Example(
+    name="patchvsr_long_4k",
+    id="7b1f0c52-6a54-4f0e-9d38-2f6d1f3c9a03",
+    nodes={
+        **note(LONG_NOTE),
+        "video": Node("LoadVideo", {"file": CLIP}, size=(300, 300)),
+        "tiny": Node("PatchVSR_LoadTinyDefault", {}),
+        "upscale": Node(
+            "PatchVSR_UpscaleVideo",
+            {
+                "video": "@video.VIDEO",
+                "model": "@tiny.MODEL",
+                "vae": "@tiny.VAE",
+                "positive": "@tiny.prompt",
+                "adapter": "@tiny.adapter",
+                "size": "3840x0",
+                "filename_prefix": "video/PatchVSR_4k",
+            },
+            size=(420, 640),
+        ),
+    },
+    groups=[
+        Group("Load", LOAD, [["note"], ["video", "tiny"]]),
+        Group("Upscale", FINISH, [["upscale"]]),
+    ],
+    shown=Shown(result="upscale", clip="sample_original.mp4", frames=3, at=(0.49, 0.36)),
+)
