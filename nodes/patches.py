@@ -21,7 +21,7 @@ class SplitPatches(io.ComfyNode):
             search_aliases=["patchvsr", "split image", "crop tiles", "export patches"],
             inputs=[
                 io.Image.Input("image", tooltip="Frames of the planned size, such as those of Refine & Fidelity."),
-                Plan.Input("plan"),
+                Plan.Input("plan", tooltip="The plan that made the frames."),
             ],
             outputs=[
                 io.Image.Output(
@@ -61,7 +61,7 @@ class JoinPatches(io.ComfyNode):
                     "linear, cosine: from the middle of a patch to its edges.",
                 ),
             ],
-            outputs=[io.Image.Output()],
+            outputs=[io.Image.Output(tooltip="Frames of the planned size.")],
         )
 
     @classmethod
