@@ -15,6 +15,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import cv2
+import numpy as np
+import torch
 from fakes.subgraphs import flattened
 
 START_SECONDS = 180
@@ -116,3 +119,27 @@ def api_graph(workflow: Graph, object_info: Graph) -> Graph:
             "inputs": {**widgets, **node.get("promoted", {}), **linked},
         }
     return graph
+
+
+def key(graph: Graph, kind: str) -> str:
+    return next(name for name, entry in graph.items() if entry["class_type"] == kind)
+
+
+def node(graph: Graph, kind: str) -> Graph:
+    return graph[key(graph, kind)]
+
+
+def changed(graph: Graph, kind: str, **inputs: object) -> Graph:
+    copy = json.loads(json.dumps(graph))
+    node(copy, kind)["inputs"].update(inputs)
+    return copy
+
+
+def pictures(server: Server, entry: Any, name: str = "png") -> torch.Tensor:
+    files = [server.base / "output" / image["filename"] for image in entry["outputs"][name]["images"]]
+    return torch.stack([torch.from_numpy(cv2.imread(str(f))[:, :, ::-1].astype(np.float32) / 255) for f in files])
+
+
+def assert_success(entry: Any) -> Any:
+    assert entry["status"]["status_str"] == "success", json.dumps(entry["status"], indent=1)[-3000:]
+    return entry

@@ -8,15 +8,22 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import av
-import cv2
-import numpy as np
 import pytest
 import torch
 import websocket
-from comfyui_server import Graph, Server, api_graph, messages
+from comfyui_server import (
+    Graph,
+    Server,
+    api_graph,
+    assert_success,
+    changed,
+    key,
+    messages,
+    node,
+    pictures,
+)
 from small_models import random_adapter, random_vae, random_wan, save
 
 from patchvsr_core.adapter import BaseSpec, save_adapter
@@ -60,37 +67,13 @@ def tiny_graph(object_info: Graph, short_clip: str) -> Graph:
     return graph
 
 
-def key(graph: Graph, kind: str) -> str:
-    return next(name for name, entry in graph.items() if entry["class_type"] == kind)
-
-
-def node(graph: Graph, kind: str) -> Graph:
-    return graph[key(graph, kind)]
-
-
-def changed(graph: Graph, kind: str, **inputs: object) -> Graph:
-    copy = json.loads(json.dumps(graph))
-    node(copy, kind)["inputs"].update(inputs)
-    return copy
-
-
-def pictures(server: Server, entry: Any, name: str = "png") -> torch.Tensor:
-    files = [server.base / "output" / image["filename"] for image in entry["outputs"][name]["images"]]
-    return torch.stack([torch.from_numpy(cv2.imread(str(f))[:, :, ::-1].astype(np.float32) / 255) for f in files])
-
-
 def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
     return float(-10 * (a - b).square().mean().clamp(min=1e-12).log10())
 
 
-def assert_success(entry: Any) -> Any:
-    assert entry["status"]["status_str"] == "success", json.dumps(entry["status"], indent=1)[-3000:]
-    return entry
-
-
 def test_pack_loads_without_a_warning(server: Server, object_info: Graph) -> None:
     ours = sorted(name for name in object_info if name.startswith("PatchVSR_"))
-    assert len(ours) == 25
+    assert len(ours) == 27
     bad = re.compile(r"warn|error|failed|traceback", re.IGNORECASE)
     ours = [line for line in server.log.read_text().splitlines() if re.search("patchvsr", line, re.IGNORECASE)]
     assert ours, "the log should name the pack among the imported ones"

@@ -1,0 +1,109 @@
+"""Patch Preview and strength maps in a real ComfyUI, on the sample clip."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from comfyui_server import Graph, Server, api_graph, assert_success, changed, key, pictures
+
+from patchvsr_core.layout import Canvas
+from patchvsr_core.places import Place, places
+from patchvsr_core.planner import plan_patches
+from patchvsr_core.resample import resize
+from patchvsr_core.video import VideoWriter, read_clip
+
+WORKFLOWS = Path(__file__).parents[2] / "example_workflows"
+LEVEL = 1.01 / 255
+FRAMES, SOURCE, SIZE = 6, (64, 96), (256, 384)
+PATCH_PX, FADE_PX = 128, 32
+REACH_PX = 24
+"""How far the refiner looks across a border."""
+
+
+@pytest.fixture(scope="module")
+def clip(base_folder: Any) -> torch.Tensor:
+    """A part of the sample with a face in it, kept without loss."""
+    sample = read_clip(base_folder / "input" / "patchvsr_sample.mp4")
+    frames = sample.frames[:FRAMES, 4:68, 70:166]
+    path = base_folder / "input" / "face.mkv"
+    with VideoWriter(path, SOURCE, range(FRAMES), 1 / sample.info.fps, fps=sample.info.fps, codec="ffv1") as writer:
+        writer.write(frames)
+    return read_clip(path).frames
+
+
+@pytest.fixture(scope="module")
+def graph(server: Server, clip: torch.Tensor) -> Graph:
+    found = api_graph(json.loads((WORKFLOWS / "patchvsr_tiny.json").read_text()), server.get("/object_info"))
+    for name in ("CreateVideo", "SaveVideo", "PreviewImage"):
+        while any(entry["class_type"] == name for entry in found.values()):
+            del found[key(found, name)]
+    found["png"] = save([key(found, "PatchVSR_RefineFidelity"), 0], "whole")
+    found["loaded"] = save([key(found, "GetVideoComponents"), 0], "loaded")
+    found["blended"] = save([key(found, "PatchVSR_Blender"), 0], "blended")
+    found = changed(found, "LoadVideo", file="face.mkv")
+    return changed(found, "PatchVSR_PatchPlanner", patch_px=PATCH_PX, scale=4.0)
+
+
+def save(images: list[Any], prefix: str) -> Graph:
+    return {"class_type": "SaveImage", "inputs": {"images": images, "filename_prefix": prefix}}
+
+
+@pytest.fixture(scope="module")
+def whole(server: Server, graph: Graph) -> Any:
+    return assert_success(server.run(graph))
+
+
+def place_of(number: int) -> Place:
+    canvas = Canvas(FRAMES, SOURCE, SIZE)
+    plan = plan_patches(canvas, patch_px=PATCH_PX, layout="overlapping", window_frames=8, overlap_frames=2)
+    return places(plan)[number - 1]
+
+
+def difference(server: Server, graph: Graph, whole: Any, **chosen: Any) -> torch.Tensor:
+    """Patch Preview against the same patch of the whole run, in levels of 255."""
+    number = 6
+    sampler = graph[key(graph, "PatchVSR_PatchSampler")]["inputs"]
+    source = graph[key(graph, "PatchVSR_RefineFidelity")]["inputs"]["source"]
+    vae = graph[key(graph, "PatchVSR_PatchDecoder")]["inputs"]["vae"]
+    copy = {name: entry for name, entry in graph.items() if name not in ("png", "blended", "loaded")}
+    inputs = {**sampler, "vae": vae, "source": source, "patch": number, "first_frame": 2, "frames": 2}
+    inputs |= {"neighbours": False, "refine_strength": 1.0, "rounds": 8, "fidelity": 1.0, "detail": 0.0, "cleanup": 1.0}
+    copy["look"] = {"class_type": "PatchVSR_PatchPreview", "inputs": {**inputs, **chosen}}
+    copy["patch"] = save(["look", 1], f"patch {chosen}")
+    entry = assert_success(server.run(copy))
+    assert len(entry["outputs"]["look"]["images"]) == 2, "it shows what it made, frame by frame"
+    place = place_of(number)
+    rows, columns = slice(place.y, place.y + place.height), slice(place.x, place.x + place.width)
+    full = pictures(server, whole)[2:4, rows, columns]
+    return (pictures(server, entry, "patch") - full).abs()
+
+
+def test_a_patch_is_that_of_the_whole_run(server: Server, graph: Graph, whole: Any) -> None:
+    alone = difference(server, graph, whole)
+    inner = slice(FADE_PX + REACH_PX, -FADE_PX - REACH_PX)
+    assert alone[:, inner, inner].max() <= LEVEL
+    assert difference(server, graph, whole, neighbours=True).max() <= LEVEL
+
+
+def test_what_a_map_protects_is_the_base_layer_and_the_rest_is_unchanged(
+    server: Server, base_folder: Any, graph: Graph, whole: Any
+) -> None:
+    """Written as a picture, loaded by ComfyUI's own node."""
+    strength = torch.ones(SIZE)
+    strength[40:200, 100:300] = 0
+    cv2.imwrite(str(base_folder / "input" / "map.png"), (strength.numpy() * 255).astype(np.uint8))
+    base, inside = resize(pictures(server, whole, "loaded"), SIZE).clamp(0, 1), (strength == 0).expand(FRAMES, -1, -1)
+    loaded = {"class_type": "LoadImageMask", "inputs": {"image": "map.png", "channel": "red"}}
+    for kind, seen in (("PatchVSR_ApplyPatchVSR", "blended"), ("PatchVSR_RefineFidelity", "png")):
+        copy = changed({**graph, "map": loaded}, kind, strength_map=["map", 0])
+        held = pictures(server, assert_success(server.run(copy)), seen)
+        plain = pictures(server, whole, seen)
+        assert (held - base)[inside].abs().max() <= LEVEL
+        assert torch.equal(held[~inside], plain[~inside])
+        assert (plain - base)[inside].abs().max() > 10 * LEVEL, "there is something to protect it from"
