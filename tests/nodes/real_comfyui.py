@@ -14,7 +14,10 @@ import json
 import sys
 from typing import Any
 
-CORE_MODULES = ("nodes_video", "nodes_custom_sampler", "nodes_model_advanced", "nodes_preview_any")
+CORE_MODULES = (
+    *("nodes_video", "nodes_custom_sampler", "nodes_model_advanced", "nodes_preview_any"),
+    *("nodes_post_processing", "nodes_images"),
+)
 
 
 def main() -> None:

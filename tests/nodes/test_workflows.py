@@ -9,7 +9,7 @@ from fakes import run_prompt
 from fakes.core_behaviour import TEXT_DIM, Video, core_behaviour
 from fakes.core_nodes import CORE_NODES
 from fakes.pack import ROOT
-from fakes.workflow import BLUEPRINTS, EXAMPLES, Workflow, allowed, sockets_of, widgets_of
+from fakes.workflow import EXAMPLES, Workflow, allowed, sockets_of, widgets_of
 from small_models import random_adapter
 
 from patchvsr_core.adapter import BaseSpec, save_adapter
@@ -332,42 +332,3 @@ def test_rewired_works_patch_by_patch(pack, object_info):
     assert saved[0].images.shape == (3, 96, 160, 3)
     ((high, low),) = levels
     assert len(high) == len(low) == 3 and high[-1] == low[0] and low[-1] == 0
-
-
-FILES = {"UNETLoader": "diffusion_models", "VAELoader": "vae", "CLIPLoader": "text_encoders"}
-
-
-def test_files_are_named_with_folder_and_link(workflow, path):
-    """On the nodes that load them, for the frontend's dialog, and in the note, for people."""
-    (note,) = [node["widgets_values"][0] for node in workflow.nodes.values() if node["type"] == "MarkdownNote"]
-    loaders = [node for node in workflow.real_nodes() if node["type"] in FILES]
-    assert bool(loaders) == (path.stem in NEEDS_FILES)
-    for node in loaders:
-        (model,) = node["properties"]["models"]
-        directory = FILES[node["type"]]
-        assert model["name"] == node["widgets_values"][0] and model["directory"] == directory
-        repository = "https://huggingface.co/Comfy-Org/Wan_2.1_ComfyUI_repackaged/resolve/main/split_files"
-        assert model["url"] == f"{repository}/{directory}/{model['name']}"
-        assert f"[{model['name']}]({model['url']}) in `models/{directory}`" in note
-
-
-@pytest.mark.parametrize("path", BLUEPRINTS, ids=lambda path: path.stem)
-def test_a_blueprint_is_one_node_with_six_widgets(path, object_info):
-    data = json.loads(path.read_text())
-    (host,), (definition,) = data["nodes"], data["definitions"]["subgraphs"]
-    assert host["type"] == definition["id"] and host["title"] == definition["name"] == path.stem
-    assert list(host["widgets_values_named"]) == ["scale", "detail", "cleanup", "fidelity", "patch_px", "seed"]
-    assert [socket["type"] for socket in host["outputs"]] == ["IMAGE"]
-    assert [socket["name"] for socket in host["inputs"] if "widget" not in socket] == ["image"]
-    assert definition["description"].endswith(".") and definition["category"] == "PatchVSR"
-    assert {node["type"] for node in definition["nodes"]} <= set(object_info)
-
-
-def test_the_blueprint_is_what_the_simple_example_has():
-    (blueprint,) = BLUEPRINTS
-    example = json.loads((ROOT / "example_workflows" / "patchvsr_simple.json").read_text())
-    ours, theirs = (
-        sorted((node["type"], str(node.get("widgets_values"))) for node in data["definitions"]["subgraphs"][0]["nodes"])
-        for data in (json.loads(blueprint.read_text()), example)
-    )
-    assert ours == theirs

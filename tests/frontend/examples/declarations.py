@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-LOAD, PLAN, MODEL, SAMPLE, FINISH = "#3f789e", "#8AA", "#b58b2a", "#88A", "#8A8"
-"""Colours of the groups, out of the frontend's own palette."""
+LOAD, PLAN, MODEL, SAMPLE, FINISH = "#3f789e", "#2f8f8f", "#b58b2a", "#6f6fc0", "#4a9450"
+"""Colours of the groups; their titles, in the same colour, can be read in dark and light themes."""
 
 
 @dataclass(frozen=True)
