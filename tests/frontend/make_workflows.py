@@ -4,7 +4,8 @@ Run it against a ComfyUI that has this pack, after nodes or their widgets change
 
     python tests/frontend/make_workflows.py http://127.0.0.1:8188 [--run] [--only NAME ...]
 
-It writes ``example_workflows/*.json`` and a picture of each as ``.jpg``, and ``subgraphs/*.json``. With ``--run``
+It writes ``example_workflows/*.json`` and a picture of each as ``.jpg``, ``subgraphs/*.json`` and ``docs/graph.jpg``.
+With ``--run``
 those that need no download are executed, and their pictures show what came out of them; the others show the graph.
 Copy ``examples/render`` to ComfyUI's ``input/patchvsr_render`` before.
 """
@@ -22,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from frontend.browser import open_frontend
-from frontend.examples import EXAMPLES, FILES, Example, Pack
+from frontend.examples import EXAMPLES, FILES, TINY, Example, Pack
 from frontend.thumbnails import before_and_after
 from PIL import Image
 
@@ -48,6 +49,8 @@ def main() -> None:
             write(FOLDER / f"{example.name}.json", built["workflow"])
             if example.pack:
                 write(BLUEPRINTS / f"{example.pack.title}.json", blueprint(page, example.pack))
+            if example is TINY:
+                save(graph(page), ROOT / "docs" / "graph.jpg")
             if example.shown is None:
                 save(graph(page), picture)
             elif arguments.run:

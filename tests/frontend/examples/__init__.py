@@ -22,4 +22,4 @@ FILES = {
 }
 """Files that the examples name; a user has them, a test machine need not."""
 
-__all__ = ["EXAMPLES", "FILES", "UPSCALE", "Example", "Pack", "Shown"]
+__all__ = ["EXAMPLES", "FILES", "TINY", "UPSCALE", "Example", "Pack", "Shown"]

@@ -104,6 +104,24 @@ def along(model: str, weight: float) -> dict[str, Node]:
     return {"along": Node("PatchVSR_FlowPropagation", inputs)}
 
 
+def look() -> dict[str, Node]:
+    """One patch, before the rest."""
+    shared = {"noise": "@noise.NOISE", "guider": "@guider.GUIDER", "sampler": "@solver.SAMPLER"}
+    clips = {"latent": "@encode.LATENT", "plan": "@plan.plan", "vae": "@tiny.VAE", "source": "@parts.images"}
+    inputs = {**shared, "sigmas": "@sigmas.SIGMAS", **clips}
+    return {"look": Node("PatchVSR_PatchPreview", inputs, size=(420, 640))}
+
+
+def compare() -> dict[str, Node]:
+    """Input and result in one picture."""
+    inputs = {"before": "@parts.images", "after": "@refine.IMAGE", "names": "input, PatchVSR"}
+    return {
+        "compare": Node("PatchVSR_Compare", inputs),
+        "split": Node("PreviewImage", {"images": "@compare.split"}, title="Split view", size=(420, 260)),
+        "crops": Node("PreviewImage", {"images": "@compare.crops"}, title="1:1", size=(420, 420)),
+    }
+
+
 def report() -> dict[str, Node]:
     inputs = {"image": "@refine.IMAGE", "source": "@parts.images", "plan": "@plan.plan"}
     return {

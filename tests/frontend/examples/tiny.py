@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .declarations import FINISH, LOAD, MODEL, SAMPLE, Example, Group, Node, Shown
+from .declarations import FINISH, LOAD, MODEL, PLAN, SAMPLE, Example, Group, Node, Shown
 from .parts import (
     FINISH_GROUP,
     MODEL_GROUP,
@@ -12,12 +12,14 @@ from .parts import (
     along,
     changed,
     clip,
+    compare,
     conditional,
     context,
     encode,
     enlarged_flow,
     finishing,
     load_group,
+    look,
     note,
     plan,
     report,
@@ -40,15 +42,17 @@ look inside and put your own nodes between.
 *patchvsr_long_4k*.
 """
 PREVIEW_NOTE = """
-## Fast preview, then the final result
+## Look first, then run
 
-**DAP Upscale** needs no diffusion: its result is there first, many times sooner. Bypass (Ctrl+B) the nodes of the \
+1. **Patch Preview**: click a patch on the plan of Patch Planner, or leave *patch* at 0 for the one with the most \
+detail. It restores that patch alone, as the whole run will. Select the node and run only it (the play button above it).
+2. **DAP Upscale** needs no diffusion: its result is there first, many times sooner. Bypass (Ctrl+B) the nodes of the \
 groups behind it while you only look.
+3. The whole run. The frames of DAP go into **Refine & Fidelity** as *base_layer*: two estimates that err in different \
+places are better together. **Compare** puts input and result into one picture.
 
-The same frames go into **Refine & Fidelity** as *base_layer*: two estimates that err in different places are better \
-together.
-
-**Cost** at 1920x1080 on two CPU cores: the preview 0.5 s a frame, the final result about 6 s. Nothing to download.
+**Cost** on two CPU cores: a patch of four frames about 10 s; at 1920x1080 the preview of DAP 0.5 s a frame, the final \
+result about 6 s. Nothing to download.
 """
 AI_VIDEO_NOTE = """
 ## Clean up AI video
@@ -141,11 +145,17 @@ PREVIEW = Example(
             "SaveVideo", {"video": "@join fast.VIDEO", "filename_prefix": "video/PatchVSR_preview"}, size=(360, 380)
         ),
         "refine": changed(TINY.nodes["refine"], base_layer="@fast.IMAGE"),
+        **look(),
+        **compare(),
     },
     groups=[
         TINY.groups[0],
-        Group("Preview", SAMPLE, [["fast", "join fast", "save fast"]]),
-        *TINY.groups[1:],
+        Group("Fast", SAMPLE, [["fast", "join fast", "save fast"]]),
+        PLAN_AND_CONTEXT,
+        MODEL_GROUP,
+        Group("Look at one patch", PLAN, [["guider", "noise", "solver", "sigmas"], ["look"]]),
+        Group("Sample", SAMPLE, [["sample"]]),
+        Group(FINISH_GROUP.title, FINISH, [*FINISH_GROUP.columns, ["compare", "split", "crops"]]),
     ],
 )
 
