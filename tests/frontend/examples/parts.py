@@ -108,17 +108,20 @@ def look() -> dict[str, Node]:
     """One patch, before the rest."""
     shared = {"noise": "@noise.NOISE", "guider": "@guider.GUIDER", "sampler": "@solver.SAMPLER"}
     clips = {"latent": "@encode.LATENT", "plan": "@plan.plan", "vae": "@tiny.VAE", "source": "@parts.images"}
-    inputs = {**shared, "sigmas": "@sigmas.SIGMAS", **clips}
-    return {"look": Node("PatchVSR_PatchPreview", inputs, size=(420, 640))}
+    inputs = {**shared, "sigmas": "@sigmas.SIGMAS", **clips, "frames": 1}
+    return {"look": Node("PatchVSR_PatchPreview", inputs, size=(560, 560))}
 
 
 def compare() -> dict[str, Node]:
-    """Input and result in one picture."""
-    inputs = {"before": "@parts.images", "after": "@refine.IMAGE", "names": "input, PatchVSR"}
+    """Input and result in one picture, for the first frame."""
+    first = {"batch_index": 0, "length": 1}
+    inputs = {"before": "@first in.IMAGE", "after": "@first out.IMAGE", "names": "input, PatchVSR"}
     return {
+        "first in": Node("ImageFromBatch", {"image": "@parts.images", **first}, title="First frame of the input"),
+        "first out": Node("ImageFromBatch", {"image": "@refine.IMAGE", **first}, title="First frame of the result"),
         "compare": Node("PatchVSR_Compare", inputs),
-        "split": Node("PreviewImage", {"images": "@compare.split"}, title="Split view", size=(420, 260)),
-        "crops": Node("PreviewImage", {"images": "@compare.crops"}, title="1:1", size=(420, 420)),
+        "split": Node("PreviewImage", {"images": "@compare.split"}, title="Split view", size=(480, 280)),
+        "crops": Node("PreviewImage", {"images": "@compare.crops"}, title="1:1", size=(480, 640)),
     }
 
 
