@@ -75,8 +75,8 @@ class ConditionalDecoder(io.ComfyNode):
             node_id="PatchVSR_ConditionalDecoder",
             display_name="Conditional Decoder",
             category=CATEGORY,
-            description="Patch Decoder for Wan's VAE with the input's say: a small trained network modulates what the "
-            "VAE's decoder begins with (as in Upscale-A-Video). Needs a file from PatchVSR's trainer.",
+            description="Patch Decoder for Wan's VAE, guided by the input: a small trained network modulates the first "
+            "features of the VAE's decoder (as in Upscale-A-Video). Needs a file from PatchVSR's trainer.",
             search_aliases=["patchvsr", "sft", "upscale-a-video", "vae decode"],
             inputs=[
                 io.Vae.Input("vae", tooltip="The Wan VAE that the file was trained with."),

@@ -34,8 +34,9 @@ class FlowPropagation(io.ComfyNode):
                 Plan.Input("plan", tooltip="From Patch Planner."),
                 Flow.Input(
                     "flow",
-                    tooltip="From Optical Flow. Of the input clip for a Wan; of the clip enlarged (to 1280 "
-                    "pixels or so) for the tiny default, which needs motion that is exact to a part of a pixel.",
+                    tooltip="From Optical Flow, or of a render from Load Render Passes. Of the input clip for a Wan; "
+                    "of the clip enlarged (to 1280 pixels or so) for the tiny default, which needs motion that is "
+                    "exact to a part of a pixel.",
                 ),
                 io.Float.Input(
                     "weight",
@@ -68,7 +69,8 @@ class FlowPropagation(io.ComfyNode):
                     max=1.0,
                     step=0.001,
                     advanced=True,
-                    tooltip="How far there and back may differ, relative to the motion. Higher trusts more.",
+                    tooltip="How far the flow there and the flow back may differ, relative to the motion. Higher "
+                    "trusts more.",
                 ),
                 io.Float.Input(
                     "alpha2",
@@ -77,7 +79,8 @@ class FlowPropagation(io.ComfyNode):
                     max=100.0,
                     step=0.01,
                     advanced=True,
-                    tooltip="... and in all, in squared cells. Higher trusts more.",
+                    tooltip="How far they may differ besides, whatever the motion, in squared cells of the flow. "
+                    "Higher trusts more.",
                 ),
             ],
             outputs=[io.Model.Output(tooltip="The model with this switched on.")],
@@ -155,13 +158,15 @@ class AttentionPropagation(io.ComfyNode):
                     options=list(CHOICES),
                     default="rich",
                     advanced=True,
-                    tooltip="Which: those richest in detail, the nearest to this window, or the farthest.",
+                    tooltip="Which frames those are: rich, those richest in detail; nearest to this window; or "
+                    "farthest.",
                 ),
                 io.String.Input(
                     "layers",
                     default="all",
                     advanced=True,
-                    tooltip="Transformer blocks in which both act, such as 0-9, 20. Fewer take less time and memory.",
+                    tooltip="Transformer blocks in which SAP and TAP act, such as 0-9, 20. Fewer take less time and "
+                    "memory.",
                 ),
                 io.Float.Input(
                     "reach",
@@ -170,14 +175,16 @@ class AttentionPropagation(io.ComfyNode):
                     max=100.0,
                     step=0.5,
                     advanced=True,
-                    tooltip="How far away, in patches, tokens may claim to lie; what is farther seems to be there. 0: "
-                    "as far as they are. 1 helps where a model was never trained on frames so large.",
+                    tooltip="The greatest distance, in patches, at which tokens are seen; those farther away are "
+                    "treated as if they lay there. 0: as far as they are. 1 helps where a model was never trained on "
+                    "frames so large.",
                 ),
                 io.Boolean.Input(
                     "offload",
                     default=False,
                     advanced=True,
-                    tooltip="Keep what patches remember in main memory: slower, but it needs no GPU memory.",
+                    tooltip="Keep the keys and values that patches remember in main memory: slower, but it needs no "
+                    "GPU memory.",
                 ),
             ],
             outputs=[io.Model.Output(tooltip="The model with this switched on.")],
@@ -245,7 +252,7 @@ class DetailGuidance(io.ComfyNode):
                     min=1.0,
                     max=10.0,
                     step=0.05,
-                    tooltip="... and at the last step. Higher means more detail, and more that is invented.",
+                    tooltip="How soft it is at the last step. Higher means more detail, and more that is invented.",
                 ),
                 io.Float.Input(
                     "rescale",

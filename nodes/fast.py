@@ -69,9 +69,9 @@ class RDGUpscale(io.ComfyNode):
                 Flow.Input(
                     "flow",
                     optional=True,
-                    tooltip="From Optical Flow, best with the Vector pass of the render. Without it motion is measured "
-                    "on the CPU by dense inverse search (13 ms a frame of 480x270): good, but unsure at edges and "
-                    "where something comes into view, so that what is fine there is not carried on.",
+                    tooltip="From Load Render Passes, or from Optical Flow with the Vector pass. Without it motion is "
+                    "measured on the CPU by dense inverse search (13 ms a frame of 480x270): good, but unsure at "
+                    "edges and where something comes into view, so that fine detail there is not carried on.",
                 ),
                 io.Image.Input(
                     "depth",
@@ -89,14 +89,15 @@ class RDGUpscale(io.ComfyNode):
                 io.Image.Input(
                     "normal",
                     optional=True,
-                    tooltip="Normal pass as a picture, (normal + 1) / 2. Without it normals are told from the slope of "
-                    "the depth, and face the camera everywhere where that is missing too: fine relief gets no help.",
+                    tooltip="Normal pass as a picture, (normal + 1) / 2. Without it normals are told from the slope "
+                    "of the depth; where that is missing too they face the camera everywhere, and fine relief gets no "
+                    "help.",
                 ),
                 io.Image.Input(
                     "albedo",
                     optional=True,
-                    tooltip="Colour of the materials without light (Diffuse Color pass). Without it the frame over its "
-                    "own brightness at large stands in, in which shadows and highlights remain.",
+                    tooltip="Colour of the materials without light (Diffuse Color pass). Without it the frame, "
+                    "divided by its brightness at large, stands in; shadows and highlights remain in it.",
                 ),
                 size_widget(),
             ],

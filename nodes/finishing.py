@@ -32,8 +32,8 @@ class RefineFidelity(io.ComfyNode):
                     "base_layer",
                     optional=True,
                     tooltip="A second opinion on the tiny default's result: the clip enlarged to the same size by DAP "
-                    "Upscale, RDG Upscale or any other node. Both count about half; the base layer the less, the "
-                    "more detail is asked for and the noisier the input is.",
+                    "Upscale, RDG Upscale or any other node. Each is about half of the mean of "
+                    "both; the base layer counts the less, the more detail is asked for and the noisier the input is.",
                 ),
                 *strength_widgets("the base layer, or else the input enlarged bicubically"),
             ],

@@ -44,7 +44,8 @@ class OpticalFlow(io.ComfyNode):
                     options=list(QUALITIES),
                     default="medium",
                     advanced=True,
-                    tooltip="Of dis alone: ultrafast takes 10 ms, fast 16 ms, medium 26 ms and is the most exact.",
+                    tooltip="For the method dis only: ultrafast takes 10 ms, fast 16 ms, medium 26 ms and is the most "
+                    "exact.",
                 ),
                 FlowModel.Input(
                     "optical_flow",
@@ -62,9 +63,9 @@ class OpticalFlow(io.ComfyNode):
                 Flow.Output(display_name="flow", tooltip="Motion to the next frame and to the previous one."),
                 io.Image.Output(
                     display_name="preview",
-                    tooltip="Motion to the next frame, one picture less than frames: the hue says where to "
-                    "(right red, down yellow, left cyan, up violet), the saturation how far. "
-                    "Black: nothing to follow.",
+                    tooltip="Motion from each frame to the next, so one picture fewer than frames: the hue says where "
+                    "to (right red, down yellow, left cyan, up violet), the saturation how far. Black: nothing to "
+                    "follow.",
                 ),
                 io.Mask.Output(
                     display_name="consistency",

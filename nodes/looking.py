@@ -59,7 +59,7 @@ class PatchPreview(io.ComfyNode):
             outputs=[
                 io.Image.Output(display_name="comparison", tooltip="Input, bicubic and result side by side."),
                 io.Image.Output(display_name="result", tooltip="The patch alone, at the size of the result."),
-                io.Int.Output(display_name="patch", tooltip="Its number."),
+                io.Int.Output(display_name="patch", tooltip="Number of the patch that is shown."),
             ],
         )
 
@@ -119,7 +119,7 @@ class Compare(io.ComfyNode):
             inputs=[
                 io.Image.Input("before", tooltip="The input clip or another result; enlarged bicubically if smaller."),
                 io.Image.Input("after", tooltip="The result."),
-                io.Image.Input("third", optional=True, tooltip="Another result, to the right of the second."),
+                io.Image.Input("third", optional=True, tooltip="Another result, beside or below the second."),
                 io.Float.Input(
                     "position",
                     default=0.5,
@@ -127,9 +127,11 @@ class Compare(io.ComfyNode):
                     max=1.0,
                     step=0.01,
                     display_mode=io.NumberDisplay.slider,
-                    tooltip="Where the first one ends.",
+                    tooltip="Where the first clip ends in the split view.",
                 ),
-                io.Combo.Input("direction", options=list(DIRECTIONS), default=DIRECTIONS[0], tooltip="Of the split."),
+                io.Combo.Input(
+                    "direction", options=list(DIRECTIONS), default=DIRECTIONS[0], tooltip="How the frame is split."
+                ),
                 io.Int.Input("crop_px", default=192, min=32, max=2048, step=16, tooltip="Side of a crop."),
                 io.Int.Input("crops", default=3, min=1, max=16, tooltip="Crops, at most: as many as fit."),
                 io.String.Input(

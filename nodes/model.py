@@ -72,7 +72,7 @@ class ApplyPatchVSR(io.ComfyNode):
                     min=0,
                     max=100,
                     advanced=True,
-                    tooltip="At so many of the last steps the result is made to agree with the input in pixels. 1 "
+                    tooltip="For this many of the last steps the result is made to agree with the input in pixels. 1 "
                     "suits a Wan without adapter. Each of them decodes the whole video once and encodes it twice.",
                 ),
                 io.Float.Input(
@@ -94,7 +94,7 @@ class ApplyPatchVSR(io.ComfyNode):
                     step=0.05,
                     display_mode=io.NumberDisplay.slider,
                     optional=True,
-                    tooltip="1: the enlarged input as it is. 0: all that the model adds. -1: twice of it.",
+                    tooltip="1: the enlarged input as it is. 0: all that the model adds. -1: twice as much.",
                 ),
                 *strength_widgets("the enlarged input", "Where Refine & Fidelity follows, connect it there instead."),
             ],
@@ -164,7 +164,8 @@ class JointModulationMerger(io.ComfyNode):
                 ),
                 *span_widgets(
                     "Auxiliary and corner patches run from this part of the denoising on.",
-                    "... and up to this part; outside it the primary grid runs alone: faster, but with seams.",
+                    "They run up to this part of the denoising; outside it the primary grid runs alone: faster, but "
+                    "with seams.",
                     names=("auxiliary_start", "auxiliary_end"),
                 ),
                 economy_widget(),

@@ -17,7 +17,7 @@ from ..patchvsr_core.video.exr import openexr
 from .sockets import CATEGORY, Flow
 
 log = logging.getLogger("patchvsr")
-EMPTY = "Empty if the files lack it: nodes to which it is optional then do without, others refuse it."
+EMPTY = "Empty if the files lack it: nodes to which it is optional then do without, others say so."
 
 
 class LoadRenderPasses(io.ComfyNode):

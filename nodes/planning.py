@@ -42,8 +42,9 @@ class PatchPlanner(io.ComfyNode):
                     options=[AUTO, *LAYOUTS],
                     default=AUTO,
                     tooltip="auto: overlapping for the tiny default, corner for Wan. corner: free of seams at any "
-                    "number of steps. overlapping: half of its patches, for a single step. alternating: a third of "
-                    "them, needs 2 steps or more. pairwise: the paper's own, 20 % fewer. uniform: for comparison.",
+                    "number of steps. overlapping: half of corner's patches, for a single step. alternating: a third "
+                    "of them, needs 2 steps or more. pairwise: the paper's own, 20 % fewer than corner. uniform: for "
+                    "comparison.",
                 ),
                 io.Int.Input(
                     "window_frames",

@@ -99,7 +99,9 @@ class UpscaleVideo(io.ComfyNode):
                     advanced=True,
                     tooltip="Classifier-free guidance; 1 is off and saves half the work.",
                 ),
-                io.Int.Input("patch_px", default=0, min=0, max=2048, step=16, advanced=True, tooltip=f"Patch. {OWN}"),
+                io.Int.Input(
+                    "patch_px", default=0, min=0, max=2048, step=16, advanced=True, tooltip=f"Side of a patch. {OWN}"
+                ),
                 io.Combo.Input(
                     "layout",
                     options=[AUTO, *LAYOUTS],

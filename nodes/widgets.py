@@ -91,8 +91,9 @@ def economy_widget() -> io.Int.Input:
         max=16,
         optional=True,
         advanced=True,
-        tooltip="Patches with nothing in them (black bars, clear sky) or that stand still run at every so manieth step "
-        "only; started from the input, empty ones never run. 1: all run at every step. 2 saves time on such clips.",
+        tooltip="Patches with nothing in them (black bars, clear sky) or that stand still run only at every n-th "
+        "step, n being this number; started from the input, empty ones never run. 1: all run at every step. 2 saves "
+        "time on such clips.",
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from .errors import PlanError
 
 LARGEST_SIDE = 16384
@@ -38,8 +40,12 @@ def target_size(source: tuple[int, int], *, scale: float | None = None, size: st
     return target
 
 
+SIGNS = "[x\u00d7\u0445*]"
+"""What may stand between width and height: the letter, the sign, the Cyrillic letter, the star."""
+
+
 def _parsed(size: str, height: int, width: int) -> tuple[int, int]:
-    parts = [part.strip() for part in size.lower().split("x")]
+    parts = [part.strip() for part in re.split(SIGNS, size.lower())]
     if len(parts) != 2 or not all(part.isdecimal() for part in parts):
         raise PlanError(f"A size of {size!r} cannot be read; write WIDTHxHEIGHT, such as 1920x1080.")
     new_width, new_height = (int(part) for part in parts)
