@@ -8,7 +8,10 @@ from patchvsr_core.sizes import target_size
 SOURCE = (100, 240)
 
 
-@pytest.mark.parametrize("typed", ["1920x800", "1920X800", " 1920 x 800 ", "1920\u00d7800", "1920\u0445800", "1920*800"])
+SIGNS = ["1920x800", "1920X800", " 1920 x 800 ", "1920\u00d7800", "1920\u0445800", "1920*800"]
+
+
+@pytest.mark.parametrize("typed", SIGNS)
 def test_what_keyboards_have_between_the_sides_is_understood(typed):
     assert target_size(SOURCE, size=typed) == (800, 1920)
 
