@@ -90,10 +90,10 @@ def test_object_info_has_the_form_of_the_server(pack):
     assert pack.object_info()["PatchVSR_GlobalContextEncoder"] == {
         "input": {
             "required": {
-                "vae": ["VAE", {}],
-                "adapter": ["MODEL_PATCH", {}],
+                "vae": ["VAE", {"tooltip": "The VAE of the model, the same everywhere."}],
+                "adapter": ["MODEL_PATCH", {"tooltip": "An adapter with a global branch, made for the model."}],
                 "image": ["IMAGE", {"tooltip": "The same clip that was planned."}],
-                "plan": ["PATCHVSR_PLAN", {}],
+                "plan": ["PATCHVSR_PLAN", {"tooltip": "From Patch Planner."}],
             }
         },
         "input_order": {"required": ["vae", "adapter", "image", "plan"]},
@@ -101,7 +101,7 @@ def test_object_info_has_the_form_of_the_server(pack):
         "output": ["PATCHVSR_GLOBAL_CONTEXT"],
         "output_is_list": [False],
         "output_name": ["global_context"],
-        "output_tooltips": [None],
+        "output_tooltips": ["For Apply PatchVSR."],
         "output_matchtypes": None,
         "name": "PatchVSR_GlobalContextEncoder",
         "display_name": "Global Context Encoder",

@@ -13,6 +13,7 @@ from fakes.workflow import EXAMPLES, Workflow, allowed, sockets_of, widgets_of
 from small_models import random_adapter
 
 from patchvsr_core.adapter import BaseSpec, save_adapter
+from patchvsr_core.compare import CAPTION_PX, GAP_PX
 
 EXPECTED = {
     "patchvsr_tiny": {
@@ -154,7 +155,7 @@ NODES = {
     "patchvsr_wan21_adapter": [*STAGES, *PLAIN, "LoadAdapter", "GlobalContextEncoder"],
     "patchvsr_old_film": [*STAGES, *FLOW, *PLAIN, "QualityReport"],
     "patchvsr_rewired": [*TINY, *PLAIN, "SplitPatches", "JoinPatches"],
-    "patchvsr_preview": [*TINY, *PLAIN, "DAPUpscale"],
+    "patchvsr_preview": [*TINY, *PLAIN, "DAPUpscale", "PatchPreview", "Compare"],
     "patchvsr_render": ["LoadRenderPasses", "RDGUpscale"],
 }
 NEEDS_FILES = {f"patchvsr_{name}" for name in ("wan21", "wan21_adapter", "old_film", "dc_vsr", "star", "everything")}
@@ -168,7 +169,10 @@ TITLES = {
         *("Decode & finish", "Patch by patch", "Save"),
     ],
     "patchvsr_upscale_a_video": ["Load", "Plan & encode", "Motion", "Model", "Sample", "Decode & finish"],
-    "patchvsr_preview": ["Load", "Preview", "Plan & encode", "Model", "Sample", "Decode & finish"],
+    "patchvsr_preview": [
+        *("Load", "Fast", "Plan & encode", "Model"),
+        *("Look at one patch", "Sample", "Decode & finish"),
+    ],
     "patchvsr_render": ["Load", "What the renderer knows", "Upscale"],
 }
 
@@ -307,11 +311,16 @@ def test_the_example_runs_and_keeps_sound_and_frame_rate(workflow, path, pack, o
         assert result.images.shape == (3, height, width, 3)
         assert torch.isfinite(result.images).all()
         assert (result.audio, result.fps) == ("a chord", 12.5)
-    plans, *heat_maps = [
-        outputs[str(node["id"])][0] for node in workflow.real_nodes() if node["type"] == "PreviewImage"
-    ] or [None]
-    assert plans is None if path.stem == "patchvsr_simple" else plans.shape == (1, height, width, 3)
-    assert all(heat.shape == (3, height, width, 3) for heat in heat_maps)
+    shown = {
+        node["title"]: outputs[str(node["id"])][0] for node in workflow.real_nodes() if node["type"] == "PreviewImage"
+    }
+    shapes = {
+        "The plan": (1, height, width, 3),
+        "Where it flickers": (3, height, width, 3),
+        "Split view": (1, height, width, 3),
+        "1:1": (1, height + CAPTION_PX, 2 * width + GAP_PX, 3),
+    }
+    assert {title: picture.shape for title, picture in shown.items()} == {title: shapes[title] for title in shown}
 
 
 def test_rewired_works_patch_by_patch(pack, object_info):
