@@ -22,8 +22,8 @@ BLUE, ORANGE, RED = (64, 204, 255), (255, 166, 51), (230, 60, 50)
 """The first two as patches over borders and over crossings are drawn everywhere."""
 DIMMED = 0.6
 """Part of its light that a frame keeps behind outlines."""
-QUALITIES = (82, 76, 70, 64)
-MOST_BYTES = 58_000
+QUALITIES = (82, 76, 70)
+WANTED_BYTES = 40_000
 """A picture that would be larger is written at the next quality."""
 
 Box = tuple[int, int, int, int]
@@ -121,9 +121,10 @@ def dimmed(picture: np.ndarray) -> np.ndarray:
 def save(name: str, pixels: np.ndarray) -> None:
     """Write a picture of a page as JPEG, in full colour resolution."""
     sampling = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    smaller = [cv2.IMWRITE_JPEG_OPTIMIZE, 1, cv2.IMWRITE_JPEG_PROGRESSIVE, 1]
     for quality in QUALITIES:
-        _, data = cv2.imencode(".jpg", pixels[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality, *sampling])
-        if len(data) <= MOST_BYTES:
+        _, data = cv2.imencode(".jpg", pixels[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality, *sampling, *smaller])
+        if len(data) <= WANTED_BYTES:
             break
     path = PAGES / f"{name}.jpg"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import cv2
@@ -156,7 +157,7 @@ def tiles() -> np.ndarray:
 def overlaps(grid: TileGrid) -> list[slice]:
     """Columns, at half size, that neighbouring tiles share."""
     columns = sorted((span.start, span.stop) for span in grid.columns)
-    pairs = zip(columns, columns[1:], strict=False)
+    pairs = itertools.pairwise(columns)
     return [slice(after[0] * STRIDE_PX // 2, before[1] * STRIDE_PX // 2) for before, after in pairs]
 
 
