@@ -2,7 +2,7 @@
 
     python docs/make_help_pictures.py
 
-Takes three minutes on a CPU. Needs OpenEXR for the render. ``make_node_pictures.py`` makes those that show nodes.
+Takes two minutes on a CPU. Needs OpenEXR for the render. ``make_node_pictures.py`` makes those that show nodes.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ BLUE, ORANGE, RED = (64, 204, 255), (255, 166, 51), (230, 60, 50)
 DIMMED = 0.6
 """Part of its light that a frame keeps behind outlines."""
 QUALITIES = (82, 76, 70)
-WANTED_BYTES = 40_000
+WANTED_BYTES = 36_000
 """A picture that would be larger is written at the next quality."""
 
 Box = tuple[int, int, int, int]

@@ -13,7 +13,7 @@ from torch import Tensor
 from patchvsr_core import Canvas, Patch, encode_canvas, fuse, plan_patches
 from patchvsr_core.cutouts import cut_out, join_cutouts
 from patchvsr_core.encode import noise_augmented
-from patchvsr_core.layout import TileGrid, location_mask
+from patchvsr_core.layout import Span, TileGrid, location_mask
 from patchvsr_core.picture import draw_plan
 from patchvsr_core.places import places
 from patchvsr_core.planner import plan_tiles
@@ -180,7 +180,7 @@ def blender() -> np.ndarray:
     return np.concatenate([tinted, label("tiles, each in a colour of its own: in overlaps both count"), *curves])
 
 
-def weights_px(spans: Sequence, length: int) -> list[np.ndarray]:
+def weights_px(spans: Sequence[Span], length: int) -> list[np.ndarray]:
     """(length,) weights along an axis at half size, of every tile."""
     cells = np.zeros((len(spans), spans[-1].stop))
     for weight, span in zip(cells, spans, strict=True):
