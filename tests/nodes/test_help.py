@@ -20,7 +20,9 @@ COLUMNS = ["input, default", "what it does, and what to choose"]
 FILES_OF_THE_USER = "your files"
 OTHER_NAMES = {"all", "render", "1920x0", "3840x2160", "1920x1080", "0-9, 20", "pip install OpenEXR"}
 """Values of widgets for text, and a command."""
-PAGE_BYTES, PICTURES_BYTES = 60_000, 600_000
+PAGE_BYTES, PICTURES_BYTES = 60_000, 1_100_000
+NARROW_PX = 400
+"""Width at which ComfyUI shows a page; a picture must not be far wider, or its labels cannot be read."""
 
 with fake_comfyui():
     PACK = load_pack()
@@ -193,15 +195,30 @@ def test_pictures_are_there_and_small(node_id):
         assert picture.is_file() and picture.parent.name == node_id, target
         data = picture.read_bytes()
         assert len(data) <= PAGE_BYTES
-        assert cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) is not None
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        assert image is not None and image.shape[1] <= 2 * NARROW_PX
 
 
-def test_no_picture_is_left_over_and_all_are_made_by_the_script():
+@pytest.mark.parametrize("node_id", NODES)
+def test_every_page_begins_with_a_picture_that_is_described(node_id):
+    """Before the first section: what it shows for those who cannot see it, and a line in italics below."""
+    head = page(node_id).split("\n## ")[0]
+    pictures = re.findall(r"^!\[([^\]]+)\]\([^)]+\.jpg\)$", head, re.MULTILINE)
+    assert pictures and all(len(text.split()) > 3 for text in pictures)
+    assert re.search(r"\)\n\n\*[^*]+\.\*\n$", head), "a caption below the last picture"
+
+
+def scripts_of_pictures() -> list[Path]:
+    return sorted((ROOT / "docs").glob("make_*_pictures.py"))
+
+
+def test_no_picture_is_left_over_and_each_is_made_by_one_script():
     pictures = {path.relative_to(web_folder() / "docs") for path in web_folder().rglob("*.jpg")}
     shown = {Path(target) for node_id in NODES for target in links(page(node_id))}
-    script = (ROOT / "docs" / "make_help_pictures.py").read_text()
-    made = {Path(f"{name}.jpg") for name in re.findall(r'^    "(PatchVSR_\w+/\w+)": ', script, re.MULTILINE)}
-    assert pictures == shown == made
+    scripts = [script.read_text() for script in scripts_of_pictures()]
+    made = [name for text in scripts for name in re.findall(r'^    "(PatchVSR_\w+/\w+)": ', text, re.MULTILINE)]
+    assert len(scripts) == 2 and len(made) == len(set(made))
+    assert pictures == shown == {Path(f"{name}.jpg") for name in made}
     assert sum((web_folder() / "docs" / picture).stat().st_size for picture in pictures) < PICTURES_BYTES
 
 
