@@ -11,6 +11,7 @@ from ..patchvsr_core.fusion import check_canvas
 from ..patchvsr_core.hosts.comfy import codec_of, run_refiner, sample_focus, shipped_damage, shipped_refiner
 from ..patchvsr_core.preview import Finish, look_at
 from ..patchvsr_core.stages import color_for
+from .sampling import sampling_sockets
 from .sockets import CATEGORY, Plan
 from .widgets import finishing_widgets
 
@@ -27,12 +28,7 @@ class PatchPreview(io.ComfyNode):
             search_aliases=["patchvsr", "preview", "test patch", "region", "crop"],
             is_output_node=True,
             inputs=[
-                io.Noise.Input("noise", tooltip="The same as for the whole run: the same seed, the same patch."),
-                io.Guider.Input("guider", tooltip="A guider over the model of the Joint-Modulation Merger."),
-                io.Sampler.Input("sampler", tooltip="From KSamplerSelect; any will do."),
-                io.Sigmas.Input("sigmas", tooltip="From a scheduler over the model of the Joint-Modulation Merger."),
-                io.Latent.Input("latent", tooltip="The latent of the Patch Encoder."),
-                Plan.Input("plan", tooltip="From Patch Planner."),
+                *sampling_sockets("The same as for the whole run: the same seed, the same patch."),
                 io.Vae.Input("vae", tooltip="The VAE of the model, the same everywhere."),
                 io.Image.Input("source", tooltip="The input clip."),
                 io.Int.Input(

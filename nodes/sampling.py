@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from comfy_api.latest import io
 
 from ..patchvsr_core.fusion import check_canvas
 from ..patchvsr_core.hosts.comfy import sample_latent
 from .sockets import CATEGORY, Plan
+
+
+def sampling_sockets(noise: str) -> list[Any]:
+    """What a run of the sampler takes.
+
+    Args:
+        noise: tooltip.
+    """
+    return [
+        io.Noise.Input("noise", tooltip=noise),
+        io.Guider.Input("guider", tooltip="A guider over the model of the Joint-Modulation Merger."),
+        io.Sampler.Input("sampler", tooltip="From KSamplerSelect; any will do."),
+        io.Sigmas.Input("sigmas", tooltip="From a scheduler over the model of the Joint-Modulation Merger."),
+        io.Latent.Input("latent", tooltip="The latent of the Patch Encoder."),
+        Plan.Input("plan", tooltip="From Patch Planner."),
+    ]
 
 
 class PatchSampler(io.ComfyNode):
@@ -18,14 +36,7 @@ class PatchSampler(io.ComfyNode):
             category=CATEGORY,
             description="Runs the denoising. KSampler and SamplerCustomAdvanced work too; this one checks the plan.",
             search_aliases=["patchvsr", "sampler"],
-            inputs=[
-                io.Noise.Input("noise", tooltip="From RandomNoise; for the whole canvas, so that overlaps agree."),
-                io.Guider.Input("guider", tooltip="A guider over the model of the Joint-Modulation Merger."),
-                io.Sampler.Input("sampler", tooltip="From KSamplerSelect; any will do."),
-                io.Sigmas.Input("sigmas", tooltip="From a scheduler over the model of the Joint-Modulation Merger."),
-                io.Latent.Input("latent", tooltip="The latent of the Patch Encoder."),
-                Plan.Input("plan", tooltip="From Patch Planner."),
-            ],
+            inputs=sampling_sockets("From RandomNoise; for the whole canvas, so that overlaps agree."),
             outputs=[io.Latent.Output(tooltip="The fused latent of the whole canvas.")],
         )
 
