@@ -15,6 +15,7 @@ const WIDTH_PX = 320
 const REMEMBERED = 50
 const NAME = 'patchvsr_forecast'
 const RETRY_MS = 5000
+const AGAIN = [5, 15] // looks after which a picture is taken anew
 
 const KINDS = {
   PatchVSR_PatchPlanner: {
@@ -90,11 +91,13 @@ class Panel {
   show(answer, element) {
     this.say(answer.lines, answer.warning)
     this.picture?.show(answer, (this.drawn = element ? pictureOf(element) : ''))
+    this.looks = 0
   }
 
-  /** The picture of a clip may come later than its size. */
+  /** The picture of a clip may come later than its size, and a black one before the first that is right. */
   refresh(element) {
-    if (this.drawn || !element || !this.picture) return
+    this.looks += 1
+    if (!element || !this.picture || (this.drawn && !AGAIN.includes(this.looks))) return
     this.picture.setPicture((this.drawn = pictureOf(element)))
   }
 
