@@ -4,6 +4,8 @@ import pytest
 import torch
 from fakes import run_node
 from fakes.chain import a_clip, run_chain, sampling
+from fakes.core_behaviour import Noise, guider, prompt, sampler
+from fakes.wan import AveragingVAE, random_wan
 
 from patchvsr_core.compare import CAPTION_PX, GAP_PX
 from patchvsr_core.places import places
@@ -124,3 +126,24 @@ def test_mistakes_are_named(pack, tiny, whole):
     with pytest.raises(Exception, match="connect Joint-Modulation Merger"):
         parts = sampling(whole.controlled, tiny.prompt)
         run_node(pack["PatchPreview"], **parts, latent=whole.start, plan=whole.plan, vae=tiny.vae, source=CLIP, patch=1)
+
+
+def test_of_a_wan_too(pack):
+    """Several frames to a latent one, noise at the start, guidance, and colours of whole frames."""
+    vae, prompts = AveragingVAE(), (prompt("any")[0], prompt("other")[0])
+    clip = CLIP[:, :32, :32]
+    (plan, *_) = run_node(pack["PatchPlanner"], image=clip, vae=vae, patch_px=64, layout="corner", window_frames=9)
+    cond, start = run_node(pack["PatchEncoder"], vae=vae, image=clip, plan=plan)
+    (model,) = run_node(pack["ApplyPatchVSR"], model=random_wan(), plan=plan, patch_cond=cond)
+    (model,) = run_node(pack["JointModulationMerger"], model=model, plan=plan, patches_at_once=2)
+    run = {"noise": Noise(5), "guider": guider(model, *prompts, cfg=2.0)[0], "sampler": sampler()[0]}
+    run |= {"sigmas": torch.tensor([0.3, 0.0]), "latent": start, "plan": plan}
+    (sampled,) = run_node(pack["PatchSampler"], **run)
+    (tiles,) = run_node(pack["PatchDecoder"], vae=vae, latent=sampled, plan=plan)
+    (frames,) = run_node(pack["Blender"], tiles=tiles, image=clip, color_fix="wavelet")
+    chosen = {"patch": 1, "first_frame": 6, "frames": 3, "neighbours": True, "refine_strength": 0.0, "rounds": 0}
+    _, result, _ = run_node(pack["PatchPreview"], **run, vae=vae, source=clip, **chosen)
+    full = cut(frames, places(plan)[0], 6, 3)
+    bicubic = cut(resize(clip, (128, 128)), places(plan)[0], 6, 3)
+    assert (result - full)[:, :32, :32].abs().max() <= 2 * LEVEL, "colours follow the whole frame a little"
+    assert (bicubic - full)[:, :32, :32].abs().max() > 20 * LEVEL
