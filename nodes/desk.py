@@ -1,16 +1,19 @@
-"""What the browser may ask before anything is queued: ``POST /patchvsr/plan``. Sizes only; no file is touched."""
+"""What the browser may ask before anything is queued: ``POST /patchvsr/plan``. Sizes only; no file of the user is touched."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import logging
+import re
 from dataclasses import asdict
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from ..patchvsr_core.errors import PatchVSRError
 from ..patchvsr_core.forecast import FAMILIES, Forecast, Request, forecast
-from ..patchvsr_core.forecast_text import planner_lines, video_lines
+from ..patchvsr_core.forecast_text import ENGLISH, Words, planner_lines, video_lines
 from ..patchvsr_core.hosts.comfy import pace_for, shipped_refiner
 from ..patchvsr_core.places import COLORS
 from ..patchvsr_core.planner import LAYOUTS
@@ -45,7 +48,10 @@ CHOICES = {
     "node": ("planner", "video"),
 }
 FLAGS = ("has_adapter", "guessed")
+NOT_FORECAST = ("width", "height", "guessed", "node", "locale")
 LONGEST_SIZE = 32
+LOCALES = Path(__file__).parents[1] / "locales"
+LANGUAGE = re.compile(r"[A-Za-z-]{2,8}")
 
 
 def register() -> bool:
@@ -75,6 +81,15 @@ def answer_to(text: str) -> dict[str, Any]:
         return {"error": "The plan could not be previewed; ComfyUI's log says why."}
 
 
+@cache
+def words_of(language: str) -> Words:
+    """What stands on nodes in a language; English where there is none."""
+    path = LOCALES / language / "main.json"
+    if not path.is_file():
+        return ENGLISH
+    return {**ENGLISH, **json.loads(path.read_text("utf-8")).get("patchvsr", {})}
+
+
 def _checked(text: str) -> dict[str, Any]:
     """A question with nothing in it but what is known, of the right kind and in its range."""
     try:
@@ -83,7 +98,7 @@ def _checked(text: str) -> dict[str, Any]:
         asked = None
     if not isinstance(asked, dict):
         raise PatchVSRError("The question is no JSON object; reload the page.")
-    known = {*REQUIRED, *NUMBERS, *CHOICES, *FLAGS, "size"}
+    known = {*REQUIRED, *NUMBERS, *CHOICES, *FLAGS, "size", "locale"}
     for name in ({*REQUIRED, "family"} - asked.keys()) | (asked.keys() - known):
         raise PatchVSRError(f"{name} is {'missing' if name in known else 'unknown'}; reload the page.")
     for name, value in asked.items():
@@ -99,13 +114,15 @@ def _allowed(name: str, value: Any) -> bool:
         return isinstance(value, bool)
     if name == "size":
         return isinstance(value, str) and len(value) <= LONGEST_SIZE
+    if name == "locale":
+        return isinstance(value, str) and LANGUAGE.fullmatch(value) is not None
     low, high = (REQUIRED | NUMBERS)[name]
     kinds = (int, float) if isinstance(low, float) else (int,)
     return isinstance(value, kinds) and not isinstance(value, bool) and low <= value <= high
 
 
 def _request(asked: dict[str, Any]) -> Request:
-    values = {name: value for name, value in asked.items() if name not in ("width", "height", "guessed", "node")}
+    values = {name: value for name, value in asked.items() if name not in NOT_FORECAST}
     if values.get("codec", AUTO) == AUTO:
         values["codec"] = "h264"
     values.setdefault("crf", CRF)
@@ -115,7 +132,9 @@ def _request(asked: dict[str, Any]) -> Request:
 def _shown(asked: dict[str, Any], found: Forecast) -> dict[str, Any]:
     """The forecast, what to write, and what to draw in which colours."""
     planner = asked.get("node", "planner") == "planner"
-    lines = planner_lines(found, guessed=asked.get("guessed", False)) if planner else video_lines(found)
+    words = words_of(asked.get("locale", "en"))
+    guessed = asked.get("guessed", False)
+    lines = planner_lines(found, guessed=guessed, words=words) if planner else video_lines(found, words)
     answer = asdict(found) | {"lines": lines}
     answer["total_places"] = len(found.places)
     if not planner or len(found.places) > MOST_DRAWN:

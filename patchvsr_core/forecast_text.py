@@ -2,47 +2,68 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import reduce
+
 from .forecast import Forecast
 from .places import KINDS
 
 MIB = 2**20
+Words = Mapping[str, str]
+"""Texts of a language by name, with places for what is filled in."""
+
+ENGLISH: Words = {
+    "one_patch": "%(count)s patch",
+    "patches": "%(count)s patches",
+    "one_window": "%(count)s window",
+    "windows": "%(count)s windows",
+    "one_step": "%(count)s step",
+    "steps": "%(count)s steps",
+    "primary": "%(count)s primary",
+    "auxiliary": "%(count)s auxiliary",
+    "corner": "%(count)s corner",
+    "plan": "%(size)s · %(patches)s (%(kinds)s) x %(windows)s",
+    "memory": "result %(result)s RAM · peak ~%(peak)s · file ~%(file)s",
+    "disk": "file ~%(file)s · disk while running ~%(disk)s",
+    "at_work": "each patch at work ~%(sizes)s",
+    "either": "%(one)s or %(other)s",
+    "time": "time ~%(time)s for %(steps)s (measured here)",
+    "no_time": "time: known after the first run",
+    "no_clip": "Connect a clip to see the plan.",
+    "no_vae": "Connect a VAE to see the plan.",
+    "not_run": "Queue once to see the plan.",
+}
+"""All of them; the last three are said where there is nothing to forecast from yet."""
 
 
-def planner_lines(found: Forecast, *, guessed: bool) -> list[str]:
+def planner_lines(found: Forecast, *, guessed: bool, words: Words = ENGLISH) -> list[str]:
     """For a node that plans patches.
 
     Args:
         guessed: the number of frames is not certain.
     """
     about = "~" if guessed else ""
-    windows = f"{about}{found.windows} {'window' if found.windows == 1 else 'windows'}"
+    result, peak, file = (bytes_text(size) for size in (found.result_bytes, found.working_bytes, found.file_bytes))
     return [
-        f"{size_text(found.target)} · {patches_text(found)} x {windows}",
-        f"result {about}{bytes_text(found.result_bytes)} RAM · peak ~{bytes_text(found.working_bytes)} · "
-        f"file ~{bytes_text(found.file_bytes)}",
-        f"{_at_work(found)} · {_time(found)}",
+        _plan(found, about, words),
+        words["memory"] % {"result": about + result, "peak": peak, "file": file},
+        f"{_at_work(found, words)} · {_time(found, words)}",
     ]
 
 
-def video_lines(found: Forecast) -> list[str]:
+def video_lines(found: Forecast, words: Words = ENGLISH) -> list[str]:
     """For a node that makes the whole file piece by piece; pieces and the joined file exist together for a moment."""
+    file, disk = (bytes_text(size) for size in (found.file_bytes, 2 * found.file_bytes))
     return [
-        f"{size_text(found.target)} · {patches_text(found)} x ~{found.windows} windows",
-        f"file ~{bytes_text(found.file_bytes)} · disk while running ~{bytes_text(2 * found.file_bytes)}",
-        f"{_at_work(found)} · {_time(found)}",
+        _plan(found, "~", words),
+        words["disk"] % {"file": file, "disk": disk},
+        f"{_at_work(found, words)} · {_time(found, words)}",
     ]
 
 
 def size_text(size: tuple[int, int]) -> str:
     """Of (height, width)."""
     return f"{size[1]}x{size[0]}"
-
-
-def patches_text(found: Forecast) -> str:
-    """How many patches there are in a window of time, and of which kinds."""
-    total = sum(found.counts.values())
-    kinds = ", ".join(f"{found.counts[kind]} {kind}" for kind in KINDS if found.counts[kind])
-    return f"{total} {'patch' if total == 1 else 'patches'} ({kinds})"
 
 
 def bytes_text(count: float) -> str:
@@ -66,13 +87,30 @@ def seconds_text(seconds: float) -> str:
     return f"{hours} h {rest} min" if rest and hours < 10 else f"{hours} h"
 
 
-def _at_work(found: Forecast) -> str:
+def _plan(found: Forecast, about: str, words: Words) -> str:
+    """How many patches there are in a window of time, of which kinds, and how many windows."""
+    kinds = [words[kind] % {"count": found.counts[kind]} for kind in KINDS if found.counts[kind]]
+    return words["plan"] % {
+        "size": size_text(found.target),
+        "patches": _counted(words, "patch", "patches", sum(found.counts.values())),
+        "kinds": ", ".join(kinds),
+        "windows": _counted(words, "window", "windows", found.windows, about),
+    }
+
+
+def _counted(words: Words, one: str, many: str, count: int, about: str = "") -> str:
+    return words[f"one_{one}" if count == 1 else many] % {"count": f"{about}{count}"}
+
+
+def _at_work(found: Forecast, words: Words) -> str:
     sizes = [f"{bytes_text(size)} {name}".strip() for name, size in found.patch_bytes.items()]
-    return f"each patch at work ~{' or '.join(sizes)}"
+    return words["at_work"] % {
+        "sizes": reduce(lambda one, other: words["either"] % {"one": one, "other": other}, sizes)
+    }
 
 
-def _time(found: Forecast) -> str:
+def _time(found: Forecast, words: Words) -> str:
     if found.seconds is None:
-        return "time: known after the first run"
-    steps = f"{found.steps} {'step' if found.steps == 1 else 'steps'}"
-    return f"time ~{seconds_text(found.seconds)} for {steps} (measured here)"
+        return words["no_time"]
+    steps = _counted(words, "step", "steps", found.steps)
+    return words["time"] % {"time": seconds_text(found.seconds), "steps": steps}

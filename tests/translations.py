@@ -13,9 +13,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
 from fakes import ROOT, fake_comfyui, load_pack
+
+from patchvsr_core.forecast_text import ENGLISH
 
 LOCALES = ROOT / "locales"
 LANGUAGES = ("en", "zh", "ja", "ko", "es", "fr", "de", "ru")
@@ -32,7 +35,7 @@ def english(info: Mapping[str, Any]) -> dict[str, Texts]:
     categories = sorted({part for entry in info.values() for part in entry["category"].split("/")})
     return {
         "nodeDefs.json": {node_id: _node(entry) for node_id, entry in sorted(info.items())},
-        "main.json": {"nodeCategories": {name: name for name in categories}},
+        "main.json": {"nodeCategories": {name: name for name in categories}, "patchvsr": dict(ENGLISH)},
     }
 
 

@@ -9,16 +9,16 @@ const KEEP_SIZES = { GetVideoComponents: 'video' }
 const PICTURE_PX = 640
 const elements = new Map()
 
-/** {element, width, height, frames, guessed} of what feeds an input; `missing` says why there is nothing. */
+/** {element, width, height, frames, guessed} of what feeds an input; `missing` names the text that says why there is nothing. */
 export function clipOf(node, input) {
   let source = feeding(node, input)?.node
-  if (!source) return { missing: 'Connect a clip' }
+  if (!source) return { missing: 'no_clip' }
   while (KEEP_SIZES[source.type]) {
     source = feeding(source, KEEP_SIZES[source.type])?.node
-    if (!source) return { missing: 'Connect a clip' }
+    if (!source) return { missing: 'no_clip' }
   }
   const element = previewOf(source) ?? loaded(source)
-  return (element && measured(element, !(source.type in FILES))) ?? { missing: 'Queue once' }
+  return (element && measured(element, !(source.type in FILES))) ?? { missing: 'not_run' }
 }
 
 function previewOf(node) {

@@ -29,6 +29,12 @@ const KINDS = {
     widgets: ['scale', 'size', 'steps', 'guidance', 'patch_px', 'layout', 'crf', 'codec']
   }
 }
+const ENGLISH = {
+  no_clip: 'Connect a clip to see the plan.',
+  no_vae: 'Connect a VAE to see the plan.',
+  not_run: 'Queue once to see the plan.'
+}
+let translations = {} // by language, as ComfyUI serves them
 const panels = new Set()
 const reports = new Map() // what planners said of clips that they really had, by what was upstream
 
@@ -61,7 +67,7 @@ class Panel {
     this.picture?.choose(this.previews()[0]?.value ?? this.chosen ?? 0)
     if (missing) {
       this.asked = ''
-      this.say([`${missing} to see the plan.`])
+      this.say([words()[missing]])
       this.picture?.hide()
       return
     }
@@ -122,13 +128,13 @@ class Panel {
     const clip = clipOf(node, kind.input)
     if (!report && clip.missing) return clip
     const vae = feeding(node, 'vae')?.node
-    if (!report && !vae) return { missing: 'Connect a VAE' }
+    if (!report && !vae) return { missing: 'no_vae' }
     const seen = report ?? clip
-    const question = { node: kind.node, family: report?.family ?? familyOf(vae), guessed: !report && clip.guessed }
+    const question = { node: kind.node, locale: language(), family: report?.family ?? familyOf(vae), guessed: !report && clip.guessed }
     for (const name of ['frames', 'width', 'height']) question[name] = seen[name]
     for (const name of kind.widgets) {
       question[name] = valueOf(node, name) ?? report?.[name]
-      if (question[name] === undefined) return { missing: 'Queue once' }
+      if (question[name] === undefined) return { missing: 'not_run' }
     }
     Object.assign(question, kind.node === 'planner' ? this.sampling() : { has_adapter: !!feeding(node, 'adapter') })
     return { question, element: clip.element }
@@ -183,6 +189,14 @@ class Panel {
     reports.set(state, report)
     if (reports.size > REMEMBERED) reports.delete(reports.keys().next().value)
   }
+}
+
+function language() {
+  return app.extensionManager?.setting?.get?.('Comfy.Locale') ?? 'en'
+}
+
+function words() {
+  return { ...ENGLISH, ...translations[language()]?.patchvsr }
 }
 
 function familyOf(vae) {
@@ -243,7 +257,8 @@ function lookAround() {
 
 app.registerExtension({
   name: 'PatchVSR.PlanOverlay',
-  setup() {
+  async setup() {
+    translations = await api.fetchApi('/i18n').then((answer) => answer.json(), () => ({}))
     setInterval(lookAround, LOOK_MS)
     api.addEventListener('execution_success', () => panels.forEach((panel) => (panel.asked = ''))) // runs are timed
   },

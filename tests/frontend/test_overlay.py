@@ -296,3 +296,15 @@ def test_a_server_without_the_route_is_no_error(overlay, pack, workflow):
         bare.run("planner.onExecuted({ patchvsr_plan: [{ frames: 3, width: 8, height: 8, family: 'tiny' }] })")
         bare.page.wait_for_timeout(SETTLED_MS)
         assert bare.text == "Start ComfyUI again to see the plan here."
+
+
+def test_it_speaks_the_language_of_the_page(overlay, pack, workflow):
+    """The translations are those that ComfyUI serves."""
+    server = StubServer(static_folder(), entries(pack), web=ROOT / "web")
+    server.answers["/i18n"] = {"fr": {"patchvsr": {"no_clip": "Connecter un clip."}}}
+    server.answers["/settings"] |= {"Comfy.Locale": "fr"}
+    with beside(overlay.page, server) as french:
+        french.load(workflow)
+        french.run("planner.disconnectInput(planner.findInputSlot('image'))")
+        french.page.wait_for_timeout(SETTLED_MS)
+        assert french.text == "Connecter un clip."

@@ -81,6 +81,12 @@ def test_upscale_video_is_told_sizes_and_nothing_to_draw(ask):
     assert "disk while running" in answer["lines"][1]
 
 
+def test_lines_are_in_the_language_of_the_page(ask):
+    english, german, unknown = (ask(TINY | PLANNER | {"locale": name})["lines"] for name in ("en", "de", "xx"))
+    assert german[0].startswith("1280x704 · ") and "Patches" in german[0] and german != english
+    assert unknown == english
+
+
 def test_the_planner_reports_what_it_really_got(pack, tiny):
     node = pack["PatchPlanner"]
     clip = a_clip(3, 13, 17)

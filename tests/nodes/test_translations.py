@@ -7,6 +7,8 @@ import re
 import pytest
 from translations import LANGUAGES, LOCALES, english, leaves, object_info, read
 
+from patchvsr_core.forecast_text import ENGLISH as FORECAST
+
 INFO = object_info()
 ENGLISH = dict(leaves(english(INFO)))
 TRANSLATIONS = [language for language in LANGUAGES if language != "en"]
@@ -20,6 +22,11 @@ SCRIPTS = {
     "ko": "[\uac00-\ud7a3]",
     "ru": "[\u0400-\u04ff]",
 }
+
+
+def filled(text: str) -> str:
+    """Without the places that are filled in."""
+    return re.sub(r"%\(\w+\)s", "", text)
 
 
 def numbers(text: str) -> list[str]:
@@ -50,7 +57,7 @@ def test_nothing_is_missing_and_nothing_left_over(language):
 @pytest.mark.parametrize("language", TRANSLATIONS)
 def test_it_is_translated(language):
     found = dict(leaves(read(language)))
-    sentences = [place for place, text in ENGLISH.items() if len(text.split()) > 3]
+    sentences = [place for place, text in ENGLISH.items() if len(re.findall(r"[A-Za-z]{2,}", filled(text))) > 3]
     same = [place for place in sentences if found[place] == ENGLISH[place]]
     assert not same
     assert sum(found[place] == text for place, text in ENGLISH.items()) < SAME * len(ENGLISH)
@@ -78,3 +85,16 @@ def test_the_same_name_is_translated_in_the_same_way_everywhere(language):
         if place.endswith("/name") and "/inputs/" in place:
             names.setdefault(text, set()).add(found[place])
     assert not {name: different for name, different in names.items() if len(different) > 1}
+
+
+def places_to_fill(text: str) -> list[str]:
+    return sorted(re.findall(r"%\((\w+)\)s", text))
+
+
+@pytest.mark.parametrize("language", TRANSLATIONS)
+def test_what_is_filled_in_is_filled_in(language):
+    """In the texts that stand on nodes before a run."""
+    found = read(language)["main.json"]["patchvsr"]
+    assert {name: places_to_fill(text) for name, text in found.items()} == {
+        name: places_to_fill(text) for name, text in FORECAST.items()
+    }
