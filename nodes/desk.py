@@ -1,4 +1,4 @@
-"""What the browser may ask before anything is queued: ``POST /patchvsr/plan``. Sizes only; no file of the user is touched."""
+"""What the browser may ask before anything is queued: ``POST /patchvsr/plan``. No file of the user is touched."""
 
 from __future__ import annotations
 
