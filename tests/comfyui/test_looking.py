@@ -15,7 +15,6 @@ from comfyui_server import Graph, Server, api_graph, assert_success, changed, ke
 from patchvsr_core.layout import Canvas
 from patchvsr_core.places import Place, places
 from patchvsr_core.planner import plan_patches
-from patchvsr_core.resample import resize
 from patchvsr_core.video import VideoWriter, read_clip
 
 WORKFLOWS = Path(__file__).parents[2] / "example_workflows"
@@ -43,9 +42,8 @@ def graph(server: Server, clip: torch.Tensor) -> Graph:
     for name in ("CreateVideo", "SaveVideo", "PreviewImage"):
         while any(entry["class_type"] == name for entry in found.values()):
             del found[key(found, name)]
-    found["png"] = save([key(found, "PatchVSR_RefineFidelity"), 0], "whole")
-    found["loaded"] = save([key(found, "GetVideoComponents"), 0], "loaded")
-    found["blended"] = save([key(found, "PatchVSR_Blender"), 0], "blended")
+    found["png"] = save([key(found, "PatchVSR_RefineFidelity"), 0], "looked_whole")
+    found["blended"] = save([key(found, "PatchVSR_Blender"), 0], "looked_at_blended")
     found = changed(found, "LoadVideo", file="face.mkv")
     return changed(found, "PatchVSR_PatchPlanner", patch_px=PATCH_PX, scale=4.0)
 
@@ -71,7 +69,7 @@ def difference(server: Server, graph: Graph, whole: Any, **chosen: Any) -> torch
     sampler = graph[key(graph, "PatchVSR_PatchSampler")]["inputs"]
     source = graph[key(graph, "PatchVSR_RefineFidelity")]["inputs"]["source"]
     vae = graph[key(graph, "PatchVSR_PatchDecoder")]["inputs"]["vae"]
-    copy = {name: entry for name, entry in graph.items() if name not in ("png", "blended", "loaded")}
+    copy = {name: entry for name, entry in graph.items() if name not in ("png", "blended")}
     inputs = {**sampler, "vae": vae, "source": source, "patch": number, "first_frame": 2, "frames": 2}
     inputs |= {"neighbours": False, "refine_strength": 1.0, "rounds": 8, "fidelity": 1.0, "detail": 0.0, "cleanup": 1.0}
     copy["look"] = {"class_type": "PatchVSR_PatchPreview", "inputs": {**inputs, **chosen}}
@@ -98,7 +96,9 @@ def test_what_a_map_protects_is_the_base_layer_and_the_rest_is_unchanged(
     strength = torch.ones(SIZE)
     strength[40:200, 100:300] = 0
     cv2.imwrite(str(base_folder / "input" / "map.png"), (strength.numpy() * 255).astype(np.uint8))
-    base, inside = resize(pictures(server, whole, "loaded"), SIZE).clamp(0, 1), (strength == 0).expand(FRAMES, -1, -1)
+    inside = (strength == 0).expand(FRAMES, -1, -1)
+    untouched = changed(graph, "PatchVSR_ApplyPatchVSR", fidelity=1.0)
+    base = pictures(server, assert_success(server.run(untouched)), "blended")
     loaded = {"class_type": "LoadImageMask", "inputs": {"image": "map.png", "channel": "red"}}
     for kind, seen in (("PatchVSR_ApplyPatchVSR", "blended"), ("PatchVSR_RefineFidelity", "png")):
         copy = changed({**graph, "map": loaded}, kind, strength_map=["map", 0])
