@@ -19,6 +19,8 @@ from .layout import Canvas
 from .resample import frames_together, resize
 
 MOST = 2.0
+NEAR = 1.1 / 255
+"""From black and white a map may be so far away and still mean them: ComfyUI loads white of a grey picture as 0.996."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +59,7 @@ class Strength:
     @property
     def acts(self) -> bool:
         """Whether it changes anything."""
-        return self.fidelity != 0 or (self.map is not None and not bool((self.map * self.white == 1).all()))
+        return self.fidelity != 0 or (self.map is not None and not bool((_cleared(self.map) * self.white == 1).all()))
 
     def of_frames(self, frames: int, size: tuple[int, int], chosen: slice = slice(None)) -> Tensor:
         """(1 or chosen frames, height, width) strength in 0 to 2.
@@ -79,7 +81,7 @@ class Strength:
                 "or one for each."
             )
         part = self.map[chosen] if len(self.map) > 1 else self.map
-        weight = part.float().clamp(0, 1)
+        weight = _cleared(part)
         if weight.shape[1:] != size:
             weight = F.interpolate(weight[:, None], size=size, mode="bilinear", antialias=True)[:, 0]
         return (weight * (self.white * everywhere)).clamp(0, MOST)
@@ -128,6 +130,12 @@ def held_frames(frames: Tensor, base: Tensor, strength: Strength) -> Tensor:
         enlarged = resize(base[chunk], size).clamp(0, 1).to(frames)
         out[chunk] = held_to(enlarged, frames[chunk], weight).clamp(0, 1)
     return out
+
+
+def _cleared(values: Tensor) -> Tensor:
+    """A map with black and white as they are meant."""
+    values = values.float().clamp(0, 1)
+    return torch.where(values > 1 - NEAR, 1.0, torch.where(values < NEAR, 0.0, values))
 
 
 def _latent_frames(cells: Tensor, canvas: Canvas) -> Tensor:

@@ -53,6 +53,16 @@ def test_fidelity_and_white_multiply(frames, source):
     torch.testing.assert_close(held_frames(frames, source, Strength(fidelity=1.0)), base)
 
 
+def test_white_and_black_of_a_picture_are_meant(frames, source):
+    """As ComfyUI loads a grey one."""
+    loaded = torch.where(LEFT_HALF > 0, 254.0078 / 255, 0.996 / 255)
+    held = held_frames(frames, source, Strength(map=loaded))
+    assert torch.equal(held, held_frames(frames, source, Strength(map=LEFT_HALF)))
+    assert not Strength(map=torch.full((1, 4, 4), 254.0078 / 255)).acts
+    grey = Strength(map=torch.full((1, 4, 4), 252 / 255)).of_frames(FRAMES, SIZE)
+    torch.testing.assert_close(grey, torch.full_like(grey, 252 / 255))
+
+
 def test_what_changes_nothing_does_not_act():
     assert not Strength().acts and not Strength(map=LEFT_HALF * 0 + 1).acts
     assert not Strength(map=torch.full((1, 4, 4), 0.5), white=2.0).acts

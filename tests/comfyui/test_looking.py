@@ -45,6 +45,7 @@ def graph(server: Server, clip: torch.Tensor) -> Graph:
     found["png"] = save([key(found, "PatchVSR_RefineFidelity"), 0], "looked_whole")
     found["blended"] = save([key(found, "PatchVSR_Blender"), 0], "looked_at_blended")
     found = changed(found, "LoadVideo", file="face.mkv")
+    found = changed(found, "PatchVSR_JointModulationMerger", patches_at_once=1)
     return changed(found, "PatchVSR_PatchPlanner", patch_px=PATCH_PX, scale=4.0)
 
 
