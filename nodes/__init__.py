@@ -1,7 +1,7 @@
 """The nodes: a schema and a few lines each, over ``patchvsr_core``."""
 
 from .conditional import ConditionalDecoder, ConditionalRefiner
-from .consistency import AttentionPropagation, DetailGuidance, FlowPropagation, StarSchedule
+from .consistency import AttentionPropagation, DetailGuidance, FlowPropagation
 from .decoding import Blender, PatchDecoder
 from .encoding import GlobalContextEncoder, PatchEncoder
 from .fast import DAPUpscale, RDGUpscale
@@ -14,7 +14,7 @@ from .passes import LoadRenderPasses
 from .patches import JoinPatches, SplitPatches
 from .planning import PatchPlanner
 from .quality import QualityReport
-from .sampling import PatchSampler
+from .sampling import PatchSampler, StarSchedule
 from .video import UpscaleVideo
 
 NODES = [

@@ -12,7 +12,6 @@ from ..patchvsr_core.propagation.attention_options import parse_layers
 from ..patchvsr_core.propagation.canvas import CanvasPropagation, PropagationOptions
 from ..patchvsr_core.propagation.latent import INTERPOLATIONS
 from ..patchvsr_core.propagation.rich import CHOICES
-from ..patchvsr_core.schedules import star_schedule
 from .sockets import CATEGORY, Flow, Plan
 from .validation import in_order
 from .widgets import span_widgets
@@ -273,32 +272,3 @@ class DetailGuidance(io.ComfyNode):
     ) -> io.NodeOutput:
         guided: Any = attach_attention(model, softening=(softening_start, softening_end))
         return io.NodeOutput(attach_rescale(guided, rescale) if rescale > 0 else guided)
-
-
-class StarSchedule(io.ComfyNode):
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="PatchVSR_StarSchedule",
-            display_name="STAR Schedule",
-            category=CATEGORY,
-            description="The noise levels of STAR's fast mode: big steps through structure, small ones through detail. "
-            "14 steps from its own start, fewer from a lower one. For Wan; the tiny default needs one step.",
-            search_aliases=["patchvsr", "star", "sigmas", "scheduler", "denoise"],
-            inputs=[
-                io.Float.Input(
-                    "start",
-                    default=1.0,
-                    min=0.01,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="Noise level from which the input is restored. 1: STAR's own (0.96). Lower keeps more of "
-                    "the input, as a lower denoise does; 0.3 only enhances.",
-                ),
-            ],
-            outputs=[io.Sigmas.Output(tooltip="Noise levels, for a sampler.")],
-        )
-
-    @classmethod
-    def execute(cls, start: float) -> io.NodeOutput:
-        return io.NodeOutput(star_schedule(None if start == 1 else start))

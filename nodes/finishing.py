@@ -5,8 +5,10 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..patchvsr_core.base_layer import mixed
-from ..patchvsr_core.fidelity import AGREED, back_project, check_pair
+from ..patchvsr_core.fidelity import check_pair
 from ..patchvsr_core.hosts.comfy import Progress, run_refiner, shape_of, shipped_damage, timed_stage
+from ..patchvsr_core.settings import Settings
+from ..patchvsr_core.stages import back_projected
 from ..patchvsr_core.strength import Strength, held_frames
 from .sockets import CATEGORY
 from .widgets import finishing_widgets, strength_widgets
@@ -75,13 +77,5 @@ def agreeing(
 ) -> io.Image.Type:
     """Frames made to agree with the input, with a progress bar; in [0, 1]."""
     with timed_stage("fidelity", **shape_of(frames)):
-        projected = back_project(
-            frames,
-            source,
-            rounds=rounds,
-            strength=fidelity,
-            damage=damage,
-            agreed=AGREED if cleanup else 0.0,
-            on_frames=Progress(),
-        )
-    return projected.clamp(0, 1)
+        settings = Settings(fidelity_rounds=rounds, fidelity_strength=fidelity, cleanup=cleanup)
+    return back_projected(frames, source, settings, damage, Progress()).clamp(0, 1)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from comfy_api.latest import io, ui
 
-from ..patchvsr_core.compare import DIRECTIONS, Version, crop_grid, split_view
+from ..patchvsr_core.compare import DIRECTIONS, Version, crop_grid, same_size, split_view
 from ..patchvsr_core.encode import check_frames
 from ..patchvsr_core.focus import focus_on, richest_place
 from ..patchvsr_core.fusion import check_canvas
 from ..patchvsr_core.hosts.comfy import codec_of, run_refiner, sample_focus, shipped_damage, shipped_refiner
-from ..patchvsr_core.preview import Finish, look_at
-from ..patchvsr_core.stages import color_for
+from ..patchvsr_core.preview import look_at
+from ..patchvsr_core.stages import defaults_for
 from .sampling import sampling_sockets
 from .sockets import CATEGORY, Plan
 from .widgets import finishing_widgets
@@ -86,6 +88,14 @@ class PatchPreview(io.ComfyNode):
         reach = shipped_refiner().reach_frames if refine_strength > 0 else 0
         number = patch or richest_place(plan, source[min(first_frame, len(source) - 1)])
         focus = focus_on(plan, number, first_frame, frames, reach_frames=reach, neighbours=neighbours)
+        settings = replace(
+            defaults_for(codec),
+            refine_strength=refine_strength,
+            fidelity_rounds=rounds,
+            fidelity_strength=fidelity,
+            detail=detail,
+            cleanup=cleanup,
+        )
         sampled = sample_focus(noise, guider, sampler, sigmas, latent, focus)
         look = look_at(
             sampled["samples"],
@@ -93,7 +103,7 @@ class PatchPreview(io.ComfyNode):
             plan,
             codec,
             focus,
-            Finish(refine_strength, rounds, fidelity, detail, cleanup, color_for(codec)),
+            settings,
             refine=run_refiner,
             reach_frames=reach,
             damage=shipped_damage(source, cleanup),
@@ -156,7 +166,7 @@ class Compare(io.ComfyNode):
     ) -> io.NodeOutput:
         clips = [clip for clip in (before, after, third) if clip is not None]
         given = [name.strip() for name in names.split(",")]
-        versions = [Version(given[k] if k < len(given) else "", clip) for k, clip in enumerate(clips)]
+        versions = same_size([Version(given[k] if k < len(given) else "", clip) for k, clip in enumerate(clips)])
         return io.NodeOutput(
             split_view(versions, position=position, direction=direction),
             crop_grid(versions, crop_px=crop_px, crops=crops),

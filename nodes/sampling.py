@@ -1,4 +1,4 @@
-"""The sampler node."""
+"""Nodes that run the denoising, and its noise levels."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from comfy_api.latest import io
 
 from ..patchvsr_core.fusion import check_canvas
 from ..patchvsr_core.hosts.comfy import sample_latent
+from ..patchvsr_core.schedules import star_schedule
 from .sockets import CATEGORY, Plan
 
 
@@ -52,3 +53,32 @@ class PatchSampler(io.ComfyNode):
     ) -> io.NodeOutput:
         check_canvas(latent["samples"], plan)
         return io.NodeOutput(sample_latent(noise, guider, sampler, sigmas, latent))
+
+
+class StarSchedule(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PatchVSR_StarSchedule",
+            display_name="STAR Schedule",
+            category=CATEGORY,
+            description="The noise levels of STAR's fast mode: big steps through structure, small ones through detail. "
+            "14 steps from its own start, fewer from a lower one. For Wan; the tiny default needs one step.",
+            search_aliases=["patchvsr", "star", "sigmas", "scheduler", "denoise"],
+            inputs=[
+                io.Float.Input(
+                    "start",
+                    default=1.0,
+                    min=0.01,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Noise level from which the input is restored. 1: STAR's own (0.96). Lower keeps more of "
+                    "the input, as a lower denoise does; 0.3 only enhances.",
+                ),
+            ],
+            outputs=[io.Sigmas.Output(tooltip="Noise levels, for a sampler.")],
+        )
+
+    @classmethod
+    def execute(cls, start: float) -> io.NodeOutput:
+        return io.NodeOutput(star_schedule(None if start == 1 else start))

@@ -51,14 +51,13 @@ def split_view(versions: Sequence[Version], *, position: float = 0.5, direction:
     """One picture with a part of every version in its place.
 
     Args:
-        versions: of the same length; brought to one size.
+        versions: of the same size and length.
         position: where the first ends, 0 to 1; the others share the rest equally.
         direction: one of :data:`DIRECTIONS`.
 
     Returns:
         (T, H, W, 3) in [0, 1].
     """
-    versions = same_size(versions)
     axis = 2 if direction == DIRECTIONS[0] else 1
     length = versions[0].frames.shape[axis]
     rest = (1 - position) / max(len(versions) - 1, 1)
@@ -93,16 +92,14 @@ def crop_grid(versions: Sequence[Version], *, crop_px: int = 192, crops: int = 3
     The places are the same in all frames, and do not overlap.
 
     Args:
-        versions: of the same length; brought to one size.
+        versions: of the same size and length.
         crop_px: side of a crop; smaller where the picture is.
         crops: how many, at most: as many as fit.
     """
-    versions = same_size(versions)
     rows: list[Tensor] = []
     for y, x, height, width in places_that_differ(versions, crop_px, crops):
-        cut = [Version("", v.frames[:, y : y + height, x : x + width]) for v in versions]
-        named = [Version(v.name, c.frames) for v, c in zip(versions, cut, strict=True)] if not rows else cut
-        rows.append(side_by_side(named))
+        cut = [Version("" if rows else v.name, v.frames[:, y : y + height, x : x + width]) for v in versions]
+        rows.append(side_by_side(cut))
     gap = rows[0].new_zeros(len(rows[0]), GAP_PX, rows[0].shape[2], 3)
     return torch.cat([part for row in rows for part in (gap, row)][1:], dim=1)
 

@@ -60,11 +60,11 @@ def join_cutouts(cutouts: Sequence[Tensor], plan: PatchPlan, window: str = PLANN
     weights = [_weight(plan, place, window).to(first.device)[: place.height, : place.width] for place in where]
     total = torch.zeros(height, width, device=first.device)
     for place, weight in zip(where, weights, strict=True):
-        total[_rows(place), _columns(place)] += weight
+        total[place.rows, place.columns] += weight
     joined = torch.zeros(len(first), height, width, first.shape[3], device=first.device)
     for place, weight, cutout in zip(where, weights, cutouts, strict=True):
-        share = weight / total[_rows(place), _columns(place)]
-        joined[:, _rows(place), _columns(place)] += cutout[:, : place.height, : place.width] * share[..., None]
+        share = weight / total[place.rows, place.columns]
+        joined[:, place.rows, place.columns] += cutout[:, : place.height, : place.width] * share[..., None]
     return joined
 
 
@@ -75,17 +75,9 @@ def _cutout_px(plan: PatchPlan) -> tuple[int, int]:
 
 
 def _cutout(frames: Tensor, place: Place, size: tuple[int, int]) -> Tensor:
-    seen = frames[:, _rows(place), _columns(place)]
+    seen = frames[:, place.rows, place.columns]
     beyond = (0, size[1] - place.width, 0, size[0] - place.height)
     return F.pad(seen.movedim(-1, 1), beyond, mode="replicate").movedim(1, -1).contiguous()
-
-
-def _rows(place: Place) -> slice:
-    return slice(place.y, place.y + place.height)
-
-
-def _columns(place: Place) -> slice:
-    return slice(place.x, place.x + place.width)
 
 
 def _weight(plan: PatchPlan, place: Place, window: str) -> Tensor:

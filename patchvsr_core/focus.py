@@ -11,10 +11,9 @@ from torch import Tensor
 
 from .codec import Codec, check_codec
 from .errors import PlanError
-from .layout import Canvas, Patch, PatchPlan, Span
+from .layout import Canvas, Patch, PatchPlan, Span, overlap
 from .places import Place, patches_at, places
 from .planner import crossfade, plan_tiles
-from .resample import resize
 
 Origins = frozenset[tuple[int, int, int]]
 Region = tuple[slice, slice]
@@ -33,8 +32,7 @@ class Focus:
 
     @property
     def region(self) -> Region:
-        place = self.place
-        return slice(place.y, place.y + place.height), slice(place.x, place.x + place.width)
+        return self.place.rows, self.place.columns
 
     def with_margin(self, reach_frames: int, length: int) -> range:
         """The frames that a network needs to see which looks so far before and after, of a clip so long."""
@@ -151,13 +149,13 @@ def _share(weight: Tensor, total: Tensor) -> Tensor:
 
 
 def decoded_place(
-    codec: Codec, latent: Tensor, source: Tensor, canvas: Canvas, region: Region, frames: range, window: str = "linear"
+    codec: Codec, latent: Tensor, enlarged: Tensor, canvas: Canvas, region: Region, frames: range
 ) -> Tensor:
     """Decode what covers a region, on the grid of :func:`decode.decode_tiles`; the rest is the enlarged input.
 
     Args:
         latent: (1, C, t, h, w) on the padded canvas.
-        source: (T, h, w, 3) input clip.
+        enlarged: (frames, H, W, 3) the input at the size of the result, in [0, 1]; not changed.
         frames: of the clip.
 
     Returns:
@@ -165,14 +163,13 @@ def decoded_place(
     """
     check_codec(codec, canvas)
     chosen = slice(frames.start, frames.stop)
-    out = resize(source[chosen].float(), canvas.target).clamp(0, 1)
     grid = plan_tiles(canvas)
     axes = [
-        _touching(_in_pixels(spans, canvas.stride_px, length, window), part)
+        _touching(_in_pixels(spans, canvas.stride_px, length), part)
         for spans, length, part in zip((grid.rows, grid.columns), canvas.padded_px, region, strict=True)
     ]
-    covered = [sum_of(spans, length) for spans, length in zip(axes, canvas.target, strict=True)]
-    out *= 1 - torch.outer(*covered)[..., None].to(out)
+    covered = [_sum_of(spans, length) for spans, length in zip(axes, canvas.target, strict=True)]
+    out = enlarged * (1 - torch.outer(*covered)[..., None].to(enlarged))
     stride = canvas.stride_px
     for row, column in itertools.product(*axes):
         rows, columns = (slice(span.start // stride, span.stop // stride) for span in (row, column))
@@ -183,7 +180,7 @@ def decoded_place(
     return out
 
 
-def sum_of(spans: Iterable[Span], length: int) -> Tensor:
+def _sum_of(spans: Iterable[Span], length: int) -> Tensor:
     """(length,) sum of the weights of windows, cut off there."""
     total = torch.zeros(length)
     for span in spans:
@@ -192,12 +189,12 @@ def sum_of(spans: Iterable[Span], length: int) -> Tensor:
     return total
 
 
-def _in_pixels(spans: Sequence[Span], stride: int, length: int, window: str) -> list[Span]:
-    return crossfade(length, len(spans[0].weight) * stride, [span.start * stride for span in spans], window)
+def _in_pixels(spans: Sequence[Span], stride: int, length: int) -> list[Span]:
+    return crossfade(length, len(spans[0].weight) * stride, [span.start * stride for span in spans])
 
 
 def _touching(spans: Iterable[Span], part: slice) -> list[Span]:
-    return [span for span in spans if span.start < part.stop and part.start < span.stop]
+    return [span for span in spans if overlap(span, part)]
 
 
 def _overlapping(plan: PatchPlan, centre: Patch) -> list[Patch]:

@@ -18,7 +18,7 @@ from .planner import count_windows, plan_patches, plan_tiles
 from .refine import Refiner, working_bytes
 from .settings import TINY, WAN, WAN_PLAIN, Settings
 from .sizes import target_size
-from .video.encoders import CRF
+from .video.encoders import CODECS, CRF
 from .video.space import file_bytes
 
 MOST_PLACES = 40_000
@@ -77,7 +77,7 @@ class Request:
     guidance: float = 1.0
     has_adapter: bool = True
     codec: str = "h264"
-    """Of the file; ``prores``, ``ffv1`` or any that takes a ``crf``."""
+    """Of the file: one of :data:`video.encoders.CODECS`."""
     crf: int = CRF
 
     @property
@@ -181,7 +181,7 @@ def forecast(request: Request, pace: Pace = Pace(), refiner: Refiner | None = No
         result_bytes=pixels * 3 * FLOAT_BYTES,
         working_bytes=_working_bytes(canvas, family, settings, refiner),
         patch_bytes=_patch_bytes(plan, family),
-        file_bytes=file_bytes(pixels, {"prores": "prores_ks"}.get(request.codec, request.codec), request.crf),
+        file_bytes=file_bytes(pixels, CODECS[request.codec].library, request.crf),
         seconds=_seconds(evaluations, tokens_of(plan), pixels, pace),
         warning=_warning(plan, settings),
     )

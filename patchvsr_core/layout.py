@@ -106,6 +106,11 @@ class Span:
         return torch.from_numpy(self.weight).to(like.device, like.dtype)
 
 
+def overlap(one: Span | slice, other: Span | slice) -> bool:
+    """Whether two windows along one axis share a cell."""
+    return bool(one.start < other.stop and other.start < one.stop)
+
+
 @dataclass(frozen=True, eq=False)
 class TileGrid:
     """Rows times columns of equal tiles over the canvas, in latent cells."""

@@ -26,6 +26,16 @@ class Place:
     height: int
     width: int
 
+    @property
+    def rows(self) -> slice:
+        """Of the frame."""
+        return slice(self.y, self.y + self.height)
+
+    @property
+    def columns(self) -> slice:
+        """Of the frame."""
+        return slice(self.x, self.x + self.width)
+
 
 def places(plan: PatchPlan) -> tuple[Place, ...]:
     """The places of a plan, in the order of their numbers."""

@@ -4,28 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from .codec import Codec
 from .color import match_colors
 from .compare import Version, side_by_side
-from .fidelity import AGREED, back_project
 from .focus import Focus, decoded_place
 from .layout import PatchPlan
 from .resample import resize
-from .stages import Refine
-
-
-@dataclass(frozen=True)
-class Finish:
-    """What comes after the model; the names of :class:`settings.Settings`."""
-
-    refine_strength: float = 1.0
-    rounds: int = 8
-    fidelity: float = 1.0
-    detail: float = 0.0
-    cleanup: float = 1.0
-    color: str = "none"
+from .settings import Settings
+from .stages import Refine, back_projected
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +39,7 @@ def look_at(
     plan: PatchPlan,
     codec: Codec,
     focus: Focus,
-    finish: Finish,
+    settings: Settings,
     *,
     refine: Refine,
     reach_frames: int,
@@ -61,34 +50,28 @@ def look_at(
     Args:
         latent: (1, C, t, h, w) canvas in which the patches in focus were denoised.
         source: (T, h, w, 3) input clip.
+        settings: of what comes after the model.
         refine: as in :func:`stages.finished`, with a ``region``; it looks ``reach_frames`` before and after.
         damage: of the whole clip, see :func:`damage.measured_damage`.
     """
     needed = focus.with_margin(reach_frames, len(source))
     around = source[needed.start : needed.stop]
-    frames = decoded_place(codec, latent, source, plan.canvas, focus.region, needed)
-    frames = match_colors(frames, around, finish.color).clamp(0, 1)
-    if finish.refine_strength > 0:
+    enlarged = resize(around.float(), plan.canvas.target).clamp(0, 1)
+    frames = decoded_place(codec, latent, enlarged, plan.canvas, focus.region, needed)
+    frames = match_colors(frames, around, settings.color).clamp(0, 1)
+    if settings.refine_strength > 0:
         frames = refine(
             frames,
             around,
-            strength=finish.refine_strength,
-            detail=finish.detail,
+            strength=settings.refine_strength,
+            detail=settings.detail,
             damage=damage,
             region=focus.region,
         )
     shown = slice(focus.frames.start - needed.start, focus.frames.stop - needed.start)
-    result = back_project(
-        frames[shown],
-        around[shown],
-        rounds=finish.rounds,
-        strength=finish.fidelity,
-        damage=damage,
-        agreed=AGREED if finish.cleanup else 0.0,
-    )
-    size = plan.canvas.target
-    clips = (squares(around[shown], size), resize(around[shown], size).clamp(0, 1), result.clamp(0, 1))
+    result = back_projected(frames[shown], around[shown], settings, damage).clamp(0, 1)
     rows, columns = focus.region
+    clips = (squares(around[shown], plan.canvas.target), enlarged[shown], result)
     original, bicubic, finished = (clip[:, rows, columns].contiguous() for clip in clips)
     return Look(original, bicubic, finished)
 
@@ -96,11 +79,7 @@ def look_at(
 def squares(frames: Tensor, size: tuple[int, int]) -> Tensor:
     """Enlarged without any interpolation."""
     y, x = (
-        ((2 * _counted(length, frames) + 1) * side // (2 * length)).clamp(max=side - 1)
+        ((2 * torch.arange(length, device=frames.device) + 1) * side // (2 * length)).clamp(max=side - 1)
         for length, side in zip(size, frames.shape[1:3], strict=True)
     )
     return frames[:, y][:, :, x]
-
-
-def _counted(length: int, like: Tensor) -> Tensor:
-    return like.new_ones(length).cumsum(0).long() - 1

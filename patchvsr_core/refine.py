@@ -14,7 +14,7 @@ from .conditional import ConditionalRefiner
 from .distributed import ALONE, Team
 from .errors import ModelError
 from .files import damaged, read_weights, write_weights
-from .layout import Canvas, Span
+from .layout import Canvas, Span, overlap
 from .planner import plan_tiles
 from .progress import OnDone
 from .propagation.align import aligned_window, neighbour_flows
@@ -130,7 +130,7 @@ def _refine_tiles(
     for row, column in tiles:
         rows, columns = (slice(span.start * FOLD, span.stop * FOLD) for span in (row, column))
         refined = _reflected_window(frames, rows, columns).to(out)
-        if region is None or (_meet(rows, region[0]) and _meet(columns, region[1])):
+        if region is None or (overlap(rows, region[0]) and overlap(columns, region[1])):
             decoded = refined.movedim(-1, 1).to(weight)
             enlarged = upsampled_window(source, canvas, rows, columns).movedim(-1, 1).to(weight)
             neighbours = aligned_window(source, flows, canvas, rows, columns).movedim(-1, 1).to(weight)
@@ -140,10 +140,6 @@ def _refine_tiles(
         place = out[:, rows, columns]
         place += refined[:, : place.shape[1], : place.shape[2]]
     return out
-
-
-def _meet(one: slice, other: slice) -> bool:
-    return one.start < other.stop and other.start < one.stop
 
 
 def _reflected_window(frames: Tensor, rows: slice, columns: slice) -> Tensor:

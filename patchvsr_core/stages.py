@@ -19,7 +19,7 @@ from .encode import encode_canvas
 from .fidelity import AGREED, back_project
 from .layout import Canvas, Patch, PatchPlan
 from .planner import plan_patches
-from .progress import OnProgress
+from .progress import OnDone, OnProgress
 from .propagation.attention_options import AttentionOptions, parse_layers
 from .propagation.canvas import PropagationOptions
 from .refine import Refiner
@@ -48,14 +48,14 @@ class Parts(Protocol):
         """Where the work is done."""
 
 
+def defaults_for(codec: Codec) -> Settings:
+    """What suits the model of a codec, which is all that some nodes know of it."""
+    return TINY if isinstance(codec, SpaceToDepth) else WAN
+
+
 def layout_for(codec: Codec) -> str:
-    """The layout that suits the model of a codec, which is all that a planner knows of it."""
-    return (TINY if isinstance(codec, SpaceToDepth) else WAN).layout
-
-
-def color_for(codec: Codec) -> str:
-    """The colour fix that suits the model of a codec."""
-    return (TINY if isinstance(codec, SpaceToDepth) else WAN).color
+    """The layout that suits the model of a codec."""
+    return defaults_for(codec).layout
 
 
 def make_plan(
@@ -190,15 +190,28 @@ def finished(
         if base is not None:
             frames = mixed(frames, resize(base[own], size), detail=settings.detail, damage=damage)
             del base
-    return back_project(
+    return back_projected(
         frames,
         source[own],
+        settings,
+        damage,
+        lambda done, total: report("fidelity", team.reached(done, len(source)), len(source)),
+    ).clamp_(0, 1)
+
+
+def back_projected(
+    frames: Tensor, source: Tensor, settings: Settings, damage: float, on_frames: OnDone | None = None
+) -> Tensor:
+    """Frames back-projected onto the input as far as the settings ask for; see :func:`fidelity.back_project`."""
+    return back_project(
+        frames,
+        source,
         rounds=settings.fidelity_rounds,
         strength=settings.fidelity_strength,
         damage=damage,
         agreed=AGREED if settings.cleanup else 0.0,
-        on_frames=lambda done, total: report("fidelity", team.reached(done, len(source)), len(source)),
-    ).clamp_(0, 1)
+        on_frames=on_frames,
+    )
 
 
 def _base_layer(frames: Tensor, target: tuple[int, int], settings: Settings, report: OnProgress) -> Tensor | None:

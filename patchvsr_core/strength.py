@@ -57,6 +57,11 @@ class Strength:
         return hashlib.sha256(f"{self.fidelity} {self.white} {shape}".encode() + data).hexdigest()
 
     @property
+    def is_still(self) -> bool:
+        """Whether it is the same in all frames."""
+        return self.map is None or len(self.map) == 1
+
+    @property
     def acts(self) -> bool:
         """Whether it changes anything."""
         return self.fidelity != 0 or (self.map is not None and not bool((_cleared(self.map) * self.white == 1).all()))
@@ -80,7 +85,7 @@ class Strength:
                 f"The strength map has {len(self.map)} frames but the clip {frames}; it must have one for all frames, "
                 "or one for each."
             )
-        part = self.map[chosen] if len(self.map) > 1 else self.map
+        part = self.map if self.is_still else self.map[chosen]
         weight = _cleared(part)
         if weight.shape[1:] != size:
             weight = F.interpolate(weight[:, None], size=size, mode="bilinear", antialias=True)[:, 0]
@@ -124,11 +129,12 @@ def held_frames(frames: Tensor, base: Tensor, strength: Strength) -> Tensor:
     """
     size = (int(frames.shape[1]), int(frames.shape[2]))
     out, together = torch.empty_like(frames), frames_together(size)
+    still = strength.of_frames(len(frames), size).to(frames) if strength.is_still else None
     for start in range(0, len(frames), together):
         chunk = slice(start, min(start + together, len(frames)))
-        weight = strength.of_frames(len(frames), size, chunk).to(frames)[..., None]
+        weight = strength.of_frames(len(frames), size, chunk).to(frames) if still is None else still
         enlarged = resize(base[chunk], size).clamp(0, 1).to(frames)
-        out[chunk] = held_to(enlarged, frames[chunk], weight).clamp(0, 1)
+        out[chunk] = held_to(enlarged, frames[chunk], weight[..., None]).clamp(0, 1)
     return out
 
 

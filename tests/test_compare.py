@@ -11,6 +11,7 @@ from patchvsr_core.compare import (
     Version,
     crop_grid,
     places_that_differ,
+    same_size,
     side_by_side,
     split_view,
 )
@@ -47,10 +48,10 @@ def test_three_share_what_the_first_leaves():
 
 def test_a_smaller_clip_is_enlarged_and_longer_ones_are_refused():
     small = torch.rand(FRAMES, 15, 30, 3)
-    view = split_view([Version("", small), flat(0.8)], position=0.5)
+    view = split_view(same_size([Version("", small), flat(0.8)]), position=0.5)
     torch.testing.assert_close(view[:, :, :45], resize(small, (HEIGHT, WIDTH)).clamp(0, 1)[:, :, :45])
     with pytest.raises(PlanError, match="2, 1 frames"):
-        split_view([flat(0.2), Version("", torch.zeros(1, HEIGHT, WIDTH, 3))])
+        same_size([flat(0.2), Version("", torch.zeros(1, HEIGHT, WIDTH, 3))])
 
 
 def test_inputs_are_not_changed():

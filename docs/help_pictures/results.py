@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from patchvsr_core import clip_flows, measure_quality
-from patchvsr_core.compare import Version, crop_grid, side_by_side, split_view
+from patchvsr_core.compare import Version, crop_grid, same_size, side_by_side, split_view
 from patchvsr_core.picture import draw_flow
 from patchvsr_core.preview import squares
 from patchvsr_core.realtime.fast import load_fast
@@ -65,7 +65,8 @@ def patch_preview() -> np.ndarray:
 def split() -> np.ndarray:
     """What Compare makes of the sample."""
     versions = [Version("input", sample()), Version("PatchVSR, detail 0.5", restored(0.5))]
-    view = split_view([Version(v.name, v.frames[SHOWN : SHOWN + 1]) for v in versions], position=0.46)[0]
+    shown = same_size([Version(v.name, v.frames[SHOWN : SHOWN + 1]) for v in versions])
+    view = split_view(shown, position=0.46)[0]
     return bytes_of(view[:, 200:800].numpy())
 
 
