@@ -51,7 +51,7 @@ groups behind it while you only look.
 3. The whole run. The frames of DAP go into **Refine & Fidelity** as *base_layer*: two estimates that err in different \
 places are better together. **Compare** puts input and result into one picture.
 
-**Cost** on two CPU cores: a patch of one frame about 8 s; at 1920x1080 the preview of DAP 0.5 s a frame, the final \
+**Cost** on two CPU cores: a patch of one frame about 10 s; at 1920x1080 the preview of DAP 0.5 s a frame, the final \
 result about 6 s. Nothing to download.
 """
 AI_VIDEO_NOTE = """
