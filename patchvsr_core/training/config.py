@@ -13,6 +13,7 @@ from ..conditional import ConditionalDecoderConfig
 from ..errors import PatchVSRError
 from ..realtime.dap import DAPConfig
 from ..refine import RefinerConfig
+from ..restorer import RestorerConfig
 from .frequency import BANDS
 
 if sys.version_info >= (3, 11):
@@ -125,6 +126,8 @@ class TrainConfig:
     """Given: an adapter is trained for a frozen base, on latents. None: the tiny default, on pixels."""
     decoder: ConditionalDecoderConfig | None = None
     """Given: a conditional decoder is trained for a frozen VAE, on pixels."""
+    restorer: RestorerConfig | None = None
+    """Given: a restorer is trained, on packed footage."""
     dap: DAPConfig | None = None
     """Given: a DAP is trained, on kept clips."""
     rdg_channels: int = 0
@@ -133,6 +136,8 @@ class TrainConfig:
     guided: float = 0.75
     """Share of renders that an RDG sees with their G-buffers; of the others, and of footage, they are estimated."""
     steps: int = 10000
+    muon: bool = False
+    """Kernels and matrices learn by orthogonalised steps, see :class:`muon.Muon`; False: AdamW throughout."""
     refiner_from: float = 0.5
     """Part of the steps after which the refiner joins; before, the base learns alone and fast."""
     refiner_alone: bool = False
@@ -216,6 +221,7 @@ _NESTED = {
     "flow": FlowObjective,
     "decoder": ConditionalDecoderConfig,
     "dap": DAPConfig,
+    "restorer": RestorerConfig,
 }
 
 

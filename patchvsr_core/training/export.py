@@ -20,6 +20,7 @@ from .config import TrainConfig
 from .decoding import FILE
 from .realtime import RealtimeTask, network_file, save_network
 from .refining import RefinerTask, refiner_file
+from .restorer_task import RestorerTask, save_task
 from .tiny import TinyDefault
 
 LAYER_NAMES = {
@@ -61,7 +62,9 @@ def export_run(config: TrainConfig, run: Path, target: Path, base: Path | None =
     if not checkpoint.is_file():
         raise PatchVSRError(f"There is no training state at {checkpoint}; train first, or name the run's folder.")
     average = torch.load(checkpoint, map_location="cpu", weights_only=True)["average"]
-    if config.realtime:
+    if config.restorer is not None:
+        _export_restorer(config, average, target)
+    elif config.realtime:
         _export_realtime(config, average, target)
     elif config.decoder is not None:
         _export_decoder(config.decoder, average, target)
@@ -103,6 +106,14 @@ def _export_refiner(config: TrainConfig, average: dict[str, Tensor], target: Pat
     target.mkdir(parents=True, exist_ok=True)
     save_refiner(task.refiner, target / refiner_file(config.refiner))
     _update_manifest(target, config)
+
+
+def _export_restorer(config: TrainConfig, average: dict[str, Tensor], target: Path) -> None:
+    task = RestorerTask(config)
+    task.load_state_dict(average)
+    target.mkdir(parents=True, exist_ok=True)
+    save_task(task, target)
+    _update_manifest(target, config, "config of the restorer")
 
 
 def _export_realtime(config: TrainConfig, average: dict[str, Tensor], target: Path) -> None:

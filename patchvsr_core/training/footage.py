@@ -34,7 +34,7 @@ class Footage:
     def __init__(self, folder: Path, cache: Path, config: DataConfig) -> None:
         files = config.of_use(sorted(folder.rglob("*")))
         self.photographs = [path for path in files if path.suffix.lower() in PHOTOGRAPH]
-        videos = [_decoded(path, cache) for path in files if path.suffix.lower() in VIDEO]
+        videos = [decoded(path, cache) for path in files if path.suffix.lower() in VIDEO]
         self.shots = [(video, first, end) for video, shots in videos for first, end in shots]
         self.weights = _weights(self.shots)
         if not self.shots and not self.photographs:
@@ -146,7 +146,7 @@ def _mirrored(rng: np.random.Generator, frames: Tensor) -> Tensor:
     return frames.transpose(1, 2) if rng.random() < 0.5 else frames
 
 
-def _decoded(path: Path, cache: Path) -> tuple[Path, list[tuple[int, int]]]:
+def decoded(path: Path, cache: Path) -> tuple[Path, list[tuple[int, int]]]:
     """The video as an array of bytes on disk, decoded once, and its usable shots."""
     cache.mkdir(parents=True, exist_ok=True)
     key = hashlib.sha256(f"{path.name}{path.stat().st_size}".encode()).hexdigest()[:16]

@@ -21,8 +21,10 @@ from .config import TrainConfig
 from .decoding import DecoderTask
 from .frozen import AdapterTask
 from .latents import Latents, precompute
+from .packed import pack_footage
 from .realtime import ClipBatches, RealtimeTask, keep_clips
 from .refining import DecodedBatches, RefinerTask, write_decoded
+from .restorer_task import MovingBatches, RestorerTask
 from .tiny import Batches, TinyDefault
 from .trainer import Trainer, moved
 from .validation import validate
@@ -58,6 +60,8 @@ def refiner_run(config: TrainConfig, options: Namespace) -> Trainer:
 
 def run_for(config: TrainConfig) -> Callable[[TrainConfig, Namespace], Trainer]:
     """What a configuration trains."""
+    if config.restorer is not None:
+        return restorer_run
     if config.realtime:
         return realtime_run
     if config.decoder is not None:
@@ -69,9 +73,24 @@ def run_for(config: TrainConfig) -> Callable[[TrainConfig, Namespace], Trainer]:
 
 def precompute_for(config: TrainConfig) -> Callable[[TrainConfig, Namespace], None]:
     """What is made of footage before a configuration is trained."""
+    if config.restorer is not None:
+        return precompute_packed
     if config.realtime:
         return precompute_clips
     return precompute_decoded if config.refiner_alone else precompute_latents
+
+
+def precompute_packed(config: TrainConfig, options: Namespace) -> None:
+    """See :func:`packed.pack_footage`."""
+    pack_footage(options.data, options.out, config.data)
+
+
+def restorer_run(config: TrainConfig, options: Namespace) -> Trainer:
+    """A restorer, from packed footage."""
+    torch.manual_seed(config.seed)
+    task = RestorerTask(config)
+    batches = MovingBatches(options.data, config)
+    return Trainer(task, batches, config, options.out, device=options.device, init=options.init)
 
 
 def precompute_clips(config: TrainConfig, options: Namespace) -> None:

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from ..errors import PatchVSRError
 from .config import TrainConfig
+from .muon import Muon
 
 FLOOR = 0.01
 """Learning rate at the end, relative to the peak."""
@@ -76,7 +77,8 @@ class Trainer:
         out.mkdir(parents=True, exist_ok=True)
         if not self.checkpoint.is_file():
             _load(task, init) if init is not None else task.initialise(batches)
-        optimizer = torch.optim.AdamW(task.optimizer_groups(), betas=(0.9, 0.99), weight_decay=0.01)
+        kind = Muon if config.muon else torch.optim.AdamW
+        optimizer = kind(task.optimizer_groups(), betas=(0.9, 0.99), weight_decay=0.01)
         self.model, self.optimizer = self.accelerator.prepare(task, optimizer)
         self.average = {name: value.clone() for name, value in task.state_dict().items()}
         if self.checkpoint.is_file():

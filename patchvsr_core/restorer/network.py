@@ -1,0 +1,224 @@
+"""The recurrent network of the restorer: upscaling by 4 with what the neighbouring frames show.
+
+Of the BasicVSR family (Chan et al., CVPR 2021): features of every frame, a pass backward and a pass
+forward in time, each carrying a state along the optical flow. What is carried is not a map of
+features at the size of the input but an estimate of the large picture (Sajjadi et al., CVPR 2018)
+with a few hidden channels, warped at the large size: interpolated there, the sub-pixel positions
+of the neighbours' samples survive, which is what super-resolution from several frames lives on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..files import damaged, read_weights, write_weights
+
+SCALE = 4
+FORMAT = "patchvsr-restorer"
+SLOPE = 0.1
+"""Of the leaky rectifiers."""
+
+
+@dataclass(frozen=True)
+class RestorerConfig:
+    """Hyper-parameters."""
+
+    channels: int = 64
+    """Of all feature maps."""
+    stem_blocks: int = 2
+    """Residual blocks on every frame, before the recurrences."""
+    backward_blocks: int = 3
+    """Residual blocks of a step from the last frame to the first."""
+    forward_blocks: int = 6
+    """Residual blocks of a step from the first frame to the last; they make the result."""
+    hidden: int = 1
+    """Channels of the state at the large size, beside its picture."""
+
+    @property
+    def state_channels(self) -> int:
+        """Of a state, folded to the size of the input."""
+        return (3 + self.hidden) * SCALE**2
+
+
+@dataclass(frozen=True, eq=False)
+class Restored:
+    """What the network makes of a clip."""
+
+    frames: Tensor
+    """(B, T, 3, 4 h, 4 w), may overshoot [0, 1] slightly."""
+    backward_frames: Tensor
+    """The same shape: the estimate of the backward pass, which knows the frame and its future."""
+    features: Tensor
+    """(B, T, channels, h, w) of the forward pass, before the result."""
+
+
+class Restorer(nn.Module):
+    """The network; a clip of one frame is restored by itself."""
+
+    def __init__(self, config: RestorerConfig = RestorerConfig()) -> None:
+        super().__init__()
+        self.config = config
+        width, state = config.channels, config.state_channels
+        self.stem = _conv(3 + 1, width)
+        self.stem_blocks = _blocks(width, config.stem_blocks)
+        self.backward_entry = _conv(width + state, width)
+        self.backward_blocks = _blocks(width, config.backward_blocks)
+        self.backward_state = _conv(width, state)
+        self.forward_entry = _conv(width + 2 * state, width)
+        self.forward_blocks = _blocks(width, config.forward_blocks)
+        self.forward_state = _conv(width, state)
+        with torch.no_grad():
+            for layer in (self.backward_state, self.forward_state):
+                layer.weight.mul_(0.1)
+                nn.init.zeros_(layer.bias)
+
+    def forward(
+        self, clip: Tensor, to_next: Tensor, to_previous: Tensor, degradation: Tensor | None = None
+    ) -> Restored:
+        """Upscale a clip by 4.
+
+        Args:
+            clip: (B, T, 3, h, w) in [0, 1].
+            to_next: (B, T - 1, 2, h, w) optical flow in pixels from every frame but the last to the next one.
+            to_previous: (B, T - 1, 2, h, w) from every frame but the first to the one before.
+            degradation: (B,) level of noise and compression, see :func:`damage.damage_level`; None: clean.
+        """
+        batch, length = clip.shape[:2]
+        features = self.frame_features(clip.flatten(0, 1), degradation).unflatten(0, (batch, length))
+        bicubic = upsampled(clip.flatten(0, 1), self.config.hidden).unflatten(0, (batch, length))
+        backward: list[Tensor] = [bicubic[:, 0]] * length
+        state: Tensor | None = None
+        for t in reversed(range(length)):
+            flow = to_next[:, t] if state is not None else None
+            state = self.step_backward(features[:, t], bicubic[:, t], state, flow)
+            backward[t] = state
+        results, kept, state = [], [], None
+        for t in range(length):
+            flow = to_previous[:, t - 1] if state is not None else None
+            state, found = self.step_forward(features[:, t], bicubic[:, t], backward[t], state, flow)
+            results.append(state)
+            kept.append(found)
+        return Restored(
+            torch.stack([picture(state) for state in results], 1),
+            torch.stack([picture(state) for state in backward], 1),
+            torch.stack(kept, 1),
+        )
+
+    def frame_features(self, frames: Tensor, degradation: Tensor | None = None) -> Tensor:
+        """(N, channels, h, w) of single frames, (N, 3, h, w) in [0, 1]; the degradation is that of each clip."""
+        level = frames.new_zeros(len(frames)) if degradation is None else degradation.to(frames)
+        level = level.repeat_interleave(len(frames) // len(level))
+        plane = level.view(-1, 1, 1, 1).expand(-1, 1, *frames.shape[2:])
+        given = torch.cat([frames - 0.5, plane], 1).to(self.stem.weight.dtype)
+        return self.stem_blocks(_leaky(self.stem(given.contiguous(memory_format=torch.channels_last))))
+
+    def step_backward(self, features: Tensor, bicubic: Tensor, later: Tensor | None, flow: Tensor | None) -> Tensor:
+        """State of a frame from the state of the next one.
+
+        Args:
+            features: (B, channels, h, w) of the frame.
+            bicubic: (B, state_channels, h, w), see :func:`upsampled`.
+            later: state of the next frame; None at the end of the clip.
+            flow: (B, 2, h, w) from the frame to the next one.
+        """
+        given = torch.cat([features, self._carried(bicubic, later, flow, features)], 1)
+        found = self.backward_blocks(_leaky(self.backward_entry(given)))
+        return bicubic + self.backward_state(found).to(bicubic.dtype)
+
+    def step_forward(
+        self, features: Tensor, bicubic: Tensor, backward: Tensor, earlier: Tensor | None, flow: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """(state, features) of a frame from the backward pass and from the state of the frame before."""
+        seen = (backward - bicubic).to(features.dtype)
+        given = torch.cat([features, seen, self._carried(bicubic, earlier, flow, features)], 1)
+        found = self.forward_blocks(_leaky(self.forward_entry(given)))
+        return bicubic + self.forward_state(found).to(bicubic.dtype), found
+
+    def _carried(self, bicubic: Tensor, state: Tensor | None, flow: Tensor | None, like: Tensor) -> Tensor:
+        """What the neighbour's state shows beyond bicubic where this frame is; nothing without a neighbour."""
+        if state is None or flow is None:
+            return torch.zeros_like(bicubic, dtype=like.dtype)
+        return (warped(state, flow) - bicubic).to(like.dtype)
+
+
+def upsampled(frames: Tensor, hidden: int) -> Tensor:
+    """A state without knowledge: bicubic enlargement, folded to the size of the input; hidden channels are 0.
+
+    Args:
+        frames: (N, 3, h, w) in [0, 1].
+
+    Returns:
+        (N, (3 + hidden) * 16, h, w) in single precision.
+    """
+    large = F.interpolate(frames.float(), scale_factor=SCALE, mode="bicubic", align_corners=False)
+    return F.pixel_unshuffle(F.pad(large, (0, 0, 0, 0, 0, hidden)), SCALE)
+
+
+def picture(state: Tensor) -> Tensor:
+    """(B, 3, 4 h, 4 w) of a state."""
+    return F.pixel_shuffle(state[:, : 3 * SCALE**2], SCALE)
+
+
+def warped(state: Tensor, flow: Tensor) -> Tensor:
+    """A neighbour's state along the flow, interpolated at the large size.
+
+    Args:
+        state: (B, C * 16, h, w).
+        flow: (B, 2, h, w) in pixels of the input, from this frame to the neighbour.
+    """
+    large = F.pixel_shuffle(state, SCALE)
+    motion = SCALE * F.interpolate(flow.float(), scale_factor=SCALE, mode="bilinear", align_corners=False)
+    height, width = large.shape[2:]
+    x = torch.arange(width, device=flow.device) + motion[:, 0]
+    y = torch.arange(height, device=flow.device)[:, None] + motion[:, 1]
+    grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], -1)
+    moved = F.grid_sample(large, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return F.pixel_unshuffle(moved, SCALE)
+
+
+def save_restorer(network: Restorer, path: str | Path) -> None:
+    """Write a network with its configuration, in half precision."""
+    write_weights(path, network, network.config, FORMAT, torch.float16)
+
+
+def load_restorer(path: str | Path) -> Restorer:
+    """Read a network's file.
+
+    Raises:
+        ModelError: in one sentence, what is wrong with the file.
+    """
+    path = Path(path)
+    config, tensors = read_weights(path, FORMAT, "restorer")
+    with damaged(path):
+        network = Restorer(RestorerConfig(**config))
+        network.load_state_dict(tensors)
+    return network.to(memory_format=torch.channels_last).requires_grad_(False).eval()  # type: ignore[call-overload]
+
+
+class _Residual(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = (_conv(channels, channels) for _ in range(2))
+        with torch.no_grad():
+            self.conv2.weight.mul_(0.1)
+            nn.init.zeros_(self.conv2.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv2(_leaky(self.conv1(x)))
+
+
+def _blocks(channels: int, count: int) -> nn.Sequential:
+    return nn.Sequential(*(_Residual(channels) for _ in range(count)))
+
+
+def _conv(before: int, after: int) -> nn.Conv2d:
+    return nn.Conv2d(before, after, 3, padding=1)
+
+
+def _leaky(x: Tensor) -> Tensor:
+    return F.leaky_relu(x, SLOPE, inplace=True)

@@ -1,0 +1,123 @@
+"""Trains the restorer on packed footage: small crops of clips, with the optical flow that a run would measure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from ..damage import damage_level
+from ..propagation.estimators import dis
+from ..restorer.network import SCALE, Restorer, load_restorer, save_restorer
+from . import losses
+from .config import DataConfig, TrainConfig
+from .degrade import draw_degradation, make_input
+from .packed import PackedFootage
+from .refining import load_part
+
+MARGIN_PX = 16
+"""Of the input, around a crop: flow is measured with it, so that motion across the crop's border is seen."""
+BACKWARD_WEIGHT = 0.3
+"""Of the estimate of the backward pass in the loss."""
+FILE = "restorer.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class MovingBatch:
+    """N crops of clips of T frames."""
+
+    truth: Tensor
+    """(N, T, 3, 4 h, 4 w) in [0, 1]."""
+    clip: Tensor
+    """(N, T, 3, h, w) in [0, 1]."""
+    to_next: Tensor
+    """(N, T - 1, 2, h, w) pixels of the input."""
+    to_previous: Tensor
+    degradation: Tensor
+    """(N,) level, see :func:`damage.damage_level`."""
+
+
+class MovingBatches(Dataset[MovingBatch]):
+    """Crops of packed footage; batch number k is a pure function of the seed and k.
+
+    A batch has ``data.batch`` clips of the longest kind, and more of shorter ones.
+    """
+
+    def __init__(self, folder: Path, config: TrainConfig) -> None:
+        self.footage, self.config, self.flow = PackedFootage(folder, config.data), config, dis()
+
+    def __getitem__(self, index: int) -> MovingBatch:
+        data = self.config.data
+        rng = np.random.default_rng((self.config.seed, index))
+        frames, side = int(rng.choice(data.frames)), int(rng.choice(data.crop_px)) // SCALE
+        count = max(1, data.batch * max(data.frames) // frames)
+        crops = [self._crop(rng, frames, side) for _ in range(count)]
+        return MovingBatch(*(torch.stack(part) for part in zip(*crops, strict=True)))
+
+    def _crop(self, rng: np.random.Generator, frames: int, side: int) -> tuple[Tensor, ...]:
+        """In the order of :class:`MovingBatch`, without the first axis."""
+        view = side + 2 * MARGIN_PX
+        large = torch.from_numpy(self.footage.draw(rng, frames, view * SCALE)).float() / 255
+        small, level = _input(rng, large, view, self.config.data)
+        small, truth = small.movedim(-1, 1), large.movedim(-1, 1)
+        to_next, to_previous = small.new_zeros(0, 2, view, view), small.new_zeros(0, 2, view, view)
+        if frames > 1:
+            to_next, to_previous = self.flow(small[:-1], small[1:]), self.flow(small[1:], small[:-1])
+        middle = slice(MARGIN_PX, MARGIN_PX + side)
+        wide = slice(MARGIN_PX * SCALE, (MARGIN_PX + side) * SCALE)
+        cut = (x[..., middle, middle].contiguous() for x in (small, to_next, to_previous))
+        return (truth[..., wide, wide].contiguous(), *cut, level)
+
+
+def _input(rng: np.random.Generator, large: Tensor, side: int, data: DataConfig) -> tuple[Tensor, Tensor]:
+    """(T, side, side, 3) of what is to be restored, and the level of its degradation."""
+    if not data.degraded or rng.random() >= data.degraded:
+        return make_input(large, (side, side)), torch.tensor(0.0)
+    degradation = draw_degradation(rng)
+    small = make_input(large, (side, side), degradation)
+    clean = make_input(large, (side, side), degradation.without_damage())
+    return small, damage_level((small - clean).square().mean().sqrt())
+
+
+class RestorerTask(nn.Module):
+    """The restorer."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        super().__init__()
+        assert config.restorer is not None
+        self.config = config
+        self.restorer = Restorer(config.restorer).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, batch: MovingBatch, generator: torch.Generator, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """(loss, its readable parts) of one batch."""
+        made = self.restorer(batch.clip, batch.to_next, batch.to_previous, batch.degradation)
+        terms = {
+            "result": losses.charbonnier(made.frames, batch.truth),
+            "backward": losses.charbonnier(made.backward_frames, batch.truth),
+        }
+        return terms["result"] + BACKWARD_WEIGHT * terms["backward"], terms
+
+    def optimizer_groups(self) -> list[dict[str, Any]]:
+        """All learn alike."""
+        return [{"params": list(self.restorer.parameters()), "peak": self.config.learning_rate, "from": 0}]
+
+    def initialise(self, batches: Any) -> None:
+        """A new network adds little to bicubic by itself."""
+
+    def load_weights(self, folder: Path) -> None:
+        """Start from an exported network.
+
+        Raises:
+            ModelError: when there is none, or it has other sizes than the configuration.
+        """
+        load_part(self, "restorer", load_restorer(folder / FILE), folder)
+
+
+def save_task(task: RestorerTask, folder: Path) -> None:
+    """Write the network under its name."""
+    save_restorer(task.restorer, folder / FILE)
