@@ -110,6 +110,7 @@ class PackedFootage:
         self.photographs = [entry for entry in entries if entry.frames == 1]
         self.excerpts = [entry for entry in entries if entry.frames > 1]
         self.config = config
+        self.photograph_shares, self.excerpt_shares = self._shares(self.photographs), self._shares(self.excerpts)
 
     def draw(self, rng: np.random.Generator, frames: int, side: int) -> np.ndarray:
         """(T, side, side, 3) bytes of a clip, mirrored and turned at random."""
@@ -128,8 +129,13 @@ class PackedFootage:
         flat = self.pixels[entry.offset : entry.offset + entry.bytes]
         return flat.reshape(entry.frames, entry.height, entry.width, 3)
 
+    def _shares(self, entries: list[Packed]) -> np.ndarray:
+        """Probability of each: those rich in detail are drawn more often."""
+        detail = np.array([_detail(self._of(entry)) ** 0.5 for entry in entries])
+        return detail / max(detail.sum(), 1e-9)
+
     def _excerpt(self, rng: np.random.Generator, frames: int, side: int) -> np.ndarray:
-        video = self._of(self.excerpts[rng.integers(len(self.excerpts))])
+        video = self._of(self.excerpts[rng.choice(len(self.excerpts), p=self.excerpt_shares)])
         first = int(rng.integers(0, max(1, len(video) - frames + 1)))
         index = np.minimum(first + np.arange(frames), len(video) - 1)
         return _window(rng, video[index], (side, side))
@@ -142,7 +148,7 @@ class PackedFootage:
         return clip
 
     def _camera(self, rng: np.random.Generator, frames: int, side: int) -> np.ndarray:
-        still = self._of(self.photographs[rng.integers(len(self.photographs))])
+        still = self._of(self.photographs[rng.choice(len(self.photographs), p=self.photograph_shares)])
         kind = rng.random()
         if frames == 1 or kind < STILL:
             return np.repeat(_window(rng, still, (side, side)), frames, 0)
