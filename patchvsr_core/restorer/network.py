@@ -72,10 +72,8 @@ class Restorer(nn.Module):
         self.forward_entry = _conv(width + 2 * state, width)
         self.forward_blocks = _blocks(width, config.forward_blocks)
         self.forward_state = _conv(width, state)
-        with torch.no_grad():
-            for layer in (self.backward_state, self.forward_state):
-                layer.weight.mul_(0.1)
-                nn.init.zeros_(layer.bias)
+        for layer in (self.backward_state, self.forward_state):
+            _quiet(layer)
 
     def forward(
         self, clip: Tensor, to_next: Tensor, to_previous: Tensor, degradation: Tensor | None = None
@@ -204,9 +202,7 @@ class _Residual(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv1, self.conv2 = (_conv(channels, channels) for _ in range(2))
-        with torch.no_grad():
-            self.conv2.weight.mul_(0.1)
-            nn.init.zeros_(self.conv2.bias)
+        _quiet(self.conv2)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.conv2(_leaky(self.conv1(x)))
@@ -218,6 +214,14 @@ def _blocks(channels: int, count: int) -> nn.Sequential:
 
 def _conv(before: int, after: int) -> nn.Conv2d:
     return nn.Conv2d(before, after, 3, padding=1)
+
+
+@torch.no_grad()
+def _quiet(layer: nn.Conv2d) -> None:
+    """A new layer that adds little: training starts at bicubic."""
+    layer.weight.mul_(0.1)
+    assert layer.bias is not None
+    layer.bias.zero_()
 
 
 def _leaky(x: Tensor) -> Tensor:

@@ -43,30 +43,27 @@ class Muon(torch.optim.Optimizer):
         loss = None if closure is None else closure()
         for group in self.param_groups:
             for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                if parameter.ndim > 1:
-                    self._orthogonal_step(parameter, group)
-                else:
-                    self._adam_step(parameter, group)
+                if parameter.grad is not None:
+                    step = self._orthogonal_step if parameter.ndim > 1 else self._adam_step
+                    step(parameter, parameter.grad, group)
         return loss
 
-    def _orthogonal_step(self, parameter: Tensor, group: dict[str, Any]) -> None:
+    def _orthogonal_step(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         momentum = self.state[parameter].setdefault("momentum", torch.zeros_like(parameter))
-        momentum.mul_(MOMENTUM).add_(parameter.grad)
-        direction = orthogonalised(parameter.grad.add(momentum, alpha=MOMENTUM).flatten(1))
+        momentum.mul_(MOMENTUM).add_(gradient)
+        direction = orthogonalised(gradient.add(momentum, alpha=MOMENTUM).flatten(1))
         size = LIKE_ADAM * max(direction.shape) ** 0.5
         parameter.mul_(1 - group["lr"] * group["weight_decay"])
         parameter.add_(direction.view(parameter.shape), alpha=-group["lr"] * size)
 
-    def _adam_step(self, parameter: Tensor, group: dict[str, Any]) -> None:
+    def _adam_step(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         state = self.state[parameter]
         if not state:
             state |= {"step": 0, "mean": torch.zeros_like(parameter), "square": torch.zeros_like(parameter)}
         state["step"] += 1
         first, second = group["betas"]
-        state["mean"].lerp_(parameter.grad, 1 - first)
-        state["square"].lerp_(parameter.grad.square(), 1 - second)
+        state["mean"].lerp_(gradient, 1 - first)
+        state["square"].lerp_(gradient.square(), 1 - second)
         mean, square = state["mean"] / (1 - first ** state["step"]), state["square"] / (1 - second ** state["step"])
         parameter.addcdiv_(mean, square.sqrt().add_(1e-8), value=-group["lr"])
 
