@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from adapter_inputs import BASE, control, micro
 from safetensors.torch import load_file, save_file
 from small_models import random_adapter
 
@@ -13,28 +14,12 @@ from patchvsr_core.adapter import (
     Adapter,
     AdapterConfig,
     BaseSpec,
-    MicroConditions,
     Strengths,
     load_adapter,
     save_adapter,
 )
 from patchvsr_core.adapter.blocks import rope_3d
 from patchvsr_core.errors import AdapterError
-
-BASE = BaseSpec(channels=16, width=128, layers=2, ffn=192, text_dim=64)
-
-
-def micro(patches: int, **changes: float) -> MicroConditions:
-    values = {"scale": 4.0, "top": 0.0, "left": 0.0, "noise": 0.0, **changes}
-    return MicroConditions(**{name: torch.full((patches,), value) for name, value in values.items()})
-
-
-def control(adapter: Adapter, conditions: MicroConditions | None = None, location: torch.Tensor | None = None, **more):
-    generator = torch.Generator().manual_seed(0)
-    condition = torch.randn(2, 16, 2, 8, 6, generator=generator)
-    view = torch.randn(1, 16, 2, 5, 7, generator=generator)[..., :4, :6]
-    location = torch.zeros(2, 1, 4, 6) if location is None else location
-    return adapter.control(condition, conditions or micro(2), view=view, location=location, **more)
 
 
 def test_every_part_says_something() -> None:

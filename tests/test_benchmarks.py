@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_video import colors, write
+from benchmark_calls import call
+from clips import colors, write
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
@@ -92,11 +93,6 @@ def test_the_sheet_has_a_row_for_every_clip() -> None:
     assert pictures.most_detailed(large)[1] >= 160
     sheet = pictures.contact_sheet({name: {"a": p, "original": p} for name, p in {"x": large, "y": little}.items()})
     assert sheet.shape == (2 * (pictures.CROP + 2 * pictures.BAR), 2 * pictures.CROP, 3)
-
-
-def call(module: object, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
-    monkeypatch.setattr(sys, "argv", [str(module.__file__), *map(str, arguments)])  # type: ignore[attr-defined]
-    module.main()  # type: ignore[attr-defined]
 
 
 def test_quality_as_it_is_called(

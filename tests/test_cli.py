@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from clips import audio_packets, colors, with_audio, write
 from small_models import random_adapter
-from test_video import audio_packets, colors, with_audio, write
 
 from patchvsr_core.__main__ import main
 from patchvsr_core.adapter import BaseSpec, save_adapter

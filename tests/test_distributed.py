@@ -16,8 +16,8 @@ import psutil
 import pytest
 import team_job
 import torch
+from clips import colors, write
 from small_models import random_adapter, random_vae, random_wan, save
-from test_video import colors, write
 
 from patchvsr_core import distributed
 from patchvsr_core.__main__ import _parser, main

@@ -10,8 +10,8 @@ import av
 import numpy as np
 import pytest
 import torch
-from test_long import run
-from test_video import colors, write
+from clips import colors, write
+from jobs import run
 from torch import Tensor
 
 from patchvsr_core.errors import MediaError, OutputError

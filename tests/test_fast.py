@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from clips import audio_packets, colors, with_audio, write
 from small_models import random_dap, random_rdg
-from test_video import audio_packets, colors, with_audio, write
 from torch import Tensor
 
 from patchvsr_core.__main__ import main

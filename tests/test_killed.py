@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from test_video import colors, write
+from clips import colors, write
 
 KILLS = int(os.environ.get("PATCHVSR_KILLS", "3"))
 JOB = Path(__file__).parent / "slow_job.py"

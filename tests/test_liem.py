@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from adapter_inputs import BASE, control
 from small_models import random_adapter
-from test_adapter import BASE, control
 
 from patchvsr_core.adapter import Adapter, AdapterConfig, Strengths, load_adapter, save_adapter
 from patchvsr_core.adapter.liem import LocalGate

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 import torch
-from test_video import colors, write
+from clips import colors, write
+from jobs import enlarge, run
 from torch import Tensor
 
 from patchvsr_core.chunks import Relay, plan_chunks
@@ -37,11 +38,6 @@ FRAMES = 23
 ALL = [0, 1, 2, 3]
 
 
-def enlarge(frames: Tensor, target: tuple[int, int], *others: Any, noise: Any, relay: Any = None) -> Tensor:
-    """Stands in for the model."""
-    return resize(frames, target).clamp(0, 1)
-
-
 def stopping_in(chunk: int) -> Any:
     """As ``enlarge``, until the user stops it in that chunk."""
     numbers = iter(range(10))
@@ -61,21 +57,6 @@ def clip(tmp_path: Path) -> Path:
 
 def a_job(clip: Path, **changes: Any) -> Job:
     return Job(probe(clip), clip.with_name("out.mp4"), (64, 96), TINY, chunk_frames=8, overlap_frames=2, **changes)
-
-
-def run(job: Job, work: Any = enlarge, weights: str = "w") -> list[int]:
-    """The chunks that were worked on."""
-    seen: list[int] = []
-    upscale_file(
-        job,
-        scan(job.info.path),
-        None,  # type: ignore[arg-type]
-        weights=weights,
-        report=lambda *_: None,
-        on_chunk=lambda number, total: seen.append(number),
-        work=work,
-    )
-    return seen[:-1]
 
 
 def test_every_frame_is_there_in_its_place(clip: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_video import write
+from clips import write
 from torch import Tensor
 
 from patchvsr_core.chunks import plan_chunks

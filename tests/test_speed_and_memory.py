@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 import torch
-from test_benchmarks import call
-from test_video import colors, write
+from benchmark_calls import call
+from clips import colors, write
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 

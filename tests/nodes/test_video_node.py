@@ -13,9 +13,9 @@ from typing import Any
 import av
 import pytest
 import torch
+from clips import with_audio
 from fakes.chain import a_clip
 from fakes.graph import run_node
-from test_video import with_audio
 
 from patchvsr_core.hosts.models import load_models
 from patchvsr_core.pipeline import upscale

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from patchvsr_core.training.frequency import dynamic_frequency, radial, star_release, weighted_frequency
 
-GOLDEN = Path(__file__).parent / "golden" / "star_misc.npz"
+GOLDEN = Path(__file__).parents[1] / "golden" / "star_misc.npz"
 
 
 def planes(seed: int = 0) -> torch.Tensor:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 from small_models import random_vae, save
-from test_training import data, small  # noqa: F401 (fixtures)
 
 from patchvsr_core.conditional import ConditionalDecoderConfig, load_conditional_decoder
 from patchvsr_core.hosts.loading import load_vae
@@ -43,7 +42,7 @@ def vae(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_it_is_trained_on_the_command_line(
-    data: Path,  # noqa: F811
+    data: Path,
     vae: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -57,7 +56,7 @@ def test_it_is_trained_on_the_command_line(
     assert trained.modulation.shift.weight.abs().sum() > 0
 
 
-def test_it_learns(data: Path, vae: Path, tmp_path: Path, small: TrainConfig) -> None:  # noqa: F811
+def test_it_learns(data: Path, vae: Path, tmp_path: Path, small: TrainConfig) -> None:
     config = replace(
         small,
         decoder=ConditionalDecoderConfig(features=32, condition=32),

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from clips import colors, write
 from safetensors import safe_open
 from safetensors.torch import save_file
 from small_models import random_vae, random_wan, save
-from test_video import colors, write
 
 from patchvsr_core.adapter import Adapter, BaseSpec, load_adapter
 from patchvsr_core.errors import PatchVSRError

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from clips import colors, write
 from safetensors.torch import load_file
-from test_video import colors, write
 
 from patchvsr_core.errors import MediaError, PatchVSRError
 from patchvsr_core.realtime.dap import DAPConfig, load_dap

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_training import data, small  # noqa: F401 (fixtures)
 
 from patchvsr_core.conditional import ConditionalRefiner
 from patchvsr_core.errors import ModelError, PatchVSRError
@@ -21,14 +20,14 @@ from patchvsr_core.training.trainer import Trainer
 
 
 @pytest.fixture
-def kept(data: Path, tmp_path: Path, small: TrainConfig) -> Path:  # noqa: F811
+def kept(data: Path, tmp_path: Path, small: TrainConfig) -> Path:
     config = replace(small.data, degraded=0.5)
     batches = Batches(data, tmp_path / "footage", config, 0)
     write_decoded(batches, TinyDefault(small).decode, tmp_path / "kept", range(3), 0)
     return tmp_path / "kept"
 
 
-def test_kept_batches_are_the_batches(kept: Path, data: Path, small: TrainConfig) -> None:  # noqa: F811
+def test_kept_batches_are_the_batches(kept: Path, data: Path, small: TrainConfig) -> None:
     batches = Batches(data, kept / "footage", replace(small.data, degraded=0.5), 0)
     found = [DecodedBatches(kept, 0)[k] for k in range(3)]
     again = [DecodedBatches(kept, 0)[k] for k in range(3)]
@@ -59,7 +58,7 @@ def test_turning_keeps_neighbours_in_their_place() -> None:
     torch.testing.assert_close(turned[:, :-1, ..., 3:], picture[:, 1:])
 
 
-def test_the_refiner_learns_alone(kept: Path, tmp_path: Path, small: TrainConfig) -> None:  # noqa: F811
+def test_the_refiner_learns_alone(kept: Path, tmp_path: Path, small: TrainConfig) -> None:
     objective = replace(small.objective, detailed=0.0)
     config = replace(
         small, refiner_alone=True, objective=objective, steps=120, refiner_learning_rate=1e-2, warmup=1, ema=0.5
@@ -86,7 +85,7 @@ def test_the_refiner_learns_alone(kept: Path, tmp_path: Path, small: TrainConfig
 def test_a_conditional_refiner_starts_from_a_plain_one_and_learns(
     kept: Path,
     tmp_path: Path,
-    small: TrainConfig,  # noqa: F811
+    small: TrainConfig,
 ) -> None:
     plain = Refiner(small.refiner)
     torch.nn.init.normal_(plain.tail.weight, std=0.01)
@@ -122,7 +121,7 @@ def test_a_conditional_refiner_starts_from_a_plain_one_and_learns(
     assert torch.equal(fresh.refiner.modulations[0].scale.weight, exported.modulations[0].scale.weight)
 
 
-def test_other_sizes_are_named(tmp_path: Path, small: TrainConfig) -> None:  # noqa: F811
+def test_other_sizes_are_named(tmp_path: Path, small: TrainConfig) -> None:
     save_refiner(Refiner(RefinerConfig(channels=24, blocks=2)), tmp_path / "tiny_refiner.safetensors")
     with pytest.raises(ModelError, match="other sizes"):
         RefinerTask(replace(small, refiner=replace(small.refiner, kind="conditional"))).load_weights(tmp_path)
@@ -157,7 +156,7 @@ def test_the_critic_learns_to_tell_smooth_from_crisp() -> None:
         assert critic.doubt(crisp) < critic.doubt(smooth)
 
 
-def test_the_critic_is_heard_only_where_detail_is_asked_for(kept: Path, small: TrainConfig) -> None:  # noqa: F811
+def test_the_critic_is_heard_only_where_detail_is_asked_for(kept: Path, small: TrainConfig) -> None:
     torch.manual_seed(0)
     objective = replace(small.objective, critic_weight=0.5)
     refiner, critic, batch = Refiner(small.refiner), Critic(8), DecodedBatches(kept, 0)[0]
