@@ -26,7 +26,7 @@ from patchvsr_core import (
 )
 from patchvsr_core.hosts.models import load_models
 from patchvsr_core.pipeline import upscale
-from patchvsr_core.sizes import target_size
+from patchvsr_core.plan.target_size import target_size
 from patchvsr_core.video import VideoWriter, read_clip
 
 

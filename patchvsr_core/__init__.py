@@ -15,8 +15,8 @@ from .encode import encode_canvas, encode_global
 from .errors import AdapterError, Cancelled, MediaError, ModelError, OutputError, PatchVSRError, PlanError
 from .fidelity import back_project
 from .fusion import fuse
-from .layout import Canvas, Patch, PatchPlan
-from .planner import LAYOUTS, plan_patches
+from .plan.canvas import Canvas, Patch, PatchPlan
+from .plan.planner import LAYOUTS, plan_patches
 from .propagation.attention import AttentionRun
 from .propagation.attention_options import AttentionOptions
 from .propagation.canvas import CanvasPropagation, PropagationOptions

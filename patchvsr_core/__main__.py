@@ -10,7 +10,7 @@ from . import __version__
 from .commands import doctor, plan, upscale
 from .errors import PatchVSRError
 from .launched import Crew, launched
-from .planner import LAYOUTS
+from .plan.planner import LAYOUTS
 from .sampling import SOLVERS
 from .settings import BASE_LAYERS, SCHEDULES
 from .video.encoders import CODECS, CRF

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .decode import Tiles
 from .kernels import Axis, Lattice, gather_blend
-from .planner import crossfade
+from .plan.planner import crossfade
 
 
 def blend_tiles(tiles: Tiles, *, window: str = "linear", dtype: torch.dtype = torch.float32) -> Tensor:

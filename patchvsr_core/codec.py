@@ -13,7 +13,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from .errors import ModelError, PlanError
-from .layout import Canvas
+from .plan.canvas import Canvas
 
 
 class Codec(Protocol):

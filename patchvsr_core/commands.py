@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from .distributed import ALONE, Team
 from .errors import MediaError, PlanError
-from .sizes import target_size
+from .plan.target_size import target_size
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -113,7 +113,7 @@ def plan(options: argparse.Namespace, crew: Crew) -> None:
     """Say what a run would take in one process."""
     if crew.rank:
         return
-    from .chunks import plan_chunks
+    from .plan.chunks import plan_chunks
     from .video import probe
     from .video.pieces import Encoding
 
@@ -184,7 +184,7 @@ def _chunks_to_go_on_with(options: argparse.Namespace, output: Path) -> tuple[in
 
 def _announce(job: Job, engine: Engine, frames: int) -> None:
     """Say what the run will take, and refuse what the disk cannot hold."""
-    from .chunks import plan_chunks
+    from .plan.chunks import plan_chunks
     from .video.space import check_space, disk_bytes
 
     disk = disk_bytes(job.output, frames, job.target, job.info, job.encoding)

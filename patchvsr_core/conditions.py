@@ -12,7 +12,7 @@ from .adapter import Adapter, Features, MicroConditions, PatchControl, Strengths
 from .codec import Codec
 from .devices import free_bytes
 from .encode import noise_augmented
-from .layout import Patch, PatchPlan
+from .plan.canvas import Patch, PatchPlan
 
 KEPT_SHARE = 0.25
 """Part of the free memory that features of patches may take, and ..."""

@@ -12,8 +12,8 @@ from .conditional import ConditionalDecoder, modulated
 from .distributed import ALONE, Team
 from .encode import check_frames
 from .errors import ModelError, PlanError
-from .layout import Canvas, Span
-from .planner import plan_tiles
+from .plan.canvas import Canvas, Span
+from .plan.planner import plan_tiles
 from .progress import OnDone
 from .resample import upsampled_window
 

@@ -8,13 +8,13 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from .chunks import Chunk
 from .distributed import ALONE, Team, check_divisible
 from .engine import Cost
 from .estimate import estimate
 from .hosts.models import Models, load_models
 from .memory import chunk_frames
 from .pipeline import upscale
+from .plan.chunks import Chunk
 from .settings import MODEL_FILES, Settings
 from .stages import make_plan
 from .stepdown import SteppingDown, Work

@@ -11,8 +11,8 @@ from .codec import Codec, check_codec
 from .distributed import ALONE, Team
 from .errors import PlanError
 from .kernels import Placement, blend_into
-from .layout import Canvas
-from .planner import plan_tiles
+from .plan.canvas import Canvas
+from .plan.planner import plan_tiles
 from .progress import OnDone
 from .resample import resize, upsampled_window
 

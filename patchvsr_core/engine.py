@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from .chunks import Chunk
+from .plan.chunks import Chunk
 from .settings import Settings
 from .stepdown import Work
 from .video.pieces import Encoding

@@ -18,7 +18,7 @@ from .decode import decode_tiles
 from .distributed import ALONE, Team
 from .encode import encode_canvas, seeded_noise
 from .fidelity import back_project
-from .layout import Canvas
+from .plan.canvas import Canvas
 from .progress import OnDone
 from .resample import resize
 from .sampling import Model, OnStep, Solver, euler

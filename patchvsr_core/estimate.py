@@ -11,9 +11,9 @@ from .fidelity import back_project
 from .fusion import check_steps
 from .hosts.diffusers import DiffusersDenoiser
 from .hosts.models import Models
-from .layout import Canvas, PatchPlan
 from .memory import memory_bytes
-from .planner import plan_tiles
+from .plan.canvas import Canvas, PatchPlan
+from .plan.planner import plan_tiles
 from .refine import refine_frames
 from .settings import Settings
 from .stages import patches_of_step, steps_of_run

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from .codec import Codec, check_codec
 from .errors import PlanError
-from .layout import Canvas, Patch, PatchPlan, Span, overlap
-from .places import Place, patches_at, places
-from .planner import crossfade, plan_tiles
+from .plan.canvas import Canvas, Patch, PatchPlan, Span, overlap
+from .plan.planner import crossfade, plan_tiles
+from .plan.positions import Place, patches_at, places
 
 Origins = frozenset[tuple[int, int, int]]
 Region = tuple[slice, slice]
@@ -45,7 +45,7 @@ def focus_on(
     """Choose what has to run for a look at one place.
 
     Args:
-        number: of the place, see :func:`places.places`.
+        number: of the place, see :func:`plan.positions.places`.
         first_frame: counted from 0.
         frames: how many; fewer where the clip ends.
         reach_frames: how far what comes after the model looks before and after them.

@@ -11,13 +11,13 @@ from math import ceil
 
 from .errors import PlanError
 from .fusion import check_steps
-from .layout import Canvas, PatchPlan
 from .memory import COPIES, FLOAT_BYTES, tokens_of
-from .places import KINDS, Place, places
-from .planner import count_windows, plan_patches, plan_tiles
+from .plan.canvas import Canvas, PatchPlan
+from .plan.planner import count_windows, plan_patches, plan_tiles
+from .plan.positions import KINDS, Place, places
+from .plan.target_size import target_size
 from .refine import Refiner, working_bytes
 from .settings import TINY, WAN, WAN_PLAIN, Settings
-from .sizes import target_size
 from .video.encoders import CODECS, CRF
 from .video.space import file_bytes
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import reduce
 
 from .forecast import Forecast
-from .places import KINDS
+from .plan.positions import KINDS
 
 MIB = 2**20
 Words = Mapping[str, str]

@@ -17,7 +17,7 @@ from .distributed import ALONE, Team
 from .economy import Resting
 from .errors import PlanError
 from .kernels import blend_into, placement_of
-from .layout import Patch, PatchPlan
+from .plan.canvas import Patch, PatchPlan
 from .progress import OnDone
 from .propagation.attention import AttentionRun, in_batches
 from .sampling import Denoiser

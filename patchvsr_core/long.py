@@ -16,12 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .chunks import Chunk, Relay, cross_fade, plan_chunks
 from .distributed import ALONE, Team
 from .encode import seeded_noise
 from .extras import shown, with_extras
 from .files import sha256
 from .memory import give_back
+from .plan.chunks import Chunk, Relay, cross_fade, plan_chunks
 from .progress import OnProgress
 from .settings import Settings
 from .stepdown import Work

@@ -10,7 +10,7 @@ import torch
 from .adapter import BaseSpec
 from .devices import free_bytes
 from .errors import PlanError
-from .layout import TOKEN_CELLS, PatchPlan
+from .plan.canvas import TOKEN_CELLS, PatchPlan
 from .propagation.canvas import MEASURED_PX
 from .refine import working_bytes
 from .settings import BICUBIC, Settings

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from .adapter import Strengths
-from .chunks import Relay
 from .codec import SpaceToDepth
 from .conditions import Controls, PatchConditions
 from .damage import measured_damage
@@ -20,7 +19,8 @@ from .errors import PlanError
 from .fusion import check_steps, fuse
 from .hosts.diffusers import DiffusersDenoiser
 from .hosts.models import Models
-from .layout import PatchPlan
+from .plan.canvas import PatchPlan
+from .plan.chunks import Relay
 from .progress import OnProgress
 from .propagation.attention import AttentionRun
 from .propagation.attention_options import check_layers

@@ -11,7 +11,7 @@ from .codec import Codec
 from .color import match_colors
 from .compare import Version, side_by_side
 from .focus import Focus, decoded_place
-from .layout import PatchPlan
+from .plan.canvas import PatchPlan
 from .resample import resize
 from .settings import Settings
 from .stages import Refine, back_projected

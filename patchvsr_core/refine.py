@@ -14,8 +14,8 @@ from .conditional import ConditionalRefiner
 from .distributed import ALONE, Team
 from .errors import ModelError
 from .files import damaged, read_weights, write_weights
-from .layout import Canvas, Span, overlap
-from .planner import plan_tiles
+from .plan.canvas import Canvas, Span, overlap
+from .plan.planner import plan_tiles
 from .progress import OnDone
 from .propagation.align import aligned_window, neighbour_flows
 from .refiner import FOLD, Refiner, RefinerConfig

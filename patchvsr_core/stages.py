@@ -17,8 +17,8 @@ from .decode import InputCondition, decode_tiles
 from .distributed import ALONE, Team
 from .encode import encode_canvas
 from .fidelity import AGREED, back_project
-from .layout import Canvas, Patch, PatchPlan
-from .planner import plan_patches
+from .plan.canvas import Canvas, Patch, PatchPlan
+from .plan.planner import plan_patches
 from .progress import OnDone, OnProgress
 from .propagation.attention_options import AttentionOptions, parse_layers
 from .propagation.canvas import PropagationOptions

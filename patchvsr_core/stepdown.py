@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .chunks import cross_fade
+from .plan.chunks import cross_fade
 from .settings import Settings
 
 SMALLEST_TILE_PX = 256

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .codec import Codec, SpaceToDepth, check_codec
 from .errors import PlanError
-from .layout import Canvas
+from .plan.canvas import Canvas
 from .resample import frames_together, resize
 
 MOST = 2.0

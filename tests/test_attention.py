@@ -15,8 +15,8 @@ from patchvsr_core.errors import PlanError
 from patchvsr_core.fusion import fuse
 from patchvsr_core.hosts.diffusers import DiffusersDenoiser
 from patchvsr_core.hosts.loading import load_base
-from patchvsr_core.layout import Canvas, Patch, PatchPlan
-from patchvsr_core.planner import plan_patches
+from patchvsr_core.plan.canvas import Canvas, Patch, PatchPlan
+from patchvsr_core.plan.planner import plan_patches
 from patchvsr_core.propagation.attention import AttentionRun, Call, Condition, cache_bytes
 from patchvsr_core.propagation.attention_options import AttentionOptions, check_layers, parse_layers
 from patchvsr_core.propagation.rich import detail_energy, rich_frames

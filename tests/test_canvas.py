@@ -6,10 +6,10 @@ import pytest
 import torch
 from einops import rearrange
 
-from patchvsr_core.chunks import Relay
 from patchvsr_core.codec import SpaceToDepth
 from patchvsr_core.errors import PlanError
-from patchvsr_core.layout import Canvas
+from patchvsr_core.plan.canvas import Canvas
+from patchvsr_core.plan.chunks import Relay
 from patchvsr_core.propagation.canvas import (
     CanvasPropagation,
     PropagationOptions,

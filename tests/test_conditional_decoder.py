@@ -20,7 +20,7 @@ from patchvsr_core.conditional import (
 from patchvsr_core.decode import InputCondition, decode_tiles
 from patchvsr_core.errors import ModelError, PlanError
 from patchvsr_core.hosts.loading import load_vae
-from patchvsr_core.layout import Canvas
+from patchvsr_core.plan.canvas import Canvas
 
 CONFIG = ConditionalDecoderConfig(features=32, condition=32)
 

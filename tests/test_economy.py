@@ -12,9 +12,9 @@ from patchvsr_core.economy import Calm, Economy, calm_patches
 from patchvsr_core.errors import PlanError
 from patchvsr_core.fusion import fuse
 from patchvsr_core.hosts.models import Models, load_models
-from patchvsr_core.layout import Canvas, PatchPlan
 from patchvsr_core.pipeline import upscale
-from patchvsr_core.planner import plan_patches
+from patchvsr_core.plan.canvas import Canvas, PatchPlan
+from patchvsr_core.plan.planner import plan_patches
 
 SIGMA = torch.tensor(0.7)
 

@@ -6,7 +6,7 @@ from patchvsr_core.codec import SpaceToDepth
 from patchvsr_core.decode import decode_tiles
 from patchvsr_core.encode import encode_canvas, encode_global, noise_augmented, seeded_noise
 from patchvsr_core.errors import PlanError
-from patchvsr_core.layout import Canvas
+from patchvsr_core.plan.canvas import Canvas
 from patchvsr_core.resample import resize
 
 CODEC = SpaceToDepth()

@@ -15,8 +15,8 @@ from patchvsr_core.enhance import churned_euler, pixel_projection, structure_loc
 from patchvsr_core.errors import Cancelled
 from patchvsr_core.fidelity import back_project
 from patchvsr_core.hosts.models import load_models
-from patchvsr_core.layout import Canvas
 from patchvsr_core.pipeline import upscale
+from patchvsr_core.plan.canvas import Canvas
 from patchvsr_core.resample import resize
 from patchvsr_core.sampling import euler, flow_start, sigma_schedule
 from patchvsr_core.settings import Settings

@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from patchvsr_core.layout import Canvas
 from patchvsr_core.picture import draw_flow
+from patchvsr_core.plan.canvas import Canvas
 from patchvsr_core.propagation.align import aligned_window, neighbour_flows
 from patchvsr_core.propagation.estimators import dis
 from patchvsr_core.propagation.flow import ClipFlows, clip_flows, consistency, resize_flow, warp

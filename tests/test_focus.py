@@ -8,9 +8,9 @@ from patchvsr_core.encode import encode_canvas
 from patchvsr_core.errors import PlanError
 from patchvsr_core.focus import Spotlight, decoded_place, focus_on, richest_place
 from patchvsr_core.fusion import fuse
-from patchvsr_core.layout import Canvas
-from patchvsr_core.places import patches_at, places
-from patchvsr_core.planner import plan_patches
+from patchvsr_core.plan.canvas import Canvas
+from patchvsr_core.plan.planner import plan_patches
+from patchvsr_core.plan.positions import patches_at, places
 from patchvsr_core.preview import squares
 from patchvsr_core.resample import resize
 

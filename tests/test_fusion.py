@@ -4,8 +4,8 @@ from torch import Tensor
 
 from patchvsr_core.errors import PlanError
 from patchvsr_core.fusion import check_canvas, fuse
-from patchvsr_core.layout import Canvas, Patch, PatchPlan
-from patchvsr_core.planner import LAYOUTS, plan_patches
+from patchvsr_core.plan.canvas import Canvas, Patch, PatchPlan
+from patchvsr_core.plan.planner import LAYOUTS, plan_patches
 
 SIGMA = torch.tensor(0.7)
 

@@ -28,8 +28,8 @@ from patchvsr_core.kernels import (
     placement_of,
 )
 from patchvsr_core.kernels.references import add_reference, blend_reference, mix_reference
-from patchvsr_core.layout import Canvas, Patch
-from patchvsr_core.planner import crossfaded, plan_patches
+from patchvsr_core.plan.canvas import Canvas, Patch
+from patchvsr_core.plan.planner import crossfaded, plan_patches
 
 ROOT = Path(__file__).parents[1]
 SIZE = (3, 21, 34)

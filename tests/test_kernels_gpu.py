@@ -11,7 +11,7 @@ from torch import Tensor
 from patchvsr_core.kernels import Axis, Lattice, Placement, blend_into, gather_blend, kernel_status, mix_along_flow
 from patchvsr_core.kernels.launches import INPUTS, allowed
 from patchvsr_core.kernels.references import add_reference, blend_reference, mix_reference
-from patchvsr_core.planner import crossfaded
+from patchvsr_core.plan.planner import crossfaded
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 SIZE = (9, 300, 417)

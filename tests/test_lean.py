@@ -19,10 +19,10 @@ from patchvsr_core.fusion import fuse
 from patchvsr_core.hosts.diffusers import DiffusersDenoiser
 from patchvsr_core.hosts.loading import load_base
 from patchvsr_core.hosts.models import Models, load_models
-from patchvsr_core.layout import Canvas, PatchPlan
 from patchvsr_core.memory import ENOUGH_TOKENS, patch_bytes, patches_together
 from patchvsr_core.pipeline import upscale
-from patchvsr_core.planner import plan_patches
+from patchvsr_core.plan.canvas import Canvas, PatchPlan
+from patchvsr_core.plan.planner import plan_patches
 from patchvsr_core.sampling import SOLVERS, guided, sigma_schedule
 
 

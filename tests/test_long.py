@@ -18,12 +18,12 @@ from clips import colors, write
 from jobs import enlarge, run
 from torch import Tensor
 
-from patchvsr_core.chunks import Relay, plan_chunks
 from patchvsr_core.encode import seeded_noise
 from patchvsr_core.errors import MediaError, OutputError
 from patchvsr_core.hosts.models import load_models
 from patchvsr_core.long import Job, chunk_noise, upscale_file
 from patchvsr_core.pipeline import upscale
+from patchvsr_core.plan.chunks import Relay, plan_chunks
 from patchvsr_core.resample import resize
 from patchvsr_core.settings import TINY
 from patchvsr_core.strength import Strength

@@ -13,7 +13,7 @@ from patchvsr_core.errors import AdapterError, Cancelled, ModelError, PlanError
 from patchvsr_core.hosts.diffusers import DiffusersDenoiser
 from patchvsr_core.hosts.models import Models, load_models
 from patchvsr_core.pipeline import upscale
-from patchvsr_core.planner import LAYOUTS
+from patchvsr_core.plan.planner import LAYOUTS
 from patchvsr_core.resample import resize
 from patchvsr_core.schedules import star_schedule
 from patchvsr_core.settings import Settings

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from patchvsr_core.chunks import cross_fade
 from patchvsr_core.encode import seeded_noise
+from patchvsr_core.plan.chunks import cross_fade
 from patchvsr_core.settings import TINY, Settings
 from patchvsr_core.stepdown import SteppingDown, is_out_of_memory
 

@@ -7,7 +7,7 @@ import torch
 
 from patchvsr_core.codec import SpaceToDepth
 from patchvsr_core.errors import PlanError
-from patchvsr_core.layout import Canvas
+from patchvsr_core.plan.canvas import Canvas
 from patchvsr_core.resample import resize
 from patchvsr_core.strength import Strength, held_frames, held_to
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from patchvsr_core import AttentionOptions, AttentionRun, Controls, encode_canvas, sigma_schedule, star_schedule
 from patchvsr_core.hosts.diffusers import DiffusersDenoiser
-from patchvsr_core.layout import TOKEN_CELLS
-from patchvsr_core.places import patches_at
+from patchvsr_core.plan.canvas import TOKEN_CELLS
+from patchvsr_core.plan.positions import patches_at
 from patchvsr_core.quality.heat import CELL_PX, heat_picture
 from patchvsr_core.schedules import COARSE
 from patchvsr_core.strength import Strength, held_frames

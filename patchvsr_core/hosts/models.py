@@ -15,8 +15,8 @@ from ..damage import DamageMeter
 from ..devices import usable_device
 from ..errors import ModelError
 from ..files import stamp
-from ..layout import PatchPlan
 from ..memory import patch_bytes, patches_together
+from ..plan.canvas import PatchPlan
 from ..refine import Refiner, load_refiner
 from ..settings import TINY, WAN, WAN_PLAIN, Settings
 from ..weights import manifest, shipped

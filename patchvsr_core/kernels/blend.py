@@ -1,7 +1,7 @@
 """Normalised blending of equal tiles and patches that overlap: two operations, and what they mean in plain torch.
 
 Sums are float32 whatever goes in and comes out. Weights are given, small, and sum to 1 in every cell, so that no canvas
-of weights exists. Source of the weights: :mod:`planner`.
+of weights exists. Source of the weights: :mod:`plan.planner`.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..distributed import ALONE, Team
-from ..layout import Canvas
+from ..plan.canvas import Canvas
 from ..resample import reflected
 from .flow import clip_flows
 

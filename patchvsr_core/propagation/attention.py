@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from ..errors import PlanError
-from ..layout import TOKEN_CELLS, Patch, PatchPlan
+from ..plan.canvas import TOKEN_CELLS, Patch, PatchPlan
 from ..rotary import grid_positions, rope_at, rotate
 from .attention_options import AttentionOptions
 from .rich import rich_frames

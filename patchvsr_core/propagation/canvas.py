@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..chunks import Relay
 from ..distributed import ALONE, Team
 from ..errors import PlanError
-from ..layout import Canvas
+from ..plan.canvas import Canvas
+from ..plan.chunks import Relay
 from ..resample import resize
 from .estimators import Estimator
 from .flow import ClipFlows, clip_flows, warp

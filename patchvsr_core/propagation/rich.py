@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..layout import Patch
+from ..plan.canvas import Patch
 
 CHOICES = ("rich", "nearest", "farthest")
 

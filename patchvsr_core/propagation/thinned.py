@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..layout import TOKEN_CELLS, Patch, PatchPlan
+from ..plan.canvas import TOKEN_CELLS, Patch, PatchPlan
 
 
 def by_window(patches: Sequence[Patch]) -> list[list[Patch]]:

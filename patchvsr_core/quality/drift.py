@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..layout import PatchPlan
+from ..plan.canvas import PatchPlan
 from .beside import beside_source
 from .seams import check_size
 

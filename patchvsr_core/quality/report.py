@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import PlanError
-from ..layout import PatchPlan
+from ..plan.canvas import PatchPlan
 from ..progress import OnDone
 from .beside import beside_source, check_lengths, disagreement, gradient_energy, luma
 from .drift import LEVELS, ColourDrift, mean_colour, patch_colours, patch_windows, variance_of

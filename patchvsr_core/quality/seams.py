@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import PlanError
-from ..layout import PatchPlan
+from ..plan.canvas import PatchPlan
 from .beside import beside_source
 
 HEIGHT, WIDTH = 1, 2

@@ -11,10 +11,10 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import Tensor
 
-from ..chunks import Chunk
 from ..devices import usable_device
 from ..engine import Cost
 from ..memory import streamed_frames
+from ..plan.chunks import Chunk
 from ..resample import resize
 from ..stepdown import Work
 from ..timing import seconds_of

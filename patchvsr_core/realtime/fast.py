@@ -10,9 +10,9 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from ..chunks import Relay
 from ..errors import MediaError, ModelError
 from ..files import damaged, sha256
+from ..plan.chunks import Relay
 from ..progress import OnDone, OnProgress
 from ..propagation.estimators import dis
 from ..propagation.flow import ClipFlows

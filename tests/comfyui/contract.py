@@ -21,8 +21,8 @@ def main(comfyui: str, root: str, folder: str) -> None:
 
     from patchvsr_core.conditions import PatchConditions
     from patchvsr_core.hosts import comfy as host
-    from patchvsr_core.layout import Canvas
-    from patchvsr_core.planner import plan_patches
+    from patchvsr_core.plan.canvas import Canvas
+    from patchvsr_core.plan.planner import plan_patches
     from patchvsr_core.propagation.canvas import CanvasPropagation, PropagationOptions
     from patchvsr_core.propagation.flow import ClipFlows
 

@@ -17,8 +17,8 @@ from patchvsr_core.conditions import Controls, PatchConditions
 from patchvsr_core.fusion import fuse
 from patchvsr_core.hosts.diffusers import DiffusersDenoiser
 from patchvsr_core.hosts.loading import load_base
-from patchvsr_core.layout import Canvas
-from patchvsr_core.planner import plan_patches
+from patchvsr_core.plan.canvas import Canvas
+from patchvsr_core.plan.planner import plan_patches
 from patchvsr_core.propagation.attention import AttentionRun
 from patchvsr_core.propagation.attention_options import AttentionOptions
 from patchvsr_core.propagation.canvas import CanvasPropagation, PropagationOptions

@@ -69,7 +69,7 @@ def test_the_answer_is_the_plan_that_the_node_makes(pack, tiny, ask, layout, sca
     inputs = {name: chosen[name] for name in ("scale", "patch_px", "layout")}
     plan, _, width, height = run_node(pack["PatchPlanner"], image=clip, vae=tiny.vae, **inputs)
     answer = ask(TINY | chosen | {"frames": 3, "width": 60, "height": 40})
-    places = pack.part("patchvsr_core.places").places(plan)
+    places = pack.part("patchvsr_core.plan.positions").places(plan)
     assert answer["target"] == [height, width]
     assert [place["number"] for place in answer["places"]] == [place.number for place in places]
     assert [(p["y"], p["x"]) for p in answer["places"]] == [(place.y, place.x) for place in places]

@@ -11,12 +11,12 @@ import comfy.samplers
 import torch
 from torch import Tensor
 
-from ...chunks import Relay
 from ...codec import Codec
 from ...conditions import PatchConditions
 from ...encode import encode_global
 from ...errors import PlanError
-from ...layout import PatchPlan
+from ...plan.canvas import PatchPlan
+from ...plan.chunks import Relay
 from ...progress import OnProgress
 from ...propagation.canvas import measured
 from ...refine import Refiner

@@ -25,7 +25,7 @@ from ...economy import Calm, calm_patches
 from ...encode import noise_augmented
 from ...errors import PlanError
 from ...fusion import check_canvas
-from ...layout import Patch, PatchPlan
+from ...plan.canvas import Patch, PatchPlan
 from .loading import adapter_of, base_spec, liem_strength_of
 from .schedule import position, schedule_of
 from .tiny import BridgeSampling, TinyConfig

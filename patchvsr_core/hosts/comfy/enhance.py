@@ -21,7 +21,7 @@ from torch import Tensor
 from ...conditions import PatchConditions
 from ...enhance import churned_euler, pixel_projection, structure_lock
 from ...errors import PlanError
-from ...layout import Canvas, PatchPlan
+from ...plan.canvas import Canvas, PatchPlan
 from .control import KEY
 from .joint import FOCUS
 from .progress import check_interrupt

@@ -20,8 +20,8 @@ from ...economy import Resting, economy_of_run
 from ...errors import PlanError
 from ...focus import Spotlight
 from ...fusion import check_canvas, check_steps, fuse
-from ...layout import Patch, PatchPlan
 from ...memory import patches_together
+from ...plan.canvas import Patch, PatchPlan
 from ...propagation.attention import AttentionRun
 from .attention import NEGATIVES, RUN, negatives_of, options_of
 from .control import INPUT, KEY, PATCHES, InputClip, refuse_second

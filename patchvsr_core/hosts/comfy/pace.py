@@ -22,8 +22,8 @@ from torch import Tensor
 
 from ...adapter import BaseSpec
 from ...forecast import Pace, family_of
-from ...layout import PatchPlan
 from ...memory import tokens_of
+from ...plan.canvas import PatchPlan
 from ...timing import synchronise
 
 log = logging.getLogger(__name__)

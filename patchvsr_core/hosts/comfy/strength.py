@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...conditions import PatchConditions
 from ...errors import PlanError
-from ...layout import Canvas
+from ...plan.canvas import Canvas
 from ...strength import Strength, held_to
 
 KEY = "patchvsr_strength"

@@ -15,8 +15,8 @@ from comfy_api.latest import InputImpl, Types
 
 from ...long import Job, upscale_file
 from ...memory import chunk_frames
+from ...plan.target_size import target_size
 from ...settings import Settings
-from ...sizes import target_size
 from ...stepdown import SteppingDown
 from ...strength import Strength
 from ...video import Picture, VideoWriter, probe, scan

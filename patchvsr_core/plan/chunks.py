@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .errors import PlanError
+from ..errors import PlanError
 
 
 @dataclass(frozen=True)

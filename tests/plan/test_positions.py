@@ -4,9 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from patchvsr_core.errors import PlanError
-from patchvsr_core.layout import Canvas, PatchPlan
-from patchvsr_core.places import KINDS, patches_at, places
-from patchvsr_core.planner import LAYOUTS, plan_patches
+from patchvsr_core.plan.canvas import Canvas, PatchPlan
+from patchvsr_core.plan.planner import LAYOUTS, plan_patches
+from patchvsr_core.plan.positions import KINDS, patches_at, places
 
 
 def plan_of(height: int, width: int, frames: int = 1, **options: object) -> PatchPlan:

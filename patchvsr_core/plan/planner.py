@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .errors import PlanError
-from .layout import TOKEN_CELLS, Canvas, Patch, PatchPlan, Span, TileGrid
+from ..errors import PlanError
+from .canvas import TOKEN_CELLS, Canvas, Patch, PatchPlan, Span, TileGrid
 
 Array = np.ndarray
 

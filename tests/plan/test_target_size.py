@@ -3,7 +3,7 @@
 import pytest
 
 from patchvsr_core.errors import PlanError
-from patchvsr_core.sizes import target_size
+from patchvsr_core.plan.target_size import target_size
 
 SOURCE = (100, 240)
 

@@ -3,11 +3,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from patchvsr_core.cutouts import WINDOWS, cut_out, join_cutouts
 from patchvsr_core.errors import PlanError
-from patchvsr_core.layout import Canvas, PatchPlan
-from patchvsr_core.places import patches_at, places
-from patchvsr_core.planner import LAYOUTS, plan_patches
+from patchvsr_core.plan.canvas import Canvas, PatchPlan
+from patchvsr_core.plan.planner import LAYOUTS, plan_patches
+from patchvsr_core.plan.positions import patches_at, places
+from patchvsr_core.plan.split_patches import WINDOWS, cut_out, join_cutouts
 
 
 def plan_of(height: int, width: int, frames: int = 5, **options: object) -> PatchPlan:

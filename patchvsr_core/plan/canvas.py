@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .errors import PlanError
+from ..errors import PlanError
 
 TOKEN_CELLS = 2
 """Latent cells along one side of a token (Wan's patch size is 1 x 2 x 2)."""

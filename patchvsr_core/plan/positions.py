@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .errors import PlanError
-from .layout import Patch, PatchPlan
+from ..errors import PlanError
+from .canvas import Patch, PatchPlan
 
 COLORS = {"primary": (1.0, 1.0, 1.0), "auxiliary": (0.25, 0.8, 1.0), "corner": (1.0, 0.65, 0.2)}
 """Red, green and blue in which each kind is drawn, everywhere."""

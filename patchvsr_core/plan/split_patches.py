@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .errors import PlanError
-from .layout import PatchPlan
-from .places import Place, patches_at, places
+from ..errors import PlanError
+from .canvas import PatchPlan
+from .positions import Place, patches_at, places
 
 PLANNED = "plan"
 """The window that fades as the plan's own patches do."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .errors import PlanError
+from ..errors import PlanError
 
 LARGEST_SIDE = 16384
 LARGEST_SCALE = 16.0

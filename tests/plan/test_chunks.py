@@ -9,8 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patchvsr_core.chunks import Chunk, cross_fade, plan_chunks
 from patchvsr_core.errors import PlanError
+from patchvsr_core.plan.chunks import Chunk, cross_fade, plan_chunks
 
 
 @given(

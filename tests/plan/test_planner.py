@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from patchvsr_core.errors import PlanError
-from patchvsr_core.layout import Canvas, PatchPlan
-from patchvsr_core.planner import LAYOUTS, crossfade, plan_patches, plan_tiles
+from patchvsr_core.plan.canvas import Canvas, PatchPlan
+from patchvsr_core.plan.planner import LAYOUTS, crossfade, plan_patches, plan_tiles
 
 
 def plan_of(height: int, width: int, frames: int = 1, **options: object) -> PatchPlan:
