@@ -28,8 +28,8 @@ from pairs import first_frames
 from tables import ROOT
 
 from patchvsr_core.hosts.models import load_models
+from patchvsr_core.optical_flow.estimators import dis
 from patchvsr_core.pipeline import upscale
-from patchvsr_core.propagation.estimators import dis
 from patchvsr_core.realtime.buffers import g_buffers
 from patchvsr_core.realtime.dap import DAP, SCALE, DAPConfig, load_dap
 from patchvsr_core.realtime.rdg import RDG, load_rdg

@@ -15,13 +15,13 @@ from .encode import encode_canvas, encode_global
 from .errors import AdapterError, Cancelled, MediaError, ModelError, OutputError, PatchVSRError, PlanError
 from .fidelity import back_project
 from .fusion import fuse
+from .optical_flow.estimators import ESTIMATORS
+from .optical_flow.flow import ClipFlows, clip_flows
 from .plan.canvas import Canvas, Patch, PatchPlan
 from .plan.planner import LAYOUTS, plan_patches
 from .propagation.attention import AttentionRun
 from .propagation.attention_options import AttentionOptions
 from .propagation.canvas import CanvasPropagation, PropagationOptions
-from .propagation.estimators import ESTIMATORS
-from .propagation.flow import ClipFlows, clip_flows
 from .propagation.latent import propagate
 from .quality import QualityReport, measure_quality
 from .refine import Refiner, load_refiner, refine_frames

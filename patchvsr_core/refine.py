@@ -14,10 +14,10 @@ from .conditional import ConditionalRefiner
 from .distributed import ALONE, Team
 from .errors import ModelError
 from .files import damaged, read_weights, write_weights
+from .optical_flow.align import aligned_window, neighbour_flows
 from .plan.canvas import Canvas, Span, overlap
 from .plan.planner import plan_tiles
 from .progress import OnDone
-from .propagation.align import aligned_window, neighbour_flows
 from .refiner import FOLD, Refiner, RefinerConfig
 from .resample import reflected, upsampled_window
 

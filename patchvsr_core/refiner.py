@@ -61,7 +61,7 @@ class Refiner(nn.Module):
 
         Args:
             decoded, enlarged: (T, 3, H, W), sides in multiples of 4.
-            neighbours: (T, 6, H, W), see :func:`propagation.align.aligned_window`.
+            neighbours: (T, 6, H, W), see :func:`optical_flow.align.aligned_window`.
             scale: factor by which the input was enlarged.
             detail: 0 for the most probable picture, 1 for one as crisp as the original may have been.
             damage: see :func:`damage.damage_level`.

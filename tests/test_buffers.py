@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from patchvsr_core.errors import MediaError
-from patchvsr_core.propagation.flow import ClipFlows
+from patchvsr_core.optical_flow.flow import ClipFlows
 from patchvsr_core.realtime.buffers import STEEPNESS, RenderPasses, g_buffers, normalised_depth, normals_of
 
 HEIGHT, WIDTH = 32, 48

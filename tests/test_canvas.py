@@ -8,6 +8,7 @@ from einops import rearrange
 
 from patchvsr_core.codec import SpaceToDepth
 from patchvsr_core.errors import PlanError
+from patchvsr_core.optical_flow.flow import ClipFlows
 from patchvsr_core.plan.canvas import Canvas
 from patchvsr_core.plan.chunks import Relay
 from patchvsr_core.propagation.canvas import (
@@ -16,7 +17,6 @@ from patchvsr_core.propagation.canvas import (
     between_latents,
     measured,
 )
-from patchvsr_core.propagation.flow import ClipFlows
 from patchvsr_core.propagation.latent import propagate
 
 

@@ -19,8 +19,8 @@ from patchvsr_core.__main__ import main
 from patchvsr_core.errors import MediaError, ModelError, PlanError
 from patchvsr_core.long import Job, upscale_file
 from patchvsr_core.memory import streamed_frames
+from patchvsr_core.optical_flow.flow import ClipFlows
 from patchvsr_core.plan.chunks import plan_chunks
-from patchvsr_core.propagation.flow import ClipFlows
 from patchvsr_core.realtime.buffers import RenderPasses, g_buffers
 from patchvsr_core.realtime.dap import load_dap, save_dap
 from patchvsr_core.realtime.engine import fast_engine

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from patchvsr_core.propagation.flow import warp
+from patchvsr_core.optical_flow.flow import warp
 from patchvsr_core.realtime.fetch import gathered_rows, places, weighted_rows
 
 

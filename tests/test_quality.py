@@ -332,7 +332,7 @@ def test_memory_does_not_grow_with_the_clip(monkeypatch: pytest.MonkeyPatch) -> 
         lengths.append(len(first))
         return torch.zeros(len(first), 2, *first.shape[-2:])
 
-    monkeypatch.setattr("patchvsr_core.propagation.flow.dis", lambda: recorded)
+    monkeypatch.setattr("patchvsr_core.optical_flow.flow.dis", lambda: recorded)
     clip = textured(12)
     report = quality.measure_quality(clip, clip, a_plan(12))
     assert lengths == [1] * 22

@@ -1,1 +1,1 @@
-"""What frames know of one another: motion, and what is carried along it."""
+"""What frames and patches take from one another: latents along the motion, attention across space and time."""

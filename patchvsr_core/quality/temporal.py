@@ -13,7 +13,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from ..propagation.flow import clip_flows, consistency, warp
+from ..optical_flow.flow import clip_flows, consistency, warp
 from .beside import beside_source, luma
 
 

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import MediaError
-from ..propagation.estimators import Estimator, dis
-from ..propagation.flow import ClipFlows
+from ..optical_flow.estimators import Estimator, dis
+from ..optical_flow.flow import ClipFlows
 from ..resample import resize
 
 NOTHING_THERE = 6e4

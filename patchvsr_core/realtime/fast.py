@@ -12,10 +12,10 @@ from torch import Tensor
 
 from ..errors import MediaError, ModelError
 from ..files import damaged, sha256
+from ..optical_flow.estimators import dis
+from ..optical_flow.flow import ClipFlows
 from ..plan.chunks import Relay
 from ..progress import OnDone, OnProgress
-from ..propagation.estimators import dis
-from ..propagation.flow import ClipFlows
 from ..resample import resize
 from ..weights import shipped
 from .buffers import RenderPasses, check_surfaces, g_buffers

@@ -1,6 +1,6 @@
 """Reading a picture at places between its pixels, several of them for every pixel, weighed and summed.
 
-The same numbers as :func:`propagation.flow.warp` at every place, their products with the weights and
+The same numbers as :func:`optical_flow.flow.warp` at every place, their products with the weights and
 the sum, without ever holding any of these: the four pixels around all places of a pixel are rows of
 one weighted sum. Positions are counted in single precision whatever the picture comes in (half
 precision tells no pixels apart beyond the 2048th); what is read is channels last.

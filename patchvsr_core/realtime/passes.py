@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from ..errors import MediaError
+from ..optical_flow.motion_vectors import flows_from_vectors
 from ..progress import OnDone
-from ..propagation.motion import flows_from_vectors
 from ..video.exr import Picture, read_exr
 from ..video.sequence import images, is_sequence, number_of, to_display
 from .buffers import RenderPasses

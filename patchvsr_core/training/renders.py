@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..propagation.flow import ClipFlows
+from ..optical_flow.flow import ClipFlows
 from ..realtime.buffers import RenderPasses
 from .scenes import MIP_LEVELS, Pose, Thing, draw_scene
 

@@ -18,7 +18,7 @@ from ..codec import SpaceToDepth
 from ..encode import encode_global
 from ..hosts.diffusers import Base, DiffusersDenoiser, new_transformer
 from ..hosts.loading import load_base
-from ..propagation.align import aligned_window, neighbour_flows
+from ..optical_flow.align import aligned_window, neighbour_flows
 from ..refine import load_refiner, new_refiner
 from . import losses
 from .config import DataConfig, TrainConfig

@@ -17,12 +17,12 @@ from patchvsr_core.conditions import Controls, PatchConditions
 from patchvsr_core.fusion import fuse
 from patchvsr_core.hosts.diffusers import DiffusersDenoiser
 from patchvsr_core.hosts.loading import load_base
+from patchvsr_core.optical_flow.flow import ClipFlows
 from patchvsr_core.plan.canvas import Canvas
 from patchvsr_core.plan.planner import plan_patches
 from patchvsr_core.propagation.attention import AttentionRun
 from patchvsr_core.propagation.attention_options import AttentionOptions
 from patchvsr_core.propagation.canvas import CanvasPropagation, PropagationOptions
-from patchvsr_core.propagation.flow import ClipFlows
 from patchvsr_core.sampling import guided
 
 ROOT = Path(__file__).parents[2]

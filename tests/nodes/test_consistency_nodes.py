@@ -11,8 +11,8 @@ from fakes.core_behaviour import guider, prompt, sampler
 from fakes.wan import AveragingVAE, random_wan
 
 from patchvsr_core.hosts.models import load_models
+from patchvsr_core.optical_flow.flow import clip_flows
 from patchvsr_core.pipeline import upscale
-from patchvsr_core.propagation.flow import clip_flows
 from patchvsr_core.resample import resize
 from patchvsr_core.sampling import sigma_schedule
 from patchvsr_core.schedules import star_schedule

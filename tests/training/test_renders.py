@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from patchvsr_core.propagation.flow import warp
+from patchvsr_core.optical_flow.flow import warp
 from patchvsr_core.training.renders import NOTHING, RenderedClip, light_noise, render_clip
 
 SEEDS = (3, 4, 5)

@@ -8,9 +8,9 @@ import comfy.model_management
 from torch import Tensor
 
 from ...errors import ModelError
-from ...propagation.estimators import ESTIMATORS, Estimator
-from ...propagation.flow import ClipFlows, clip_flows
-from ...propagation.raft import CELL_PX, estimator_from_module
+from ...optical_flow.estimators import ESTIMATORS, Estimator
+from ...optical_flow.flow import ClipFlows, clip_flows
+from ...optical_flow.raft import CELL_PX, estimator_from_module
 from .progress import Progress
 
 CORRELATION_BYTES = 11

@@ -15,9 +15,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from patchvsr_core.errors import ModelError, PlanError
-from patchvsr_core.propagation.estimators import ESTIMATORS, QUALITIES, Estimator, dis
-from patchvsr_core.propagation.flow import warp
-from patchvsr_core.propagation.raft import STEM, estimator_from_module, load_raft, raft
+from patchvsr_core.optical_flow.estimators import ESTIMATORS, QUALITIES, Estimator, dis
+from patchvsr_core.optical_flow.flow import warp
+from patchvsr_core.optical_flow.raft import STEM, estimator_from_module, load_raft, raft
 
 MARGIN = 24
 """Around the compared part, so that what the motion brings in is there too."""

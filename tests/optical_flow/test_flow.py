@@ -6,11 +6,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from patchvsr_core.optical_flow.align import aligned_window, neighbour_flows
+from patchvsr_core.optical_flow.estimators import dis
+from patchvsr_core.optical_flow.flow import ClipFlows, clip_flows, consistency, resize_flow, warp
 from patchvsr_core.picture import draw_flow
 from patchvsr_core.plan.canvas import Canvas
-from patchvsr_core.propagation.align import aligned_window, neighbour_flows
-from patchvsr_core.propagation.estimators import dis
-from patchvsr_core.propagation.flow import ClipFlows, clip_flows, consistency, resize_flow, warp
 from patchvsr_core.resample import resize, upsampled_window
 
 
@@ -55,7 +55,7 @@ def test_clips_of_any_size_have_flows(size: tuple[int, int], frames: int) -> Non
 
 def test_a_clip_is_measured_in_parts_and_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """The estimator here says which frames it was given."""
-    monkeypatch.setattr("patchvsr_core.propagation.flow.frames_together", lambda size: 3)
+    monkeypatch.setattr("patchvsr_core.optical_flow.flow.frames_together", lambda size: 3)
     told: list[tuple[int, int]] = []
 
     def name_frames(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:

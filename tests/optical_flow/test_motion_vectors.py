@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from patchvsr_core.errors import MediaError
-from patchvsr_core.propagation.flow import ClipFlows, consistency
-from patchvsr_core.propagation.motion import flows_from_motion, flows_from_vectors, reversed_flow
+from patchvsr_core.optical_flow.flow import ClipFlows, consistency
+from patchvsr_core.optical_flow.motion_vectors import flows_from_motion, flows_from_vectors, reversed_flow
 
 HEIGHT, WIDTH, FRAMES = 24, 32, 4
 

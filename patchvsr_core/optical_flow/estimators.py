@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import PlanError
-from .pyramid import pyramid
+from .lucas_kanade import pyramid
 from .raft import raft
 
 LEAST_PX = 16

@@ -1,7 +1,7 @@
 """Optical flow: where the content of one frame is found in another.
 
 Flows are (B, 2, H, W) in pixels, channel order (dx, dy): what frame a shows at p is found in
-frame b at p + flow(p). :mod:`estimators` measures them, :mod:`motion` takes them from a render.
+frame b at p + flow(p). :mod:`estimators` measures them, :mod:`motion_vectors` takes them from a render.
 """
 
 from __future__ import annotations
