@@ -19,7 +19,7 @@ from patchvsr_core.plan.canvas import Canvas, Patch, PatchPlan
 from patchvsr_core.plan.planner import plan_patches
 from patchvsr_core.propagation.attention import AttentionRun, Call, Condition, cache_bytes
 from patchvsr_core.propagation.attention_options import AttentionOptions, check_layers, parse_layers
-from patchvsr_core.propagation.rich import detail_energy, rich_frames
+from patchvsr_core.propagation.frame_selection import detail_energy, rich_frames
 from patchvsr_core.rotary import grid_positions, rope_at, rotate
 
 HEADS, HEAD_DIM = 2, 24

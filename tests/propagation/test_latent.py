@@ -14,7 +14,7 @@ from patchvsr_core.errors import PlanError
 from patchvsr_core.propagation.latent import Before, acts, propagate, unchanged_noise
 from patchvsr_core.sampling import euler, sigma_schedule
 
-GOLDEN = Path(__file__).parent / "golden" / "uav_propagation.npz"
+GOLDEN = Path(__file__).parents[1] / "golden" / "uav_propagation.npz"
 
 
 def still(frames: int, size: tuple[int, int] = (6, 8)) -> torch.Tensor:
