@@ -24,9 +24,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ..adapter.rotary import grid_positions, rope_at, rotate
 from ..errors import PlanError
 from ..plan.canvas import TOKEN_CELLS, Patch, PatchPlan
-from ..rotary import grid_positions, rope_at, rotate
 from .attention_options import AttentionOptions
 from .frame_selection import rich_frames
 from .token_sampling import by_window, frame_samples, windows

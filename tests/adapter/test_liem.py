@@ -19,7 +19,7 @@ GRID = (2, 5, 7)
 
 @pytest.fixture(scope="module")
 def golden() -> dict[str, torch.Tensor]:
-    with np.load(Path(__file__).parent / "golden" / "star_liem.npz") as file:
+    with np.load(Path(__file__).parents[1] / "golden" / "star_liem.npz") as file:
         return {name: torch.from_numpy(file[name]) for name in file}
 
 
