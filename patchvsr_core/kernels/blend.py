@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from .bands import blend_bands
-from .launches import BLEND, launch_add, launch_gather
+from .blend_cpu import blend_bands
+from .launch import BLEND, launch_add, launch_gather
 from .loading import NAMESPACE, CannotLaunch, dispatched, for_gradients, tell
 from .placement import Lattice, Placement
 from .references import add_reference, blend_reference, check_patches, check_tiles

@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from patchvsr_core.kernels import blend, launches, loading, warp
+from patchvsr_core.kernels import blend, launch, loading, warp
 from patchvsr_core.kernels.driver import LIBRARY_VARIABLE, Driver
-from patchvsr_core.kernels.launches import BLEND, WARP, allowed
+from patchvsr_core.kernels.launch import BLEND, WARP, allowed
 from patchvsr_core.kernels.references import add_reference, blend_reference, mix_reference
 
 pytestmark = pytest.mark.skipif(emulated.COMPILER is None, reason="needs a C++ compiler (g++ or clang++)")
@@ -215,7 +215,7 @@ def test_a_gpus_own_way_to_count_places_is_followed(driver: ctypes.CDLL) -> None
         launch(kernel, cells, [*arguments[:-1], ctypes.c_int(1)])
 
     how = ("nearest", 1.0, 1.0, 1e6)
-    found = launches.launch_mix(contracted, torch.zeros_like(neighbour), neighbour, there, -there, *how)
+    found = launch.launch_mix(contracted, torch.zeros_like(neighbour), neighbour, there, -there, *how)
     shown = (torch.arange(width) + there[0, 0, 0]) * 2 + 1
     unit = shown * (torch.tensor(1.0) / width) - 1 + 1
     place = ((unit.double() * width - 1).float() * 0.5).round().long()
@@ -259,11 +259,11 @@ def test_two_swapped_arguments_are_found(
 
 def test_wrong_strides_and_types_are_found(driver: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(launches, "strides", lambda tensor: loading.strides(tensor.contiguous()))
+        patch.setattr(launch, "strides", lambda tensor: loading.strides(tensor.contiguous()))
         assert differs()
     for kind, wrong in ((torch.float16, 2), (torch.bfloat16, 1), (torch.float32, 1)):
         with monkeypatch.context() as patch:
-            patch.setitem(launches.KINDS, kind, wrong)
+            patch.setitem(launch.KINDS, kind, wrong)
             assert differs()
     assert not differs()
 

@@ -20,7 +20,7 @@ from patchvsr_core.kernels import (
     Axis,
     Lattice,
     Placement,
-    bands,
+    blend_cpu,
     blend_into,
     gather_blend,
     kernel_status,
@@ -31,7 +31,7 @@ from patchvsr_core.kernels.references import add_reference, blend_reference, mix
 from patchvsr_core.plan.canvas import Canvas, Patch
 from patchvsr_core.plan.planner import crossfaded, plan_patches
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SIZE = (3, 21, 34)
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 
@@ -68,7 +68,7 @@ def mix_arguments(channels: int = 2) -> list[Tensor]:
     channels=st.sampled_from([1, 3, 4, 16]),
     dtypes=st.tuples(st.sampled_from(FLOATS), st.sampled_from((*FLOATS, torch.uint8))),
     planar=st.booleans(),
-    band=st.sampled_from([1, 64, bands.BAND]),
+    band=st.sampled_from([1, 64, blend_cpu.BAND]),
 )
 def test_bands_agree_with_the_reference(size, tile, overlap, cut, channels, dtypes, planar, band) -> None:  # type: ignore[no-untyped-def]
     lattice = lattice_of(size, tile, overlap)
@@ -77,8 +77,8 @@ def test_bands_agree_with_the_reference(size, tile, overlap, cut, channels, dtyp
         tiles = [tile.movedim(3, 0).contiguous().movedim(0, 3) for tile in tiles]
     visible = tuple(max(1, length - less) for length, less in zip(size, cut, strict=True))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bands, "BAND", band)
-        patch.setattr(bands, "LEAST_BAND", band)
+        patch.setattr(blend_cpu, "BAND", band)
+        patch.setattr(blend_cpu, "LEAST_BAND", band)
         found = gather_blend(tiles, lattice, visible, dtypes[1])
     wanted = reference(tiles, lattice, visible, dtypes[1])
     assert found.shape == (*visible, channels) and found.is_contiguous() and found.dtype == dtypes[1]

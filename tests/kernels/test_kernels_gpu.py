@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from patchvsr_core.kernels import Axis, Lattice, Placement, blend_into, gather_blend, kernel_status, mix_along_flow
-from patchvsr_core.kernels.launches import INPUTS, allowed
+from patchvsr_core.kernels.launch import INPUTS, allowed
 from patchvsr_core.kernels.references import add_reference, blend_reference, mix_reference
 from patchvsr_core.plan.planner import crossfaded
 

@@ -15,8 +15,8 @@ import emulated
 import pytest
 import torch
 
-from patchvsr_core.kernels import build, launches
-from patchvsr_core.kernels.launches import BLEND, WARP
+from patchvsr_core.kernels import build, launch
+from patchvsr_core.kernels.launch import BLEND, WARP
 from patchvsr_core.kernels.loading import SOURCES
 
 FILES = sorted(SOURCES.glob("*.cu"))
@@ -78,8 +78,8 @@ def test_arguments_have_the_sizes_that_the_kernels_declare(monkeypatch: pytest.M
     def note(kernel: str, cells: tuple[int, int, int], arguments: Sequence[Any]) -> None:
         packed[kernel] = [ctypes.sizeof(argument) for argument in arguments]
 
-    monkeypatch.setattr(launches, "_largest", lambda difference: 0.0)
-    for compare in (launches.compare_mix, launches.compare_blend):
+    monkeypatch.setattr(launch, "_largest", lambda difference: 0.0)
+    for compare in (launch.compare_mix, launch.compare_blend):
         assert compare(note, torch.device("cpu")) == ""
     declared = {name: sizes for path in SOURCES.glob("*.ptx") for name, sizes in entries(path.read_text()).items()}
     assert packed == declared
