@@ -6,12 +6,8 @@ demand, because it loads diffusers.
 """
 
 from .adapter import Adapter, AdapterConfig, BaseSpec, PatchControl, load_adapter, save_adapter
-from .blend import blend_tiles
-from .codec import Codec, SpaceToDepth, WanVAE
 from .color import match_colors
 from .conditions import Controls, PatchConditions
-from .decode import Tiles, decode_tiles
-from .encode import encode_canvas, encode_global
 from .errors import AdapterError, Cancelled, MediaError, ModelError, OutputError, PatchVSRError, PlanError
 from .fidelity import back_project
 from .fusion import fuse
@@ -28,6 +24,9 @@ from .refine import Refiner, load_refiner, refine_frames
 from .sampling import SOLVERS, Denoiser, sigma_schedule
 from .schedules import star_schedule
 from .settings import Settings
+from .vae.codec import Codec, SpaceToDepth, WanVAE
+from .vae.decode import Tiles, blend_tiles, decode_tiles
+from .vae.encode import encode_canvas, encode_global
 from .version import VERSION
 
 __version__ = VERSION

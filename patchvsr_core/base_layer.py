@@ -11,12 +11,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .codec import Codec, SpaceToDepth
 from .errors import PlanError
 from .progress import OnDone
 from .realtime.fast import load_fast
 from .realtime.rdg import SCALE
 from .settings import BICUBIC
+from .vae.codec import Codec, SpaceToDepth
 
 SHARE = 0.6
 """Of the base layer in the mean with the result of a clean input, at ``detail`` 0."""

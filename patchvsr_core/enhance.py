@@ -12,16 +12,15 @@ from typing import Any
 
 from torch import Tensor
 
-from .blend import blend_tiles
-from .codec import Codec
-from .decode import decode_tiles
 from .distributed import ALONE, Team
-from .encode import encode_canvas, seeded_noise
 from .fidelity import back_project
 from .plan.canvas import Canvas
 from .progress import OnDone
 from .resample import resize
 from .sampling import Model, OnStep, Solver, euler
+from .vae.codec import Codec
+from .vae.decode import blend_tiles, decode_tiles
+from .vae.encode import encode_canvas, seeded_noise
 
 
 def structure_lock(

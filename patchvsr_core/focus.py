@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from .codec import Codec, check_codec
 from .errors import PlanError
 from .plan.canvas import Canvas, Patch, PatchPlan, Span, overlap
 from .plan.planner import crossfade, plan_tiles
 from .plan.positions import Place, patches_at, places
+from .vae.codec import Codec, check_codec
 
 Origins = frozenset[tuple[int, int, int]]
 Region = tuple[slice, slice]
@@ -151,7 +151,7 @@ def _share(weight: Tensor, total: Tensor) -> Tensor:
 def decoded_place(
     codec: Codec, latent: Tensor, enlarged: Tensor, canvas: Canvas, region: Region, frames: range
 ) -> Tensor:
-    """Decode what covers a region, on the grid of :func:`decode.decode_tiles`; the rest is the enlarged input.
+    """Decode what covers a region, on the grid of :func:`vae.decode.decode_tiles`; the rest is the enlarged input.
 
     Args:
         latent: (1, C, t, h, w) on the padded canvas.

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from .distributed import ALONE, Team
-from .encode import seeded_noise
 from .extras import shown, with_extras
 from .files import sha256
 from .memory import give_back
@@ -26,6 +25,7 @@ from .progress import OnProgress
 from .settings import Settings
 from .stepdown import Work
 from .strength import Strength, held_frames
+from .vae.encode import seeded_noise
 from .version import VERSION
 from .video.info import VideoInfo
 from .video.journal import Journal

@@ -8,12 +8,10 @@ import torch
 from torch import Tensor
 
 from .adapter import Strengths
-from .codec import SpaceToDepth
 from .conditions import Controls, PatchConditions
 from .damage import measured_damage
 from .distributed import ALONE, Team, check_divisible
 from .economy import Economy, calm_patches, economy_of_run
-from .encode import encode_global, seeded_noise
 from .enhance import churned_euler, pixel_projection, structure_lock
 from .errors import PlanError
 from .fusion import check_steps, fuse
@@ -39,6 +37,8 @@ from .stages import (
     propagation_options,
     steps_of_run,
 )
+from .vae.codec import SpaceToDepth
+from .vae.encode import encode_global, seeded_noise
 
 
 @torch.inference_mode()

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .codec import Codec
 from .color import match_colors
 from .compare import Version, side_by_side
 from .focus import Focus, decoded_place
@@ -15,6 +14,7 @@ from .plan.canvas import PatchPlan
 from .resample import resize
 from .settings import Settings
 from .stages import Refine, back_projected
+from .vae.codec import Codec
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .conditional import ConditionalRefiner
 from .distributed import ALONE, Team
 from .errors import ModelError
 from .files import damaged, read_weights, write_weights
+from .finish.conditional_refiner import ConditionalRefiner
 from .optical_flow.align import aligned_window, neighbour_flows
 from .plan.canvas import Canvas, Span, overlap
 from .plan.planner import plan_tiles

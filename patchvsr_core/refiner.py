@@ -35,7 +35,7 @@ class RefinerConfig:
     channels: int = 64
     blocks: int = 8
     kind: Kind = "plain"
-    """``conditional``: see :class:`.conditional.ConditionalRefiner`."""
+    """``conditional``: see :class:`finish.conditional_refiner.ConditionalRefiner`."""
 
 
 class Refiner(nn.Module):

@@ -9,13 +9,8 @@ import torch
 from torch import Tensor
 
 from .base_layer import base_layer, mixed, starts_from_base
-from .blend import blend_tiles
-from .codec import Codec, SpaceToDepth
 from .color import match_colors
-from .conditional import ConditionalDecoder
-from .decode import InputCondition, decode_tiles
 from .distributed import ALONE, Team
-from .encode import encode_canvas
 from .fidelity import AGREED, back_project
 from .plan.canvas import Canvas, Patch, PatchPlan
 from .plan.planner import plan_patches
@@ -25,6 +20,10 @@ from .propagation.canvas import PropagationOptions
 from .refine import Refiner
 from .resample import resize
 from .settings import TINY, WAN, Settings, noise_levels
+from .vae.codec import Codec, SpaceToDepth
+from .vae.conditional_decoder import ConditionalDecoder
+from .vae.decode import InputCondition, blend_tiles, decode_tiles
+from .vae.encode import encode_canvas
 
 Noise = Callable[[torch.Size], Tensor]
 """Asked for normal noise in the shape of the latent canvas."""

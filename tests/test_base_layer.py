@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from patchvsr_core.base_layer import SHARE, base_layer, mixed, starts_from_base
-from patchvsr_core.codec import SpaceToDepth
 from patchvsr_core.errors import PlanError
 from patchvsr_core.hosts.models import load_models
 from patchvsr_core.pipeline import upscale
 from patchvsr_core.resample import resize
 from patchvsr_core.settings import BASE_LAYERS, TINY, Settings
+from patchvsr_core.vae.codec import SpaceToDepth
 
 
 def test_bicubic_is_no_layer_of_its_own() -> None:

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from patchvsr_core.conditional import ConditionalRefiner
 from patchvsr_core.errors import ModelError
+from patchvsr_core.finish.conditional_refiner import ConditionalRefiner
 from patchvsr_core.refine import Refiner, RefinerConfig, load_refiner, new_refiner, refine_frames, save_refiner
 from patchvsr_core.weights import shipped
 

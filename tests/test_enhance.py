@@ -7,10 +7,6 @@ import itertools
 import pytest
 import torch
 
-from patchvsr_core.blend import blend_tiles
-from patchvsr_core.codec import SpaceToDepth
-from patchvsr_core.decode import decode_tiles
-from patchvsr_core.encode import encode_canvas, seeded_noise
 from patchvsr_core.enhance import churned_euler, pixel_projection, structure_lock
 from patchvsr_core.errors import Cancelled
 from patchvsr_core.fidelity import back_project
@@ -20,6 +16,9 @@ from patchvsr_core.plan.canvas import Canvas
 from patchvsr_core.resample import resize
 from patchvsr_core.sampling import euler, flow_start, sigma_schedule
 from patchvsr_core.settings import Settings
+from patchvsr_core.vae.codec import SpaceToDepth
+from patchvsr_core.vae.decode import blend_tiles, decode_tiles
+from patchvsr_core.vae.encode import encode_canvas, seeded_noise
 
 
 def test_a_full_lock_returns_the_input() -> None:

@@ -3,8 +3,6 @@
 import pytest
 import torch
 
-from patchvsr_core.codec import SpaceToDepth
-from patchvsr_core.encode import encode_canvas
 from patchvsr_core.errors import PlanError
 from patchvsr_core.focus import Spotlight, decoded_place, focus_on, richest_place
 from patchvsr_core.fusion import fuse
@@ -13,6 +11,8 @@ from patchvsr_core.plan.planner import plan_patches
 from patchvsr_core.plan.positions import patches_at, places
 from patchvsr_core.preview import squares
 from patchvsr_core.resample import resize
+from patchvsr_core.vae.codec import SpaceToDepth
+from patchvsr_core.vae.encode import encode_canvas
 
 CANVAS = Canvas(20, (32, 48), (128, 192), 8, 1)
 PLAN = plan_patches(CANVAS, patch_px=64, layout="corner", window_frames=8, overlap_frames=2)

@@ -8,7 +8,6 @@ import torch
 from small_models import random_adapter, random_vae, random_wan, save
 
 from patchvsr_core.adapter import save_adapter
-from patchvsr_core.conditional import ConditionalDecoder, ConditionalDecoderConfig, save_conditional_decoder
 from patchvsr_core.errors import AdapterError, Cancelled, ModelError, PlanError
 from patchvsr_core.hosts.diffusers import DiffusersDenoiser
 from patchvsr_core.hosts.models import Models, load_models
@@ -18,6 +17,7 @@ from patchvsr_core.resample import resize
 from patchvsr_core.schedules import star_schedule
 from patchvsr_core.settings import Settings
 from patchvsr_core.stages import make_plan
+from patchvsr_core.vae.conditional_decoder import ConditionalDecoder, ConditionalDecoderConfig, save_conditional_decoder
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from patchvsr_core.encode import seeded_noise
 from patchvsr_core.plan.chunks import cross_fade
 from patchvsr_core.settings import TINY, Settings
 from patchvsr_core.stepdown import SteppingDown, is_out_of_memory
+from patchvsr_core.vae.encode import seeded_noise
 
 noise = partial(seeded_noise, seed=3)
 

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from patchvsr_core.codec import SpaceToDepth
 from patchvsr_core.errors import PlanError
 from patchvsr_core.plan.canvas import Canvas
 from patchvsr_core.resample import resize
 from patchvsr_core.strength import Strength, held_frames, held_to
+from patchvsr_core.vae.codec import SpaceToDepth
 
 FRAMES, SIZE = 5, (40, 56)
 VAE = SimpleNamespace(stride_px=8, stride_frames=4, channels=16)

@@ -15,8 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ..codec import WanVAE
 from ..errors import ModelError
+from ..vae.codec import WanVAE
 from .diffusers import Base, restore_positions
 from .wan import HEAD_DIM, Shapes, transformer_sizes
 

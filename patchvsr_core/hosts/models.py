@@ -9,8 +9,6 @@ import torch
 from torch import Tensor
 
 from ..adapter import Adapter, load_adapter
-from ..codec import Codec, SpaceToDepth, WanVAE
-from ..conditional import ConditionalDecoder, load_conditional_decoder
 from ..damage import DamageMeter
 from ..devices import usable_device
 from ..errors import ModelError
@@ -19,6 +17,8 @@ from ..memory import patch_bytes, patches_together
 from ..plan.canvas import PatchPlan
 from ..refine import Refiner, load_refiner
 from ..settings import TINY, WAN, WAN_PLAIN, Settings
+from ..vae.codec import Codec, SpaceToDepth, WanVAE
+from ..vae.conditional_decoder import ConditionalDecoder, load_conditional_decoder
 from ..weights import manifest, shipped
 from .diffusers import Base
 from .loading import load_base, load_prompt, load_vae

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ..adapter import AdapterConfig, BaseSpec
-from ..conditional import ConditionalDecoderConfig
 from ..errors import PatchVSRError
 from ..realtime.dap import DAPConfig
 from ..refine import RefinerConfig
+from ..vae.conditional_decoder import ConditionalDecoderConfig
 from .frequency import BANDS
 
 if sys.version_info >= (3, 11):

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..codec import WanVAE
-from ..conditional import ConditionalDecoder, ConditionalDecoderConfig, load_conditional_decoder, modulated
+from ..vae.codec import WanVAE
+from ..vae.conditional_decoder import ConditionalDecoder, ConditionalDecoderConfig, load_conditional_decoder, modulated
 from . import losses
 from .config import TrainConfig
 from .critic import Critic, contest

@@ -12,10 +12,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..adapter import Adapter, save_adapter
-from ..conditional import ConditionalDecoder, ConditionalDecoderConfig, save_conditional_decoder
 from ..errors import PatchVSRError
 from ..files import sha256, weight_files
 from ..refine import save_refiner
+from ..vae.conditional_decoder import ConditionalDecoder, ConditionalDecoderConfig, save_conditional_decoder
 from .config import TrainConfig
 from .decoding import FILE
 from .realtime import RealtimeTask, network_file, save_network

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from ..conditional import ConditionalRefiner
 from ..damage import damage_level
 from ..errors import ModelError, PatchVSRError
 from ..files import write_tensors
+from ..finish.conditional_refiner import ConditionalRefiner
 from ..refine import Refiner, RefinerConfig, load_refiner, new_refiner
 from . import losses
 from .config import Objective, TrainConfig

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 
-from ..codec import SpaceToDepth
 from ..errors import PatchVSRError
 from ..hosts.diffusers import Base
 from ..hosts.loading import load_base, load_vae
@@ -17,6 +16,7 @@ from ..hosts.models import Models
 from ..pipeline import upscale
 from ..realtime.fast import FastUpscaler
 from ..settings import TINY, WAN
+from ..vae.codec import SpaceToDepth
 from .config import TrainConfig
 from .decoding import DecoderTask
 from .frozen import AdapterTask

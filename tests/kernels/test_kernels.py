@@ -14,8 +14,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from patchvsr_core.blend import blend_tiles
-from patchvsr_core.decode import Tiles
 from patchvsr_core.kernels import (
     Axis,
     Lattice,
@@ -30,6 +28,7 @@ from patchvsr_core.kernels import (
 from patchvsr_core.kernels.references import add_reference, blend_reference, mix_reference
 from patchvsr_core.plan.canvas import Canvas, Patch
 from patchvsr_core.plan.planner import crossfaded, plan_patches
+from patchvsr_core.vae.decode import Tiles, blend_tiles
 
 ROOT = Path(__file__).parents[2]
 SIZE = (3, 21, 34)

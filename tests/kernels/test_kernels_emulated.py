@@ -209,10 +209,10 @@ def test_a_gpus_own_way_to_count_places_is_followed(driver: ctypes.CDLL) -> None
     neighbour = torch.rand(1, 1, 1, width)
     there = torch.zeros(1, 2, 1, width)
     there[:, 0] = torch.randint(-6, 7, (1, width)) / 2
-    launch = WARP.launcher(CPU)
+    run = WARP.launcher(CPU)
 
     def contracted(kernel: str, cells: tuple[int, int, int], arguments: list) -> None:
-        launch(kernel, cells, [*arguments[:-1], ctypes.c_int(1)])
+        run(kernel, cells, [*arguments[:-1], ctypes.c_int(1)])
 
     how = ("nearest", 1.0, 1.0, 1e6)
     found = launch.launch_mix(contracted, torch.zeros_like(neighbour), neighbour, there, -there, *how)

@@ -6,7 +6,6 @@ import pytest
 import torch
 from einops import rearrange
 
-from patchvsr_core.codec import SpaceToDepth
 from patchvsr_core.errors import PlanError
 from patchvsr_core.optical_flow.flow import ClipFlows
 from patchvsr_core.plan.canvas import Canvas
@@ -18,6 +17,7 @@ from patchvsr_core.propagation.canvas import (
     measured,
 )
 from patchvsr_core.propagation.latent import propagate
+from patchvsr_core.vae.codec import SpaceToDepth
 
 
 def moving(frames: int, size: tuple[int, int] = (24, 32), pixels: float = 1.0) -> torch.Tensor:

@@ -9,7 +9,6 @@ import pytest
 import torch
 from small_models import random_vae, save
 
-from patchvsr_core.conditional import ConditionalDecoderConfig, load_conditional_decoder
 from patchvsr_core.hosts.loading import load_vae
 from patchvsr_core.training.__main__ import main
 from patchvsr_core.training.config import DataConfig, TrainConfig
@@ -17,6 +16,7 @@ from patchvsr_core.training.decoding import FILE, DecoderTask
 from patchvsr_core.training.runs import decoder_run, run_for
 from patchvsr_core.training.tiny import Batches
 from patchvsr_core.training.trainer import Trainer
+from patchvsr_core.vae.conditional_decoder import ConditionalDecoderConfig, load_conditional_decoder
 
 TOML = """
 extends = "wan21_decoder"

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from patchvsr_core.conditional import ConditionalRefiner
 from patchvsr_core.errors import ModelError, PatchVSRError
+from patchvsr_core.finish.conditional_refiner import ConditionalRefiner
 from patchvsr_core.refine import Refiner, RefinerConfig, load_refiner, save_refiner
 from patchvsr_core.training.__main__ import main
 from patchvsr_core.training.config import TrainConfig

@@ -11,9 +11,7 @@ import comfy.samplers
 import torch
 from torch import Tensor
 
-from ...codec import Codec
 from ...conditions import PatchConditions
-from ...encode import encode_global
 from ...errors import PlanError
 from ...plan.canvas import PatchPlan
 from ...plan.chunks import Relay
@@ -30,6 +28,8 @@ from ...stages import (
     make_plan,
     propagation_options,
 )
+from ...vae.codec import Codec
+from ...vae.encode import encode_global
 from .attention import attach_attention
 from .codec import codec_of
 from .control import attach_control

@@ -22,10 +22,10 @@ from ...adapter import Adapter, BaseSpec, PatchControl, Strengths
 from ...adapter.patch_branch import token_grid
 from ...conditions import Controls, PatchConditions
 from ...economy import Calm, calm_patches
-from ...encode import noise_augmented
 from ...errors import PlanError
 from ...fusion import check_canvas
 from ...plan.canvas import Patch, PatchPlan
+from ...vae.encode import noise_augmented
 from .loading import adapter_of, base_spec, liem_strength_of
 from .schedule import position, schedule_of
 from .tiny import BridgeSampling, TinyConfig

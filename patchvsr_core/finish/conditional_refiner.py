@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..refiner import CONSTANTS, FOLDED, Refiner, RefinerConfig
-from .blocks import Modulation, PositionNorm, ResidualBlockPlus, of_each_frame
+from ..vae.sft import Modulation, PositionNorm, ResidualBlockPlus, of_each_frame
 
 CONDITION = 32
 """Channels of the features of the input."""

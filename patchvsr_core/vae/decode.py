@@ -1,4 +1,7 @@
-"""From the fused latent canvas back to pixel tiles, on a grid of its own."""
+"""From the fused latent canvas back to frames: pixel tiles on a grid of their own, and their cross-fade.
+
+The cross-fade is normalised and separable: no canvas of weights exists.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..distributed import ALONE, Team
+from ..errors import ModelError, PlanError
+from ..kernels import Axis, Lattice, gather_blend
+from ..plan.canvas import Canvas, Span
+from ..plan.planner import crossfade, plan_tiles
+from ..progress import OnDone
+from ..resample import upsampled_window
 from .codec import Codec, check_codec
-from .conditional import ConditionalDecoder, modulated
-from .distributed import ALONE, Team
+from .conditional_decoder import ConditionalDecoder, modulated
 from .encode import check_frames
-from .errors import ModelError, PlanError
-from .plan.canvas import Canvas, Span
-from .plan.planner import plan_tiles
-from .progress import OnDone
-from .resample import upsampled_window
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +96,25 @@ def decode_tiles(
             on_tile(done, len(grid))
     rows, columns = ([span.start * canvas.stride_px for span in spans] for spans in (grid.rows, grid.columns))
     return Tiles(canvas, (rows, columns), tuple(pixels))
+
+
+def blend_tiles(tiles: Tiles, *, window: str = "linear", dtype: torch.dtype = torch.float32) -> Tensor:
+    """Blend decoded tiles into frames of exactly the target size.
+
+    Args:
+        window: shape of the fade across an overlap, ``linear`` or ``cosine``.
+        dtype: of the frames; uint8 for round(255 clamp(x, 0, 1)).
+
+    Returns:
+        (T, H, W, 3), nominally in [0, 1]; the frames that the tiles have.
+    """
+    height, width = tiles.pixels[0].shape[1:3]
+    padded_height, padded_width = tiles.canvas.padded_px
+    rows = crossfade(padded_height, height, tiles.starts[0], window)
+    columns = crossfade(padded_width, width, tiles.starts[1], window)
+    count = len(tiles.pixels[0])
+    lattice = Lattice(Axis.whole(count), Axis.of(rows), Axis.of(columns))
+    return gather_blend(tiles.pixels, lattice, (count, *tiles.canvas.target), dtype)
 
 
 @torch.inference_mode()

@@ -9,18 +9,18 @@ from safetensors.torch import save_file
 from small_models import random_vae, save
 from torch import Tensor
 
-from patchvsr_core.codec import SpaceToDepth, WanVAE
-from patchvsr_core.conditional import (
+from patchvsr_core.errors import ModelError, PlanError
+from patchvsr_core.hosts.loading import load_vae
+from patchvsr_core.plan.canvas import Canvas
+from patchvsr_core.vae.codec import SpaceToDepth, WanVAE
+from patchvsr_core.vae.conditional_decoder import (
     ConditionalDecoder,
     ConditionalDecoderConfig,
     load_conditional_decoder,
     modulated,
     save_conditional_decoder,
 )
-from patchvsr_core.decode import InputCondition, decode_tiles
-from patchvsr_core.errors import ModelError, PlanError
-from patchvsr_core.hosts.loading import load_vae
-from patchvsr_core.plan.canvas import Canvas
+from patchvsr_core.vae.decode import InputCondition, decode_tiles
 
 CONFIG = ConditionalDecoderConfig(features=32, condition=32)
 

@@ -1,13 +1,12 @@
 import pytest
 import torch
 
-from patchvsr_core.blend import blend_tiles
-from patchvsr_core.codec import SpaceToDepth
-from patchvsr_core.decode import decode_tiles
-from patchvsr_core.encode import encode_canvas, encode_global, noise_augmented, seeded_noise
 from patchvsr_core.errors import PlanError
 from patchvsr_core.plan.canvas import Canvas
 from patchvsr_core.resample import resize
+from patchvsr_core.vae.codec import SpaceToDepth
+from patchvsr_core.vae.decode import blend_tiles, decode_tiles
+from patchvsr_core.vae.encode import encode_canvas, encode_global, noise_augmented, seeded_noise
 
 CODEC = SpaceToDepth()
 

@@ -5,9 +5,9 @@ import torch
 from small_models import random_vae, save
 from torch import nn
 
-from patchvsr_core.codec import SpaceToDepth
 from patchvsr_core.errors import ModelError
 from patchvsr_core.hosts.loading import load_vae
+from patchvsr_core.vae.codec import SpaceToDepth
 
 
 def test_space_to_depth_is_lossless() -> None:

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from patchvsr_core.conditional.blocks import Modulation, PositionNorm, ResidualBlock2d, ResidualBlockPlus
+from patchvsr_core.vae.sft import Modulation, PositionNorm, ResidualBlock2d, ResidualBlockPlus
 
-GOLDEN = Path(__file__).parent / "golden" / "uav_sft_plus.npz"
+GOLDEN = Path(__file__).parents[1] / "golden" / "uav_sft_plus.npz"
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Upscale-A-Video's conditional decoder for Wan's VAE: features of the input modulate where the decoder begins.
 
-Only the small parts here are trained; the VAE stays as it is.
+Only the small parts here are trained; the VAE stays as it is. A file holds their weights, with a versioned
+configuration in the metadata.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,7 +17,11 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ..errors import ModelError
-from .blocks import Modulation, PositionNorm, ResidualBlockPlus
+from ..files import damaged, read_weights, write_weights
+from .sft import Modulation, PositionNorm, ResidualBlockPlus
+
+FORMAT = "patchvsr-conditional-decoder"
+VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,32 @@ def modulated(
         yield
     finally:
         handle.remove()
+
+
+def save_conditional_decoder(
+    decoder: ConditionalDecoder, path: str | Path, dtype: torch.dtype = torch.bfloat16
+) -> None:
+    """Write a conditional decoder with its configuration."""
+    write_weights(path, decoder, decoder.config, FORMAT, dtype)
+
+
+def load_conditional_decoder(path: str | Path, dtype: torch.dtype = torch.float32) -> ConditionalDecoder:
+    """Read a conditional decoder's file.
+
+    Raises:
+        ModelError: in one sentence, what is wrong with the file.
+    """
+    path = Path(path)
+    config, tensors = read_weights(path, FORMAT, "conditional decoder")
+    if config.get("version") != VERSION:
+        raise ModelError(
+            f"{path.name} has version {config.get('version')} of its format and this PatchVSR reads {VERSION}; "
+            "update PatchVSR, or get a file that fits."
+        )
+    with damaged(path):
+        decoder = ConditionalDecoder(ConditionalDecoderConfig(**config))
+        decoder.load_state_dict(tensors)
+    return decoder.to(dtype).requires_grad_(False).eval()
 
 
 def _check(condition: Tensor, features: Tensor, config: ConditionalDecoderConfig) -> None:

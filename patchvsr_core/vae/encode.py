@@ -7,14 +7,14 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ..distributed import ALONE, Team
+from ..errors import PlanError
+from ..kernels import Placement, blend_into
+from ..plan.canvas import Canvas
+from ..plan.planner import plan_tiles
+from ..progress import OnDone
+from ..resample import resize, upsampled_window
 from .codec import Codec, check_codec
-from .distributed import ALONE, Team
-from .errors import PlanError
-from .kernels import Placement, blend_into
-from .plan.canvas import Canvas
-from .plan.planner import plan_tiles
-from .progress import OnDone
-from .resample import resize, upsampled_window
 
 CONDITION_STREAM = 0x5DEECE66D
 """Sets the noise of conditions apart from that of starts, at the same seed."""

@@ -12,8 +12,8 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from .errors import ModelError, PlanError
-from .plan.canvas import Canvas
+from ..errors import ModelError, PlanError
+from ..plan.canvas import Canvas
 
 
 class Codec(Protocol):

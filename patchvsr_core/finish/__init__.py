@@ -1,0 +1,1 @@
+"""What corrects decoded frames."""
