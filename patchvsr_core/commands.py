@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .long import Job
     from .strength import Strength
     from .video import VideoInfo
-    from .video.pieces import Encoding
+    from .video.chunk_files import Encoding
     from .video.reader import Timeline
 
 BAR = "{desc}|{bar}| {n_fmt}/{total_fmt} {unit} [{elapsed}<{remaining}]"
@@ -42,7 +42,7 @@ FOR_DIFFUSION = {"model", "chunk_overlap"}
 
 def upscale(options: argparse.Namespace, crew: Crew) -> None:
     """Make a file from a file."""
-    from .video.pieces import Encoding
+    from .video.chunk_files import Encoding
 
     _check_fast(options)
     if options.fast is not None and crew.size > 1:
@@ -99,7 +99,7 @@ def _looked_at(
 ) -> tuple[VideoInfo, tuple[int, int], Timeline]:
     """(input, size of the result, times of its frames); what cannot be read or written is found out now."""
     from .video import probe, scan
-    from .video.pieces import check_output
+    from .video.chunk_files import check_output
     from .video.writer import check_target
 
     info = probe(options.input)
@@ -115,7 +115,7 @@ def plan(options: argparse.Namespace, crew: Crew) -> None:
         return
     from .plan.chunks import plan_chunks
     from .video import probe
-    from .video.pieces import Encoding
+    from .video.chunk_files import Encoding
 
     _check_fast(options)
     info = probe(options.input)
@@ -185,7 +185,7 @@ def _chunks_to_go_on_with(options: argparse.Namespace, output: Path) -> tuple[in
 def _announce(job: Job, engine: Engine, frames: int) -> None:
     """Say what the run will take, and refuse what the disk cannot hold."""
     from .plan.chunks import plan_chunks
-    from .video.space import check_space, disk_bytes
+    from .video.disk_space import check_space, disk_bytes
 
     disk = disk_bytes(job.output, frames, job.target, job.info, job.encoding)
     check_space(job.output, disk)

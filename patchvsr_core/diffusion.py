@@ -18,8 +18,8 @@ from .plan.chunks import Chunk
 from .settings import MODEL_FILES, Settings
 from .stages import make_plan
 from .stepdown import SteppingDown, Work
+from .video.chunk_files import Encoding
 from .video.info import VideoInfo
-from .video.pieces import Encoding
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from .plan.chunks import Chunk
 from .settings import Settings
 from .stepdown import Work
-from .video.pieces import Encoding
+from .video.chunk_files import Encoding
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from .plan.positions import KINDS, Place, places
 from .plan.target_size import target_size
 from .refine import Refiner, working_bytes
 from .settings import TINY, WAN, WAN_PLAIN, Settings
+from .video.disk_space import file_bytes
 from .video.encoders import CODECS, CRF
-from .video.space import file_bytes
 
 MOST_PLACES = 40_000
 """Of a plan: more would be far too slow to run, and slow to plan."""

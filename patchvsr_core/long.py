@@ -27,9 +27,9 @@ from .stepdown import Work
 from .strength import Strength, held_frames
 from .vae.encode import seeded_noise
 from .version import VERSION
+from .video.chunk_files import Encoding, join_pieces, piece_frames, piece_suffix, write_piece
 from .video.info import VideoInfo
 from .video.journal import Journal
-from .video.pieces import Encoding, join_pieces, piece_frames, piece_suffix, write_piece
 from .video.reader import Timeline, decoded, to_tensor
 from .video.sequence import images, is_sequence
 

@@ -19,7 +19,7 @@ from patchvsr_core.long import Job
 from patchvsr_core.resample import resize
 from patchvsr_core.settings import TINY
 from patchvsr_core.video import Picture, probe, read_clip
-from patchvsr_core.video.pieces import Encoding, check_output
+from patchvsr_core.video.chunk_files import Encoding, check_output
 from patchvsr_core.video.reader import decoded
 from patchvsr_core.video.sequence import write_image
 from patchvsr_core.video.writer import check_target
@@ -340,7 +340,7 @@ def test_names_of_images_stay(tmp_path: Path) -> None:
 
 
 def test_a_stopped_image_sequence_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from patchvsr_core.video import pieces
+    from patchvsr_core.video import chunk_files
 
     (tmp_path / "in").mkdir()
     (tmp_path / "out").mkdir()
@@ -354,7 +354,7 @@ def test_a_stopped_image_sequence_goes_on(tmp_path: Path, monkeypatch: pytest.Mo
         write_image(*arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(pieces, "write_image", stops)
+        patched.setattr(chunk_files, "write_image", stops)
         with pytest.raises(KeyboardInterrupt):
             upscaled(tmp_path / "in", tmp_path / "out")
     upscaled(tmp_path / "in", tmp_path / "out")

@@ -28,9 +28,9 @@ from patchvsr_core.realtime.fast import FastUpscaler, State, load_fast, upscale_
 from patchvsr_core.realtime.rdg import load_rdg, save_rdg
 from patchvsr_core.resample import resize
 from patchvsr_core.video import probe, read_clip
-from patchvsr_core.video.cuts import cuts_in
-from patchvsr_core.video.pieces import Encoding
+from patchvsr_core.video.chunk_files import Encoding
 from patchvsr_core.video.reader import Timeline, read_frames, scan
+from patchvsr_core.video.shot_detection import cuts_in
 from patchvsr_core.weights import FOLDER
 
 ROOT = Path(__file__).parents[1]

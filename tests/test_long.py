@@ -28,11 +28,11 @@ from patchvsr_core.settings import TINY
 from patchvsr_core.strength import Strength
 from patchvsr_core.vae.encode import seeded_noise
 from patchvsr_core.video import probe, read_clip
+from patchvsr_core.video.chunk_files import Encoding
+from patchvsr_core.video.disk_space import check_space, disk_bytes
 from patchvsr_core.video.journal import folder_of as journal_folder
 from patchvsr_core.video.journal import unfinished
-from patchvsr_core.video.pieces import Encoding
 from patchvsr_core.video.reader import scan
-from patchvsr_core.video.space import check_space, disk_bytes
 
 FRAMES = 23
 ALL = [0, 1, 2, 3]

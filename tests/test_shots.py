@@ -15,7 +15,7 @@ from patchvsr_core.long import Job, upscale_file
 from patchvsr_core.pipeline import upscale
 from patchvsr_core.plan.chunks import plan_chunks
 from patchvsr_core.video import probe, read_clip, read_frames, scan
-from patchvsr_core.video.pieces import Encoding
+from patchvsr_core.video.chunk_files import Encoding
 
 SAMPLE = Path(__file__).parents[1] / "examples" / "sample.mp4"
 SIZE = (96, 128)

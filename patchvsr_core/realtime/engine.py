@@ -18,8 +18,8 @@ from ..plan.chunks import Chunk
 from ..resample import resize
 from ..stepdown import Work
 from ..timing import seconds_of
+from ..video.chunk_files import Encoding, piece_suffix, write_piece
 from ..video.info import VideoInfo
-from ..video.pieces import Encoding, piece_suffix, write_piece
 from ..video.reader import read_frames
 from .fast import FastUpscaler, State, load_fast, upscale_chunk
 

@@ -7,7 +7,7 @@ import itertools
 import cv2
 import numpy as np
 
-from ..video.cuts import CutFinder
+from ..video.shot_detection import CutFinder
 
 STILL_DIFFERENCE = 0.2 / 255
 SOFT_VARIANCE = 8.0

@@ -16,7 +16,7 @@ from ...extras import with_extras
 from ...realtime.buffers import RenderPasses
 from ...realtime.fast import FastUpscaler, load_network, network_path
 from ...realtime.speed import prepared
-from ...video.cuts import cuts_in
+from ...video.shot_detection import cuts_in
 from .progress import Progress
 
 TITLES = {"dap": "DAP Upscale", "rdg": "RDG Upscale"}

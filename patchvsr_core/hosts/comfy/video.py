@@ -20,11 +20,11 @@ from ...settings import Settings
 from ...stepdown import SteppingDown
 from ...strength import Strength
 from ...video import Picture, VideoWriter, probe, scan
+from ...video.chunk_files import Encoding, check_output
+from ...video.disk_space import check_space, disk_bytes
 from ...video.journal import unfinished_chunks
-from ...video.pieces import Encoding, check_output
-from ...video.segments import join
-from ...video.space import check_space, disk_bytes
-from ...video.streams import write_sound
+from ...video.passthrough import write_sound
+from ...video.remux import join
 from ...video.writer import check_target
 from ...weights import manifest
 from .attention import options_of

@@ -14,7 +14,7 @@ from clips import audio_packets, colors, with_audio, write
 
 from patchvsr_core.errors import MediaError, OutputError
 from patchvsr_core.video import Picture, VideoWriter, probe, read_clip
-from patchvsr_core.video.segments import check_container, join
+from patchvsr_core.video.remux import check_container, join
 
 
 def write_with_sound(path: Path, frames: torch.Tensor, source: Path) -> Path:

@@ -14,7 +14,7 @@ from torch import Tensor
 from .encoders import CRF
 from .info import Picture, VideoInfo
 from .reader import Timeline
-from .segments import check_container, display_order, join
+from .remux import check_container, display_order, join
 from .sequence import is_sequence, name, numbers, pattern, write_image
 from .writer import VideoWriter, explained
 

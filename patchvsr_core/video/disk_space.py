@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 
 from ..errors import OutputError
+from .chunk_files import Encoding
 from .encoders import CRF, choose_encoder
 from .info import VideoInfo
-from .pieces import Encoding
 from .sequence import folder_of, is_sequence, pattern
 
 LOSSY_BYTES = 0.15

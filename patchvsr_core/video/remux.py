@@ -19,8 +19,8 @@ import av
 from ..errors import OutputError
 from ..files import settle
 from .info import VideoInfo
+from .passthrough import OtherStreams
 from .sequence import is_sequence
-from .streams import OtherStreams
 from .writer import SAME_BYTES, VideoWriter, explained, partial_of
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from patchvsr_core.video.cuts import CutFinder
+from patchvsr_core.video.shot_detection import CutFinder
 
 
 def a_place(seed: int) -> np.ndarray:
