@@ -32,7 +32,7 @@ from patchvsr_core.fidelity import back_project
 from patchvsr_core.hosts.models import Models, load_models
 from patchvsr_core.pipeline import upscale
 from patchvsr_core.quality import seam_ratio
-from patchvsr_core.realtime.fast import load_fast
+from patchvsr_core.realtime.upscaler import load_fast
 from patchvsr_core.refine import load_refiner
 from patchvsr_core.resample import resize
 from patchvsr_core.stages import make_plan

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from .errors import PlanError
 from .progress import OnDone
-from .realtime.fast import load_fast
 from .realtime.rdg import SCALE
+from .realtime.upscaler import load_fast
 from .settings import BICUBIC
 from .vae.codec import Codec, SpaceToDepth
 

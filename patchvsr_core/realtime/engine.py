@@ -21,7 +21,7 @@ from ..timing import seconds_of
 from ..video.chunk_files import Encoding, piece_suffix, write_piece
 from ..video.info import VideoInfo
 from ..video.reader import read_frames
-from .fast import FastUpscaler, State, load_fast, upscale_chunk
+from .upscaler import FastUpscaler, State, load_fast, upscale_chunk
 
 PIECE_PX = 128
 """Longest side of the part of a frame that is upscaled to measure a processor's speed; a GPU gets a whole frame."""

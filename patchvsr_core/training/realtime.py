@@ -18,10 +18,10 @@ from tqdm import tqdm
 
 from ..errors import MediaError, PatchVSRError
 from ..files import write_tensors
-from ..realtime.buffers import g_buffers
 from ..realtime.dap import DAP, SCALE, load_dap, save_dap
-from ..realtime.fast import SHIPPED
+from ..realtime.gbuffers import g_buffers
 from ..realtime.rdg import BUFFERS, RDG, load_rdg, save_rdg
+from ..realtime.upscaler import SHIPPED
 from . import losses
 from .config import DataConfig, TrainConfig
 from .crops import Crops

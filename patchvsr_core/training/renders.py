@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..optical_flow.flow import ClipFlows
-from ..realtime.buffers import RenderPasses
+from ..realtime.gbuffers import RenderPasses
 from .scenes import MIP_LEVELS, Pose, Thing, draw_scene
 
 SUPERSAMPLES = 2

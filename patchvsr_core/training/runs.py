@@ -14,7 +14,7 @@ from ..hosts.diffusers import Base
 from ..hosts.loading import load_base, load_vae
 from ..hosts.models import Models
 from ..pipeline import upscale
-from ..realtime.fast import FastUpscaler
+from ..realtime.upscaler import FastUpscaler
 from ..settings import TINY, WAN
 from ..vae.codec import SpaceToDepth
 from .config import TrainConfig

@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 
 from patchvsr_core.errors import MediaError, PatchVSRError
 from patchvsr_core.realtime.dap import DAPConfig, load_dap
-from patchvsr_core.realtime.fast import SHIPPED
 from patchvsr_core.realtime.rdg import load_rdg
+from patchvsr_core.realtime.upscaler import SHIPPED
 from patchvsr_core.training.__main__ import main
 from patchvsr_core.training.config import TrainConfig, load_config
 from patchvsr_core.training.realtime import ClipBatches, RealtimeTask, keep_clips

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from ...errors import ModelError
 from ...extras import with_extras
-from ...realtime.buffers import RenderPasses
-from ...realtime.fast import FastUpscaler, load_network, network_path
-from ...realtime.speed import prepared
+from ...realtime.gbuffers import RenderPasses
+from ...realtime.optimize import prepared
+from ...realtime.upscaler import FastUpscaler, load_network, network_path
 from ...video.shot_detection import cuts_in
 from .progress import Progress
 
@@ -35,7 +35,7 @@ def run_fast(
     """Upscale a clip on ComfyUI's device, with a progress bar, until the user cancels.
 
     Args:
-        network: name or file, see :func:`realtime.fast.load_fast`.
+        network: name or file, see :func:`realtime.upscaler.load_fast`.
         kind: what it has to be: ``dap`` or ``rdg``.
         frames: (T, h, w, 3 or 4); transparency is enlarged beside the network.
         target: (height, width) of the result.

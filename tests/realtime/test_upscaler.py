@@ -21,11 +21,11 @@ from patchvsr_core.long import Job, upscale_file
 from patchvsr_core.memory import streamed_frames
 from patchvsr_core.optical_flow.flow import ClipFlows
 from patchvsr_core.plan.chunks import plan_chunks
-from patchvsr_core.realtime.buffers import RenderPasses, g_buffers
 from patchvsr_core.realtime.dap import load_dap, save_dap
 from patchvsr_core.realtime.engine import fast_engine
-from patchvsr_core.realtime.fast import FastUpscaler, State, load_fast, upscale_chunk
+from patchvsr_core.realtime.gbuffers import RenderPasses, g_buffers
 from patchvsr_core.realtime.rdg import load_rdg, save_rdg
+from patchvsr_core.realtime.upscaler import FastUpscaler, State, load_fast, upscale_chunk
 from patchvsr_core.resample import resize
 from patchvsr_core.video import probe, read_clip
 from patchvsr_core.video.chunk_files import Encoding
@@ -33,7 +33,7 @@ from patchvsr_core.video.reader import Timeline, read_frames, scan
 from patchvsr_core.video.shot_detection import cuts_in
 from patchvsr_core.weights import FOLDER
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "examples" / "sample.mp4"
 NAMES = ["dap", "rdg"]
 

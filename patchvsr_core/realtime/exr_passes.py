@@ -18,7 +18,7 @@ from ..optical_flow.motion_vectors import flows_from_vectors
 from ..progress import OnDone
 from ..video.exr import Picture, read_exr
 from ..video.sequence import images, is_sequence, number_of, to_display
-from .buffers import RenderPasses
+from .gbuffers import RenderPasses
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from patchvsr_core.optical_flow.flow import warp
-from patchvsr_core.realtime.fetch import gathered_rows, places, weighted_rows
+from patchvsr_core.realtime.deformable_gather import gathered_rows, places, weighted_rows
 
 
 def some_offsets(count: int, batch: int = 2, size: tuple[int, int] = (7, 9)) -> torch.Tensor:

@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from patchvsr_core.realtime.cuda_graphs import Graphed, copied, leaves, mapped
 from patchvsr_core.realtime.dap import DAP, DAPConfig
-from patchvsr_core.realtime.graphed import Graphed, copied, leaves, mapped
+from patchvsr_core.realtime.optimize import fast_step, prepared
 from patchvsr_core.realtime.rdg import BUFFERS, RDG
-from patchvsr_core.realtime.speed import fast_step, prepared
 
 KINDS = ["dap", "rdg"]
 MOTION_PX = 12

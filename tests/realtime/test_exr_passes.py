@@ -25,8 +25,8 @@ from torch import Tensor
 
 from patchvsr_core.errors import MediaError
 from patchvsr_core.optical_flow.motion_vectors import flows_from_vectors
-from patchvsr_core.realtime.buffers import g_buffers
-from patchvsr_core.realtime.passes import frame_files, read_passes
+from patchvsr_core.realtime.exr_passes import frame_files, read_passes
+from patchvsr_core.realtime.gbuffers import g_buffers
 from patchvsr_core.video.exr import Channel, Picture
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from patchvsr_core.errors import MediaError
 from patchvsr_core.optical_flow.flow import ClipFlows
-from patchvsr_core.realtime.buffers import STEEPNESS, RenderPasses, g_buffers, normalised_depth, normals_of
+from patchvsr_core.realtime.gbuffers import STEEPNESS, RenderPasses, g_buffers, normalised_depth, normals_of
 
 HEIGHT, WIDTH = 32, 48
 

@@ -18,11 +18,11 @@ from ..plan.chunks import Relay
 from ..progress import OnDone, OnProgress
 from ..resample import resize
 from ..weights import shipped
-from .buffers import RenderPasses, check_surfaces, g_buffers
 from .dap import DAP, SCALE, DAPState, load_dap
 from .dap import FORMAT as DAP_FORMAT
+from .gbuffers import RenderPasses, check_surfaces, g_buffers
+from .optimize import prepared
 from .rdg import RDG, load_rdg
-from .speed import prepared
 
 SHIPPED = {"dap": "dap_small.safetensors", "rdg": "rdg_small.safetensors"}
 """Networks that come with PatchVSR, by name."""

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from patchvsr_core.realtime.dap import DAP, DAPConfig
-from patchvsr_core.realtime.fetch import places
+from patchvsr_core.realtime.deformable_gather import places
 
 SMALL = DAPConfig(channels=16, features=8, keys=8, places=4, blocks=1)
 SWITCHES = [{}, {"attention": False}, {"pyramid": False}, {"offsets": False}, {"offsets": False, "attention": False}]

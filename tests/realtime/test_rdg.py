@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from patchvsr_core.errors import ModelError
 from patchvsr_core.realtime.rdg import BUFFERS, RDG, load_rdg
 
-GOLDEN = Path(__file__).parent / "golden" / "rdg_nf8.npz"
+GOLDEN = Path(__file__).parents[1] / "golden" / "rdg_nf8.npz"
 CHANNELS = {"Image": 3, **BUFFERS}
 
 
