@@ -6,10 +6,11 @@ demand, because it loads diffusers.
 """
 
 from .adapter import Adapter, AdapterConfig, BaseSpec, PatchControl, load_adapter, save_adapter
-from .color import match_colors
 from .conditions import Controls, PatchConditions
 from .errors import AdapterError, Cancelled, MediaError, ModelError, OutputError, PatchVSRError, PlanError
-from .fidelity import back_project
+from .finish.back_projection import back_project
+from .finish.color_fix import match_colors
+from .finish.refine import Refiner, load_refiner, refine_frames
 from .fusion import fuse
 from .optical_flow.estimators import ESTIMATORS
 from .optical_flow.flow import ClipFlows, clip_flows
@@ -20,7 +21,6 @@ from .propagation.attention_options import AttentionOptions
 from .propagation.canvas import CanvasPropagation, PropagationOptions
 from .propagation.latent import propagate
 from .quality import QualityReport, measure_quality
-from .refine import Refiner, load_refiner, refine_frames
 from .sampling import SOLVERS, Denoiser, sigma_schedule
 from .schedules import star_schedule
 from .settings import Settings

@@ -17,9 +17,9 @@ from .plan.target_size import target_size
 
 if TYPE_CHECKING:
     from .engine import Engine
+    from .finish.strength_map import Strength
     from .launched import Crew
     from .long import Job
-    from .strength import Strength
     from .video import VideoInfo
     from .video.chunk_files import Encoding
     from .video.reader import Timeline
@@ -86,7 +86,7 @@ def upscale(options: argparse.Namespace, crew: Crew) -> None:
 
 
 def _strength(options: argparse.Namespace) -> Strength:
-    from .strength import Strength
+    from .finish.strength_map import Strength
     from .video import read_clip
 
     if options.strength_map is None:

@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from .distributed import ALONE, Team
-from .fidelity import back_project
+from .finish.back_projection import back_project
 from .plan.canvas import Canvas
 from .progress import OnDone
 from .resample import resize

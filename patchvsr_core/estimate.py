@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import torch
 
 from .conditions import Controls
-from .fidelity import back_project
+from .finish.back_projection import back_project
+from .finish.refine import refine_frames
 from .fusion import check_steps
 from .hosts.diffusers import DiffusersDenoiser
 from .hosts.models import Models
 from .memory import memory_bytes
 from .plan.canvas import Canvas, PatchPlan
 from .plan.planner import plan_tiles
-from .refine import refine_frames
 from .settings import Settings
 from .stages import patches_of_step, steps_of_run
 from .timing import seconds_of

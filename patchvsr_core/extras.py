@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .fidelity import back_project
+from .finish.back_projection import back_project
 from .resample import resize
 
 ROUNDS = 4

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field, replace
 from math import ceil
 
 from .errors import PlanError
+from .finish.refine import Refiner, working_bytes
 from .fusion import check_steps
 from .memory import COPIES, FLOAT_BYTES, tokens_of
 from .plan.canvas import Canvas, PatchPlan
 from .plan.planner import count_windows, plan_patches, plan_tiles
 from .plan.positions import KINDS, Place, places
 from .plan.target_size import target_size
-from .refine import Refiner, working_bytes
 from .settings import TINY, WAN, WAN_PLAIN, Settings
 from .video.disk_space import file_bytes
 from .video.encoders import CODECS, CRF

@@ -19,12 +19,12 @@ from torch import Tensor
 from .distributed import ALONE, Team
 from .extras import shown, with_extras
 from .files import sha256
+from .finish.strength_map import Strength, held_frames
 from .memory import give_back
 from .plan.chunks import Chunk, Relay, cross_fade, plan_chunks
 from .progress import OnProgress
 from .settings import Settings
 from .stepdown import Work
-from .strength import Strength, held_frames
 from .vae.encode import seeded_noise
 from .version import VERSION
 from .video.chunk_files import Encoding, join_pieces, piece_frames, piece_suffix, write_piece

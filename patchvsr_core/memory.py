@@ -10,9 +10,9 @@ import torch
 from .adapter import BaseSpec
 from .devices import free_bytes
 from .errors import PlanError
+from .finish.refine import working_bytes
 from .plan.canvas import TOKEN_CELLS, PatchPlan
 from .propagation.canvas import MEASURED_PX
-from .refine import working_bytes
 from .settings import BICUBIC, Settings
 from .stages import Parts, make_plan
 

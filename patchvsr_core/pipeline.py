@@ -9,11 +9,12 @@ from torch import Tensor
 
 from .adapter import Strengths
 from .conditions import Controls, PatchConditions
-from .damage import measured_damage
 from .distributed import ALONE, Team, check_divisible
 from .economy import Economy, calm_patches, economy_of_run
 from .enhance import churned_euler, pixel_projection, structure_lock
 from .errors import PlanError
+from .finish.degradation import measured_damage
+from .finish.refine import refine_frames
 from .fusion import check_steps, fuse
 from .hosts.diffusers import DiffusersDenoiser
 from .hosts.models import Models
@@ -23,7 +24,6 @@ from .progress import OnProgress
 from .propagation.attention import AttentionRun
 from .propagation.attention_options import check_layers
 from .propagation.canvas import CanvasPropagation, measured
-from .refine import refine_frames
 from .sampling import SOLVERS, Solver, bridge_start, flow_start, guided, level_below
 from .settings import Settings, noise_levels
 from .stages import (

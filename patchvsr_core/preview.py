@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .color import match_colors
 from .compare import Version, side_by_side
+from .finish.color_fix import match_colors
 from .focus import Focus, decoded_place
 from .plan.canvas import PatchPlan
 from .resample import resize
@@ -52,7 +52,7 @@ def look_at(
         source: (T, h, w, 3) input clip.
         settings: of what comes after the model.
         refine: as in :func:`stages.finished`, with a ``region``; it looks ``reach_frames`` before and after.
-        damage: of the whole clip, see :func:`damage.measured_damage`.
+        damage: of the whole clip, see :func:`finish.degradation.measured_damage`.
     """
     needed = focus.with_margin(reach_frames, len(source))
     around = source[needed.start : needed.stop]

@@ -8,16 +8,16 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from .base_layer import base_layer, mixed, starts_from_base
-from .color import match_colors
 from .distributed import ALONE, Team
-from .fidelity import AGREED, back_project
+from .finish.back_projection import AGREED, back_project
+from .finish.base_layer import base_layer, mixed, starts_from_base
+from .finish.color_fix import match_colors
+from .finish.refine import Refiner
 from .plan.canvas import Canvas, Patch, PatchPlan
 from .plan.planner import plan_patches
 from .progress import OnDone, OnProgress
 from .propagation.attention_options import AttentionOptions, parse_layers
 from .propagation.canvas import PropagationOptions
-from .refine import Refiner
 from .resample import resize
 from .settings import TINY, WAN, Settings, noise_levels
 from .vae.codec import Codec, SpaceToDepth
@@ -28,7 +28,7 @@ from .vae.encode import encode_canvas
 Noise = Callable[[torch.Size], Tensor]
 """Asked for normal noise in the shape of the latent canvas."""
 Refine = Callable[..., Tensor]
-"""(frames, source) to refined frames; takes the choices of :func:`refine.refine_frames`."""
+"""(frames, source) to refined frames; takes the choices of :func:`finish.refine.refine_frames`."""
 
 
 class Parts(Protocol):
@@ -166,7 +166,7 @@ def finished(
     Args:
         frames: decoded, this process's own; given away, they may be changed.
         codec: that of the model which made them.
-        damage: measured in the input, see :func:`damage.measured_damage`.
+        damage: measured in the input, see :func:`finish.degradation.measured_damage`.
         team: divides the frames, and the refiner the tiles if it knows of the team too.
 
     Returns:
@@ -201,7 +201,7 @@ def finished(
 def back_projected(
     frames: Tensor, source: Tensor, settings: Settings, damage: float, on_frames: OnDone | None = None
 ) -> Tensor:
-    """Frames back-projected onto the input as far as the settings ask for; see :func:`fidelity.back_project`."""
+    """Frames back-projected onto the input as far as the settings ask for; see :mod:`finish.back_projection`."""
     return back_project(
         frames,
         source,

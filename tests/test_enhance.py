@@ -9,7 +9,7 @@ import torch
 
 from patchvsr_core.enhance import churned_euler, pixel_projection, structure_lock
 from patchvsr_core.errors import Cancelled
-from patchvsr_core.fidelity import back_project
+from patchvsr_core.finish.back_projection import back_project
 from patchvsr_core.hosts.models import load_models
 from patchvsr_core.pipeline import upscale
 from patchvsr_core.plan.canvas import Canvas

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..refiner import CONSTANTS, FOLDED, Refiner, RefinerConfig
 from ..vae.sft import Modulation, PositionNorm, ResidualBlockPlus, of_each_frame
+from .refiner import CONSTANTS, FOLDED, Refiner, RefinerConfig
 
 CONDITION = 32
 """Channels of the features of the input."""

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from ..adapter import Adapter, load_adapter
-from ..damage import DamageMeter
 from ..devices import usable_device
 from ..errors import ModelError
 from ..files import stamp
+from ..finish.degradation import DamageMeter
+from ..finish.refine import Refiner, load_refiner
 from ..memory import patch_bytes, patches_together
 from ..plan.canvas import PatchPlan
-from ..refine import Refiner, load_refiner
 from ..settings import TINY, WAN, WAN_PLAIN, Settings
 from ..vae.codec import Codec, SpaceToDepth, WanVAE
 from ..vae.conditional_decoder import ConditionalDecoder, load_conditional_decoder

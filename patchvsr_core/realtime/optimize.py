@@ -37,7 +37,8 @@ def fast_step(network: DAP | RDG, *, compiled: bool = False, graphed: bool = Tru
 
     Args:
         compiled: let torch fuse it; takes a minute at the first frames, and a C++ compiler (CPU) or Triton (CUDA).
-        graphed: replay it as CUDA graphs on CUDA; elsewhere no difference. See :class:`cuda_graphs.Graphed` for its state.
+        graphed: replay it as CUDA graphs on CUDA; elsewhere no difference. See :class:`cuda_graphs.Graphed` for its
+            state.
 
     Returns:
         (inputs, state or None) -> (frame, state), as ``network.step``.

@@ -10,8 +10,8 @@ from typing import Any
 
 from ..adapter import AdapterConfig, BaseSpec
 from ..errors import PatchVSRError
+from ..finish.refine import RefinerConfig
 from ..realtime.dap import DAPConfig
-from ..refine import RefinerConfig
 from ..vae.conditional_decoder import ConditionalDecoderConfig
 from .frequency import BANDS
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..adapter import Adapter, save_adapter
 from ..errors import PatchVSRError
 from ..files import sha256, weight_files
-from ..refine import save_refiner
+from ..finish.refine import save_refiner
 from ..vae.conditional_decoder import ConditionalDecoder, ConditionalDecoderConfig, save_conditional_decoder
 from .config import TrainConfig
 from .decoding import FILE

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from ..damage import damage_level
 from ..errors import ModelError, PatchVSRError
 from ..files import write_tensors
 from ..finish.conditional_refiner import ConditionalRefiner
-from ..refine import Refiner, RefinerConfig, load_refiner, new_refiner
+from ..finish.degradation import damage_level
+from ..finish.refine import Refiner, RefinerConfig, load_refiner, new_refiner
 from . import losses
 from .config import Objective, TrainConfig
 from .critic import Critic, contest

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from clips import colors, write
 
-from patchvsr_core.refine import RefinerConfig
+from patchvsr_core.finish.refine import RefinerConfig
 from patchvsr_core.training.config import DataConfig, TrainConfig, load_config
 
 

@@ -9,7 +9,7 @@ import torch
 
 from patchvsr_core.errors import ModelError, PatchVSRError
 from patchvsr_core.finish.conditional_refiner import ConditionalRefiner
-from patchvsr_core.refine import Refiner, RefinerConfig, load_refiner, save_refiner
+from patchvsr_core.finish.refine import Refiner, RefinerConfig, load_refiner, save_refiner
 from patchvsr_core.training.__main__ import main
 from patchvsr_core.training.config import TrainConfig
 from patchvsr_core.training.critic import Critic

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from ...conditions import PatchConditions
 from ...errors import PlanError
+from ...finish.refine import Refiner
 from ...plan.canvas import PatchPlan
 from ...plan.chunks import Relay
 from ...progress import OnProgress
 from ...propagation.canvas import measured
-from ...refine import Refiner
 from ...settings import TINY, WAN, WAN_PLAIN, Settings, noise_levels
 from ...stages import (
     Noise,

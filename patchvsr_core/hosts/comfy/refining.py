@@ -10,9 +10,9 @@ import comfy.model_management
 import comfy.model_patcher
 from torch import Tensor
 
-from ...damage import measured_damage
+from ...finish.degradation import measured_damage
+from ...finish.refine import Refiner, load_refiner, refine_frames, working_bytes
 from ...progress import OnDone
-from ...refine import Refiner, load_refiner, refine_frames, working_bytes
 from ...weights import shipped
 from .pace import shape_of, timed_stage
 
@@ -33,7 +33,7 @@ def refiner_at(path: Path) -> Refiner:
 
 
 def shipped_damage(source: Tensor, cleanup: float) -> float:
-    """See :func:`damage.measured_damage`."""
+    """See :func:`finish.degradation.measured_damage`."""
     return measured_damage(shipped_refiner().meter, source, cleanup)
 
 
@@ -48,7 +48,7 @@ def run_refiner(
     region: tuple[slice, slice] | None = None,
     path: Path | None = None,
 ) -> Tensor:
-    """See :func:`refine.refine_frames`; computes on ComfyUI's device and answers where ``frames`` are.
+    """See :func:`finish.refine.refine_frames`; computes on ComfyUI's device and answers where ``frames`` are.
 
     Args:
         region: rows and columns, pixels: what lies outside is left as it is.

@@ -1,4 +1,4 @@
-"""Strength maps on a native MODEL; see :mod:`patchvsr_core.strength`."""
+"""Strength maps on a native MODEL; see :mod:`patchvsr_core.finish.strength_map`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ...conditions import PatchConditions
 from ...errors import PlanError
+from ...finish.strength_map import Strength, held_to
 from ...plan.canvas import Canvas
-from ...strength import Strength, held_to
 
 KEY = "patchvsr_strength"
 

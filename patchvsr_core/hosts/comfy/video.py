@@ -13,12 +13,12 @@ import folder_paths
 import torch
 from comfy_api.latest import InputImpl, Types
 
+from ...finish.strength_map import Strength
 from ...long import Job, upscale_file
 from ...memory import chunk_frames
 from ...plan.target_size import target_size
 from ...settings import Settings
 from ...stepdown import SteppingDown
-from ...strength import Strength
 from ...video import Picture, VideoWriter, probe, scan
 from ...video.chunk_files import Encoding, check_output
 from ...video.disk_space import check_space, disk_bytes

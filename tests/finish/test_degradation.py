@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from patchvsr_core.damage import DamageMeter, damage_level
-from patchvsr_core.refine import load_refiner, refine_frames
+from patchvsr_core.finish.degradation import DamageMeter, damage_level
+from patchvsr_core.finish.refine import load_refiner, refine_frames
 from patchvsr_core.resample import resize
 from patchvsr_core.training.degrade import Degradation, degraded, make_input
 from patchvsr_core.video import read_frames
 from patchvsr_core.weights import shipped
 
-ORIGINAL = Path(__file__).parents[1] / "examples" / "sample_original.mp4"
+ORIGINAL = Path(__file__).parents[2] / "examples" / "sample_original.mp4"
 
 
 @pytest.fixture(scope="module")

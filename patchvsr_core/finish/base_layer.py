@@ -11,12 +11,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .errors import PlanError
-from .progress import OnDone
-from .realtime.rdg import SCALE
-from .realtime.upscaler import load_fast
-from .settings import BICUBIC
-from .vae.codec import Codec, SpaceToDepth
+from ..errors import PlanError
+from ..progress import OnDone
+from ..realtime.rdg import SCALE
+from ..realtime.upscaler import load_fast
+from ..settings import BICUBIC
+from ..vae.codec import Codec, SpaceToDepth
 
 SHARE = 0.6
 """Of the base layer in the mean with the result of a clean input, at ``detail`` 0."""
@@ -50,8 +50,8 @@ def mixed(frames: Tensor, base: Tensor, *, detail: float = 0.0, damage: float = 
         frames: (T, H, W, 3) given away, they are changed.
         base: the same clip, of the same size.
         detail: the crisper the result is to be, the less the base layer counts: nothing at 1.
-        damage: of the input, see :func:`damage.measured_damage`; the refiner removes it, a base layer enlarges it and
-            counts nothing from 1 on.
+        damage: of the input, see :func:`degradation.measured_damage`; the refiner removes it, a base layer enlarges it
+            and counts nothing from 1 on.
 
     Raises:
         PlanError: when it is another clip.

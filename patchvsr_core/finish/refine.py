@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .distributed import ALONE, Team
-from .errors import ModelError
-from .files import damaged, read_weights, write_weights
-from .finish.conditional_refiner import ConditionalRefiner
-from .optical_flow.align import aligned_window, neighbour_flows
-from .plan.canvas import Canvas, Span, overlap
-from .plan.planner import plan_tiles
-from .progress import OnDone
+from ..distributed import ALONE, Team
+from ..errors import ModelError
+from ..files import damaged, read_weights, write_weights
+from ..optical_flow.align import aligned_window, neighbour_flows
+from ..plan.canvas import Canvas, Span, overlap
+from ..plan.planner import plan_tiles
+from ..progress import OnDone
+from ..resample import reflected, upsampled_window
+from .conditional_refiner import ConditionalRefiner
 from .refiner import FOLD, Refiner, RefinerConfig
-from .resample import reflected, upsampled_window
 
 __all__ = ["Refiner", "RefinerConfig", "load_refiner", "new_refiner", "refine_frames", "save_refiner", "working_bytes"]
 
@@ -72,7 +72,7 @@ def refine_frames(
         source: (T, h, w, 3) input clip in [0, 1].
         strength: 0 (off) to 1.
         detail: 0 (most faithful) to 1 (crispest).
-        damage: level of noise and compression in the input, see :func:`damage.measured_damage`; 0: clean.
+        damage: level of noise and compression in the input, see :func:`degradation.measured_damage`; 0: clean.
         region: rows and columns, pixels: tiles outside it are left as they are.
         team: divides the tiles of all chunks.
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from patchvsr_core.base_layer import SHARE, base_layer, mixed, starts_from_base
 from patchvsr_core.errors import PlanError
+from patchvsr_core.finish.base_layer import SHARE, base_layer, mixed, starts_from_base
 from patchvsr_core.hosts.models import load_models
 from patchvsr_core.pipeline import upscale
 from patchvsr_core.resample import resize

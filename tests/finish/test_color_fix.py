@@ -2,8 +2,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from patchvsr_core.color import adain, match_colors, wavelet
 from patchvsr_core.errors import PatchVSRError
+from patchvsr_core.finish.color_fix import adain, match_colors, wavelet
 from patchvsr_core.resample import resize
 
 

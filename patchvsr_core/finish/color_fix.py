@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .errors import PatchVSRError
-from .progress import OnDone
-from .resample import frames_together, resize
+from ..errors import PatchVSRError
+from ..progress import OnDone
+from ..resample import frames_together, resize
 
 WAVELET_LEVELS = 5
 

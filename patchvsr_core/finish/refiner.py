@@ -4,7 +4,7 @@ It sees the decoded frames and the bicubically enlarged input side by side, at a
 output resolution, and adds detail and colour to the former (the idea of Upscale-A-Video's
 conditional decoder, after any codec). It also sees the frames before and after, moved along the
 optical flow to where their content is now; and every other block looks one frame back and ahead.
-How damaged the input is it is told by a meter of its own (see :mod:`.damage`).
+How damaged the input is it is told by a meter of its own (see :mod:`.degradation`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .damage import DamageMeter
+from .degradation import DamageMeter
 
 Kind = Literal["plain", "conditional"]
 CONSTANTS = 3
@@ -35,7 +35,7 @@ class RefinerConfig:
     channels: int = 64
     blocks: int = 8
     kind: Kind = "plain"
-    """``conditional``: see :class:`finish.conditional_refiner.ConditionalRefiner`."""
+    """``conditional``: see :class:`conditional_refiner.ConditionalRefiner`."""
 
 
 class Refiner(nn.Module):
@@ -64,7 +64,7 @@ class Refiner(nn.Module):
             neighbours: (T, 6, H, W), see :func:`optical_flow.align.aligned_window`.
             scale: factor by which the input was enlarged.
             detail: 0 for the most probable picture, 1 for one as crisp as the original may have been.
-            damage: see :func:`damage.damage_level`.
+            damage: see :func:`degradation.damage_level`.
 
         Returns:
             (T, 3, H, W).

@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .errors import PlanError
-from .plan.canvas import Canvas
-from .resample import frames_together, resize
-from .vae.codec import Codec, SpaceToDepth, check_codec
+from ..errors import PlanError
+from ..plan.canvas import Canvas
+from ..resample import frames_together, resize
+from ..vae.codec import Codec, SpaceToDepth, check_codec
 
 MOST = 2.0
 NEAR = 1.1 / 255

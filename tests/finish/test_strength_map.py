@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from patchvsr_core.errors import PlanError
+from patchvsr_core.finish.strength_map import Strength, held_frames, held_to
 from patchvsr_core.plan.canvas import Canvas
 from patchvsr_core.resample import resize
-from patchvsr_core.strength import Strength, held_frames, held_to
 from patchvsr_core.vae.codec import SpaceToDepth
 
 FRAMES, SIZE = 5, (40, 56)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from patchvsr_core.errors import ModelError
-from patchvsr_core.refine import Refiner, RefinerConfig, load_refiner, refine_frames, save_refiner
+from patchvsr_core.finish.refine import Refiner, RefinerConfig, load_refiner, refine_frames, save_refiner
 
 
 def busy_refiner() -> Refiner:

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .errors import PlanError
-from .progress import OnDone
-from .resample import frames_together, resize
+from ..errors import PlanError
+from ..progress import OnDone
+from ..resample import frames_together, resize
 
 SOUND, HARMED = 0.6, 1.1
 """Level of damage up to which an input is believed wholly, and from which not at all."""
@@ -57,7 +57,7 @@ def back_project(
         rounds: iterations, at most; 0 leaves the result alone.
         strength: 0 (off) to 1; below 1 keeps more of the model's own low frequencies.
         damage: level of noise and compression in the input, where it was measured (see
-            :mod:`.damage`): what the model removed of them is not to come back.
+            :mod:`.degradation`): what the model removed of them is not to come back.
         agreed: root mean square of the difference below which a place gets no further round;
             more rounds than it takes only add flicker (:data:`AGREED` suits inputs of 8 bits).
             It is judged place by place, so that a part of a picture comes out as in the whole.
@@ -90,7 +90,7 @@ def trust(damage: float) -> float:
     """How far an input is to be believed: 1 when it is clean, 0 when noise or an encoder changed it much.
 
     Args:
-        damage: level, see :func:`damage.damage_level`.
+        damage: level, see :func:`degradation.damage_level`.
     """
     return min(1.0, max(0.0, (HARMED - damage) / (HARMED - SOUND)))
 

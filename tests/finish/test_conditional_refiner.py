@@ -5,7 +5,7 @@ import torch
 
 from patchvsr_core.errors import ModelError
 from patchvsr_core.finish.conditional_refiner import ConditionalRefiner
-from patchvsr_core.refine import Refiner, RefinerConfig, load_refiner, new_refiner, refine_frames, save_refiner
+from patchvsr_core.finish.refine import Refiner, RefinerConfig, load_refiner, new_refiner, refine_frames, save_refiner
 from patchvsr_core.weights import shipped
 
 CONFIG = RefinerConfig(channels=16, blocks=4, kind="conditional")

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from patchvsr_core.fidelity import AGREED, back_project, trust
+from patchvsr_core.finish.back_projection import AGREED, back_project, trust
 from patchvsr_core.resample import resize
 
 
