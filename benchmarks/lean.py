@@ -31,7 +31,8 @@ from patchvsr_core.hosts.diffusers import DiffusersDenoiser
 from patchvsr_core.hosts.models import Models, load_models
 from patchvsr_core.pipeline import upscale
 from patchvsr_core.quality import seam_energy
-from patchvsr_core.settings import Settings, noise_levels
+from patchvsr_core.sampling.schedules import noise_levels
+from patchvsr_core.settings import Settings
 from patchvsr_core.stages import make_plan
 
 NOTES = (

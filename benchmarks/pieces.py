@@ -20,7 +20,7 @@ from patchvsr_core import pipeline, stages
 from patchvsr_core.adapter import Adapter
 from patchvsr_core.finish import refine
 from patchvsr_core.finish.refine import Refiner
-from patchvsr_core.sampling import SOLVERS
+from patchvsr_core.sampling.solvers import SOLVERS
 
 BASE, ADAPTER, AROUND = "denoise: base model", "denoise: adapter", "denoise: outside model calls"
 STEP = (BASE, ADAPTER, AROUND)

@@ -6,12 +6,10 @@ demand, because it loads diffusers.
 """
 
 from .adapter import Adapter, AdapterConfig, BaseSpec, PatchControl, load_adapter, save_adapter
-from .conditions import Controls, PatchConditions
 from .errors import AdapterError, Cancelled, MediaError, ModelError, OutputError, PatchVSRError, PlanError
 from .finish.back_projection import back_project
 from .finish.color_fix import match_colors
 from .finish.refine import Refiner, load_refiner, refine_frames
-from .fusion import fuse
 from .optical_flow.estimators import ESTIMATORS
 from .optical_flow.flow import ClipFlows, clip_flows
 from .plan.canvas import Canvas, Patch, PatchPlan
@@ -21,8 +19,10 @@ from .propagation.attention_options import AttentionOptions
 from .propagation.canvas import CanvasPropagation, PropagationOptions
 from .propagation.latent import propagate
 from .quality import QualityReport, measure_quality
-from .sampling import SOLVERS, Denoiser, sigma_schedule
-from .schedules import star_schedule
+from .sampling.conditions import Controls, PatchConditions
+from .sampling.joint_modulation import fuse
+from .sampling.schedules import star_schedule
+from .sampling.solvers import SOLVERS, Denoiser, sigma_schedule
 from .settings import Settings
 from .vae.codec import Codec, SpaceToDepth, WanVAE
 from .vae.decode import Tiles, blend_tiles, decode_tiles

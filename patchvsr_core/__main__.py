@@ -11,7 +11,7 @@ from .commands import doctor, plan, upscale
 from .errors import PatchVSRError
 from .launched import Crew, launched
 from .plan.planner import LAYOUTS
-from .sampling import SOLVERS
+from .sampling.solvers import SOLVERS
 from .settings import BASE_LAYERS, SCHEDULES
 from .video.encoders import CODECS, CRF
 

@@ -15,6 +15,7 @@ from .hosts.models import Models, load_models
 from .memory import chunk_frames
 from .pipeline import upscale
 from .plan.chunks import Chunk
+from .sampling.schedules import step_count
 from .settings import MODEL_FILES, Settings
 from .stages import make_plan
 from .stepdown import SteppingDown, Work
@@ -62,7 +63,7 @@ class DiffusionEngine:
             ("canvas", f"{' x '.join(map(str, plan.canvas.latent_shape))} latent cells (T x H x W) a chunk"),
             ("patches", f"{len(kinds)} of {frames} x {height} x {width}, layout {plan.layout}"),
             *(("", f"{kinds.count(kind):6d} {kind}") for kind in ("primary", "auxiliary", "corner")),
-            ("work", f"{cost.patches} patch evaluations a chunk in {self.settings.steps} steps"),
+            ("work", f"{cost.patches} patch evaluations a chunk in {step_count(self.settings)} steps"),
         ]
         return Cost(cost.seconds * len(chunks) / self.team.size, cost.memory_bytes, tuple(details))
 

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 
 import torch
 
-from .conditions import Controls
 from .finish.back_projection import back_project
 from .finish.refine import refine_frames
-from .fusion import check_steps
 from .hosts.diffusers import DiffusersDenoiser
 from .hosts.models import Models
 from .memory import memory_bytes
 from .plan.canvas import Canvas, PatchPlan
 from .plan.planner import plan_tiles
+from .sampling.conditions import Controls
+from .sampling.joint_modulation import check_steps
+from .sampling.schedules import step_count
 from .settings import Settings
 from .stages import patches_of_step, steps_of_run
 from .timing import seconds_of
@@ -41,7 +42,7 @@ def estimate(plan: PatchPlan, models: Models, settings: Settings) -> Estimate:
     Raises:
         PlanError: for a plan that the settings cannot run.
     """
-    check_steps(plan, settings.steps)
+    check_steps(plan, step_count(settings))
     patches = sum(len(patches_of_step(plan, settings, step)) for step in steps_of_run(settings))
     with torch.inference_mode():
         control, prediction = _patch_seconds(plan, models)
@@ -64,7 +65,7 @@ def _evaluations(patches: int, plan: PatchPlan, settings: Settings) -> int:
 
 def _places(plan: PatchPlan, settings: Settings) -> int:
     """Places for patches, which the adapter looks at once each."""
-    steps = range(settings.steps)
+    steps = range(step_count(settings))
     return len({patch.origin for step in steps for patch in patches_of_step(plan, settings, step)})
 
 

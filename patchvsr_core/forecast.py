@@ -11,12 +11,13 @@ from math import ceil
 
 from .errors import PlanError
 from .finish.refine import Refiner, working_bytes
-from .fusion import check_steps
 from .memory import COPIES, FLOAT_BYTES, tokens_of
 from .plan.canvas import Canvas, PatchPlan
 from .plan.planner import count_windows, plan_patches, plan_tiles
 from .plan.positions import KINDS, Place, places
 from .plan.target_size import target_size
+from .sampling.joint_modulation import check_steps
+from .sampling.schedules import step_count
 from .settings import TINY, WAN, WAN_PLAIN, Settings
 from .video.disk_space import file_bytes
 from .video.encoders import CODECS, CRF
@@ -168,7 +169,7 @@ def forecast(request: Request, pace: Pace = Pace(), refiner: Refiner | None = No
     windows = count_windows(canvas, settings.window_frames, settings.overlap_frames)
     prompts = 1 if settings.guidance == 1 else 2
     by_phase = [len(plan.at_step(phase)) for phase in range(plan.phases)]
-    evaluations = windows * prompts * sum(by_phase[step % plan.phases] for step in range(settings.steps))
+    evaluations = windows * prompts * sum(by_phase[step % plan.phases] for step in range(step_count(settings)))
     pixels = canvas.frames * target[0] * target[1]
     return Forecast(
         target=target,
@@ -176,7 +177,7 @@ def forecast(request: Request, pace: Pace = Pace(), refiner: Refiner | None = No
         places=places(plan),
         counts={kind: sum(patch.kind == kind for patch in plan.patches) for kind in KINDS},
         windows=windows,
-        steps=settings.steps,
+        steps=step_count(settings),
         evaluations=evaluations,
         result_bytes=pixels * 3 * FLOAT_BYTES,
         working_bytes=_working_bytes(canvas, family, settings, refiner),
@@ -226,7 +227,7 @@ def _seconds(evaluations: int, tokens: int, pixels: int, pace: Pace) -> float | 
 
 def _warning(plan: PatchPlan, settings: Settings) -> str | None:
     try:
-        check_steps(plan, settings.steps)
+        check_steps(plan, step_count(settings))
     except PlanError as error:
         return str(error)
     return None

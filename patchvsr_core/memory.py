@@ -13,6 +13,7 @@ from .errors import PlanError
 from .finish.refine import working_bytes
 from .plan.canvas import TOKEN_CELLS, PatchPlan
 from .propagation.canvas import MEASURED_PX
+from .sampling.schedules import step_count
 from .settings import BICUBIC, Settings
 from .stages import Parts, make_plan
 
@@ -77,7 +78,7 @@ def memory_bytes(plan: PatchPlan, models: Parts, settings: Settings) -> int:
     out = canvas.frames * canvas.target[0] * canvas.target[1] * 3 * FLOAT_BYTES
     clip = canvas.frames * canvas.source[0] * canvas.source[1] * 3 * FLOAT_BYTES
     # The input's latent, the state before and after a step, the fused prediction; then what solvers and noise add.
-    states = 4 + (settings.steps > 1) + 3 * (settings.solver == "heun") + 2 * (settings.noise_level > 0)
+    states = 4 + (step_count(settings) > 1) + 3 * (settings.solver == "heun") + 2 * (settings.noise_level > 0)
     states += 3 * (settings.propagation > 0)
     if settings.propagation > 0:  # the motion of the clip, both ways
         shrink = min(1.0, MEASURED_PX / max(canvas.target))

@@ -8,14 +8,10 @@ import torch
 from torch import Tensor
 
 from .adapter import Strengths
-from .conditions import Controls, PatchConditions
 from .distributed import ALONE, Team, check_divisible
-from .economy import Economy, calm_patches, economy_of_run
-from .enhance import churned_euler, pixel_projection, structure_lock
 from .errors import PlanError
 from .finish.degradation import measured_damage
 from .finish.refine import refine_frames
-from .fusion import check_steps, fuse
 from .hosts.diffusers import DiffusersDenoiser
 from .hosts.models import Models
 from .plan.canvas import PatchPlan
@@ -24,8 +20,13 @@ from .progress import OnProgress
 from .propagation.attention import AttentionRun
 from .propagation.attention_options import check_layers
 from .propagation.canvas import CanvasPropagation, measured
-from .sampling import SOLVERS, Solver, bridge_start, flow_start, guided, level_below
-from .settings import Settings, noise_levels
+from .sampling.conditions import Controls, PatchConditions
+from .sampling.input_guidance import churned_euler, pixel_projection, structure_lock
+from .sampling.joint_modulation import check_steps, fuse
+from .sampling.patch_skipping import Economy, calm_patches, economy_of_run
+from .sampling.schedules import noise_levels, step_count
+from .sampling.solvers import SOLVERS, Solver, bridge_start, flow_start, guided, level_below
+from .settings import Settings
 from .stages import (
     Noise,
     attention_options,
@@ -113,7 +114,7 @@ def sample(
 ) -> Tensor:
     """Encode, condition and denoise with joint modulation: the fused canvas, (1, C, t, h, w)."""
     solver = _solver(models, settings)
-    check_steps(plan, settings.steps)
+    check_steps(plan, steps := step_count(settings))
     latent = encoded_canvas(frames, plan.canvas, models.codec, settings, report, team)
     if settings.start == 0:
         return latent  # nothing is to be denoised
@@ -132,7 +133,7 @@ def sample(
             x,
             sigma,
             patches,
-            partial(controls, again=settings.steps > 1),
+            partial(controls, again=steps > 1),
             patches_at_once=together,
             on_patches=progress,
             attention=attention,
@@ -146,7 +147,7 @@ def sample(
             kept = (1 - settings.churn) ** 0.5
             x0 = propagate(x0, float(sigma), level_below(sigma, sigmas) or 0.0, step, kept=kept)
         x0 = structure_lock(x0, latent, sigma, strength=settings.structure_lock, start=settings.start)
-        if step >= settings.steps - settings.projection_steps:
+        if step >= steps - settings.projection_steps:
             x0 = pixel_projection(
                 x0,
                 models.codec,
@@ -171,7 +172,7 @@ def sample(
 def _attention(plan: PatchPlan, models: Models, settings: Settings) -> AttentionRun | None:
     options = attention_options(settings)
     check_layers(options, models.base.spec.layers)
-    return AttentionRun(options, plan, settings.steps) if options.active else None
+    return AttentionRun(options, plan, step_count(settings)) if options.active else None
 
 
 def _propagation(
@@ -189,7 +190,7 @@ def _economy(frames: Tensor, latent: Tensor, plan: PatchPlan, models: Models, se
     conditions = 1 if settings.guidance == 1 else 2
     return economy_of_run(
         settings.economy,
-        settings.steps,
+        step_count(settings),
         partial(calm_patches, frames, plan),
         [latent] * conditions if from_input else None,
         attention=settings.spatial_attention or settings.temporal_attention,

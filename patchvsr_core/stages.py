@@ -19,7 +19,8 @@ from .progress import OnDone, OnProgress
 from .propagation.attention_options import AttentionOptions, parse_layers
 from .propagation.canvas import PropagationOptions
 from .resample import resize
-from .settings import TINY, WAN, Settings, noise_levels
+from .sampling.schedules import noise_levels, step_count
+from .settings import TINY, WAN, Settings
 from .vae.codec import Codec, SpaceToDepth
 from .vae.conditional_decoder import ConditionalDecoder
 from .vae.decode import InputCondition, blend_tiles, decode_tiles
@@ -80,7 +81,7 @@ def patches_of_step(plan: PatchPlan, settings: Settings, step: int) -> tuple[Pat
 
 def steps_of_run(settings: Settings) -> list[int]:
     """The step of every model call; Heun's solver looks ahead to every step but the first."""
-    steps = list(range(settings.steps))
+    steps = list(range(step_count(settings)))
     return steps + steps[1:] if settings.solver == "heun" else steps
 
 

@@ -5,12 +5,12 @@ import torch
 
 from patchvsr_core.errors import PlanError
 from patchvsr_core.focus import Spotlight, decoded_place, focus_on, richest_place
-from patchvsr_core.fusion import fuse
 from patchvsr_core.plan.canvas import Canvas
 from patchvsr_core.plan.planner import plan_patches
 from patchvsr_core.plan.positions import patches_at, places
 from patchvsr_core.preview import squares
 from patchvsr_core.resample import resize
+from patchvsr_core.sampling.joint_modulation import fuse
 from patchvsr_core.vae.codec import SpaceToDepth
 from patchvsr_core.vae.encode import encode_canvas
 

@@ -11,11 +11,7 @@ from small_models import random_adapter, random_wan, save
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from patchvsr_core import conditions as conditions_module
 from patchvsr_core.adapter import Adapter, BaseSpec
-from patchvsr_core.conditions import Controls
-from patchvsr_core.enhance import structure_lock
-from patchvsr_core.fusion import fuse
 from patchvsr_core.hosts.diffusers import DiffusersDenoiser
 from patchvsr_core.hosts.loading import load_base
 from patchvsr_core.hosts.models import Models, load_models
@@ -23,7 +19,11 @@ from patchvsr_core.memory import ENOUGH_TOKENS, patch_bytes, patches_together
 from patchvsr_core.pipeline import upscale
 from patchvsr_core.plan.canvas import Canvas, PatchPlan
 from patchvsr_core.plan.planner import plan_patches
-from patchvsr_core.sampling import SOLVERS, guided, sigma_schedule
+from patchvsr_core.sampling import conditions as conditions_module
+from patchvsr_core.sampling.conditions import Controls
+from patchvsr_core.sampling.input_guidance import structure_lock
+from patchvsr_core.sampling.joint_modulation import fuse
+from patchvsr_core.sampling.solvers import SOLVERS, guided, sigma_schedule
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from patchvsr_core.hosts.models import Models, load_models
 from patchvsr_core.pipeline import upscale
 from patchvsr_core.plan.planner import LAYOUTS
 from patchvsr_core.resample import resize
-from patchvsr_core.schedules import star_schedule
+from patchvsr_core.sampling.schedules import star_schedule, step_count
 from patchvsr_core.settings import Settings
 from patchvsr_core.stages import make_plan
 from patchvsr_core.vae.conditional_decoder import ConditionalDecoder, ConditionalDecoderConfig, save_conditional_decoder
@@ -194,7 +194,7 @@ def test_every_system_at_once_on_a_wan(wan_files: dict[str, Path], tmp_path: Pat
     assert models.prompt.shape == (1, 3, 64) and models.refiner is not None
     plain = replace(models.defaults, patch_px=64, tile_px=64, tile_overlap_px=16, window_frames=5, overlap_frames=1)
     plain = replace(plain, start=0.4, schedule="star", guidance=3.0, steps=1)
-    assert plain.steps == len(star_schedule(0.4)) - 1 > 3, "the schedule sets the steps"
+    assert step_count(plain) == len(star_schedule(0.4)) - 1 > 3, "the schedule sets the steps"
     changes = {
         "softening": 1.5,
         "guidance_rescale": 0.2,

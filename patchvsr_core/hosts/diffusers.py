@@ -65,7 +65,7 @@ def restore_positions(transformer: WanTransformer3DModel) -> None:
 
 
 class DiffusersDenoiser:
-    """Runs a base on batches of patches and answers x0 (see :class:`sampling.Denoiser`).
+    """Runs a base on batches of patches and answers x0 (see :class:`sampling.solvers.Denoiser`).
 
     Hooks are placed on the transformer's blocks, both attentions and time embedder; they
     read the control of the call in progress and do nothing without one. ``close`` removes them.
@@ -75,7 +75,7 @@ class DiffusersDenoiser:
         adapter: its LoRA is added to the transformer's weights until ``close``.
         keep_control: keep the control of a call until the next one, for gradient checkpointing,
             which runs the blocks again in the backward pass.
-        attention: lets patches look at one another; :func:`fusion.fuse` must be told about the same run.
+        attention: lets patches look at one another; :mod:`sampling.joint_modulation` must be told about the same run.
         keep_text: what the blocks make of the prompts is the same in every call, and kept. Neither prompts nor
             weights may change until ``close``.
 

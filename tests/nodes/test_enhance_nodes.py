@@ -15,7 +15,7 @@ from patchvsr_core.hosts.loading import load_base
 from patchvsr_core.hosts.models import Models
 from patchvsr_core.pipeline import sample as sample_headless
 from patchvsr_core.resample import resize
-from patchvsr_core.sampling import sigma_schedule
+from patchvsr_core.sampling.solvers import sigma_schedule
 from patchvsr_core.settings import Settings
 from patchvsr_core.stages import make_plan
 

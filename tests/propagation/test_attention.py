@@ -13,7 +13,6 @@ from torch import Tensor
 
 from patchvsr_core.adapter.rotary import grid_positions, rope_at, rotate
 from patchvsr_core.errors import PlanError
-from patchvsr_core.fusion import fuse
 from patchvsr_core.hosts.diffusers import DiffusersDenoiser
 from patchvsr_core.hosts.loading import load_base
 from patchvsr_core.plan.canvas import Canvas, Patch, PatchPlan
@@ -21,6 +20,7 @@ from patchvsr_core.plan.planner import plan_patches
 from patchvsr_core.propagation.attention import AttentionRun, Call, Condition, cache_bytes
 from patchvsr_core.propagation.attention_options import AttentionOptions, check_layers, parse_layers
 from patchvsr_core.propagation.frame_selection import detail_energy, rich_frames
+from patchvsr_core.sampling.joint_modulation import fuse
 
 HEADS, HEAD_DIM = 2, 24
 POSITIVE, NEGATIVE = Condition("p", negative=False), Condition("n", negative=True)

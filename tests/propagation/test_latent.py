@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from patchvsr_core.enhance import churned_euler
 from patchvsr_core.errors import PlanError
 from patchvsr_core.propagation.latent import Before, acts, propagate, unchanged_noise
-from patchvsr_core.sampling import euler, sigma_schedule
+from patchvsr_core.sampling.input_guidance import churned_euler
+from patchvsr_core.sampling.solvers import euler, sigma_schedule
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "uav_propagation.npz"
 

@@ -11,14 +11,15 @@ import comfy.samplers
 import torch
 from torch import Tensor
 
-from ...conditions import PatchConditions
 from ...errors import PlanError
 from ...finish.refine import Refiner
 from ...plan.canvas import PatchPlan
 from ...plan.chunks import Relay
 from ...progress import OnProgress
 from ...propagation.canvas import measured
-from ...settings import TINY, WAN, WAN_PLAIN, Settings, noise_levels
+from ...sampling.conditions import PatchConditions
+from ...sampling.schedules import noise_levels
+from ...settings import TINY, WAN, WAN_PLAIN, Settings
 from ...stages import (
     Noise,
     attention_options,

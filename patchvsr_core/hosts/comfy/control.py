@@ -20,11 +20,11 @@ from torch import Tensor
 
 from ...adapter import Adapter, BaseSpec, PatchControl, Strengths
 from ...adapter.patch_branch import token_grid
-from ...conditions import Controls, PatchConditions
-from ...economy import Calm, calm_patches
 from ...errors import PlanError
-from ...fusion import check_canvas
 from ...plan.canvas import Patch, PatchPlan
+from ...sampling.conditions import Controls, PatchConditions
+from ...sampling.joint_modulation import check_canvas
+from ...sampling.patch_skipping import Calm, calm_patches
 from ...vae.encode import noise_augmented
 from .loading import adapter_of, base_spec, liem_strength_of
 from .schedule import position, schedule_of

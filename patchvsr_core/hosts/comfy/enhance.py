@@ -1,4 +1,4 @@
-"""Structure lock, pixel projection and churn on a native MODEL; see :mod:`patchvsr_core.enhance`.
+"""Structure lock, pixel projection and churn on a native MODEL; see :mod:`patchvsr_core.sampling.input_guidance`.
 
 The first two correct the fused and guided prediction after CFG, so that any sampler steps towards
 what was held to the input. Churn belongs to the solver: it takes the place of ComfyUI's euler.
@@ -18,10 +18,10 @@ import torch
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
-from ...conditions import PatchConditions
-from ...enhance import churned_euler, pixel_projection, structure_lock
 from ...errors import PlanError
 from ...plan.canvas import Canvas, PatchPlan
+from ...sampling.conditions import PatchConditions
+from ...sampling.input_guidance import churned_euler, pixel_projection, structure_lock
 from .control import KEY
 from .joint import FOCUS
 from .progress import check_interrupt

@@ -16,13 +16,13 @@ import comfy.utils
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
-from ...economy import Resting, economy_of_run
 from ...errors import PlanError
 from ...focus import Spotlight
-from ...fusion import check_canvas, check_steps, fuse
 from ...memory import patches_together
 from ...plan.canvas import Patch, PatchPlan
 from ...propagation.attention import AttentionRun
+from ...sampling.joint_modulation import check_canvas, check_steps, fuse
+from ...sampling.patch_skipping import Resting, economy_of_run
 from .attention import NEGATIVES, RUN, negatives_of, options_of
 from .control import INPUT, KEY, PATCHES, InputClip, refuse_second
 from .loading import base_spec

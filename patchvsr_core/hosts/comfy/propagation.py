@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...errors import PlanError
 from ...propagation.canvas import CanvasPropagation
-from ...sampling import level_below, rescaled
+from ...sampling.solvers import level_below, rescaled
 from .enhance import CHURN
 from .schedule import position, schedule_of
 

@@ -8,10 +8,10 @@ from typing import Any
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
-from ...conditions import PatchConditions
 from ...errors import PlanError
 from ...finish.strength_map import Strength, held_to
 from ...plan.canvas import Canvas
+from ...sampling.conditions import PatchConditions
 
 KEY = "patchvsr_strength"
 

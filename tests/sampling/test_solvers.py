@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from patchvsr_core.errors import PlanError
-from patchvsr_core.sampling import SOLVERS, bridge_start, euler, flow_start, guided, heun, sigma_schedule
+from patchvsr_core.sampling.solvers import SOLVERS, bridge_start, euler, flow_start, guided, heun, sigma_schedule
 
 
 def test_schedule_ends_at_zero_and_shifts_towards_noise() -> None:

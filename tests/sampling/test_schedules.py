@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from patchvsr_core.errors import PlanError
-from patchvsr_core.sampling import SOLVERS, flow_start
-from patchvsr_core.schedules import star_fast_steps, star_schedule, star_sigmas
+from patchvsr_core.sampling.schedules import star_fast_steps, star_schedule, star_sigmas
+from patchvsr_core.sampling.solvers import SOLVERS, flow_start
 
 
 @pytest.fixture(scope="module")
 def golden() -> dict[str, torch.Tensor]:
-    with np.load(Path(__file__).parent / "golden" / "star_misc.npz") as file:
+    with np.load(Path(__file__).parents[1] / "golden" / "star_misc.npz") as file:
         return {name: torch.from_numpy(file[name]) for name in ("sigmas", "fast_steps")}
 
 

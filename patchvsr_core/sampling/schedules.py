@@ -1,4 +1,4 @@
-"""Noise levels of published samplers, in the terms of a rectified flow.
+"""The noise levels of a run, those of published samplers in the terms of a rectified flow.
 
 A variance-preserving state a x0 + s eps with a = sqrt(1 - s^2) is (a + s) times the rectified-flow
 state of the same signal-to-noise ratio, whose noise level is s / (a + s).
@@ -11,7 +11,9 @@ import math
 import torch
 from torch import Tensor
 
-from .errors import PlanError
+from ..errors import PlanError
+from ..settings import Settings
+from .solvers import sigma_schedule
 
 TIMESTEPS = 1000
 START = 899
@@ -20,6 +22,20 @@ COARSE = 4
 """Steps of STAR's fast list above its middle, and ..."""
 MIDDLE, FINE = 500, 11
 """... time step of the middle, and steps below it."""
+
+
+def noise_levels(settings: Settings) -> Tensor:
+    """(steps + 1,) from the first noise level to 0."""
+    if settings.schedule == "star":
+        return star_schedule(settings.start if settings.start < 1 else None)
+    return sigma_schedule(settings.steps, shift=settings.shift, start=settings.start)
+
+
+def step_count(settings: Settings) -> int:
+    """Steps of a run from its first noise level to 0; STAR's schedule brings its own."""
+    if settings.schedule == "star" and settings.start > 0:
+        return len(noise_levels(settings)) - 1
+    return settings.steps
 
 
 def star_sigmas() -> Tensor:

@@ -13,14 +13,14 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from .distributed import ALONE, Team
-from .economy import Resting
-from .errors import PlanError
-from .kernels import blend_into, placement_of
-from .plan.canvas import Patch, PatchPlan
-from .progress import OnDone
-from .propagation.attention import AttentionRun, in_batches
-from .sampling import Denoiser
+from ..distributed import ALONE, Team
+from ..errors import PlanError
+from ..kernels import blend_into, placement_of
+from ..plan.canvas import Patch, PatchPlan
+from ..progress import OnDone
+from ..propagation.attention import AttentionRun, in_batches
+from .patch_skipping import Resting
+from .solvers import Denoiser
 
 Control = TypeVar("Control")
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .adapter import Adapter, Features, MicroConditions, PatchControl, Strengths, joined
-from .devices import free_bytes
-from .plan.canvas import Patch, PatchPlan
-from .vae.codec import Codec
-from .vae.encode import noise_augmented
+from ..adapter import Adapter, Features, MicroConditions, PatchControl, Strengths, joined
+from ..devices import free_bytes
+from ..plan.canvas import Patch, PatchPlan
+from ..vae.codec import Codec
+from ..vae.encode import noise_augmented
 
 KEPT_SHARE = 0.25
 """Part of the free memory that features of patches may take, and ..."""

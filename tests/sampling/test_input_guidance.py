@@ -7,14 +7,14 @@ import itertools
 import pytest
 import torch
 
-from patchvsr_core.enhance import churned_euler, pixel_projection, structure_lock
 from patchvsr_core.errors import Cancelled
 from patchvsr_core.finish.back_projection import back_project
 from patchvsr_core.hosts.models import load_models
 from patchvsr_core.pipeline import upscale
 from patchvsr_core.plan.canvas import Canvas
 from patchvsr_core.resample import resize
-from patchvsr_core.sampling import euler, flow_start, sigma_schedule
+from patchvsr_core.sampling.input_guidance import churned_euler, pixel_projection, structure_lock
+from patchvsr_core.sampling.solvers import euler, flow_start, sigma_schedule
 from patchvsr_core.settings import Settings
 from patchvsr_core.vae.codec import SpaceToDepth
 from patchvsr_core.vae.decode import blend_tiles, decode_tiles

@@ -3,9 +3,9 @@ import torch
 from torch import Tensor
 
 from patchvsr_core.errors import PlanError
-from patchvsr_core.fusion import check_canvas, fuse
 from patchvsr_core.plan.canvas import Canvas, Patch, PatchPlan
 from patchvsr_core.plan.planner import LAYOUTS, plan_patches
+from patchvsr_core.sampling.joint_modulation import check_canvas, fuse
 
 SIGMA = torch.tensor(0.7)
 

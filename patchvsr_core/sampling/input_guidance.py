@@ -12,15 +12,15 @@ from typing import Any
 
 from torch import Tensor
 
-from .distributed import ALONE, Team
-from .finish.back_projection import back_project
-from .plan.canvas import Canvas
-from .progress import OnDone
-from .resample import resize
-from .sampling import Model, OnStep, Solver, euler
-from .vae.codec import Codec
-from .vae.decode import blend_tiles, decode_tiles
-from .vae.encode import encode_canvas, seeded_noise
+from ..distributed import ALONE, Team
+from ..finish.back_projection import back_project
+from ..plan.canvas import Canvas
+from ..progress import OnDone
+from ..resample import resize
+from ..vae.codec import Codec
+from ..vae.decode import blend_tiles, decode_tiles
+from ..vae.encode import encode_canvas, seeded_noise
+from .solvers import Model, OnStep, Solver, euler
 
 
 def structure_lock(

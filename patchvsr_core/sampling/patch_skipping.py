@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .errors import PlanError
-from .kernels import blend_into, placement_of
-from .plan.canvas import Patch, PatchPlan
+from ..errors import PlanError
+from ..kernels import blend_into, placement_of
+from ..plan.canvas import Patch, PatchPlan
 
 FLAT_LEVELS = 1.5
 """Deviation within every block, of 255, below which there is nothing in a patch; rounding to 8 bits alone has 0.3."""

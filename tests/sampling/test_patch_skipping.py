@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from patchvsr_core.economy import Calm, Economy, calm_patches
 from patchvsr_core.errors import PlanError
-from patchvsr_core.fusion import fuse
 from patchvsr_core.hosts.models import Models, load_models
 from patchvsr_core.pipeline import upscale
 from patchvsr_core.plan.canvas import Canvas, PatchPlan
 from patchvsr_core.plan.planner import plan_patches
+from patchvsr_core.sampling.joint_modulation import fuse
+from patchvsr_core.sampling.patch_skipping import Calm, Economy, calm_patches
 
 SIGMA = torch.tensor(0.7)
 

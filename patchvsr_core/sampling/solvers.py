@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from .errors import PlanError
+from ..errors import PlanError
 
 Control = TypeVar("Control", contravariant=True)
 """What a denoiser is told about a batch of patches; for the headless host a ``PatchControl``."""
