@@ -64,7 +64,7 @@ class Settings:
     guidance_rescale: float = 0.0
     """How far guidance is brought back to the spread of the positive prediction; 0.2 oversaturates less."""
     schedule: str = "shifted"
-    """Noise levels: ``shifted`` (spread evenly, then moved by ``shift``) or ``star`` (STAR's; ``steps`` does not count)."""
+    """Noise levels: ``shifted`` (spread evenly, then moved by ``shift``) or ``star`` (STAR's own number of steps)."""
     propagation: float = 0.0
     """How much of its neighbours along the motion every frame takes; 0 is off; Wan 0.5, tiny default 0.25."""
     propagation_start: float = 0.4

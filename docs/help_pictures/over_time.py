@@ -9,7 +9,7 @@ from patchvsr_core.plan.canvas import TOKEN_CELLS
 from patchvsr_core.plan.chunks import Chunk, plan_chunks
 from patchvsr_core.plan.positions import patches_at
 from patchvsr_core.propagation.token_sampling import frame_samples
-from patchvsr_core.quality.heat import heat_picture, pooled
+from patchvsr_core.quality.heatmap import heat_picture, pooled
 from patchvsr_core.quality.temporal import change, motion_between
 from patchvsr_core.realtime.exr_passes import read_passes
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..errors import PlanError
 from ..plan.canvas import PatchPlan
-from .beside import beside_source
+from .frame_pairs import beside_source
 
 HEIGHT, WIDTH = 1, 2
 """Axes of (T, H, W, 3) frames."""

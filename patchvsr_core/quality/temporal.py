@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..optical_flow.flow import clip_flows, consistency, warp
-from .beside import beside_source, luma
+from .frame_pairs import beside_source, luma
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..plan.canvas import PatchPlan
-from .beside import beside_source
+from .frame_pairs import beside_source
 from .seams import check_size
 
 LEVELS = 255

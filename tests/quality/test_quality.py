@@ -15,8 +15,8 @@ from patchvsr_core import quality
 from patchvsr_core.errors import PlanError
 from patchvsr_core.plan.canvas import Canvas, PatchPlan
 from patchvsr_core.plan.planner import plan_patches
-from patchvsr_core.quality.beside import luma
-from patchvsr_core.quality.heat import CELL_PX, colour_scale, heat_picture
+from patchvsr_core.quality.frame_pairs import luma
+from patchvsr_core.quality.heatmap import CELL_PX, colour_scale, heat_picture
 from patchvsr_core.quality.seams import FLOOR, PIECE_PX, borders_px
 from patchvsr_core.resample import resize
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .beside import luma
+from .frame_pairs import luma
 
 CELL_PX = 4
 """Side of a cell of a map; maps are small beside the frames."""
