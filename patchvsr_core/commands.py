@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .engine import Engine
     from .finish.strength_map import Strength
     from .launched import Crew
-    from .long import Job
+    from .run.video_job import Job
     from .video import VideoInfo
     from .video.chunk_files import Encoding
     from .video.reader import Timeline
@@ -58,8 +58,8 @@ def upscale(options: argparse.Namespace, crew: Crew) -> None:
     )
     info, target, timeline = team.agreed(lambda: _looked_at(options, output, encoding))
     engine = _engine(options, info, target, team)
-    from .long import Job, upscale_file
-    from .memory import keep_flat
+    from .run.memory import keep_flat
+    from .run.video_job import Job, upscale_file
 
     frames = len(timeline.timestamps)
     going_on = team.agreed(lambda: _chunks_to_go_on_with(options, output))

@@ -12,13 +12,13 @@ from .distributed import ALONE, Team, check_divisible
 from .engine import Cost
 from .estimate import estimate
 from .hosts.models import Models, load_models
-from .memory import chunk_frames
 from .pipeline import upscale
 from .plan.chunks import Chunk
+from .run.memory import chunk_frames
+from .run.oom_backoff import SteppingDown, Work
 from .sampling.schedules import step_count
 from .settings import MODEL_FILES, Settings
 from .stages import make_plan
-from .stepdown import SteppingDown, Work
 from .video.chunk_files import Encoding
 from .video.info import VideoInfo
 

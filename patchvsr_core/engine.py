@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from .plan.chunks import Chunk
+from .run.oom_backoff import Work
 from .settings import Settings
-from .stepdown import Work
 from .video.chunk_files import Encoding
 
 
@@ -25,7 +25,7 @@ class Cost:
 
 
 class Engine(Protocol):
-    """Ready to work on one clip; the properties are what :func:`long.upscale_file` takes."""
+    """Ready to work on one clip; the properties are what :func:`run.video_job.upscale_file` takes."""
 
     @property
     def models(self) -> Any:

@@ -10,9 +10,9 @@ from .finish.back_projection import back_project
 from .finish.refine import refine_frames
 from .hosts.diffusers import DiffusersDenoiser
 from .hosts.models import Models
-from .memory import memory_bytes
 from .plan.canvas import Canvas, PatchPlan
 from .plan.planner import plan_tiles
+from .run.memory import memory_bytes
 from .sampling.conditions import Controls
 from .sampling.joint_modulation import check_steps
 from .sampling.schedules import step_count

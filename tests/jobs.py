@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from patchvsr_core.long import Job, upscale_file
 from patchvsr_core.resample import resize
+from patchvsr_core.run.video_job import Job, upscale_file
 from patchvsr_core.video.reader import scan
 
 

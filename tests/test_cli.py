@@ -141,7 +141,7 @@ def test_running_out_of_memory_says_what_to_do(
     def no_room(*arguments: object, **options: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("patchvsr_core.long.upscale_file", no_room)
+    monkeypatch.setattr("patchvsr_core.run.video_job.upscale_file", no_room)
     source = write(tmp_path / "in.mp4", colors(2, 16, 16))
     assert main(["upscale", str(source), str(tmp_path / "out.mp4")]) == 2
     assert "--patch-px" in capsys.readouterr().err

@@ -15,10 +15,10 @@ from patchvsr_core.adapter import Adapter, BaseSpec
 from patchvsr_core.hosts.diffusers import DiffusersDenoiser
 from patchvsr_core.hosts.loading import load_base
 from patchvsr_core.hosts.models import Models, load_models
-from patchvsr_core.memory import ENOUGH_TOKENS, patch_bytes, patches_together
 from patchvsr_core.pipeline import upscale
 from patchvsr_core.plan.canvas import Canvas, PatchPlan
 from patchvsr_core.plan.planner import plan_patches
+from patchvsr_core.run.memory import ENOUGH_TOKENS, patch_bytes, patches_together
 from patchvsr_core.sampling import conditions as conditions_module
 from patchvsr_core.sampling.conditions import Controls
 from patchvsr_core.sampling.input_guidance import structure_lock

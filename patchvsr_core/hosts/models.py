@@ -14,8 +14,8 @@ from ..errors import ModelError
 from ..files import stamp
 from ..finish.degradation import DamageMeter
 from ..finish.refine import Refiner, load_refiner
-from ..memory import patch_bytes, patches_together
 from ..plan.canvas import PatchPlan
+from ..run.memory import patch_bytes, patches_together
 from ..settings import TINY, WAN, WAN_PLAIN, Settings
 from ..vae.codec import Codec, SpaceToDepth, WanVAE
 from ..vae.conditional_decoder import ConditionalDecoder, load_conditional_decoder

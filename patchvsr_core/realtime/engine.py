@@ -13,10 +13,10 @@ from torch import Tensor
 
 from ..devices import usable_device
 from ..engine import Cost
-from ..memory import streamed_frames
 from ..plan.chunks import Chunk
 from ..resample import resize
-from ..stepdown import Work
+from ..run.memory import streamed_frames
+from ..run.oom_backoff import Work
 from ..timing import seconds_of
 from ..video.chunk_files import Encoding, piece_suffix, write_piece
 from ..video.info import VideoInfo

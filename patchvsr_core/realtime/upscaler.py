@@ -182,7 +182,7 @@ def upscale_chunk(
     noise: Any,
     relay: Relay,
 ) -> Tensor:
-    """Upscale a chunk of a file, see :func:`long.upscale_file`; what is remembered makes it go on where the last ended.
+    """Upscale a chunk of a file, see :mod:`run.video_job`; what is remembered makes it go on where the last ended.
 
     Args:
         settings, noise: there are no choices and no chance.

@@ -17,8 +17,6 @@ from torch import Tensor
 
 from patchvsr_core.__main__ import main
 from patchvsr_core.errors import MediaError, ModelError, PlanError
-from patchvsr_core.long import Job, upscale_file
-from patchvsr_core.memory import streamed_frames
 from patchvsr_core.optical_flow.flow import ClipFlows
 from patchvsr_core.plan.chunks import plan_chunks
 from patchvsr_core.realtime.dap import load_dap, save_dap
@@ -27,6 +25,8 @@ from patchvsr_core.realtime.gbuffers import RenderPasses, g_buffers
 from patchvsr_core.realtime.rdg import load_rdg, save_rdg
 from patchvsr_core.realtime.upscaler import FastUpscaler, State, load_fast, upscale_chunk
 from patchvsr_core.resample import resize
+from patchvsr_core.run.memory import streamed_frames
+from patchvsr_core.run.video_job import Job, upscale_file
 from patchvsr_core.video import probe, read_clip
 from patchvsr_core.video.chunk_files import Encoding
 from patchvsr_core.video.reader import Timeline, read_frames, scan
@@ -201,12 +201,12 @@ def test_a_run_can_be_stopped_after_every_frame_and_then_remembers_nothing(path:
 
 def test_a_frame_too_large_for_memory_is_told_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     room = partial(streamed_frames, 1000, (1080, 1920), 10**8, 5 * 10**9, torch.device("cpu"))
-    monkeypatch.setattr("patchvsr_core.memory.free_bytes", lambda device: 4 * 10**9)
+    monkeypatch.setattr("patchvsr_core.run.memory.free_bytes", lambda device: 4 * 10**9)
     with pytest.raises(PlanError, match=r"1920x1080 needs about 4\.7 GiB .* 3\.7 GiB are free"):
         room()
-    monkeypatch.setattr("patchvsr_core.memory.free_bytes", lambda device: 10**10)
+    monkeypatch.setattr("patchvsr_core.run.memory.free_bytes", lambda device: 10**10)
     assert room() == 30, "six tenths of what the working frame leaves"
-    monkeypatch.setattr("patchvsr_core.memory.free_bytes", lambda device: 10**12)
+    monkeypatch.setattr("patchvsr_core.run.memory.free_bytes", lambda device: 10**12)
     assert room() == 42 and streamed_frames(1000, (1, 1), 1, 1, torch.device("cpu")) == 64
 
 
@@ -343,7 +343,7 @@ def test_running_out_of_memory_says_what_to_do(
     def no_room(*arguments: object, **options: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("patchvsr_core.long.upscale_file", no_room)
+    monkeypatch.setattr("patchvsr_core.run.video_job.upscale_file", no_room)
     source = write(tmp_path / "in.mp4", colors(2, 16, 16))
     assert main(["upscale", str(source), str(tmp_path / "out.mp4"), "--fast", str(files["dap"])]) == 2
     assert "a smaller network for --fast" in capsys.readouterr().err

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from ...errors import ModelError
-from ...extras import with_extras
 from ...realtime.gbuffers import RenderPasses
 from ...realtime.optimize import prepared
 from ...realtime.upscaler import FastUpscaler, load_network, network_path
+from ...run.alpha import with_extras
 from ...video.shot_detection import cuts_in
 from .progress import Progress
 

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from ...errors import PlanError
 from ...focus import Spotlight
-from ...memory import patches_together
 from ...plan.canvas import Patch, PatchPlan
 from ...propagation.attention import AttentionRun
+from ...run.memory import patches_together
 from ...sampling.joint_modulation import check_canvas, check_steps, fuse
 from ...sampling.patch_skipping import Resting, economy_of_run
 from .attention import NEGATIVES, RUN, negatives_of, options_of

@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 
 from ...adapter import BaseSpec
-from ...forecast import Pace, family_of
-from ...memory import tokens_of
 from ...plan.canvas import PatchPlan
+from ...run.forecast import Pace, family_of
+from ...run.memory import tokens_of
 from ...timing import synchronise
 
 log = logging.getLogger(__name__)

@@ -14,11 +14,11 @@ import torch
 from comfy_api.latest import InputImpl, Types
 
 from ...finish.strength_map import Strength
-from ...long import Job, upscale_file
-from ...memory import chunk_frames
 from ...plan.target_size import target_size
+from ...run.memory import chunk_frames
+from ...run.oom_backoff import SteppingDown
+from ...run.video_job import Job, upscale_file
 from ...settings import Settings
-from ...stepdown import SteppingDown
 from ...video import Picture, VideoWriter, probe, scan
 from ...video.chunk_files import Encoding, check_output
 from ...video.disk_space import check_space, disk_bytes

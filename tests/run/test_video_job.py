@@ -21,10 +21,10 @@ from torch import Tensor
 from patchvsr_core.errors import MediaError, OutputError
 from patchvsr_core.finish.strength_map import Strength
 from patchvsr_core.hosts.models import load_models
-from patchvsr_core.long import Job, chunk_noise, upscale_file
 from patchvsr_core.pipeline import upscale
 from patchvsr_core.plan.chunks import Relay, plan_chunks
 from patchvsr_core.resample import resize
+from patchvsr_core.run.video_job import Job, chunk_noise, upscale_file
 from patchvsr_core.settings import TINY
 from patchvsr_core.vae.encode import seeded_noise
 from patchvsr_core.video import probe, read_clip

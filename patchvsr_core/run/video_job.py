@@ -16,22 +16,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .distributed import ALONE, Team
-from .extras import shown, with_extras
-from .files import sha256
-from .finish.strength_map import Strength, held_frames
+from ..distributed import ALONE, Team
+from ..files import sha256
+from ..finish.strength_map import Strength, held_frames
+from ..plan.chunks import Chunk, Relay, cross_fade, plan_chunks
+from ..progress import OnProgress
+from ..settings import Settings
+from ..vae.encode import seeded_noise
+from ..version import VERSION
+from ..video.chunk_files import Encoding, join_pieces, piece_frames, piece_suffix, write_piece
+from ..video.info import VideoInfo
+from ..video.journal import Journal
+from ..video.reader import Timeline, decoded, to_tensor
+from ..video.sequence import images, is_sequence
+from .alpha import shown, with_extras
 from .memory import give_back
-from .plan.chunks import Chunk, Relay, cross_fade, plan_chunks
-from .progress import OnProgress
-from .settings import Settings
-from .stepdown import Work
-from .vae.encode import seeded_noise
-from .version import VERSION
-from .video.chunk_files import Encoding, join_pieces, piece_frames, piece_suffix, write_piece
-from .video.info import VideoInfo
-from .video.journal import Journal
-from .video.reader import Timeline, decoded, to_tensor
-from .video.sequence import images, is_sequence
+from .oom_backoff import Work
 
 
 @dataclass(frozen=True)

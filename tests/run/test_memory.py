@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from patchvsr_core import memory
 from patchvsr_core.errors import PlanError
 from patchvsr_core.hosts.models import load_models
-from patchvsr_core.memory import memory_bytes
+from patchvsr_core.run import memory
+from patchvsr_core.run.memory import memory_bytes
 from patchvsr_core.stages import make_plan
 
 

@@ -9,18 +9,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import ceil
 
-from .errors import PlanError
-from .finish.refine import Refiner, working_bytes
+from ..errors import PlanError
+from ..finish.refine import Refiner, working_bytes
+from ..plan.canvas import Canvas, PatchPlan
+from ..plan.planner import count_windows, plan_patches, plan_tiles
+from ..plan.positions import KINDS, Place, places
+from ..plan.target_size import target_size
+from ..sampling.joint_modulation import check_steps
+from ..sampling.schedules import step_count
+from ..settings import TINY, WAN, WAN_PLAIN, Settings
+from ..video.disk_space import file_bytes
+from ..video.encoders import CODECS, CRF
 from .memory import COPIES, FLOAT_BYTES, tokens_of
-from .plan.canvas import Canvas, PatchPlan
-from .plan.planner import count_windows, plan_patches, plan_tiles
-from .plan.positions import KINDS, Place, places
-from .plan.target_size import target_size
-from .sampling.joint_modulation import check_steps
-from .sampling.schedules import step_count
-from .settings import TINY, WAN, WAN_PLAIN, Settings
-from .video.disk_space import file_bytes
-from .video.encoders import CODECS, CRF
 
 MOST_PLACES = 40_000
 """Of a plan: more would be far too slow to run, and slow to plan."""

@@ -15,8 +15,8 @@ from jobs import run
 from torch import Tensor
 
 from patchvsr_core.errors import MediaError, OutputError
-from patchvsr_core.long import Job
 from patchvsr_core.resample import resize
+from patchvsr_core.run.video_job import Job
 from patchvsr_core.settings import TINY
 from patchvsr_core.video import Picture, probe, read_clip
 from patchvsr_core.video.chunk_files import Encoding, check_output

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from patchvsr_core.plan.chunks import cross_fade
+from patchvsr_core.run.oom_backoff import SteppingDown, is_out_of_memory
 from patchvsr_core.settings import TINY, Settings
-from patchvsr_core.stepdown import SteppingDown, is_out_of_memory
 from patchvsr_core.vae.encode import seeded_noise
 
 noise = partial(seeded_noise, seed=3)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import reduce
 
+from ..plan.positions import KINDS
 from .forecast import Forecast
-from .plan.positions import KINDS
 
 MIB = 2**20
 Words = Mapping[str, str]

@@ -15,7 +15,7 @@ import pytest
 from clips import colors, write
 
 KILLS = int(os.environ.get("PATCHVSR_KILLS", "3"))
-JOB = Path(__file__).parent / "slow_job.py"
+JOB = Path(__file__).parents[1] / "slow_job.py"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows knows no SIGKILL")

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from patchvsr_core.errors import PlanError
 from patchvsr_core.finish.refine import load_refiner, working_bytes
-from patchvsr_core.forecast import FAMILIES, Pace, Request, family_of, forecast
-from patchvsr_core.forecast_text import bytes_text, planner_lines, seconds_text, video_lines
 from patchvsr_core.hosts.models import load_models
-from patchvsr_core.memory import patch_bytes, tokens_of
 from patchvsr_core.plan.canvas import Canvas
 from patchvsr_core.plan.planner import LAYOUTS, count_windows, plan_patches, time_windows
 from patchvsr_core.plan.positions import places
+from patchvsr_core.run.forecast import FAMILIES, Pace, Request, family_of, forecast
+from patchvsr_core.run.forecast_text import bytes_text, planner_lines, seconds_text, video_lines
+from patchvsr_core.run.memory import patch_bytes, tokens_of
 from patchvsr_core.weights import shipped
 
 TINY = Request(40, (176, 320), "tiny")

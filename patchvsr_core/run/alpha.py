@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .finish.back_projection import back_project
-from .resample import resize
+from ..finish.back_projection import back_project
+from ..resample import resize
 
 ROUNDS = 4
 """Of back-projection, which keeps the edges of a matte crisp."""

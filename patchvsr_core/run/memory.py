@@ -7,15 +7,15 @@ from contextlib import suppress
 
 import torch
 
-from .adapter import BaseSpec
-from .devices import free_bytes
-from .errors import PlanError
-from .finish.refine import working_bytes
-from .plan.canvas import TOKEN_CELLS, PatchPlan
-from .propagation.canvas import MEASURED_PX
-from .sampling.schedules import step_count
-from .settings import BICUBIC, Settings
-from .stages import Parts, make_plan
+from ..adapter import BaseSpec
+from ..devices import free_bytes
+from ..errors import PlanError
+from ..finish.refine import working_bytes
+from ..plan.canvas import TOKEN_CELLS, PatchPlan
+from ..propagation.canvas import MEASURED_PX
+from ..sampling.schedules import step_count
+from ..settings import BICUBIC, Settings
+from ..stages import Parts, make_plan
 
 FLOAT_BYTES = 4
 M_MMAP_THRESHOLD = -3

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .plan.chunks import cross_fade
-from .settings import Settings
+from ..plan.chunks import cross_fade
+from ..settings import Settings
 
 SMALLEST_TILE_PX = 256
 SHORTEST = 5
