@@ -12,7 +12,7 @@ from ..patchvsr_core.hosts.comfy.flow import measure_flows
 from ..patchvsr_core.optical_flow.estimators import ESTIMATORS, QUALITIES
 from ..patchvsr_core.optical_flow.flow import ClipFlows, consistency
 from ..patchvsr_core.optical_flow.motion_vectors import flows_from_vectors
-from ..patchvsr_core.picture import draw_flow
+from ..patchvsr_core.preview.draw import draw_flow
 from .sockets import CATEGORY, Flow, FlowModel
 
 

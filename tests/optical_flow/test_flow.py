@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from patchvsr_core.optical_flow.align import aligned_window, neighbour_flows
 from patchvsr_core.optical_flow.estimators import dis
 from patchvsr_core.optical_flow.flow import ClipFlows, clip_flows, consistency, resize_flow, warp
-from patchvsr_core.picture import draw_flow
 from patchvsr_core.plan.canvas import Canvas
+from patchvsr_core.preview.draw import draw_flow
 from patchvsr_core.resample import resize, upsampled_window
 
 

@@ -17,8 +17,8 @@ from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from ...errors import PlanError
-from ...focus import Spotlight
 from ...plan.canvas import Patch, PatchPlan
+from ...preview.region import Spotlight
 from ...propagation.attention import AttentionRun
 from ...run.memory import patches_together
 from ...sampling.joint_modulation import check_canvas, check_steps, fuse

@@ -9,7 +9,7 @@ import comfy.utils
 import latent_preview
 
 from ...errors import PlanError
-from ...focus import Focus
+from ...preview.region import Focus
 from .control import KEY
 from .joint import FOCUS
 

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from patchvsr_core.errors import PlanError
-from patchvsr_core.focus import Spotlight, decoded_place, focus_on, richest_place
 from patchvsr_core.plan.canvas import Canvas
 from patchvsr_core.plan.planner import plan_patches
 from patchvsr_core.plan.positions import patches_at, places
-from patchvsr_core.preview import squares
+from patchvsr_core.preview.patch_preview import squares
+from patchvsr_core.preview.region import Spotlight, decoded_place, focus_on, richest_place
 from patchvsr_core.resample import resize
 from patchvsr_core.sampling.joint_modulation import fuse
 from patchvsr_core.vae.codec import SpaceToDepth

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .errors import PlanError
-from .resample import resize
+from ..errors import PlanError
+from ..resample import resize
 
 LINE_PX = 2
 """Width of what divides pictures."""

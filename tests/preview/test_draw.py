@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from patchvsr_core.picture import LINE_PX, draw_plan
 from patchvsr_core.plan.canvas import Canvas
 from patchvsr_core.plan.planner import plan_patches
 from patchvsr_core.plan.positions import COLORS
+from patchvsr_core.preview.draw import LINE_PX, draw_plan
 
 
 def picture_of(height: int, width: int, layout: str = "corner", brightness: float = 0.5) -> np.ndarray:

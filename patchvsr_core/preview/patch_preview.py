@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..finish.color_fix import match_colors
+from ..plan.canvas import PatchPlan
+from ..resample import resize
+from ..settings import Settings
+from ..stages import Refine, back_projected
+from ..vae.codec import Codec
 from .compare import Version, side_by_side
-from .finish.color_fix import match_colors
-from .focus import Focus, decoded_place
-from .plan.canvas import PatchPlan
-from .resample import resize
-from .settings import Settings
-from .stages import Refine, back_projected
-from .vae.codec import Codec
+from .region import Focus, decoded_place
 
 
 @dataclass(frozen=True, eq=False)

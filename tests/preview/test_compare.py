@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from patchvsr_core.compare import (
+from patchvsr_core.errors import PlanError
+from patchvsr_core.preview.compare import (
     CAPTION_PX,
     DIRECTIONS,
     GAP_PX,
@@ -15,7 +16,6 @@ from patchvsr_core.compare import (
     side_by_side,
     split_view,
 )
-from patchvsr_core.errors import PlanError
 from patchvsr_core.resample import resize
 
 FRAMES, HEIGHT, WIDTH = 2, 60, 90

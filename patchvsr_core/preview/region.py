@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from .errors import PlanError
-from .plan.canvas import Canvas, Patch, PatchPlan, Span, overlap
-from .plan.planner import crossfade, plan_tiles
-from .plan.positions import Place, patches_at, places
-from .vae.codec import Codec, check_codec
+from ..errors import PlanError
+from ..plan.canvas import Canvas, Patch, PatchPlan, Span, overlap
+from ..plan.planner import crossfade, plan_tiles
+from ..plan.positions import Place, patches_at, places
+from ..vae.codec import Codec, check_codec
 
 Origins = frozenset[tuple[int, int, int]]
 Region = tuple[slice, slice]

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .plan.canvas import PatchPlan
-from .plan.positions import COLORS, KINDS, Place, places
+from ..plan.canvas import PatchPlan
+from ..plan.positions import COLORS, KINDS, Place, places
 
 LONGEST_SIDE = 1024
 INSETS = {"primary": 1, "auxiliary": 4, "corner": 7}
