@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from .devices import seconds_of
 from .finish.back_projection import back_project
 from .finish.refine import refine_frames
 from .hosts.diffusers import DiffusersDenoiser
@@ -18,7 +19,6 @@ from .sampling.joint_modulation import check_steps
 from .sampling.schedules import step_count
 from .settings import Settings
 from .stages import patches_of_step, steps_of_run
-from .timing import seconds_of
 
 PIECE_PX = 256
 PIECE_FRAMES = 4

@@ -11,13 +11,12 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import Tensor
 
-from ..devices import usable_device
+from ..devices import seconds_of, usable_device
 from ..engine import Cost
 from ..plan.chunks import Chunk
 from ..resample import resize
 from ..run.memory import streamed_frames
 from ..run.oom_backoff import Work
-from ..timing import seconds_of
 from ..video.chunk_files import Encoding, piece_suffix, write_piece
 from ..video.info import VideoInfo
 from ..video.reader import read_frames

@@ -21,10 +21,10 @@ import torch
 from torch import Tensor
 
 from ...adapter import BaseSpec
+from ...devices import synchronise
 from ...plan.canvas import PatchPlan
 from ...run.forecast import Pace, family_of
 from ...run.memory import tokens_of
-from ...timing import synchronise
 
 log = logging.getLogger(__name__)
 
