@@ -27,8 +27,8 @@ from tables import Table, as_text, number, write_markdown
 
 from patchvsr_core.finish.degradation import measured_damage
 from patchvsr_core.finish.refine import refine_frames
-from patchvsr_core.hosts.models import Models, load_models
-from patchvsr_core.pipeline import upscale
+from patchvsr_core.hosts.diffusers.models import Models, load_models
+from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.quality import patch_colour_variance
 from patchvsr_core.stages import finished, make_plan
 

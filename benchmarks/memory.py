@@ -45,8 +45,8 @@ from measuring import (
     timed,
 )
 
-from patchvsr_core.hosts.models import load_models
-from patchvsr_core.pipeline import upscale
+from patchvsr_core.hosts.diffusers.models import load_models
+from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.resample import resize
 from patchvsr_core.run.memory import keep_flat, memory_bytes
 from patchvsr_core.run.video_job import Job, upscale_file

@@ -27,9 +27,9 @@ from measuring import MIB, Column, Records, Timing, Variant, add_common, in_turn
 from pairs import first_frames
 from tables import ROOT
 
-from patchvsr_core.hosts.models import load_models
+from patchvsr_core.hosts.diffusers.models import load_models
+from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.optical_flow.estimators import dis
-from patchvsr_core.pipeline import upscale
 from patchvsr_core.realtime.dap import DAP, SCALE, DAPConfig, load_dap
 from patchvsr_core.realtime.gbuffers import g_buffers
 from patchvsr_core.realtime.optimize import fast_step, prepared

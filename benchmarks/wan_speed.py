@@ -41,7 +41,7 @@ from measuring import (
 from real_size import narrowed, random_base
 
 from patchvsr_core.adapter import Adapter
-from patchvsr_core.hosts.diffusers import Base, DiffusersDenoiser
+from patchvsr_core.hosts.diffusers.denoiser import Base, DiffusersDenoiser
 from patchvsr_core.plan.canvas import TOKEN_CELLS, Canvas, PatchPlan
 from patchvsr_core.plan.planner import plan_patches
 from patchvsr_core.sampling.conditions import Controls

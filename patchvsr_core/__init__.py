@@ -1,7 +1,7 @@
 """PatchVSR: video super-resolution to any size by jointly restored patches.
 
 The parts are usable on their own: plan (``plan_patches``), encode, denoise (``fuse`` inside a
-solver), decode, blend, refine. ``patchvsr_core.pipeline`` runs them in order; it is imported on
+solver), decode, blend, refine. ``patchvsr_core.hosts.diffusers.pipeline`` runs them in order; it is imported on
 demand, because it loads diffusers.
 """
 

@@ -11,8 +11,8 @@ from typing import Any
 from .distributed import ALONE, Team, check_divisible
 from .engine import Cost
 from .estimate import estimate
-from .hosts.models import Models, load_models
-from .pipeline import upscale
+from .hosts.diffusers.models import Models, load_models
+from .hosts.diffusers.pipeline import upscale
 from .plan.chunks import Chunk
 from .run.memory import chunk_frames
 from .run.oom_backoff import SteppingDown, Work

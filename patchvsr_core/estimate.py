@@ -9,8 +9,8 @@ import torch
 from .devices import seconds_of
 from .finish.back_projection import back_project
 from .finish.refine import refine_frames
-from .hosts.diffusers import DiffusersDenoiser
-from .hosts.models import Models
+from .hosts.diffusers.denoiser import DiffusersDenoiser
+from .hosts.diffusers.models import Models
 from .plan.canvas import Canvas, PatchPlan
 from .plan.planner import plan_tiles
 from .run.memory import memory_bytes

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from patchvsr_core.distributed import Team
 from patchvsr_core.finish.refine import RefinerConfig, new_refiner, refine_frames
-from patchvsr_core.hosts.models import load_models
+from patchvsr_core.hosts.diffusers.models import load_models
+from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.launched import launched
-from patchvsr_core.pipeline import upscale
 from patchvsr_core.plan.chunks import Relay
 from patchvsr_core.settings import Settings
 

@@ -26,7 +26,7 @@ import realtime
 import tables
 
 from patchvsr_core.adapter import Adapter, AdapterConfig, BaseSpec
-from patchvsr_core.hosts.models import Models, load_models
+from patchvsr_core.hosts.diffusers.models import Models, load_models
 from patchvsr_core.plan.canvas import Canvas
 from patchvsr_core.plan.planner import plan_patches
 from patchvsr_core.realtime.dap import DAP

@@ -27,9 +27,9 @@ from patchvsr_core.commands import upscale as upscale_file_of
 from patchvsr_core.distributed import ALONE, LOST, Team
 from patchvsr_core.errors import MediaError, ModelError, PlanError, TeamError
 from patchvsr_core.finish.refine import Refiner, RefinerConfig, refine_frames
-from patchvsr_core.hosts.models import load_models
+from patchvsr_core.hosts.diffusers.models import load_models
+from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.launched import TOLD, Crew, launched, own_device
-from patchvsr_core.pipeline import upscale
 from patchvsr_core.settings import Settings
 from patchvsr_core.video import read_clip
 from patchvsr_core.video.journal import folder_of, unfinished

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from patchvsr_core.estimate import estimate
-from patchvsr_core.hosts.models import load_models
+from patchvsr_core.hosts.diffusers.models import load_models
 from patchvsr_core.stages import make_plan
 
 

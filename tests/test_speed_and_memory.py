@@ -30,7 +30,7 @@ import scaling
 import speed
 import wan_speed
 
-from patchvsr_core.hosts.models import load_models
+from patchvsr_core.hosts.diffusers.models import load_models
 from patchvsr_core.resample import resize
 
 

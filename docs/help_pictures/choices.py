@@ -10,7 +10,7 @@ from torch import Tensor
 
 from patchvsr_core import AttentionOptions, AttentionRun, Controls, encode_canvas, sigma_schedule, star_schedule
 from patchvsr_core.finish.strength_map import Strength, held_frames
-from patchvsr_core.hosts.diffusers import DiffusersDenoiser
+from patchvsr_core.hosts.diffusers.denoiser import DiffusersDenoiser
 from patchvsr_core.plan.canvas import TOKEN_CELLS
 from patchvsr_core.plan.positions import patches_at
 from patchvsr_core.quality.heatmap import CELL_PX, heat_picture

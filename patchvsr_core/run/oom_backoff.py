@@ -33,7 +33,7 @@ class SteppingDown:
     """Does what ``work`` does, and after running out of memory again with less; remembers what was enough.
 
     Args:
-        work: see :func:`pipeline.upscale`.
+        work: see :func:`hosts.diffusers.pipeline.upscale`.
     """
 
     def __init__(self, work: Work) -> None:

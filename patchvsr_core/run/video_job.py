@@ -70,8 +70,8 @@ def upscale_file(
     """Make the file; finished chunks of an earlier run are kept.
 
     Args:
-        work: what is done with the frames of a chunk, such as :func:`pipeline.upscale`. Its ``relay`` is what the
-            chunk before in the shot left, and takes what it leaves.
+        work: what is done with the frames of a chunk, such as :func:`hosts.diffusers.pipeline.upscale`. Its ``relay``
+            is what the chunk before in the shot left, and takes what it leaves.
         models: what it gets.
         weights: names the model, so that no other continues its run.
         report: progress within a chunk.

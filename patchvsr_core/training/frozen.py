@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..adapter import Adapter, MicroConditions, load_adapter
 from ..adapter.conditioning import zero_
-from ..hosts.diffusers import Base, DiffusersDenoiser
+from ..hosts.diffusers.denoiser import Base, DiffusersDenoiser
 from .config import FlowObjective, TrainConfig
 from .export import original_name
 from .frequency import weighted_frequency

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from ..errors import PatchVSRError
-from ..hosts.loading import load_prompt
+from ..hosts.diffusers.loading import load_prompt
 from ..vae.codec import Codec
 from ..vae.encode import encode_global
 from .config import DataConfig, TrainConfig

@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 
 from ..errors import PatchVSRError
-from ..hosts.diffusers import Base
-from ..hosts.loading import load_base, load_vae
-from ..hosts.models import Models
-from ..pipeline import upscale
+from ..hosts.diffusers.denoiser import Base
+from ..hosts.diffusers.loading import load_base, load_vae
+from ..hosts.diffusers.models import Models
+from ..hosts.diffusers.pipeline import upscale
 from ..realtime.upscaler import FastUpscaler
 from ..settings import TINY, WAN
 from ..vae.codec import SpaceToDepth

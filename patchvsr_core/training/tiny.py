@@ -15,8 +15,8 @@ from torch.utils.data import Dataset
 
 from ..adapter import Adapter, MicroConditions, load_adapter
 from ..finish.refine import load_refiner, new_refiner
-from ..hosts.diffusers import Base, DiffusersDenoiser, new_transformer
-from ..hosts.loading import load_base
+from ..hosts.diffusers.denoiser import Base, DiffusersDenoiser, new_transformer
+from ..hosts.diffusers.loading import load_base
 from ..optical_flow.align import aligned_window, neighbour_flows
 from ..vae.codec import SpaceToDepth
 from ..vae.encode import encode_global

@@ -13,8 +13,8 @@ import torch
 from small_models import random_adapter, random_wan, save
 
 from patchvsr_core.adapter import Strengths, save_adapter
-from patchvsr_core.hosts.diffusers import DiffusersDenoiser
-from patchvsr_core.hosts.loading import load_base
+from patchvsr_core.hosts.diffusers.denoiser import DiffusersDenoiser
+from patchvsr_core.hosts.diffusers.loading import load_base
 from patchvsr_core.optical_flow.flow import ClipFlows
 from patchvsr_core.plan.canvas import Canvas
 from patchvsr_core.plan.planner import plan_patches

@@ -9,8 +9,8 @@ import torch
 
 from patchvsr_core.errors import PlanError
 from patchvsr_core.finish.base_layer import SHARE, base_layer, mixed, starts_from_base
-from patchvsr_core.hosts.models import load_models
-from patchvsr_core.pipeline import upscale
+from patchvsr_core.hosts.diffusers.models import load_models
+from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.resample import resize
 from patchvsr_core.settings import BASE_LAYERS, TINY, Settings
 from patchvsr_core.vae.codec import SpaceToDepth

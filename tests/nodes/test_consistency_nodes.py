@@ -10,9 +10,9 @@ from fakes.chain import a_clip, run_chain, sampling
 from fakes.core_behaviour import guider, prompt, sampler
 from fakes.wan import AveragingVAE, random_wan
 
-from patchvsr_core.hosts.models import load_models
+from patchvsr_core.hosts.diffusers.models import load_models
+from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.optical_flow.flow import clip_flows
-from patchvsr_core.pipeline import upscale
 from patchvsr_core.resample import resize
 from patchvsr_core.sampling.schedules import star_schedule
 from patchvsr_core.sampling.solvers import sigma_schedule

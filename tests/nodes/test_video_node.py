@@ -17,8 +17,8 @@ from clips import with_audio
 from fakes.chain import a_clip
 from fakes.graph import run_node
 
-from patchvsr_core.hosts.models import load_models
-from patchvsr_core.pipeline import upscale
+from patchvsr_core.hosts.diffusers.models import load_models
+from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.resample import resize
 from patchvsr_core.video import probe, read_clip
 

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from patchvsr_core.adapter.rotary import grid_positions, rope_at, rotate
 from patchvsr_core.errors import PlanError
-from patchvsr_core.hosts.diffusers import DiffusersDenoiser
-from patchvsr_core.hosts.loading import load_base
+from patchvsr_core.hosts.diffusers.denoiser import DiffusersDenoiser
+from patchvsr_core.hosts.diffusers.loading import load_base
 from patchvsr_core.plan.canvas import Canvas, Patch, PatchPlan
 from patchvsr_core.plan.planner import plan_patches
 from patchvsr_core.propagation.attention import AttentionRun, Call, Condition, cache_bytes

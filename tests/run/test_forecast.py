@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from patchvsr_core.errors import PlanError
 from patchvsr_core.finish.refine import load_refiner, working_bytes
-from patchvsr_core.hosts.models import load_models
+from patchvsr_core.hosts.diffusers.models import load_models
 from patchvsr_core.plan.canvas import Canvas
 from patchvsr_core.plan.planner import LAYOUTS, count_windows, plan_patches, time_windows
 from patchvsr_core.plan.positions import places

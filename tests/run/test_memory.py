@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from patchvsr_core.errors import PlanError
-from patchvsr_core.hosts.models import load_models
+from patchvsr_core.hosts.diffusers.models import load_models
 from patchvsr_core.run import memory
 from patchvsr_core.run.memory import memory_bytes
 from patchvsr_core.stages import make_plan

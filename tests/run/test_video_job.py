@@ -20,8 +20,8 @@ from torch import Tensor
 
 from patchvsr_core.errors import MediaError, OutputError
 from patchvsr_core.finish.strength_map import Strength
-from patchvsr_core.hosts.models import load_models
-from patchvsr_core.pipeline import upscale
+from patchvsr_core.hosts.diffusers.models import load_models
+from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.plan.chunks import Relay, plan_chunks
 from patchvsr_core.resample import resize
 from patchvsr_core.run.video_job import Job, chunk_noise, upscale_file

@@ -9,8 +9,8 @@ import torch
 
 from patchvsr_core.errors import Cancelled
 from patchvsr_core.finish.back_projection import back_project
-from patchvsr_core.hosts.models import load_models
-from patchvsr_core.pipeline import upscale
+from patchvsr_core.hosts.diffusers.models import load_models
+from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.plan.canvas import Canvas
 from patchvsr_core.resample import resize
 from patchvsr_core.sampling.input_guidance import churned_euler, pixel_projection, structure_lock

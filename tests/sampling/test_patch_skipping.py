@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from patchvsr_core.errors import PlanError
-from patchvsr_core.hosts.models import Models, load_models
-from patchvsr_core.pipeline import upscale
+from patchvsr_core.hosts.diffusers.models import Models, load_models
+from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.plan.canvas import Canvas, PatchPlan
 from patchvsr_core.plan.planner import plan_patches
 from patchvsr_core.sampling.joint_modulation import fuse
@@ -141,7 +141,7 @@ def letterboxed() -> Tensor:
 
 
 def test_bars_are_not_run_and_the_picture_is_the_same(tiny: Models, monkeypatch: pytest.MonkeyPatch) -> None:
-    from patchvsr_core.hosts.diffusers import DiffusersDenoiser
+    from patchvsr_core.hosts.diffusers.denoiser import DiffusersDenoiser
 
     original, ran = DiffusersDenoiser.__call__, []
     monkeypatch.setattr(

@@ -14,7 +14,7 @@ from small_models import random_vae, random_wan, save
 
 from patchvsr_core.adapter import Adapter, BaseSpec, load_adapter
 from patchvsr_core.errors import PatchVSRError
-from patchvsr_core.hosts.loading import load_base
+from patchvsr_core.hosts.diffusers.loading import load_base
 from patchvsr_core.training.__main__ import main
 from patchvsr_core.training.config import DataConfig, FlowObjective, TrainConfig, load_config
 from patchvsr_core.training.frozen import AdapterTask

@@ -9,7 +9,7 @@ import pytest
 import torch
 from small_models import random_vae, save
 
-from patchvsr_core.hosts.loading import load_vae
+from patchvsr_core.hosts.diffusers.loading import load_vae
 from patchvsr_core.training.__main__ import main
 from patchvsr_core.training.config import DataConfig, TrainConfig
 from patchvsr_core.training.decoding import FILE, DecoderTask

@@ -19,7 +19,7 @@ import patchvsr_core
 from patchvsr_core.adapter import load_adapter
 from patchvsr_core.errors import MediaError, PatchVSRError
 from patchvsr_core.finish.refine import load_refiner
-from patchvsr_core.hosts.loading import load_base
+from patchvsr_core.hosts.diffusers.loading import load_base
 from patchvsr_core.training.config import TrainConfig, load_config
 from patchvsr_core.training.export import export_run, original_name
 from patchvsr_core.training.losses import charbonnier, motion, spectrum

@@ -6,7 +6,7 @@ from small_models import random_vae, save
 from torch import nn
 
 from patchvsr_core.errors import ModelError
-from patchvsr_core.hosts.loading import load_vae
+from patchvsr_core.hosts.diffusers.loading import load_vae
 from patchvsr_core.vae.codec import SpaceToDepth
 
 

@@ -10,7 +10,7 @@ from small_models import random_vae, save
 from torch import Tensor
 
 from patchvsr_core.errors import ModelError, PlanError
-from patchvsr_core.hosts.loading import load_vae
+from patchvsr_core.hosts.diffusers.loading import load_vae
 from patchvsr_core.plan.canvas import Canvas
 from patchvsr_core.vae.codec import SpaceToDepth, WanVAE
 from patchvsr_core.vae.conditional_decoder import (

@@ -1,4 +1,4 @@
-"""The stages in order with native objects: frames in, larger frames out, as :func:`patchvsr_core.pipeline.upscale`."""
+"""The stages in order with native objects: frames in, larger frames out, as :mod:`hosts.diffusers.pipeline`."""
 
 from __future__ import annotations
 

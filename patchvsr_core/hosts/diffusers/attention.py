@@ -8,8 +8,8 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..adapter.rotary import rotate
-from ..propagation.attention import AttentionRun, Condition
+from ...adapter.rotary import rotate
+from ...propagation.attention import AttentionRun, Condition
 
 GlobalKV = Callable[[], tuple[Tensor, Tensor] | None]
 

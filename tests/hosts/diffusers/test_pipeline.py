@@ -9,9 +9,9 @@ from small_models import random_adapter, random_vae, random_wan, save
 
 from patchvsr_core.adapter import save_adapter
 from patchvsr_core.errors import AdapterError, Cancelled, ModelError, PlanError
-from patchvsr_core.hosts.diffusers import DiffusersDenoiser
-from patchvsr_core.hosts.models import Models, load_models
-from patchvsr_core.pipeline import upscale
+from patchvsr_core.hosts.diffusers.denoiser import DiffusersDenoiser
+from patchvsr_core.hosts.diffusers.models import Models, load_models
+from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.plan.planner import LAYOUTS
 from patchvsr_core.resample import resize
 from patchvsr_core.sampling.schedules import star_schedule, step_count

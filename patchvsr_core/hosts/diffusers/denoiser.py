@@ -12,13 +12,13 @@ from diffusers import WanTransformer3DModel
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ..adapter import Adapter, BaseSpec, PatchControl
-from ..adapter.liem import Grid
-from ..adapter.lora import LowRank
-from ..adapter.patch_branch import token_grid
-from ..propagation.attention import AttentionRun, Condition
-from .processors import PropagatingAttention, SharedQueryAttention
-from .wan import HEAD_DIM
+from ...adapter import Adapter, BaseSpec, PatchControl
+from ...adapter.liem import Grid
+from ...adapter.lora import LowRank
+from ...adapter.patch_branch import token_grid
+from ...propagation.attention import AttentionRun, Condition
+from ..wan import HEAD_DIM
+from .attention import PropagatingAttention, SharedQueryAttention
 
 TIMESTEPS = 1000
 

@@ -11,8 +11,8 @@ from small_models import random_adapter, random_wan, save
 
 from patchvsr_core.adapter import Adapter, AdapterConfig, MicroConditions, PatchControl
 from patchvsr_core.errors import AdapterError, ModelError
-from patchvsr_core.hosts.diffusers import DiffusersDenoiser
-from patchvsr_core.hosts.loading import load_base
+from patchvsr_core.hosts.diffusers.denoiser import DiffusersDenoiser
+from patchvsr_core.hosts.diffusers.loading import load_base
 
 SIGMA = torch.tensor(0.6)
 

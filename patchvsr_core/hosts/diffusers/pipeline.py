@@ -7,27 +7,25 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from .adapter import Strengths
-from .distributed import ALONE, Team, check_divisible
-from .errors import PlanError
-from .finish.degradation import measured_damage
-from .finish.refine import refine_frames
-from .hosts.diffusers import DiffusersDenoiser
-from .hosts.models import Models
-from .plan.canvas import PatchPlan
-from .plan.chunks import Relay
-from .progress import OnProgress
-from .propagation.attention import AttentionRun
-from .propagation.attention_options import check_layers
-from .propagation.canvas import CanvasPropagation, measured
-from .sampling.conditions import Controls, PatchConditions
-from .sampling.input_guidance import churned_euler, pixel_projection, structure_lock
-from .sampling.joint_modulation import check_steps, fuse
-from .sampling.patch_skipping import Economy, calm_patches, economy_of_run
-from .sampling.schedules import noise_levels, step_count
-from .sampling.solvers import SOLVERS, Solver, bridge_start, flow_start, guided, level_below
-from .settings import Settings
-from .stages import (
+from ...adapter import Strengths
+from ...distributed import ALONE, Team, check_divisible
+from ...errors import PlanError
+from ...finish.degradation import measured_damage
+from ...finish.refine import refine_frames
+from ...plan.canvas import PatchPlan
+from ...plan.chunks import Relay
+from ...progress import OnProgress
+from ...propagation.attention import AttentionRun
+from ...propagation.attention_options import check_layers
+from ...propagation.canvas import CanvasPropagation, measured
+from ...sampling.conditions import Controls, PatchConditions
+from ...sampling.input_guidance import churned_euler, pixel_projection, structure_lock
+from ...sampling.joint_modulation import check_steps, fuse
+from ...sampling.patch_skipping import Economy, calm_patches, economy_of_run
+from ...sampling.schedules import noise_levels, step_count
+from ...sampling.solvers import SOLVERS, Solver, bridge_start, flow_start, guided, level_below
+from ...settings import Settings
+from ...stages import (
     Noise,
     attention_options,
     decoded_frames,
@@ -38,8 +36,10 @@ from .stages import (
     propagation_options,
     steps_of_run,
 )
-from .vae.codec import SpaceToDepth
-from .vae.encode import encode_global, seeded_noise
+from ...vae.codec import SpaceToDepth
+from ...vae.encode import encode_global, seeded_noise
+from .denoiser import DiffusersDenoiser
+from .models import Models
 
 
 @torch.inference_mode()

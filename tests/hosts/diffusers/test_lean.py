@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from patchvsr_core.adapter import Adapter, BaseSpec
-from patchvsr_core.hosts.diffusers import DiffusersDenoiser
-from patchvsr_core.hosts.loading import load_base
-from patchvsr_core.hosts.models import Models, load_models
-from patchvsr_core.pipeline import upscale
+from patchvsr_core.hosts.diffusers.denoiser import DiffusersDenoiser
+from patchvsr_core.hosts.diffusers.loading import load_base
+from patchvsr_core.hosts.diffusers.models import Models, load_models
+from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.plan.canvas import Canvas, PatchPlan
 from patchvsr_core.plan.planner import plan_patches
 from patchvsr_core.run.memory import ENOUGH_TOKENS, patch_bytes, patches_together

@@ -15,10 +15,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ..errors import ModelError
-from ..vae.codec import WanVAE
-from .diffusers import Base, restore_positions
-from .wan import HEAD_DIM, Shapes, transformer_sizes
+from ...errors import ModelError
+from ...vae.codec import WanVAE
+from ..wan import HEAD_DIM, Shapes, transformer_sizes
+from .denoiser import Base, restore_positions
 
 State = dict[str, torch.Tensor]
 PREFIXES = ("model.diffusion_model.", "diffusion_model.")

@@ -8,19 +8,19 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..adapter import Adapter, load_adapter
-from ..devices import usable_device
-from ..errors import ModelError
-from ..files import stamp
-from ..finish.degradation import DamageMeter
-from ..finish.refine import Refiner, load_refiner
-from ..plan.canvas import PatchPlan
-from ..run.memory import patch_bytes, patches_together
-from ..settings import TINY, WAN, WAN_PLAIN, Settings
-from ..vae.codec import Codec, SpaceToDepth, WanVAE
-from ..vae.conditional_decoder import ConditionalDecoder, load_conditional_decoder
-from ..weights import manifest, shipped
-from .diffusers import Base
+from ...adapter import Adapter, load_adapter
+from ...devices import usable_device
+from ...errors import ModelError
+from ...files import stamp
+from ...finish.degradation import DamageMeter
+from ...finish.refine import Refiner, load_refiner
+from ...plan.canvas import PatchPlan
+from ...run.memory import patch_bytes, patches_together
+from ...settings import TINY, WAN, WAN_PLAIN, Settings
+from ...vae.codec import Codec, SpaceToDepth, WanVAE
+from ...vae.conditional_decoder import ConditionalDecoder, load_conditional_decoder
+from ...weights import manifest, shipped
+from .denoiser import Base
 from .loading import load_base, load_prompt, load_vae
 
 NULL_PROMPT_TOKENS = 512
