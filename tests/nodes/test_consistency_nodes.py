@@ -234,7 +234,7 @@ def test_other_solvers_get_the_propagated_prediction_itself(pack, tiny):
 
 def test_churn_is_known_to_propagation(pack, wan):
     model, _ = wan
-    enhance = pack.part("patchvsr_core.hosts.comfy.enhance")
+    enhance = pack.part("patchvsr_core.hosts.comfy.input_guidance")
     conditions = pack.part("patchvsr_core.sampling.conditions").PatchConditions(torch.zeros(1, 16, 1, 2, 2))
     churned = enhance.attach_enhancement(model, None, conditions, enhance.EnhanceOptions(churn=0.19))
     assert churned.model_options["transformer_options"]["patchvsr_churn"] == 0.19

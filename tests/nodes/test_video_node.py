@@ -166,7 +166,7 @@ def test_guidance_needs_a_second_prompt(pack: Any, tiny: Any, places: Path, sour
 
 def test_another_prompt_is_another_job(pack: Any, tiny: Any) -> None:
     video = pack.part("patchvsr_core.hosts.comfy.video")
-    models = pack.part("patchvsr_core.hosts.comfy.clip").NativeModels
+    models = pack.part("patchvsr_core.hosts.comfy.pipeline").NativeModels
     other = [[tiny.prompt[0][0] + 1, {}]]
     identities = [
         video._identity(models(tiny.model, tiny.vae, tiny.prompt, None, tiny.adapter)),

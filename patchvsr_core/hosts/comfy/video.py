@@ -28,8 +28,8 @@ from ...video.remux import join
 from ...video.writer import check_target
 from ...weights import manifest
 from .attention import options_of
-from .clip import NativeModels, upscale_native
 from .loading import liem_strength_of
+from .pipeline import NativeModels, upscale_native
 from .progress import check_interrupt
 from .propagation import RESCALED
 

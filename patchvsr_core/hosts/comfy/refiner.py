@@ -14,7 +14,7 @@ from ...finish.degradation import measured_damage
 from ...finish.refine import Refiner, load_refiner, refine_frames, working_bytes
 from ...progress import OnDone
 from ...weights import shipped
-from .pace import shape_of, timed_stage
+from .run_times import shape_of, timed_stage
 
 
 def shipped_refiner() -> Refiner:

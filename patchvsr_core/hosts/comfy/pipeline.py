@@ -31,15 +31,15 @@ from ...stages import (
 )
 from ...vae.codec import Codec
 from ...vae.encode import encode_global
+from .adapter import attach_control
 from .attention import attach_attention
 from .codec import codec_of
-from .control import attach_control
-from .enhance import EnhanceOptions, attach_enhancement
-from .joint import FusionOptions, attach_joint_modulation
+from .input_guidance import EnhanceOptions, attach_enhancement
+from .joint_modulation import FusionOptions, attach_joint_modulation
 from .loading import adapter_of
-from .pace import timed_stage
 from .propagation import attach_propagation, attach_rescale, check_no_propagation
-from .refining import run_refiner, shipped_damage, shipped_refiner
+from .refiner import run_refiner, shipped_damage, shipped_refiner
+from .run_times import timed_stage
 from .tiny import is_tiny
 
 

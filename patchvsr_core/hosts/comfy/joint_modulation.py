@@ -23,11 +23,11 @@ from ...propagation.attention import AttentionRun
 from ...run.memory import patches_together
 from ...sampling.joint_modulation import check_canvas, check_steps, fuse
 from ...sampling.patch_skipping import Resting, economy_of_run
+from .adapter import INPUT, KEY, PATCHES, InputClip, refuse_second
 from .attention import NEGATIVES, RUN, negatives_of, options_of
-from .control import INPUT, KEY, PATCHES, InputClip, refuse_second
 from .loading import base_spec
-from .pace import Clock, note_patches
 from .progress import check_interrupt
+from .run_times import Clock, note_patches
 from .schedule import position, schedule_of
 from .tiny import BridgeSampling
 

@@ -22,8 +22,8 @@ from ...errors import PlanError
 from ...plan.canvas import Canvas, PatchPlan
 from ...sampling.conditions import PatchConditions
 from ...sampling.input_guidance import churned_euler, pixel_projection, structure_lock
-from .control import KEY
-from .joint import FOCUS
+from .adapter import KEY
+from .joint_modulation import FOCUS
 from .progress import check_interrupt
 from .schedule import position, schedule_of
 from .tiny import is_tiny
