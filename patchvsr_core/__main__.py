@@ -7,9 +7,9 @@ import signal
 from collections.abc import Sequence
 
 from . import __version__
-from .commands import doctor, plan, upscale
+from .cli.commands import doctor, plan, upscale
+from .cli.torchrun import Crew, launched
 from .errors import PatchVSRError
-from .launched import Crew, launched
 from .plan.planner import LAYOUTS
 from .sampling.solvers import SOLVERS
 from .settings import BASE_LAYERS, SCHEDULES

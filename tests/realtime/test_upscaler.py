@@ -16,11 +16,11 @@ from small_models import random_dap, random_rdg
 from torch import Tensor
 
 from patchvsr_core.__main__ import main
+from patchvsr_core.cli.realtime_engine import fast_engine
 from patchvsr_core.errors import MediaError, ModelError, PlanError
 from patchvsr_core.optical_flow.flow import ClipFlows
 from patchvsr_core.plan.chunks import plan_chunks
 from patchvsr_core.realtime.dap import load_dap, save_dap
-from patchvsr_core.realtime.engine import fast_engine
 from patchvsr_core.realtime.gbuffers import RenderPasses, g_buffers
 from patchvsr_core.realtime.rdg import load_rdg, save_rdg
 from patchvsr_core.realtime.upscaler import FastUpscaler, State, load_fast, upscale_chunk
@@ -293,7 +293,7 @@ def test_the_announced_time_is_that_of_the_parts_really_run(
         sizes.append((*frames.shape[:3], *size))
 
     monkeypatch.setattr(engine.models, "upscale", upscale)
-    monkeypatch.setattr("patchvsr_core.realtime.engine.seconds_of", lambda work: (work(), 2.0)[1])
+    monkeypatch.setattr("patchvsr_core.cli.realtime_engine.seconds_of", lambda work: (work(), 2.0)[1])
     chunks = engine.chunks(9, None, None)
     assert chunks == (9, 0) and engine.chunks(9, 4, None) == (4, 0)
     cost = engine.cost(plan_chunks(9, (), 9, 0), tmp_path / "out.mp4", Encoding())

@@ -19,9 +19,9 @@ from typing import Any, TypeVar
 import torch
 from torch import distributed
 
-from .devices import usable_device
-from .distributed import ALONE, LOST, TIMEOUT, Team
-from .errors import ModelError, PlanError, TeamError
+from ..devices import usable_device
+from ..distributed import ALONE, LOST, TIMEOUT, Team
+from ..errors import ModelError, PlanError, TeamError
 
 Answer = TypeVar("Answer")
 

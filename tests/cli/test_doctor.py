@@ -13,12 +13,12 @@ import pytest
 import torch
 from small_models import random_adapter, random_vae, random_wan, save
 
-from patchvsr_core import doctor
 from patchvsr_core.__main__ import main
 from patchvsr_core.adapter import BaseSpec, save_adapter
+from patchvsr_core.cli import doctor
 from patchvsr_core.weights import FOLDER, manifest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def run(*arguments: object, comfyui: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -87,7 +87,7 @@ def test_models_of_a_comfyui_are_told_apart(comfyui: Path, how: str) -> None:
 def test_the_comfyui_around_the_pack_is_found(comfyui: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COMFYUI_DIR", raising=False)
     package = comfyui / "custom_nodes" / "patchvsr" / "patchvsr_core"
-    monkeypatch.setattr(doctor, "__file__", str(package / "doctor.py"))
+    monkeypatch.setattr(doctor, "__file__", str(package / "cli" / "doctor.py"))
     found = [finding.text for finding in doctor._models(None)]
     assert str(comfyui) in found and any("adapter.safetensors" in text for text in found)
 

@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 
 from ..devices import seconds_of, usable_device
-from ..engine import Cost
 from ..plan.chunks import Chunk
+from ..realtime.upscaler import FastUpscaler, State, load_fast, upscale_chunk
 from ..resample import resize
 from ..run.memory import streamed_frames
 from ..run.oom_backoff import Work
 from ..video.chunk_files import Encoding, piece_suffix, write_piece
 from ..video.info import VideoInfo
 from ..video.reader import read_frames
-from .upscaler import FastUpscaler, State, load_fast, upscale_chunk
+from .engine import Cost
 
 PIECE_PX = 128
 """Longest side of the part of a frame that is upscaled to measure a processor's speed; a GPU gets a whole frame."""
@@ -31,7 +31,7 @@ WRITTEN_FRAMES = 8
 
 @dataclass(frozen=True, eq=False)
 class FastEngine:
-    """See :class:`engine.Engine`."""
+    """See :class:`realtime_engine.Engine`."""
 
     info: VideoInfo
     target: tuple[int, int]
@@ -49,13 +49,13 @@ class FastEngine:
         return upscale_chunk
 
     def chunks(self, frames: int, length: int | None, overlap: int | None) -> tuple[int, int]:
-        """See :meth:`engine.Engine.chunks`; no overlap, as chunks go on where the last ended."""
+        """See :meth:`realtime_engine.Engine.chunks`; no overlap, as chunks go on where the last ended."""
         working = self.models.working_bytes(self._source)
         fit = streamed_frames(frames, self._source, self._frame_bytes, working, self.models.device)
         return length or fit, 0
 
     def cost(self, chunks: Sequence[Chunk], output: Path, encoding: Encoding) -> Cost:
-        """See :meth:`engine.Engine.cost`."""
+        """See :meth:`realtime_engine.Engine.cost`."""
         frames = read_frames(self.info.path, WRITTEN_FRAMES)
         colors = frames[..., :3].clamp(0, 1)
         network = frame_seconds(self.models, colors, self.target)

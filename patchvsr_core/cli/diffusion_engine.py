@@ -8,19 +8,19 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from .distributed import ALONE, Team, check_divisible
+from ..distributed import ALONE, Team, check_divisible
+from ..hosts.diffusers.models import Models, load_models
+from ..hosts.diffusers.pipeline import upscale
+from ..plan.chunks import Chunk
+from ..run.memory import chunk_frames
+from ..run.oom_backoff import SteppingDown, Work
+from ..sampling.schedules import step_count
+from ..settings import MODEL_FILES, Settings
+from ..stages import make_plan
+from ..video.chunk_files import Encoding
+from ..video.info import VideoInfo
 from .engine import Cost
-from .estimate import estimate
-from .hosts.diffusers.models import Models, load_models
-from .hosts.diffusers.pipeline import upscale
-from .plan.chunks import Chunk
-from .run.memory import chunk_frames
-from .run.oom_backoff import SteppingDown, Work
-from .sampling.schedules import step_count
-from .settings import MODEL_FILES, Settings
-from .stages import make_plan
-from .video.chunk_files import Encoding
-from .video.info import VideoInfo
+from .timed_estimate import estimate
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from patchvsr_core.estimate import estimate
+from patchvsr_core.cli.timed_estimate import estimate
 from patchvsr_core.hosts.diffusers.models import load_models
 from patchvsr_core.stages import make_plan
 
@@ -27,7 +27,7 @@ from patchvsr_core.stages import make_plan
 def test_seconds_follow_the_runs_of_the_base(monkeypatch: pytest.MonkeyPatch, changes: dict, runs: int) -> None:
     """With every run of the base on a patch taking one second, and all else none."""
     for name, value in (("_patch_seconds", (0.0, 1.0)), ("_codec_seconds", 0.0), ("_finishing_seconds", 0.0)):
-        monkeypatch.setattr(f"patchvsr_core.estimate.{name}", lambda *_, value=value: value)
+        monkeypatch.setattr(f"patchvsr_core.cli.timed_estimate.{name}", lambda *_, value=value: value)
     models = load_models("tiny")
     settings = replace(models.defaults, patch_px=64, layout="corner", **changes)
     plan = make_plan(4, (64, 96), (128, 192), models, settings)
@@ -37,7 +37,7 @@ def test_seconds_follow_the_runs_of_the_base(monkeypatch: pytest.MonkeyPatch, ch
 
 def test_the_adapter_looks_at_every_place_once(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("_patch_seconds", (1.0, 0.0)), ("_codec_seconds", 0.0), ("_finishing_seconds", 0.0)):
-        monkeypatch.setattr(f"patchvsr_core.estimate.{name}", lambda *_, value=value: value)
+        monkeypatch.setattr(f"patchvsr_core.cli.timed_estimate.{name}", lambda *_, value=value: value)
     models = load_models("tiny")
     settings = replace(models.defaults, patch_px=64, layout="corner", steps=3)
     plan = make_plan(4, (64, 96), (128, 192), models, settings)

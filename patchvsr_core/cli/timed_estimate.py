@@ -6,19 +6,19 @@ from dataclasses import dataclass
 
 import torch
 
-from .devices import seconds_of
-from .finish.back_projection import back_project
-from .finish.refine import refine_frames
-from .hosts.diffusers.denoiser import DiffusersDenoiser
-from .hosts.diffusers.models import Models
-from .plan.canvas import Canvas, PatchPlan
-from .plan.planner import plan_tiles
-from .run.memory import memory_bytes
-from .sampling.conditions import Controls
-from .sampling.joint_modulation import check_steps
-from .sampling.schedules import step_count
-from .settings import Settings
-from .stages import patches_of_step, steps_of_run
+from ..devices import seconds_of
+from ..finish.back_projection import back_project
+from ..finish.refine import refine_frames
+from ..hosts.diffusers.denoiser import DiffusersDenoiser
+from ..hosts.diffusers.models import Models
+from ..plan.canvas import Canvas, PatchPlan
+from ..plan.planner import plan_tiles
+from ..run.memory import memory_bytes
+from ..sampling.conditions import Controls
+from ..sampling.joint_modulation import check_steps
+from ..sampling.schedules import step_count
+from ..settings import Settings
+from ..stages import patches_of_step, steps_of_run
 
 PIECE_PX = 256
 PIECE_FRAMES = 4

@@ -18,7 +18,7 @@ from patchvsr_core.adapter import BaseSpec, save_adapter
 from patchvsr_core.resample import resize
 from patchvsr_core.video import read_clip
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 STAGES = ("encode", "denoise", "decode", "refine", "fidelity")

@@ -14,13 +14,13 @@ import psutil
 import torch
 from safetensors import SafetensorError, safe_open
 
-from .devices import free_bytes, usable_device
-from .errors import ModelError
-from .files import sha256
-from .kernels import kernel_status
-from .kernels.driver import Driver, DriverError, as_version
-from .version import VERSION
-from .weights import FOLDER, manifest
+from ..devices import free_bytes, usable_device
+from ..errors import ModelError
+from ..files import sha256
+from ..kernels import kernel_status
+from ..kernels.driver import Driver, DriverError, as_version
+from ..version import VERSION
+from ..weights import FOLDER, manifest
 
 PACKAGES = {
     "diffusers": "diffusers",
@@ -152,7 +152,7 @@ def _comfyui(asked: str | None) -> tuple[Path | None, bool]:
     """(folder, whether the user named it)."""
     if asked or os.environ.get(FOLDER_VARIABLE):
         return Path(asked or os.environ[FOLDER_VARIABLE]).expanduser(), True
-    pack = Path(__file__).absolute().parents[1]
+    pack = Path(__file__).absolute().parents[2]
     return (pack.parents[1], False) if pack.parent.name == "custom_nodes" else (None, False)
 
 

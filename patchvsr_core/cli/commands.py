@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from .distributed import ALONE, Team
-from .errors import MediaError, PlanError
-from .plan.target_size import target_size
+from ..distributed import ALONE, Team
+from ..errors import MediaError, PlanError
+from ..plan.target_size import target_size
 
 if TYPE_CHECKING:
+    from ..finish.strength_map import Strength
+    from ..run.video_job import Job
+    from ..video import VideoInfo
+    from ..video.chunk_files import Encoding
+    from ..video.reader import Timeline
     from .engine import Engine
-    from .finish.strength_map import Strength
-    from .launched import Crew
-    from .run.video_job import Job
-    from .video import VideoInfo
-    from .video.chunk_files import Encoding
-    from .video.reader import Timeline
+    from .torchrun import Crew
 
 BAR = "{desc}|{bar}| {n_fmt}/{total_fmt} {unit} [{elapsed}<{remaining}]"
 UNITS = {
@@ -42,7 +42,7 @@ FOR_DIFFUSION = {"model", "chunk_overlap"}
 
 def upscale(options: argparse.Namespace, crew: Crew) -> None:
     """Make a file from a file."""
-    from .video.chunk_files import Encoding
+    from ..video.chunk_files import Encoding
 
     _check_fast(options)
     if options.fast is not None and crew.size > 1:
@@ -58,8 +58,8 @@ def upscale(options: argparse.Namespace, crew: Crew) -> None:
     )
     info, target, timeline = team.agreed(lambda: _looked_at(options, output, encoding))
     engine = _engine(options, info, target, team)
-    from .run.memory import keep_flat
-    from .run.video_job import Job, upscale_file
+    from ..run.memory import keep_flat
+    from ..run.video_job import Job, upscale_file
 
     frames = len(timeline.timestamps)
     going_on = team.agreed(lambda: _chunks_to_go_on_with(options, output))
@@ -86,8 +86,8 @@ def upscale(options: argparse.Namespace, crew: Crew) -> None:
 
 
 def _strength(options: argparse.Namespace) -> Strength:
-    from .finish.strength_map import Strength
-    from .video import read_clip
+    from ..finish.strength_map import Strength
+    from ..video import read_clip
 
     if options.strength_map is None:
         return Strength()
@@ -98,9 +98,9 @@ def _looked_at(
     options: argparse.Namespace, output: Path, encoding: Encoding
 ) -> tuple[VideoInfo, tuple[int, int], Timeline]:
     """(input, size of the result, times of its frames); what cannot be read or written is found out now."""
-    from .video import probe, scan
-    from .video.chunk_files import check_output
-    from .video.writer import check_target
+    from ..video import probe, scan
+    from ..video.chunk_files import check_output
+    from ..video.writer import check_target
 
     info = probe(options.input)
     target = target_size((info.height, info.width), scale=options.scale, size=options.size)
@@ -113,9 +113,9 @@ def plan(options: argparse.Namespace, crew: Crew) -> None:
     """Say what a run would take in one process."""
     if crew.rank:
         return
-    from .plan.chunks import plan_chunks
-    from .video import probe
-    from .video.chunk_files import Encoding
+    from ..plan.chunks import plan_chunks
+    from ..video import probe
+    from ..video.chunk_files import Encoding
 
     _check_fast(options)
     info = probe(options.input)
@@ -148,17 +148,17 @@ def doctor(options: argparse.Namespace, crew: Crew) -> None:
 def _engine(options: argparse.Namespace, info: VideoInfo, target: tuple[int, int], team: Team = ALONE) -> Engine:
     """What does the work."""
     if options.fast is None:
-        from .diffusion import diffusion_engine
+        from .diffusion_engine import diffusion_engine
 
         return diffusion_engine(info, target, vars(options), team)
-    from .realtime.engine import fast_engine
+    from .realtime_engine import fast_engine
 
     return fast_engine(info, target, options.fast, options.device)
 
 
 def _check_fast(options: argparse.Namespace) -> None:
     """A choice that does nothing is a mistake, and told."""
-    from .settings import MODEL_FILES, Settings
+    from ..settings import MODEL_FILES, Settings
 
     if options.fast is None:
         return
@@ -176,7 +176,7 @@ def _chunks(options: argparse.Namespace, engine: Engine, frames: int) -> tuple[i
 
 def _chunks_to_go_on_with(options: argparse.Namespace, output: Path) -> tuple[int, int] | None:
     """Those of an unfinished run, unless the user chose some."""
-    from .video.journal import unfinished_chunks
+    from ..video.journal import unfinished_chunks
 
     chosen = options.fresh or options.chunk_frames is not None or options.chunk_overlap is not None
     return None if chosen else unfinished_chunks(output)
@@ -184,8 +184,8 @@ def _chunks_to_go_on_with(options: argparse.Namespace, output: Path) -> tuple[in
 
 def _announce(job: Job, engine: Engine, frames: int) -> None:
     """Say what the run will take, and refuse what the disk cannot hold."""
-    from .plan.chunks import plan_chunks
-    from .video.disk_space import check_space, disk_bytes
+    from ..plan.chunks import plan_chunks
+    from ..video.disk_space import check_space, disk_bytes
 
     disk = disk_bytes(job.output, frames, job.target, job.info, job.encoding)
     check_space(job.output, disk)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from .plan.chunks import Chunk
-from .run.oom_backoff import Work
-from .settings import Settings
-from .video.chunk_files import Encoding
+from ..plan.chunks import Chunk
+from ..run.oom_backoff import Work
+from ..settings import Settings
+from ..video.chunk_files import Encoding
 
 
 @dataclass(frozen=True)
