@@ -17,10 +17,10 @@ from ..files import sha256, weight_files
 from ..finish.refine import save_refiner
 from ..vae.conditional_decoder import ConditionalDecoder, ConditionalDecoderConfig, save_conditional_decoder
 from .config import TrainConfig
-from .decoding import FILE
-from .realtime import RealtimeTask, network_file, save_network
-from .refining import RefinerTask, refiner_file
-from .tiny import TinyDefault
+from .decoder_task import FILE
+from .realtime_task import RealtimeTask, network_file, save_network
+from .refiner_task import RefinerTask, refiner_file
+from .tiny_task import TinyDefault
 
 LAYER_NAMES = {
     "condition_embedder.time_embedder.linear_1": "time_embedding.0",

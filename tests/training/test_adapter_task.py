@@ -16,8 +16,8 @@ from patchvsr_core.adapter import Adapter, BaseSpec, load_adapter
 from patchvsr_core.errors import PatchVSRError
 from patchvsr_core.hosts.diffusers.loading import load_base
 from patchvsr_core.training.__main__ import main
+from patchvsr_core.training.adapter_task import AdapterTask
 from patchvsr_core.training.config import DataConfig, FlowObjective, TrainConfig, load_config
-from patchvsr_core.training.frozen import AdapterTask
 from patchvsr_core.training.latents import Latents
 
 TEXT = 64

@@ -12,9 +12,9 @@ from small_models import random_vae, save
 from patchvsr_core.hosts.diffusers.loading import load_vae
 from patchvsr_core.training.__main__ import main
 from patchvsr_core.training.config import DataConfig, TrainConfig
-from patchvsr_core.training.decoding import FILE, DecoderTask
-from patchvsr_core.training.runs import decoder_run, run_for
-from patchvsr_core.training.tiny import Batches
+from patchvsr_core.training.decoder_task import FILE, DecoderTask
+from patchvsr_core.training.factory import decoder_run, run_for
+from patchvsr_core.training.tiny_task import Batches
 from patchvsr_core.training.trainer import Trainer
 from patchvsr_core.vae.conditional_decoder import ConditionalDecoderConfig, load_conditional_decoder
 

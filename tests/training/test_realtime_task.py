@@ -19,7 +19,7 @@ from patchvsr_core.realtime.rdg import load_rdg
 from patchvsr_core.realtime.upscaler import SHIPPED
 from patchvsr_core.training.__main__ import main
 from patchvsr_core.training.config import TrainConfig, load_config
-from patchvsr_core.training.realtime import ClipBatches, RealtimeTask, keep_clips
+from patchvsr_core.training.realtime_task import ClipBatches, RealtimeTask, keep_clips
 from patchvsr_core.training.trainer import Trainer
 
 SMALL_DAP = DAPConfig(channels=8, features=8, keys=4, levels=3, places=2, blocks=1)

@@ -12,10 +12,10 @@ from patchvsr_core.finish.conditional_refiner import ConditionalRefiner
 from patchvsr_core.finish.refine import Refiner, RefinerConfig, load_refiner, save_refiner
 from patchvsr_core.training.__main__ import main
 from patchvsr_core.training.config import TrainConfig
-from patchvsr_core.training.critic import Critic
+from patchvsr_core.training.discriminator import Critic
 from patchvsr_core.training.export import export_run
-from patchvsr_core.training.refining import DecodedBatches, RefinerTask, _turned, refining_loss, write_decoded
-from patchvsr_core.training.tiny import Batches, TinyDefault
+from patchvsr_core.training.refiner_task import DecodedBatches, RefinerTask, _turned, refining_loss, write_decoded
+from patchvsr_core.training.tiny_task import Batches, TinyDefault
 from patchvsr_core.training.trainer import Trainer
 
 

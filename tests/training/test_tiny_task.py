@@ -23,10 +23,10 @@ from patchvsr_core.hosts.diffusers.loading import load_base
 from patchvsr_core.training.config import TrainConfig, load_config
 from patchvsr_core.training.export import export_run, original_name
 from patchvsr_core.training.losses import charbonnier, motion, spectrum
-from patchvsr_core.training.shots import usable_shots
-from patchvsr_core.training.tiny import Batch, Batches, TinyDefault
+from patchvsr_core.training.pca_init import principal_components, whiten_
+from patchvsr_core.training.shot_filter import usable_shots
+from patchvsr_core.training.tiny_task import Batch, Batches, TinyDefault
 from patchvsr_core.training.trainer import Trainer
-from patchvsr_core.training.whitening import principal_components, whiten_
 
 
 def trainer(config: TrainConfig, data: Path, out: Path, init: Path | None = None) -> Trainer:

@@ -22,7 +22,7 @@ from ..finish.degradation import damage_level
 from ..finish.refine import Refiner, RefinerConfig, load_refiner, new_refiner
 from . import losses
 from .config import Objective, TrainConfig
-from .critic import Critic, contest
+from .discriminator import Critic, contest
 
 INDEX = "decoded.json"
 METER_RATE = 4.0

@@ -17,13 +17,13 @@ from ..hosts.diffusers.pipeline import upscale
 from ..realtime.upscaler import FastUpscaler
 from ..settings import TINY, WAN
 from ..vae.codec import SpaceToDepth
+from .adapter_task import AdapterTask
 from .config import TrainConfig
-from .decoding import DecoderTask
-from .frozen import AdapterTask
+from .decoder_task import DecoderTask
 from .latents import Latents, precompute
-from .realtime import ClipBatches, RealtimeTask, keep_clips
-from .refining import DecodedBatches, RefinerTask, write_decoded
-from .tiny import Batches, TinyDefault
+from .realtime_task import ClipBatches, RealtimeTask, keep_clips
+from .refiner_task import DecodedBatches, RefinerTask, write_decoded
+from .tiny_task import Batches, TinyDefault
 from .trainer import Trainer, moved
 from .validation import validate
 
@@ -75,7 +75,7 @@ def precompute_for(config: TrainConfig) -> Callable[[TrainConfig, Namespace], No
 
 
 def precompute_clips(config: TrainConfig, options: Namespace) -> None:
-    """See :func:`realtime.keep_clips`."""
+    """See :func:`realtime_task.keep_clips`."""
     keep_clips(config, options.data, options.out, range(options.first, options.first + options.samples))
 
 
@@ -108,7 +108,7 @@ def precompute_latents(config: TrainConfig, options: Namespace) -> None:
 
 
 def precompute_decoded(config: TrainConfig, options: Namespace) -> None:
-    """What the refiner learns from; see :func:`refining.write_decoded`.
+    """What the refiner learns from; see :func:`refiner_task.write_decoded`.
 
     Raises:
         PatchVSRError: when the weights of the base were not named.

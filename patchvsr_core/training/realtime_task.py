@@ -26,7 +26,7 @@ from . import losses
 from .config import DataConfig, TrainConfig
 from .crops import Crops
 from .footage import PHOTOGRAPH, read_photograph
-from .refining import load_part
+from .refiner_task import load_part
 from .renders import light_noise, render_clip
 
 INDEX = "clips.json"

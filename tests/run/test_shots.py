@@ -17,7 +17,7 @@ from patchvsr_core.run.video_job import Job, upscale_file
 from patchvsr_core.video import probe, read_clip, read_frames, scan
 from patchvsr_core.video.chunk_files import Encoding
 
-SAMPLE = Path(__file__).parents[1] / "examples" / "sample.mp4"
+SAMPLE = Path(__file__).parents[2] / "examples" / "sample.mp4"
 SIZE = (96, 128)
 
 

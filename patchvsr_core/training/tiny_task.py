@@ -24,8 +24,8 @@ from . import losses
 from .config import DataConfig, TrainConfig
 from .crops import Crop, Crops, draw_sizes
 from .frequency import weighted_frequency
-from .refining import Pieces, drawn_detail, load_part, refiner_groups, refining_loss
-from .whitening import principal_components, whiten_
+from .pca_init import principal_components, whiten_
+from .refiner_task import Pieces, drawn_detail, load_part, refiner_groups, refining_loss
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,8 +12,8 @@ from ..vae.codec import WanVAE
 from ..vae.conditional_decoder import ConditionalDecoder, ConditionalDecoderConfig, load_conditional_decoder, modulated
 from . import losses
 from .config import TrainConfig
-from .critic import Critic, contest
-from .refining import Pieces, load_part
+from .discriminator import Critic, contest
+from .refiner_task import Pieces, load_part
 
 FILE = "conditional_decoder.safetensors"
 
