@@ -7,26 +7,14 @@ demand, because it loads diffusers.
 
 from .adapter import Adapter, AdapterConfig, BaseSpec, PatchControl, load_adapter, save_adapter
 from .errors import AdapterError, Cancelled, MediaError, ModelError, OutputError, PatchVSRError, PlanError
-from .finish.back_projection import back_project
-from .finish.color_fix import match_colors
-from .finish.refine import Refiner, load_refiner, refine_frames
-from .optical_flow.estimators import ESTIMATORS
-from .optical_flow.flow import ClipFlows, clip_flows
-from .plan.canvas import Canvas, Patch, PatchPlan
-from .plan.planner import LAYOUTS, plan_patches
-from .propagation.attention import AttentionRun
-from .propagation.attention_options import AttentionOptions
-from .propagation.canvas import CanvasPropagation, PropagationOptions
-from .propagation.latent import propagate
+from .finish import Refiner, back_project, load_refiner, match_colors, refine_frames
+from .optical_flow import ESTIMATORS, ClipFlows, clip_flows
+from .plan import LAYOUTS, Canvas, Patch, PatchPlan, plan_patches
+from .propagation import AttentionOptions, AttentionRun, CanvasPropagation, PropagationOptions, propagate
 from .quality import QualityReport, measure_quality
-from .sampling.conditions import Controls, PatchConditions
-from .sampling.joint_modulation import fuse
-from .sampling.schedules import star_schedule
-from .sampling.solvers import SOLVERS, Denoiser, sigma_schedule
+from .sampling import SOLVERS, Controls, Denoiser, PatchConditions, fuse, sigma_schedule, star_schedule
 from .settings import Settings
-from .vae.codec import Codec, SpaceToDepth, WanVAE
-from .vae.decode import Tiles, blend_tiles, decode_tiles
-from .vae.encode import encode_canvas, encode_global
+from .vae import Codec, SpaceToDepth, Tiles, WanVAE, blend_tiles, decode_tiles, encode_canvas, encode_global
 from .version import VERSION
 
 __version__ = VERSION

@@ -17,7 +17,7 @@ import torch
 from benchmark_calls import call
 from clips import colors, write
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import attention
 import measuring
@@ -203,7 +203,7 @@ def test_plots_are_made_of_results_and_small(tmp_path: Path, monkeypatch: pytest
     assert all(4_000 < size < 60_000 for size in made.values())
 
 
-GPU_ALL = Path(__file__).parents[1] / "benchmarks" / "gpu_all.sh"
+GPU_ALL = Path(__file__).parents[2] / "benchmarks" / "gpu_all.sh"
 needs_bash = pytest.mark.skipif(not shutil.which("bash") or not shutil.which("timeout"), reason="needs bash, timeout")
 
 

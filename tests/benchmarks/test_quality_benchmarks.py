@@ -13,7 +13,7 @@ import torch
 from benchmark_calls import call
 from clips import colors, write
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import ablations
 import attention
