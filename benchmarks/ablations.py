@@ -25,9 +25,9 @@ from pairs import Pair, read_pair
 from quality import METHODS, Method, changed
 from tables import Table, as_text, mean, number, write_markdown
 
-from patchvsr_core.hosts.models import Models, load_models
-from patchvsr_core.layout import Patch, PatchPlan
-from patchvsr_core.pipeline import upscale
+from patchvsr_core.hosts.diffusers.models import Models, load_models
+from patchvsr_core.hosts.diffusers.pipeline import upscale
+from patchvsr_core.plan.canvas import Patch, PatchPlan
 
 PLAIN = {"refine_strength": 0.0, "fidelity_rounds": 0}
 """The base alone, without what comes after it."""

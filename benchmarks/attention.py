@@ -24,12 +24,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 from measuring import Column, Records, Variant, Work, add_common, in_turn, parsed, publish
 from real_size import narrowed, random_base
 
-from patchvsr_core.fusion import fuse
-from patchvsr_core.hosts.diffusers import Base, DiffusersDenoiser
-from patchvsr_core.layout import Canvas, PatchPlan
-from patchvsr_core.planner import plan_patches
+from patchvsr_core.hosts.diffusers.denoiser import Base, DiffusersDenoiser
+from patchvsr_core.plan.canvas import Canvas, PatchPlan
+from patchvsr_core.plan.planner import plan_patches
 from patchvsr_core.propagation.attention import AttentionRun, cache_bytes
 from patchvsr_core.propagation.attention_options import AttentionOptions
+from patchvsr_core.sampling.joint_modulation import fuse
 from patchvsr_core.training.config import load_config
 
 VARIANTS = {

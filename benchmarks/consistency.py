@@ -25,11 +25,11 @@ import metrics
 from pairs import Pair, read_pair
 from tables import Table, as_text, number, write_markdown
 
-from patchvsr_core.damage import measured_damage
-from patchvsr_core.hosts.models import Models, load_models
-from patchvsr_core.pipeline import upscale
+from patchvsr_core.finish.degradation import measured_damage
+from patchvsr_core.finish.refine import refine_frames
+from patchvsr_core.hosts.diffusers.models import Models, load_models
+from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.quality import patch_colour_variance
-from patchvsr_core.refine import refine_frames
 from patchvsr_core.stages import finished, make_plan
 
 PLAIN = {"refine_strength": 0.0, "fidelity_rounds": 0}

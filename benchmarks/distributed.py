@@ -31,9 +31,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from pairs import first_frames
 from tables import Table, as_text, made_by, write_markdown
 
-from patchvsr_core.hosts.models import load_models
-from patchvsr_core.launched import launched
-from patchvsr_core.pipeline import upscale
+from patchvsr_core.cli.torchrun import launched
+from patchvsr_core.hosts.diffusers.models import load_models
+from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.version import VERSION
 
 NOTES = (

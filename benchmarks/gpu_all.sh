@@ -67,7 +67,7 @@ bench() { # NAME LIMIT SCRIPT ARGUMENTS ARGUMENTS_OF_A_DRY_RUN
         --json "$folder/$1.json" --markdown "$folder/$1.md"
 }
 
-tests=(tests/test_kernels*.py tests/test_realtime_speed.py)  # those with tests that skip without a GPU
+tests=(tests/kernels tests/realtime/test_optimize.py)  # those with tests that skip without a GPU
 [ "$dry" = 0 ] || tests+=(--collect-only)
 
 part tests 120 "$PYTHON" -m pytest -q "${tests[@]}"

@@ -41,7 +41,7 @@ from patchvsr_core.kernels import (
     mix_along_flow,
 )
 from patchvsr_core.kernels.references import add_reference, blend_reference, mix_reference
-from patchvsr_core.planner import crossfaded
+from patchvsr_core.plan.planner import crossfaded
 from patchvsr_core.version import VERSION
 
 RESULTS = ROOT / "benchmarks" / "results"

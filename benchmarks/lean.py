@@ -27,11 +27,12 @@ from pairs import Pair, read_pair
 from pictures import middle, write_png
 from tables import Table, as_text, mean, number, write_markdown
 
-from patchvsr_core.hosts.diffusers import DiffusersDenoiser
-from patchvsr_core.hosts.models import Models, load_models
-from patchvsr_core.pipeline import upscale
+from patchvsr_core.hosts.diffusers.denoiser import DiffusersDenoiser
+from patchvsr_core.hosts.diffusers.models import Models, load_models
+from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.quality import seam_energy
-from patchvsr_core.settings import Settings, noise_levels
+from patchvsr_core.sampling.schedules import noise_levels
+from patchvsr_core.settings import Settings
 from patchvsr_core.stages import make_plan
 
 NOTES = (

@@ -27,8 +27,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from tables import Table, as_text, conditions, number, write_markdown
 
-from patchvsr_core.memory import give_back
-from patchvsr_core.timing import seconds_once, synchronise
+from patchvsr_core.devices import seconds_once, synchronise
+from patchvsr_core.run.memory import give_back
 
 MIB = 2**20
 OUT_OF_MEMORY, NOT_COMPILED = "out of memory", "not compiled"

@@ -45,11 +45,11 @@ from measuring import (
     timed,
 )
 
-from patchvsr_core.hosts.models import load_models
-from patchvsr_core.long import Job, upscale_file
-from patchvsr_core.memory import keep_flat, memory_bytes
-from patchvsr_core.pipeline import upscale
+from patchvsr_core.hosts.diffusers.models import load_models
+from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.resample import resize
+from patchvsr_core.run.memory import keep_flat, memory_bytes
+from patchvsr_core.run.video_job import Job, upscale_file
 from patchvsr_core.settings import TINY
 from patchvsr_core.stages import make_plan
 from patchvsr_core.video import VideoWriter, probe, scan
@@ -60,7 +60,7 @@ LENGTH_SCALE = 2
 NOTES = (
     "Process: the most that the whole process held, Python and libraries included. Beyond weights: the peak above what "
     "was held when weights and clip were there, on the device that did the work. Expected: what "
-    "patchvsr_core.memory.memory_bytes says for the same plan, with the clip and without what layers "
+    "patchvsr_core.run.memory.memory_bytes says for the same plan, with the clip and without what layers "
     "of networks need. Against length: chunks of 21 frames, bicubic in place of the model."
 )
 KILLED = -9

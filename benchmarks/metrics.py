@@ -23,7 +23,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from patchvsr_core import quality as core
-from patchvsr_core.quality.beside import luma
+from patchvsr_core.quality.frame_pairs import luma
 
 
 def rounded(frames: Tensor) -> Tensor:

@@ -16,10 +16,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from measuring import Watch
 
-from patchvsr_core import pipeline, refine, stages
+from patchvsr_core import stages
 from patchvsr_core.adapter import Adapter
-from patchvsr_core.refine import Refiner
-from patchvsr_core.sampling import SOLVERS
+from patchvsr_core.finish import refine
+from patchvsr_core.finish.refine import Refiner
+from patchvsr_core.hosts.diffusers import pipeline
+from patchvsr_core.sampling.solvers import SOLVERS
 
 BASE, ADAPTER, AROUND = "denoise: base model", "denoise: adapter", "denoise: outside model calls"
 STEP = (BASE, ADAPTER, AROUND)

@@ -28,12 +28,12 @@ from pairs import INPUTS, Pair, read_pair
 from pictures import Versions, contact_sheet, middle, save_versions, write_png
 from tables import Table, as_text, mean, number, write_markdown
 
-from patchvsr_core.fidelity import back_project
-from patchvsr_core.hosts.models import Models, load_models
-from patchvsr_core.pipeline import upscale
+from patchvsr_core.finish.back_projection import back_project
+from patchvsr_core.finish.refine import load_refiner
+from patchvsr_core.hosts.diffusers.models import Models, load_models
+from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.quality import seam_ratio
-from patchvsr_core.realtime.fast import load_fast
-from patchvsr_core.refine import load_refiner
+from patchvsr_core.realtime.upscaler import load_fast
 from patchvsr_core.resample import resize
 from patchvsr_core.stages import make_plan
 

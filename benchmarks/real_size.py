@@ -25,9 +25,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from measuring import Column, Records, add_common, fits, parsed, publish, timed
 
 from patchvsr_core.adapter import MicroConditions
-from patchvsr_core.hosts.diffusers import Base, new_transformer, restore_positions
+from patchvsr_core.hosts.diffusers.denoiser import Base, new_transformer, restore_positions
+from patchvsr_core.training.adapter_task import AdapterTask
 from patchvsr_core.training.config import TrainConfig, load_config
-from patchvsr_core.training.frozen import AdapterTask
 from patchvsr_core.training.latents import LatentBatch
 
 GIB = 2**30

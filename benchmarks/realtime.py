@@ -27,13 +27,13 @@ from measuring import MIB, Column, Records, Timing, Variant, add_common, in_turn
 from pairs import first_frames
 from tables import ROOT
 
-from patchvsr_core.hosts.models import load_models
-from patchvsr_core.pipeline import upscale
-from patchvsr_core.propagation.estimators import dis
-from patchvsr_core.realtime.buffers import g_buffers
+from patchvsr_core.hosts.diffusers.models import load_models
+from patchvsr_core.hosts.diffusers.pipeline import upscale
+from patchvsr_core.optical_flow.estimators import dis
 from patchvsr_core.realtime.dap import DAP, SCALE, DAPConfig, load_dap
+from patchvsr_core.realtime.gbuffers import g_buffers
+from patchvsr_core.realtime.optimize import fast_step, prepared
 from patchvsr_core.realtime.rdg import RDG, load_rdg
-from patchvsr_core.realtime.speed import fast_step, prepared
 from patchvsr_core.resample import resize
 from patchvsr_core.weights import FOLDER
 

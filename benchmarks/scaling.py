@@ -39,8 +39,8 @@ from measuring import (
 )
 from pieces import NETWORKS, watched_pipeline
 
-from patchvsr_core.hosts.models import Models, load_models
-from patchvsr_core.pipeline import upscale
+from patchvsr_core.hosts.diffusers.models import Models, load_models
+from patchvsr_core.hosts.diffusers.pipeline import upscale
 
 NOTES = (
     "Whole runs of the pipeline, medians over rounds in which both take turns; x: against the smallest output. "

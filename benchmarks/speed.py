@@ -43,8 +43,8 @@ from pairs import input_clip
 from pieces import ORDER, overhead, watched_pipeline
 from tables import ROOT
 
-from patchvsr_core.hosts.models import Models, load_models
-from patchvsr_core.pipeline import sample, upscale
+from patchvsr_core.hosts.diffusers.models import Models, load_models
+from patchvsr_core.hosts.diffusers.pipeline import sample, upscale
 from patchvsr_core.stages import make_plan, patches_of_step, steps_of_run
 
 RECOMPILE_LIMIT = 64

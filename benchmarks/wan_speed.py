@@ -41,11 +41,11 @@ from measuring import (
 from real_size import narrowed, random_base
 
 from patchvsr_core.adapter import Adapter
-from patchvsr_core.conditions import Controls
-from patchvsr_core.fusion import fuse
-from patchvsr_core.hosts.diffusers import Base, DiffusersDenoiser
-from patchvsr_core.layout import TOKEN_CELLS, Canvas, PatchPlan
-from patchvsr_core.planner import plan_patches
+from patchvsr_core.hosts.diffusers.denoiser import Base, DiffusersDenoiser
+from patchvsr_core.plan.canvas import TOKEN_CELLS, Canvas, PatchPlan
+from patchvsr_core.plan.planner import plan_patches
+from patchvsr_core.sampling.conditions import Controls
+from patchvsr_core.sampling.joint_modulation import fuse
 from patchvsr_core.training.config import TrainConfig, load_config
 
 STRIDE_PX, STRIDE_FRAMES = 8, 4

@@ -24,9 +24,9 @@ from patchvsr_core import (
     measure_quality,
     plan_patches,
 )
-from patchvsr_core.hosts.models import load_models
-from patchvsr_core.pipeline import upscale
-from patchvsr_core.sizes import target_size
+from patchvsr_core.hosts.diffusers.models import load_models
+from patchvsr_core.hosts.diffusers.pipeline import upscale
+from patchvsr_core.plan.target_size import target_size
 from patchvsr_core.video import VideoWriter, read_clip
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from patchvsr_core import back_project, match_colors
-from patchvsr_core.fidelity import check_pair
+from patchvsr_core.finish.back_projection import check_pair
 
 
 class AgreeWithInput(io.ComfyNode):

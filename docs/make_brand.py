@@ -21,9 +21,9 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from patchvsr_core.hosts.models import load_models
-from patchvsr_core.picture import COLORS
-from patchvsr_core.pipeline import upscale
+from patchvsr_core.hosts.diffusers.models import load_models
+from patchvsr_core.hosts.diffusers.pipeline import upscale
+from patchvsr_core.preview.draw import COLORS
 from patchvsr_core.resample import resize
 from patchvsr_core.video import read_clip
 

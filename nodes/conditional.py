@@ -7,10 +7,10 @@ from pathlib import Path
 import folder_paths
 from comfy_api.latest import io
 
-from ..patchvsr_core.damage import measured_damage
-from ..patchvsr_core.decode import InputCondition, decode_tiles
-from ..patchvsr_core.fidelity import check_pair
+from ..patchvsr_core.finish.back_projection import check_pair
+from ..patchvsr_core.finish.degradation import measured_damage
 from ..patchvsr_core.hosts.comfy import Progress, codec_of, load_decoder, refiner_at, run_refiner
+from ..patchvsr_core.vae.decode import InputCondition, decode_tiles
 from ..patchvsr_core.weights import shipped
 from .finishing import agreeing
 from .sockets import CATEGORY, Plan, Tiles

@@ -10,8 +10,8 @@ from ..patchvsr_core.errors import PlanError
 from ..patchvsr_core.hosts.comfy import attach_attention, attach_propagation, attach_rescale, is_tiny
 from ..patchvsr_core.propagation.attention_options import parse_layers
 from ..patchvsr_core.propagation.canvas import CanvasPropagation, PropagationOptions
+from ..patchvsr_core.propagation.frame_selection import CHOICES
 from ..patchvsr_core.propagation.latent import INTERPOLATIONS
-from ..patchvsr_core.propagation.rich import CHOICES
 from .sockets import CATEGORY, Flow, Plan
 from .validation import in_order
 from .widgets import span_widgets

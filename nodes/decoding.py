@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..patchvsr_core.blend import blend_tiles
-from ..patchvsr_core.color import FIXES, match_colors
-from ..patchvsr_core.decode import decode_tiles
-from ..patchvsr_core.encode import check_frames
 from ..patchvsr_core.errors import PatchVSRError
+from ..patchvsr_core.finish.color_fix import FIXES, match_colors
 from ..patchvsr_core.hosts.comfy import Progress, codec_of, timed_stage
+from ..patchvsr_core.vae.decode import blend_tiles, decode_tiles
+from ..patchvsr_core.vae.encode import check_frames
 from .sockets import CATEGORY, Plan, Tiles
 from .validation import in_order
 from .widgets import tile_widgets

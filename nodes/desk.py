@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from ..patchvsr_core.errors import PatchVSRError
-from ..patchvsr_core.forecast import FAMILIES, Forecast, Request, forecast
-from ..patchvsr_core.forecast_text import ENGLISH, Words, planner_lines, video_lines
 from ..patchvsr_core.hosts.comfy import pace_for, shipped_refiner
-from ..patchvsr_core.places import COLORS
-from ..patchvsr_core.planner import LAYOUTS
+from ..patchvsr_core.plan.planner import LAYOUTS
+from ..patchvsr_core.plan.positions import COLORS
+from ..patchvsr_core.run.forecast import FAMILIES, Forecast, Request, forecast
+from ..patchvsr_core.run.forecast_text import ENGLISH, Words, planner_lines, video_lines
 from ..patchvsr_core.video.encoders import CODECS, CRF
 from .widgets import AUTO
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..patchvsr_core.base_layer import starts_from_base
-from ..patchvsr_core.conditions import PatchConditions
-from ..patchvsr_core.encode import encode_canvas, encode_global
 from ..patchvsr_core.errors import AdapterError, PlanError
+from ..patchvsr_core.finish.base_layer import starts_from_base
 from ..patchvsr_core.hosts.comfy import Progress, codec_of, timed_stage
 from ..patchvsr_core.hosts.comfy.loading import adapter_of
+from ..patchvsr_core.sampling.conditions import PatchConditions
+from ..patchvsr_core.vae.encode import encode_canvas, encode_global
 from .sockets import CATEGORY, GlobalContext, PatchCond, Plan
 
 

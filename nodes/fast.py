@@ -9,9 +9,9 @@ import torch
 from comfy_api.latest import io
 
 from ..patchvsr_core.hosts.comfy import run_fast
-from ..patchvsr_core.realtime.buffers import RenderPasses
+from ..patchvsr_core.plan.target_size import target_size
+from ..patchvsr_core.realtime.gbuffers import RenderPasses
 from ..patchvsr_core.resample import resize
-from ..patchvsr_core.sizes import target_size
 from .sockets import CATEGORY, Flow
 from .widgets import scale_widget, size_widget
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..patchvsr_core.base_layer import mixed
-from ..patchvsr_core.fidelity import check_pair
+from ..patchvsr_core.finish.back_projection import check_pair
+from ..patchvsr_core.finish.base_layer import mixed
+from ..patchvsr_core.finish.strength_map import Strength, held_frames
 from ..patchvsr_core.hosts.comfy import Progress, run_refiner, shape_of, shipped_damage, timed_stage
 from ..patchvsr_core.settings import Settings
 from ..patchvsr_core.stages import back_projected
-from ..patchvsr_core.strength import Strength, held_frames
 from .sockets import CATEGORY
 from .widgets import finishing_widgets, strength_widgets
 

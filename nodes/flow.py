@@ -8,11 +8,11 @@ import torch
 from comfy_api.latest import io
 
 from ..patchvsr_core.errors import MediaError
-from ..patchvsr_core.hosts.comfy.flow import measure_flows
-from ..patchvsr_core.picture import draw_flow
-from ..patchvsr_core.propagation.estimators import ESTIMATORS, QUALITIES
-from ..patchvsr_core.propagation.flow import ClipFlows, consistency
-from ..patchvsr_core.propagation.motion import flows_from_vectors
+from ..patchvsr_core.hosts.comfy.optical_flow import measure_flows
+from ..patchvsr_core.optical_flow.estimators import ESTIMATORS, QUALITIES
+from ..patchvsr_core.optical_flow.flow import ClipFlows, consistency
+from ..patchvsr_core.optical_flow.motion_vectors import flows_from_vectors
+from ..patchvsr_core.preview.draw import draw_flow
 from .sockets import CATEGORY, Flow, FlowModel
 
 

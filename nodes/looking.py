@@ -6,13 +6,13 @@ from dataclasses import replace
 
 from comfy_api.latest import io, ui
 
-from ..patchvsr_core.compare import DIRECTIONS, Version, crop_grid, same_size, split_view
-from ..patchvsr_core.encode import check_frames
-from ..patchvsr_core.focus import focus_on, richest_place
-from ..patchvsr_core.fusion import check_canvas
 from ..patchvsr_core.hosts.comfy import codec_of, run_refiner, sample_focus, shipped_damage, shipped_refiner
-from ..patchvsr_core.preview import look_at
+from ..patchvsr_core.preview.compare import DIRECTIONS, Version, crop_grid, same_size, split_view
+from ..patchvsr_core.preview.patch_preview import look_at
+from ..patchvsr_core.preview.region import focus_on, richest_place
+from ..patchvsr_core.sampling.joint_modulation import check_canvas
 from ..patchvsr_core.stages import defaults_for
+from ..patchvsr_core.vae.encode import check_frames
 from .sampling import sampling_sockets
 from .sockets import CATEGORY, Plan
 from .widgets import finishing_widgets

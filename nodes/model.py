@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..patchvsr_core.errors import PatchVSRError
+from ..patchvsr_core.finish.strength_map import Strength
 from ..patchvsr_core.hosts.comfy import (
     EnhanceOptions,
     FusionOptions,
@@ -13,7 +14,6 @@ from ..patchvsr_core.hosts.comfy import (
     attach_joint_modulation,
     attach_strength,
 )
-from ..patchvsr_core.strength import Strength
 from .sockets import CATEGORY, GlobalContext, PatchCond, Plan
 from .validation import in_order
 from .widgets import economy_widget, span_sigmas, span_widgets, strength_widgets

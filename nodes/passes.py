@@ -11,8 +11,8 @@ from comfy_api.latest import io
 
 from ..patchvsr_core.errors import MediaError
 from ..patchvsr_core.hosts.comfy.progress import Progress
-from ..patchvsr_core.realtime.buffers import normalised_depth
-from ..patchvsr_core.realtime.passes import frame_files, read_passes
+from ..patchvsr_core.realtime.exr_passes import frame_files, read_passes
+from ..patchvsr_core.realtime.gbuffers import normalised_depth
 from ..patchvsr_core.video.exr import openexr
 from .sockets import CATEGORY, Flow
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..patchvsr_core.cutouts import PLANNED, WINDOWS, cut_out, join_cutouts
-from ..patchvsr_core.places import places
+from ..patchvsr_core.plan.positions import places
+from ..patchvsr_core.plan.split_patches import PLANNED, WINDOWS, cut_out, join_cutouts
 from .sockets import CATEGORY, Plan
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..patchvsr_core.forecast import family_of
 from ..patchvsr_core.hosts.comfy import codec_of
-from ..patchvsr_core.layout import Canvas
-from ..patchvsr_core.picture import draw_plan
-from ..patchvsr_core.planner import LAYOUTS, plan_patches
-from ..patchvsr_core.sizes import target_size
+from ..patchvsr_core.plan.canvas import Canvas
+from ..patchvsr_core.plan.planner import LAYOUTS, plan_patches
+from ..patchvsr_core.plan.target_size import target_size
+from ..patchvsr_core.preview.draw import draw_plan
+from ..patchvsr_core.run.forecast import family_of
 from ..patchvsr_core.stages import layout_for
 from .sockets import CATEGORY, Plan
 from .validation import in_order

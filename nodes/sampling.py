@@ -6,9 +6,9 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..patchvsr_core.fusion import check_canvas
 from ..patchvsr_core.hosts.comfy import sample_latent
-from ..patchvsr_core.schedules import star_schedule
+from ..patchvsr_core.sampling.joint_modulation import check_canvas
+from ..patchvsr_core.sampling.schedules import star_schedule
 from .sockets import CATEGORY, Plan
 
 

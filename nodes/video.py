@@ -11,12 +11,12 @@ from comfy.cli_args import args
 from comfy_api.latest import io, ui
 
 from ..patchvsr_core.errors import PlanError
+from ..patchvsr_core.finish.strength_map import Strength
 from ..patchvsr_core.hosts.comfy import NativeModels, as_video, upscale_video
-from ..patchvsr_core.planner import LAYOUTS
+from ..patchvsr_core.plan.planner import LAYOUTS
 from ..patchvsr_core.settings import BASE_LAYERS, BICUBIC
-from ..patchvsr_core.strength import Strength
+from ..patchvsr_core.video.chunk_files import Encoding
 from ..patchvsr_core.video.encoders import CODECS, CRF
-from ..patchvsr_core.video.pieces import Encoding
 from .sockets import CATEGORY
 from .widgets import AUTO, economy_widget, scale_widget, size_widget
 

@@ -1,33 +1,20 @@
 """PatchVSR: video super-resolution to any size by jointly restored patches.
 
 The parts are usable on their own: plan (``plan_patches``), encode, denoise (``fuse`` inside a
-solver), decode, blend, refine. ``patchvsr_core.pipeline`` runs them in order; it is imported on
+solver), decode, blend, refine. ``patchvsr_core.hosts.diffusers.pipeline`` runs them in order; it is imported on
 demand, because it loads diffusers.
 """
 
 from .adapter import Adapter, AdapterConfig, BaseSpec, PatchControl, load_adapter, save_adapter
-from .blend import blend_tiles
-from .codec import Codec, SpaceToDepth, WanVAE
-from .color import match_colors
-from .conditions import Controls, PatchConditions
-from .decode import Tiles, decode_tiles
-from .encode import encode_canvas, encode_global
 from .errors import AdapterError, Cancelled, MediaError, ModelError, OutputError, PatchVSRError, PlanError
-from .fidelity import back_project
-from .fusion import fuse
-from .layout import Canvas, Patch, PatchPlan
-from .planner import LAYOUTS, plan_patches
-from .propagation.attention import AttentionRun
-from .propagation.attention_options import AttentionOptions
-from .propagation.canvas import CanvasPropagation, PropagationOptions
-from .propagation.estimators import ESTIMATORS
-from .propagation.flow import ClipFlows, clip_flows
-from .propagation.latent import propagate
+from .finish import Refiner, back_project, load_refiner, match_colors, refine_frames
+from .optical_flow import ESTIMATORS, ClipFlows, clip_flows
+from .plan import LAYOUTS, Canvas, Patch, PatchPlan, plan_patches
+from .propagation import AttentionOptions, AttentionRun, CanvasPropagation, PropagationOptions, propagate
 from .quality import QualityReport, measure_quality
-from .refine import Refiner, load_refiner, refine_frames
-from .sampling import SOLVERS, Denoiser, sigma_schedule
-from .schedules import star_schedule
+from .sampling import SOLVERS, Controls, Denoiser, PatchConditions, fuse, sigma_schedule, star_schedule
 from .settings import Settings
+from .vae import Codec, SpaceToDepth, Tiles, WanVAE, blend_tiles, decode_tiles, encode_canvas, encode_global
 from .version import VERSION
 
 __version__ = VERSION

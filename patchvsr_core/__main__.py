@@ -7,11 +7,11 @@ import signal
 from collections.abc import Sequence
 
 from . import __version__
-from .commands import doctor, plan, upscale
+from .cli.commands import doctor, plan, upscale
+from .cli.torchrun import Crew, launched
 from .errors import PatchVSRError
-from .launched import Crew, launched
-from .planner import LAYOUTS
-from .sampling import SOLVERS
+from .plan.planner import LAYOUTS
+from .sampling.solvers import SOLVERS
 from .settings import BASE_LAYERS, SCHEDULES
 from .video.encoders import CODECS, CRF
 

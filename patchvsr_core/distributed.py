@@ -2,7 +2,7 @@
 
 Every process holds the canvas and does its share of the patches, tiles and frames of each stage.
 Stages are told of it by a :class:`Team`; :data:`ALONE`, one process, leaves everything as it is.
-:mod:`.launched` makes a team of what torchrun started.
+:mod:`cli.torchrun` makes a team of what torchrun started.
 
 Traffic, in canvases (a canvas is what the latent of the whole clip takes): one sum per model call
 (one per condition with guidance; 174 MB each for a Wan at 3840x2160 and 81 frames) and one for the

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .layout import Canvas
+from .plan.canvas import Canvas
 
 PIXELS_TOGETHER = 2**22
 

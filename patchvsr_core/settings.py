@@ -5,11 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from .errors import PlanError
-from .sampling import sigma_schedule
-from .schedules import star_schedule
 
 RANGES = {
     "window_frames": (1, math.inf),
@@ -68,7 +64,7 @@ class Settings:
     guidance_rescale: float = 0.0
     """How far guidance is brought back to the spread of the positive prediction; 0.2 oversaturates less."""
     schedule: str = "shifted"
-    """Noise levels: ``shifted`` (evenly spread, then moved by ``shift``) or ``star`` (STAR's; they set ``steps``)."""
+    """Noise levels: ``shifted`` (spread evenly, then moved by ``shift``) or ``star`` (STAR's own number of steps)."""
     propagation: float = 0.0
     """How much of its neighbours along the motion every frame takes; 0 is off; Wan 0.5, tiny default 0.25."""
     propagation_start: float = 0.4
@@ -88,7 +84,7 @@ class Settings:
     softening: float = 1.0
     """Attention of the negative branch grows softer up to this (DSSAG); 1 is off, and guidance must be on."""
     structure_lock: float = 0.0
-    """How strongly low frequencies of every prediction are held to the input's; see :mod:`.enhance`."""
+    """How strongly low frequencies of every prediction are held to the input's."""
     projection_steps: int = 0
     """At so many of the last steps predictions are back-projected in pixels."""
     churn: float = 0.0
@@ -107,7 +103,7 @@ class Settings:
     auxiliary_end: float = 0.0
     """... down to which; at other steps the primary grid runs alone."""
     economy: int = 1
-    """Patches with little in them, or that stand still, run at every so manieth step only; see :mod:`.economy`."""
+    """Patches with little in them, or that stand still, run at every so manieth step only."""
     tile_px: int = 512
     tile_overlap_px: int = 64
     window: str = "linear"
@@ -125,8 +121,6 @@ class Settings:
             raise PlanError(f"Schedule {self.schedule!r} is unknown; choose one of {', '.join(SCHEDULES)}.")
         if self.base_layer not in BASE_LAYERS:
             raise PlanError(f"Base layer {self.base_layer!r} is unknown; choose one of {', '.join(BASE_LAYERS)}.")
-        if self.schedule == "star" and self.start > 0:
-            object.__setattr__(self, "steps", len(noise_levels(self)) - 1)
         if self.softening != 1 and self.guidance <= 1:
             raise PlanError("Detail guidance softens the negative branch; it needs a guidance above 1.")
         for name, (low, high) in RANGES.items():
@@ -134,13 +128,6 @@ class Settings:
             if not low <= value <= high:
                 limits = f"must be at least {low}" if high == math.inf else f"must lie between {low} and {high}"
                 raise PlanError(f"{name} is {value}; it {limits}.")
-
-
-def noise_levels(settings: Settings) -> Tensor:
-    """(steps + 1,) from the first noise level to 0."""
-    if settings.schedule == "star":
-        return star_schedule(settings.start if settings.start < 1 else None)
-    return sigma_schedule(settings.steps, shift=settings.shift, start=settings.start)
 
 
 TINY = Settings(layout="overlapping")

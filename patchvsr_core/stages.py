@@ -8,28 +8,28 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from .base_layer import base_layer, mixed, starts_from_base
-from .blend import blend_tiles
-from .codec import Codec, SpaceToDepth
-from .color import match_colors
-from .conditional import ConditionalDecoder
-from .decode import InputCondition, decode_tiles
 from .distributed import ALONE, Team
-from .encode import encode_canvas
-from .fidelity import AGREED, back_project
-from .layout import Canvas, Patch, PatchPlan
-from .planner import plan_patches
+from .finish.back_projection import AGREED, back_project
+from .finish.base_layer import base_layer, mixed, starts_from_base
+from .finish.color_fix import match_colors
+from .finish.refine import Refiner
+from .plan.canvas import Canvas, Patch, PatchPlan
+from .plan.planner import plan_patches
 from .progress import OnDone, OnProgress
 from .propagation.attention_options import AttentionOptions, parse_layers
 from .propagation.canvas import PropagationOptions
-from .refine import Refiner
 from .resample import resize
-from .settings import TINY, WAN, Settings, noise_levels
+from .sampling.schedules import noise_levels, step_count
+from .settings import TINY, WAN, Settings
+from .vae.codec import Codec, SpaceToDepth
+from .vae.conditional_decoder import ConditionalDecoder
+from .vae.decode import InputCondition, blend_tiles, decode_tiles
+from .vae.encode import encode_canvas
 
 Noise = Callable[[torch.Size], Tensor]
 """Asked for normal noise in the shape of the latent canvas."""
 Refine = Callable[..., Tensor]
-"""(frames, source) to refined frames; takes the choices of :func:`refine.refine_frames`."""
+"""(frames, source) to refined frames; takes the choices of :func:`finish.refine.refine_frames`."""
 
 
 class Parts(Protocol):
@@ -81,7 +81,7 @@ def patches_of_step(plan: PatchPlan, settings: Settings, step: int) -> tuple[Pat
 
 def steps_of_run(settings: Settings) -> list[int]:
     """The step of every model call; Heun's solver looks ahead to every step but the first."""
-    steps = list(range(settings.steps))
+    steps = list(range(step_count(settings)))
     return steps + steps[1:] if settings.solver == "heun" else steps
 
 
@@ -167,7 +167,7 @@ def finished(
     Args:
         frames: decoded, this process's own; given away, they may be changed.
         codec: that of the model which made them.
-        damage: measured in the input, see :func:`damage.measured_damage`.
+        damage: measured in the input, see :func:`finish.degradation.measured_damage`.
         team: divides the frames, and the refiner the tiles if it knows of the team too.
 
     Returns:
@@ -202,7 +202,7 @@ def finished(
 def back_projected(
     frames: Tensor, source: Tensor, settings: Settings, damage: float, on_frames: OnDone | None = None
 ) -> Tensor:
-    """Frames back-projected onto the input as far as the settings ask for; see :func:`fidelity.back_project`."""
+    """Frames back-projected onto the input as far as the settings ask for; see :mod:`finish.back_projection`."""
     return back_project(
         frames,
         source,

@@ -15,12 +15,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import torch
 from torch import Tensor
 
-from patchvsr_core.chunks import Relay
+from patchvsr_core.cli.torchrun import launched
 from patchvsr_core.distributed import Team
-from patchvsr_core.hosts.models import load_models
-from patchvsr_core.launched import launched
-from patchvsr_core.pipeline import upscale
-from patchvsr_core.refine import RefinerConfig, new_refiner, refine_frames
+from patchvsr_core.finish.refine import RefinerConfig, new_refiner, refine_frames
+from patchvsr_core.hosts.diffusers.models import load_models
+from patchvsr_core.hosts.diffusers.pipeline import upscale
+from patchvsr_core.plan.chunks import Relay
 from patchvsr_core.settings import Settings
 
 

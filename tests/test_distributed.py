@@ -16,20 +16,20 @@ import psutil
 import pytest
 import team_job
 import torch
+from clips import colors, write
 from small_models import random_adapter, random_vae, random_wan, save
-from test_video import colors, write
 
 from patchvsr_core import distributed
 from patchvsr_core.__main__ import _parser, main
 from patchvsr_core.adapter import save_adapter
-from patchvsr_core.commands import plan
-from patchvsr_core.commands import upscale as upscale_file_of
+from patchvsr_core.cli.commands import plan
+from patchvsr_core.cli.commands import upscale as upscale_file_of
+from patchvsr_core.cli.torchrun import TOLD, Crew, launched, own_device
 from patchvsr_core.distributed import ALONE, LOST, Team
 from patchvsr_core.errors import MediaError, ModelError, PlanError, TeamError
-from patchvsr_core.hosts.models import load_models
-from patchvsr_core.launched import TOLD, Crew, launched, own_device
-from patchvsr_core.pipeline import upscale
-from patchvsr_core.refine import Refiner, RefinerConfig, refine_frames
+from patchvsr_core.finish.refine import Refiner, RefinerConfig, refine_frames
+from patchvsr_core.hosts.diffusers.models import load_models
+from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.settings import Settings
 from patchvsr_core.video import read_clip
 from patchvsr_core.video.journal import folder_of, unfinished
@@ -137,7 +137,7 @@ def test_a_user_error_is_one_sentence(tmp_path: Path) -> None:
 BUG = """
 import torch
 from patchvsr_core.errors import TeamError
-from patchvsr_core.launched import launched
+from patchvsr_core.cli.torchrun import launched
 with launched() as crew:
     team = crew.team("cpu")
     try:
@@ -252,7 +252,7 @@ def test_one_process_has_no_team(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_process_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr("patchvsr_core.launched.usable_device", torch.device)
+    monkeypatch.setattr("patchvsr_core.cli.torchrun.usable_device", torch.device)
     assert own_device("auto", 1) == own_device("cuda", 1) == torch.device("cuda:1")
     assert own_device("cpu", 5) == torch.device("cpu")
     with pytest.raises(ModelError, match="--nproc-per-node 2"):

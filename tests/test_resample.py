@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from patchvsr_core.layout import Canvas
+from patchvsr_core.plan.canvas import Canvas
 from patchvsr_core.resample import reflected, resize, upsampled_window
 
 

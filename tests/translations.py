@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from fakes import ROOT, fake_comfyui, load_pack
 
-from patchvsr_core.forecast_text import ENGLISH
+from patchvsr_core.run.forecast_text import ENGLISH
 
 LOCALES = ROOT / "locales"
 LANGUAGES = ("en", "zh", "ja", "ko", "es", "fr", "de", "ru")

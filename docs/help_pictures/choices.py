@@ -9,12 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from patchvsr_core import AttentionOptions, AttentionRun, Controls, encode_canvas, sigma_schedule, star_schedule
-from patchvsr_core.hosts.diffusers import DiffusersDenoiser
-from patchvsr_core.layout import TOKEN_CELLS
-from patchvsr_core.places import patches_at
-from patchvsr_core.quality.heat import CELL_PX, heat_picture
-from patchvsr_core.schedules import COARSE
-from patchvsr_core.strength import Strength, held_frames
+from patchvsr_core.finish.strength_map import Strength, held_frames
+from patchvsr_core.hosts.diffusers.denoiser import DiffusersDenoiser
+from patchvsr_core.plan.canvas import TOKEN_CELLS
+from patchvsr_core.plan.positions import patches_at
+from patchvsr_core.quality.heatmap import CELL_PX, heat_picture
+from patchvsr_core.sampling.schedules import COARSE
 
 from .clips import PATCH, SHOWN, STRIDE_PX, TARGET, cut, enlarged, models, plan, sample, unrefined
 from .drawing import (

@@ -8,8 +8,8 @@ from functools import lru_cache
 from torch import Tensor
 
 from patchvsr_core import Canvas, PatchPlan, plan_patches
-from patchvsr_core.hosts.models import Models, load_models
-from patchvsr_core.pipeline import upscale
+from patchvsr_core.hosts.diffusers.models import Models, load_models
+from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.resample import resize
 from patchvsr_core.video import read_clip
 

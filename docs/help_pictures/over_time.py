@@ -5,13 +5,13 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from patchvsr_core.chunks import Chunk, plan_chunks
-from patchvsr_core.layout import TOKEN_CELLS
-from patchvsr_core.places import patches_at
-from patchvsr_core.propagation.thinned import frame_samples
-from patchvsr_core.quality.heat import heat_picture, pooled
+from patchvsr_core.plan.canvas import TOKEN_CELLS
+from patchvsr_core.plan.chunks import Chunk, plan_chunks
+from patchvsr_core.plan.positions import patches_at
+from patchvsr_core.propagation.token_sampling import frame_samples
+from patchvsr_core.quality.heatmap import heat_picture, pooled
 from patchvsr_core.quality.temporal import change, motion_between
-from patchvsr_core.realtime.passes import read_passes
+from patchvsr_core.realtime.exr_passes import read_passes
 
 from .clips import EXAMPLES, SHOWN, STRIDE_PX, enlarged, plan, sample, unrefined, whole_sample
 from .drawing import (

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from patchvsr_core import Canvas, Patch, encode_canvas, fuse, plan_patches
-from patchvsr_core.cutouts import cut_out, join_cutouts
-from patchvsr_core.encode import noise_augmented
-from patchvsr_core.layout import Span, TileGrid, location_mask
-from patchvsr_core.picture import draw_plan
-from patchvsr_core.places import places
-from patchvsr_core.planner import plan_tiles
+from patchvsr_core.plan.canvas import Span, TileGrid, location_mask
+from patchvsr_core.plan.planner import plan_tiles
+from patchvsr_core.plan.positions import places
+from patchvsr_core.plan.split_patches import cut_out, join_cutouts
+from patchvsr_core.preview.draw import draw_plan
 from patchvsr_core.resample import resize
+from patchvsr_core.vae.encode import noise_augmented
 
 from .clips import COUNT, PATCH, SHOWN, SOURCE, STRIDE_PX, TARGET, cut, enlarged, models, plan, restored, sample
 from .drawing import (

@@ -6,11 +6,11 @@ import numpy as np
 from torch import Tensor
 
 from patchvsr_core import clip_flows, measure_quality
-from patchvsr_core.compare import Version, crop_grid, same_size, side_by_side, split_view
-from patchvsr_core.picture import draw_flow
-from patchvsr_core.preview import squares
-from patchvsr_core.realtime.fast import load_fast
-from patchvsr_core.realtime.passes import read_passes
+from patchvsr_core.preview.compare import Version, crop_grid, same_size, side_by_side, split_view
+from patchvsr_core.preview.draw import draw_flow
+from patchvsr_core.preview.patch_preview import squares
+from patchvsr_core.realtime.exr_passes import read_passes
+from patchvsr_core.realtime.upscaler import load_fast
 from patchvsr_core.training.renders import light_noise
 from patchvsr_core.video import read_clip
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..rotary import Rope, grid_positions, rope_at, rotate
+from .rotary import Rope, grid_positions, rope_at, rotate
 
 
 def rope_3d(grid: tuple[int, int, int], head_dim: int, device: torch.device, spacing: int = 1) -> Rope:

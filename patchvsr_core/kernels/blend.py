@@ -1,7 +1,7 @@
 """Normalised blending of equal tiles and patches that overlap: two operations, and what they mean in plain torch.
 
 Sums are float32 whatever goes in and comes out. Weights are given, small, and sum to 1 in every cell, so that no canvas
-of weights exists. Source of the weights: :mod:`planner`.
+of weights exists. Source of the weights: :mod:`plan.planner`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from .bands import blend_bands
-from .launches import BLEND, launch_add, launch_gather
+from .blend_cpu import blend_bands
+from .launch import BLEND, launch_add, launch_gather
 from .loading import NAMESPACE, CannotLaunch, dispatched, for_gradients, tell
 from .placement import Lattice, Placement
 from .references import add_reference, blend_reference, check_patches, check_tiles

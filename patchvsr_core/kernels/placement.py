@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from ..layout import Patch, Span
+from ..plan.canvas import Patch, Span
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +22,7 @@ class Axis:
 
     @classmethod
     def of(cls, spans: Sequence[Span]) -> Axis:
-        """What a plan holds, see :func:`planner.crossfade`."""
+        """What a plan holds, see :func:`plan.planner.crossfade`."""
         weights = torch.stack([torch.from_numpy(span.weight).float() for span in spans])
         return cls(tuple(span.start for span in spans), weights)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..propagation.flow import consistency, warp
+from ..optical_flow.flow import consistency, warp
 
 WHITE = 255
 """Of 8 bits."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from .launches import BLEND, WARP
+from .launch import BLEND, WARP
 
 GPU_CHECKED: tuple[str, ...] = ()
 """Names of the GPUs on which the kernels were compared with the reference and timed."""

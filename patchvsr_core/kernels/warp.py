@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .launches import MODES, WARP, launch_mix
+from .launch import MODES, WARP, launch_mix
 from .loading import NAMESPACE, CannotLaunch, dispatched, for_gradients, tell
 from .references import mix_reference
 

@@ -24,12 +24,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ..adapter.rotary import grid_positions, rope_at, rotate
 from ..errors import PlanError
-from ..layout import TOKEN_CELLS, Patch, PatchPlan
-from ..rotary import grid_positions, rope_at, rotate
+from ..plan.canvas import TOKEN_CELLS, Patch, PatchPlan
 from .attention_options import AttentionOptions
-from .rich import rich_frames
-from .thinned import by_window, frame_samples, windows
+from .frame_selection import rich_frames
+from .token_sampling import by_window, frame_samples, windows
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Plain attention on (B, L, heads, head_dim) queries, keys and values."""

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from ..errors import PlanError
-from .rich import CHOICES
+from .frame_selection import CHOICES
 
 
 @dataclass(frozen=True)

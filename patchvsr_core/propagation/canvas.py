@@ -12,13 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..chunks import Relay
 from ..distributed import ALONE, Team
 from ..errors import PlanError
-from ..layout import Canvas
+from ..optical_flow.estimators import Estimator
+from ..optical_flow.flow import ClipFlows, clip_flows, warp
+from ..plan.canvas import Canvas
+from ..plan.chunks import Relay
 from ..resample import resize
-from .estimators import Estimator
-from .flow import ClipFlows, clip_flows, warp
 from .latent import Before, acts, propagate, unchanged_noise
 
 MEASURED_PX = 1280
@@ -43,7 +43,7 @@ class PropagationOptions:
     """None: ``nearest`` on latents, as Upscale-A-Video has it, and ``bicubic`` on pixels."""
     alpha1: float = 0.001
     alpha2: float = 0.05
-    """Tolerance of a flow that does not come back, see :func:`flow.consistency`."""
+    """Tolerance of a flow that does not come back, see :func:`optical_flow.flow.consistency`."""
 
 
 class CanvasPropagation:

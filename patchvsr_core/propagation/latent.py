@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..errors import PlanError
 from ..kernels import mix_along_flow
-from .flow import resize_flow
+from ..optical_flow.flow import resize_flow
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
 

@@ -1,7 +1,7 @@
 """What can be said about a result: steadiness, seams, colours, detail, against its source or an original."""
 
-from .beside import detail_energy
-from .drift import ColourDrift, colour_drift, patch_colour_variance
+from .color_drift import ColourDrift, colour_drift, patch_colour_variance
+from .frame_pairs import detail_energy
 from .report import FULL_SCALE, Measures, QualityReport, check_kind, measure_quality
 from .seams import seam_energy, seam_ratio
 from .temporal import Motion, brightness_flicker, clip_motion, flicker, temporal_error, warping_error

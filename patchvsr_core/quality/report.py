@@ -10,14 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import PlanError
-from ..layout import PatchPlan
+from ..plan.canvas import PatchPlan
 from ..progress import OnDone
-from .beside import beside_source, check_lengths, disagreement, gradient_energy, luma
-from .drift import LEVELS, ColourDrift, mean_colour, patch_colours, patch_windows, variance_of
-from .heat import CELL_PX, heat_picture, pooled
+from .color_drift import LEVELS, ColourDrift, mean_colour, patch_colours, patch_windows, variance_of
+from .frame_pairs import beside_source, check_lengths, disagreement, gradient_energy, luma
+from .grading import verdict_lines
+from .heatmap import CELL_PX, heat_picture, pooled
 from .seams import SeamEnergies, check_size, seam_map
 from .temporal import MeanAlongMotion, bend, change, motion_between
-from .verdicts import verdict_lines
 
 FULL_SCALE = {"flicker": 16 / LEVELS, "seams": 8 / LEVELS, "mismatch": 16 / LEVELS}
 """Heat maps by kind, and the difference that they show in the brightest colour; the same in every clip."""
@@ -41,13 +41,13 @@ class Measures:
     seam_energy: float
     """See :func:`seams.seam_energy`."""
     patch_colour_variance: float
-    """Mean over channels of :func:`drift.patch_colour_variance`."""
+    """Mean over channels of :func:`color_drift.patch_colour_variance`."""
     colour_drift: float
     """Largest difference of the mean colour from the source's, 8-bit levels."""
     colour_slope: float
     """How fast the mean colour drifts away, 8-bit levels per frame."""
     detail_energy: float
-    """See :func:`beside.detail_energy`."""
+    """See :func:`frame_pairs.detail_energy`."""
     mismatch: float
     """Mean difference of the result, shrunk again, from the source, 8-bit levels."""
 

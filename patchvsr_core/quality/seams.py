@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import PlanError
-from ..layout import PatchPlan
-from .beside import beside_source
+from ..plan.canvas import PatchPlan
+from .frame_pairs import beside_source
 
 HEIGHT, WIDTH = 1, 2
 """Axes of (T, H, W, 3) frames."""

@@ -13,8 +13,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from ..propagation.flow import clip_flows, consistency, warp
-from .beside import beside_source, luma
+from ..optical_flow.flow import clip_flows, consistency, warp
+from .frame_pairs import beside_source, luma
 
 
 @dataclass(frozen=True, eq=False)

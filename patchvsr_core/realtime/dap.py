@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..files import damaged, read_weights, write_weights
-from .fetch import places
+from .deformable_gather import places
 
 SCALE = 4
 FORMAT = "patchvsr-dap"

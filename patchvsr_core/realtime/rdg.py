@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..errors import ModelError
 from ..files import read_checkpoint, read_metadata
-from .fetch import places
+from .deformable_gather import places
 
 SCALE = 4
 HEADS = 4

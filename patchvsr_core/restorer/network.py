@@ -84,7 +84,7 @@ class Restorer(nn.Module):
             clip: (B, T, 3, h, w) in [0, 1].
             to_next: (B, T - 1, 2, h, w) optical flow in pixels from every frame but the last to the next one.
             to_previous: (B, T - 1, 2, h, w) from every frame but the first to the one before.
-            degradation: (B,) level of noise and compression, see :func:`damage.damage_level`; None: clean.
+            degradation: (B,) level of noise and compression, see :func:`degradation.damage_level`; None: clean.
         """
         batch, length = clip.shape[:2]
         features = self.frame_features(clip.flatten(0, 1), degradation).unflatten(0, (batch, length))

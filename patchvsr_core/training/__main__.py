@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _precompute(options: argparse.Namespace) -> None:
     from .config import load_config
-    from .runs import precompute_for
+    from .factory import precompute_for
 
     config = load_config(options.config)
     precompute_for(config)(config, options)
@@ -72,7 +72,7 @@ def _precompute(options: argparse.Namespace) -> None:
 def _train(options: argparse.Namespace) -> None:
     from .config import load_config
     from .export import export_run, exported_file
-    from .runs import run_for
+    from .factory import run_for
 
     config = load_config(options.config)
     trainer = run_for(config)(config, options)

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from ..adapter import AdapterConfig, BaseSpec
-from ..conditional import ConditionalDecoderConfig
 from ..errors import PatchVSRError
+from ..finish.refine import RefinerConfig
 from ..realtime.dap import DAPConfig
-from ..refine import RefinerConfig
 from ..restorer import RestorerConfig
+from ..vae.conditional_decoder import ConditionalDecoderConfig
 from .frequency import BANDS
 
 if sys.version_info >= (3, 11):

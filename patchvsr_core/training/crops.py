@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..layout import Canvas, location_mask
+from ..plan.canvas import Canvas, location_mask
 from ..resample import upsampled_window
 from .config import DataConfig
 from .degrade import Degradation, draw_degradation, make_input

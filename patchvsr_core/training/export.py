@@ -12,16 +12,16 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..adapter import Adapter, save_adapter
-from ..conditional import ConditionalDecoder, ConditionalDecoderConfig, save_conditional_decoder
 from ..errors import PatchVSRError
 from ..files import sha256, weight_files
-from ..refine import save_refiner
+from ..finish.refine import save_refiner
+from ..vae.conditional_decoder import ConditionalDecoder, ConditionalDecoderConfig, save_conditional_decoder
 from .config import TrainConfig
-from .decoding import FILE
-from .realtime import RealtimeTask, network_file, save_network
-from .refining import RefinerTask, refiner_file
+from .decoder_task import FILE
+from .realtime_task import RealtimeTask, network_file, save_network
+from .refiner_task import RefinerTask, refiner_file
 from .restorer_task import RestorerTask, save_task
-from .tiny import TinyDefault
+from .tiny_task import TinyDefault
 
 LAYER_NAMES = {
     "condition_embedder.time_embedder.linear_1": "time_embedding.0",

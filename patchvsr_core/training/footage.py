@@ -17,7 +17,7 @@ from torch import Tensor
 from ..errors import MediaError
 from ..resample import reflected, resize
 from .config import DataConfig
-from .shots import usable_shots
+from .shot_filter import usable_shots
 
 VIDEO = {".mp4", ".mkv", ".mov", ".webm"}
 PHOTOGRAPH = {".jpg", ".jpeg", ".png", ".webp"}

@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from ..codec import Codec
-from ..encode import encode_global
 from ..errors import PatchVSRError
-from ..hosts.loading import load_prompt
+from ..hosts.diffusers.loading import load_prompt
+from ..vae.codec import Codec
+from ..vae.encode import encode_global
 from .config import DataConfig, TrainConfig
 from .crops import Crop, Crops, draw_sizes
 

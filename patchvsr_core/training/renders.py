@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..propagation.flow import ClipFlows
-from ..realtime.buffers import RenderPasses
+from ..optical_flow.flow import ClipFlows
+from ..realtime.gbuffers import RenderPasses
 from .scenes import MIP_LEVELS, Pose, Thing, draw_scene
 
 SUPERSAMPLES = 2

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from ..damage import damage_level
-from ..propagation.estimators import dis
+from ..finish.degradation import damage_level
+from ..optical_flow.estimators import dis
 from ..restorer.network import SCALE, Restorer, load_restorer, save_restorer
 from . import losses
 from .config import DataConfig, TrainConfig
 from .degrade import draw_degradation, make_input
 from .packed import PackedFootage
-from .refining import load_part
+from .refiner_task import load_part
 
 MARGIN_PX = 16
 """Of the input, around a crop: flow is measured with it, so that motion across the crop's border is seen."""
@@ -39,7 +39,7 @@ class MovingBatch:
     """(N, T - 1, 2, h, w) pixels of the input."""
     to_previous: Tensor
     degradation: Tensor
-    """(N,) level, see :func:`damage.damage_level`."""
+    """(N,) level, see :func:`degradation.damage_level`."""
 
 
 class MovingBatches(Dataset[MovingBatch]):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..fidelity import back_project
+from ..finish.back_projection import back_project
 from ..resample import resize
 from ..video import read_frames
 from .degrade import make_input

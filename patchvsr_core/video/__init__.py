@@ -1,4 +1,4 @@
-"""Video files in and out, through PyAV."""
+"""Video files and image sequences in and out, through PyAV: frames, timing, sound, transparency, chunks of a job."""
 
 from .info import Picture, VideoInfo, probe
 from .reader import Clip, read_clip, read_frames, scan

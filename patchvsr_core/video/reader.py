@@ -16,7 +16,6 @@ from av.video.reformatter import Interpolation
 from torch import Tensor
 
 from ..errors import MediaError
-from .complete import missing_bytes
 from .info import (
     RGB,
     SWS_COLORSPACE,
@@ -29,6 +28,7 @@ from .info import (
     probe,
 )
 from .sequence import images, is_sequence, to_display
+from .truncation import missing_bytes
 
 PRECISE = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 """Conversion without the shortcuts that swscale takes by default (54 dB instead of 46)."""
@@ -92,7 +92,7 @@ def scan(path: str | Path, *, find_cuts: bool = True, on_frame: Callable[[], Non
     Raises:
         MediaError: as :func:`read_clip` does.
     """
-    from .cuts import CutFinder, thumb_size
+    from .shot_detection import CutFinder, thumb_size
 
     info = probe(path)
     finder = CutFinder()

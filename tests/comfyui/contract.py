@@ -19,12 +19,12 @@ def main(comfyui: str, root: str, folder: str) -> None:
     import comfy.sd
     import torch
 
-    from patchvsr_core.conditions import PatchConditions
     from patchvsr_core.hosts import comfy as host
-    from patchvsr_core.layout import Canvas
-    from patchvsr_core.planner import plan_patches
+    from patchvsr_core.optical_flow.flow import ClipFlows
+    from patchvsr_core.plan.canvas import Canvas
+    from patchvsr_core.plan.planner import plan_patches
     from patchvsr_core.propagation.canvas import CanvasPropagation, PropagationOptions
-    from patchvsr_core.propagation.flow import ClipFlows
+    from patchvsr_core.sampling.conditions import PatchConditions
 
     torch.set_grad_enabled(False)
     given = torch.load(Path(folder) / "inputs.pt", weights_only=True)

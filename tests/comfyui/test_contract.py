@@ -13,17 +13,17 @@ import torch
 from small_models import random_adapter, random_wan, save
 
 from patchvsr_core.adapter import Strengths, save_adapter
-from patchvsr_core.conditions import Controls, PatchConditions
-from patchvsr_core.fusion import fuse
-from patchvsr_core.hosts.diffusers import DiffusersDenoiser
-from patchvsr_core.hosts.loading import load_base
-from patchvsr_core.layout import Canvas
-from patchvsr_core.planner import plan_patches
+from patchvsr_core.hosts.diffusers.denoiser import DiffusersDenoiser
+from patchvsr_core.hosts.diffusers.loading import load_base
+from patchvsr_core.optical_flow.flow import ClipFlows
+from patchvsr_core.plan.canvas import Canvas
+from patchvsr_core.plan.planner import plan_patches
 from patchvsr_core.propagation.attention import AttentionRun
 from patchvsr_core.propagation.attention_options import AttentionOptions
 from patchvsr_core.propagation.canvas import CanvasPropagation, PropagationOptions
-from patchvsr_core.propagation.flow import ClipFlows
-from patchvsr_core.sampling import guided
+from patchvsr_core.sampling.conditions import Controls, PatchConditions
+from patchvsr_core.sampling.joint_modulation import fuse
+from patchvsr_core.sampling.solvers import guided
 
 ROOT = Path(__file__).parents[2]
 MEAN = [-0.7571, -0.7089, -0.9113, 0.1075, -0.1745, 0.9653, -0.1517, 1.5508,

@@ -12,9 +12,9 @@ import pytest
 import torch
 from comfyui_server import Graph, Server, api_graph, assert_success, changed, key, pictures
 
-from patchvsr_core.layout import Canvas
-from patchvsr_core.places import Place, places
-from patchvsr_core.planner import plan_patches
+from patchvsr_core.plan.canvas import Canvas
+from patchvsr_core.plan.planner import plan_patches
+from patchvsr_core.plan.positions import Place, places
 from patchvsr_core.video import VideoWriter, read_clip
 
 WORKFLOWS = Path(__file__).parents[2] / "example_workflows"

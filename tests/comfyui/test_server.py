@@ -27,10 +27,10 @@ from comfyui_server import (
 from small_models import random_adapter, random_vae, random_wan, save
 
 from patchvsr_core.adapter import BaseSpec, save_adapter
-from patchvsr_core.hosts.models import load_models
-from patchvsr_core.pipeline import upscale
-from patchvsr_core.realtime.fast import load_fast
-from patchvsr_core.realtime.passes import read_passes
+from patchvsr_core.hosts.diffusers.models import load_models
+from patchvsr_core.hosts.diffusers.pipeline import upscale
+from patchvsr_core.realtime.exr_passes import read_passes
+from patchvsr_core.realtime.upscaler import load_fast
 from patchvsr_core.video import VideoWriter, read_clip
 
 WORKFLOWS = Path(__file__).parents[2] / "example_workflows"

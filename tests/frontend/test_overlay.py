@@ -244,7 +244,7 @@ def test_a_graph_with_a_missing_node_is_no_error(overlay, workflow):
 
 
 def test_time_is_there_when_a_run_has_ended(overlay, pack, monkeypatch):
-    forecast = pack.part("patchvsr_core.forecast")
+    forecast = pack.part("patchvsr_core.run.forecast")
     pace = forecast.Pace({2048: 1.0}, {})
     monkeypatch.setattr(pack.part("nodes.desk"), "pace_for", lambda family: pace)
     overlay.page.evaluate(

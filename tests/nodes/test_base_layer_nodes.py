@@ -6,7 +6,7 @@ from fakes import run_node
 from fakes.chain import a_clip
 from fakes.wan import AveragingVAE
 
-from patchvsr_core.base_layer import SHARE
+from patchvsr_core.finish.base_layer import SHARE
 from patchvsr_core.resample import resize
 
 CLIP = a_clip(frames=5, height=16, width=24)

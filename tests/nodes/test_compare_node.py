@@ -3,7 +3,7 @@
 import torch
 from fakes import run_node
 
-from patchvsr_core.compare import CAPTION_PX, GAP_PX, LINE_PX
+from patchvsr_core.preview.compare import CAPTION_PX, GAP_PX, LINE_PX
 
 
 def test_it_answers_a_split_view_and_a_grid_of_crops(pack):

@@ -5,9 +5,9 @@ import torch
 from fakes import run_node
 from torch import Tensor, nn
 
-from patchvsr_core.conditional import ConditionalDecoder, ConditionalDecoderConfig, save_conditional_decoder
-from patchvsr_core.conditional import ConditionalRefiner as Network
-from patchvsr_core.refine import Refiner, RefinerConfig, save_refiner
+from patchvsr_core.finish.conditional_refiner import ConditionalRefiner as Network
+from patchvsr_core.finish.refine import Refiner, RefinerConfig, save_refiner
+from patchvsr_core.vae.conditional_decoder import ConditionalDecoder, ConditionalDecoderConfig, save_conditional_decoder
 
 SIZES = {"channels": 16, "blocks": 4}
 

@@ -10,12 +10,12 @@ from fakes.chain import a_clip, run_chain, sampling
 from fakes.core_behaviour import guider, prompt, sampler
 from fakes.wan import AveragingVAE, random_wan
 
-from patchvsr_core.hosts.models import load_models
-from patchvsr_core.pipeline import upscale
-from patchvsr_core.propagation.flow import clip_flows
+from patchvsr_core.hosts.diffusers.models import load_models
+from patchvsr_core.hosts.diffusers.pipeline import upscale
+from patchvsr_core.optical_flow.flow import clip_flows
 from patchvsr_core.resample import resize
-from patchvsr_core.sampling import sigma_schedule
-from patchvsr_core.schedules import star_schedule
+from patchvsr_core.sampling.schedules import star_schedule
+from patchvsr_core.sampling.solvers import sigma_schedule
 
 CLIP = a_clip(frames=5, height=26, width=34)
 SIZE = (52, 68)
@@ -234,8 +234,8 @@ def test_other_solvers_get_the_propagated_prediction_itself(pack, tiny):
 
 def test_churn_is_known_to_propagation(pack, wan):
     model, _ = wan
-    enhance = pack.part("patchvsr_core.hosts.comfy.enhance")
-    conditions = pack.part("patchvsr_core.conditions").PatchConditions(torch.zeros(1, 16, 1, 2, 2))
+    enhance = pack.part("patchvsr_core.hosts.comfy.input_guidance")
+    conditions = pack.part("patchvsr_core.sampling.conditions").PatchConditions(torch.zeros(1, 16, 1, 2, 2))
     churned = enhance.attach_enhancement(model, None, conditions, enhance.EnhanceOptions(churn=0.19))
     assert churned.model_options["transformer_options"]["patchvsr_churn"] == 0.19
     asked = []

@@ -69,7 +69,7 @@ def test_the_answer_is_the_plan_that_the_node_makes(pack, tiny, ask, layout, sca
     inputs = {name: chosen[name] for name in ("scale", "patch_px", "layout")}
     plan, _, width, height = run_node(pack["PatchPlanner"], image=clip, vae=tiny.vae, **inputs)
     answer = ask(TINY | chosen | {"frames": 3, "width": 60, "height": 40})
-    places = pack.part("patchvsr_core.places").places(plan)
+    places = pack.part("patchvsr_core.plan.positions").places(plan)
     assert answer["target"] == [height, width]
     assert [place["number"] for place in answer["places"]] == [place.number for place in places]
     assert [(p["y"], p["x"]) for p in answer["places"]] == [(place.y, place.x) for place in places]
@@ -171,7 +171,7 @@ def test_where_there_is_no_server_the_nodes_come_all_the_same(pack):
 def test_time_is_known_after_a_run(pack, tiny, ask, user):
     clip = a_clip(3, 13, 17)
     question = TINY | PLANNER | {"frames": 3, "width": 17, "height": 13, "patch_px": 64, "layout": "corner"}
-    pace = pack.part("patchvsr_core.hosts.comfy.pace")
+    pace = pack.part("patchvsr_core.hosts.comfy.run_times")
     assert ask(question)["seconds"] is None
     run_chain(pack, tiny, clip)
     answer = ask(question)
@@ -188,7 +188,7 @@ def test_a_prompt_is_counted_as_a_patch_of_its_own(pack, tiny, clip, user, monke
     import comfy.samplers
 
     noted = []
-    joint = pack.part("patchvsr_core.hosts.comfy.joint")
+    joint = pack.part("patchvsr_core.hosts.comfy.joint_modulation")
     monkeypatch.setattr(joint, "note_patches", lambda spec, plan, evaluations, seconds: noted.append(evaluations))
     chain = run_chain(pack, tiny, clip)
     guider = comfy.samplers.CFGGuider(chain.merged)
@@ -207,7 +207,7 @@ def pack_sigmas():
 
 @pytest.fixture
 def memory(pack, user):
-    return pack.part("patchvsr_core.hosts.comfy.pace")._Memory()
+    return pack.part("patchvsr_core.hosts.comfy.run_times")._Memory()
 
 
 def test_a_faster_run_counts_at_once_and_a_slower_one_half(memory):
@@ -217,7 +217,7 @@ def test_a_faster_run_counts_at_once_and_a_slower_one_half(memory):
 
 
 def test_the_file_is_written_when_something_has_changed(memory, user, pack):
-    path = user / pack.part("patchvsr_core.hosts.comfy.pace").FILE
+    path = user / pack.part("patchvsr_core.hosts.comfy.run_times").FILE
     memory.note("cpu", "stage|refine", 1.0)
     first = path.read_text()
     memory.note("cpu", "stage|refine", 1.1)
@@ -229,7 +229,7 @@ def test_the_file_is_written_when_something_has_changed(memory, user, pack):
 
 @pytest.mark.parametrize("content", ["", "[1]", '{"cpu": 3}', '{"cpu": {"a": "b"}}', "\x00"])
 def test_a_damaged_file_is_begun_anew(memory, user, pack, content, caplog):
-    path = user / pack.part("patchvsr_core.hosts.comfy.pace").FILE
+    path = user / pack.part("patchvsr_core.hosts.comfy.run_times").FILE
     path.write_text(content)
     with caplog.at_level("INFO"):
         memory.note("cpu", "stage|refine", 1.0)
@@ -248,14 +248,14 @@ def test_a_folder_that_cannot_be_written_stops_nothing(memory, pack, monkeypatch
 
 
 def test_a_stage_that_fails_is_not_remembered(pack, user):
-    pace = pack.part("patchvsr_core.hosts.comfy.pace")
+    pace = pack.part("patchvsr_core.hosts.comfy.run_times")
     with pytest.raises(KeyError), pace.timed_stage("broken", 1, (8, 8)):
         raise KeyError
     assert "stage|broken" not in pace._memory.recalled(pace._device())
 
 
 def test_of_the_sizes_of_a_family_the_last_one_counts(pack, user, monkeypatch):
-    pace = pack.part("patchvsr_core.hosts.comfy.pace")
+    pace = pack.part("patchvsr_core.hosts.comfy.run_times")
     monkeypatch.setattr(pace, "_memory", pace._Memory())
     for model, seconds in (("wan 1536x30", 1.0), ("wan 5120x40", 4.0), ("wan22 3072x30", 9.0)):
         pace._note(f"patch|{model}|100", seconds)

@@ -11,11 +11,11 @@ from fakes.core_behaviour import prompt, sampler
 from fakes.wan import AveragingVAE, random_wan
 from safetensors.torch import save_file
 
-from patchvsr_core.hosts.loading import load_base
-from patchvsr_core.hosts.models import Models
-from patchvsr_core.pipeline import sample as sample_headless
+from patchvsr_core.hosts.diffusers.loading import load_base
+from patchvsr_core.hosts.diffusers.models import Models
+from patchvsr_core.hosts.diffusers.pipeline import sample as sample_headless
 from patchvsr_core.resample import resize
-from patchvsr_core.sampling import sigma_schedule
+from patchvsr_core.sampling.solvers import sigma_schedule
 from patchvsr_core.settings import Settings
 from patchvsr_core.stages import make_plan
 

@@ -6,11 +6,11 @@ from fakes import run_node
 from small_models import random_dap, random_rdg
 from torch import nn
 
-from patchvsr_core.propagation.flow import ClipFlows
-from patchvsr_core.realtime.buffers import RenderPasses
+from patchvsr_core.optical_flow.flow import ClipFlows
 from patchvsr_core.realtime.dap import save_dap
-from patchvsr_core.realtime.fast import load_fast
+from patchvsr_core.realtime.gbuffers import RenderPasses
 from patchvsr_core.realtime.rdg import save_rdg
+from patchvsr_core.realtime.upscaler import load_fast
 from patchvsr_core.resample import resize
 
 SIZE = (18, 22)

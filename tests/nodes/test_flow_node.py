@@ -57,8 +57,8 @@ def test_motion_is_measured_both_ways(node, clip, method):
 
 
 def test_dis_in_its_best_quality_unless_told_otherwise(pack, node, clip):
-    from patchvsr_core.propagation.estimators import QUALITIES, dis
-    from patchvsr_core.propagation.flow import clip_flows
+    from patchvsr_core.optical_flow.estimators import QUALITIES, dis
+    from patchvsr_core.optical_flow.flow import clip_flows
 
     planes = clip.movedim(-1, 1)
     assert torch.equal(run_node(node, image=clip)[0].to_next, clip_flows(planes).to_next)

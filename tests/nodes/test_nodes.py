@@ -54,8 +54,8 @@ def test_both_hosts_give_the_same_numbers(pack, tiny, clip, chain):
     """ComfyUI's sampling around the native model, and the headless pipeline around diffusers' model."""
     from dataclasses import replace
 
-    from patchvsr_core.hosts.models import load_models
-    from patchvsr_core.pipeline import sample
+    from patchvsr_core.hosts.diffusers.models import load_models
+    from patchvsr_core.hosts.diffusers.pipeline import sample
     from patchvsr_core.settings import TINY
     from patchvsr_core.stages import make_plan
 

@@ -31,8 +31,8 @@ def load(node, path, **widgets):
 
 
 def test_every_pass_on_its_socket(node, folder, caplog):
-    from patchvsr_core.realtime.buffers import normalised_depth
-    from patchvsr_core.realtime.passes import read_passes
+    from patchvsr_core.realtime.exr_passes import read_passes
+    from patchvsr_core.realtime.gbuffers import normalised_depth
 
     write_shot(folder / "render", 3)
     frames, alpha, passes = read_passes(folder / "render")

@@ -7,8 +7,8 @@ from fakes.chain import a_clip, run_chain, sampling
 from fakes.core_behaviour import Noise, guider, prompt, sampler
 from fakes.wan import AveragingVAE, random_wan
 
-from patchvsr_core.compare import CAPTION_PX, GAP_PX
-from patchvsr_core.places import places
+from patchvsr_core.plan.positions import places
+from patchvsr_core.preview.compare import CAPTION_PX, GAP_PX
 from patchvsr_core.resample import resize
 
 LEVEL = 1 / 255

@@ -7,7 +7,7 @@ import re
 import pytest
 from translations import LANGUAGES, LOCALES, english, leaves, object_info, read
 
-from patchvsr_core.forecast_text import ENGLISH as FORECAST
+from patchvsr_core.run.forecast_text import ENGLISH as FORECAST
 
 INFO = object_info()
 ENGLISH = dict(leaves(english(INFO)))

@@ -13,12 +13,12 @@ from typing import Any
 import av
 import pytest
 import torch
+from clips import with_audio
 from fakes.chain import a_clip
 from fakes.graph import run_node
-from test_video import with_audio
 
-from patchvsr_core.hosts.models import load_models
-from patchvsr_core.pipeline import upscale
+from patchvsr_core.hosts.diffusers.models import load_models
+from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.resample import resize
 from patchvsr_core.video import probe, read_clip
 
@@ -166,7 +166,7 @@ def test_guidance_needs_a_second_prompt(pack: Any, tiny: Any, places: Path, sour
 
 def test_another_prompt_is_another_job(pack: Any, tiny: Any) -> None:
     video = pack.part("patchvsr_core.hosts.comfy.video")
-    models = pack.part("patchvsr_core.hosts.comfy.clip").NativeModels
+    models = pack.part("patchvsr_core.hosts.comfy.pipeline").NativeModels
     other = [[tiny.prompt[0][0] + 1, {}]]
     identities = [
         video._identity(models(tiny.model, tiny.vae, tiny.prompt, None, tiny.adapter)),

@@ -13,7 +13,7 @@ from fakes.workflow import EXAMPLES, Workflow, allowed, sockets_of, widgets_of
 from small_models import random_adapter
 
 from patchvsr_core.adapter import BaseSpec, save_adapter
-from patchvsr_core.compare import CAPTION_PX, GAP_PX
+from patchvsr_core.preview.compare import CAPTION_PX, GAP_PX
 
 EXPECTED = {
     "patchvsr_tiny": {

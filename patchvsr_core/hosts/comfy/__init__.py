@@ -1,19 +1,19 @@
 """The ComfyUI host: native MODEL, VAE and MODEL_PATCH objects. The only importer of ``comfy``."""
 
+from .adapter import attach_control
 from .attention import attach_attention
-from .clip import NativeModels, upscale_native
 from .codec import codec_of
-from .control import attach_control
-from .enhance import EnhanceOptions, attach_enhancement
-from .fast import run_fast
-from .joint import FusionOptions, attach_joint_modulation
+from .input_guidance import EnhanceOptions, attach_enhancement
+from .joint_modulation import FusionOptions, attach_joint_modulation
 from .loading import load_decoder, load_model_patch, prompt_conditioning
-from .pace import pace_for, shape_of, timed_stage
+from .pipeline import NativeModels, upscale_native
 from .progress import Progress, check_interrupt
 from .propagation import attach_propagation, attach_rescale
-from .refining import refiner_at, run_refiner, shipped_damage, shipped_refiner
+from .realtime import run_fast
+from .refiner import refiner_at, run_refiner, shipped_damage, shipped_refiner
+from .run_times import pace_for, shape_of, timed_stage
 from .sampling import sample_focus, sample_latent
-from .strength import attach_strength
+from .strength_map import attach_strength
 from .tiny import is_tiny, load_tiny
 from .video import as_video, upscale_video
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from ...codec import SpaceToDepth
 from ...errors import ModelError
+from ...vae.codec import SpaceToDepth
 
 
 class ComfyCodec:

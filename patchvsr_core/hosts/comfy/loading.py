@@ -11,8 +11,8 @@ import comfy.ops
 from torch import Tensor
 
 from ...adapter import Adapter, BaseSpec, load_adapter
-from ...conditional import ConditionalDecoder, load_conditional_decoder
 from ...errors import AdapterError
+from ...vae.conditional_decoder import ConditionalDecoder, load_conditional_decoder
 
 LIEM_STRENGTH = "patchvsr_liem_strength"
 """Where a MODEL_PATCH, and not the adapter that clones of it share, says how strongly its local gates act."""

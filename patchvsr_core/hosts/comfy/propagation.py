@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ...errors import PlanError
 from ...propagation.canvas import CanvasPropagation
-from ...sampling import level_below, rescaled
-from .enhance import CHURN
+from ...sampling.solvers import level_below, rescaled
+from .input_guidance import CHURN
 from .schedule import position, schedule_of
 
 SOLVER = "patchvsr_solver"

@@ -9,9 +9,9 @@ import comfy.utils
 import latent_preview
 
 from ...errors import PlanError
-from ...focus import Focus
-from .control import KEY
-from .joint import FOCUS
+from ...preview.region import Focus
+from .adapter import KEY
+from .joint_modulation import FOCUS
 
 
 def sample_latent(noise: Any, guider: Any, sampler: Any, sigmas: Any, latent: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from ...codec import SpaceToDepth
+from ...vae.codec import SpaceToDepth
 from ...weights import shipped
 from ..wan import transformer_sizes
 

@@ -13,23 +13,23 @@ import folder_paths
 import torch
 from comfy_api.latest import InputImpl, Types
 
-from ...long import Job, upscale_file
-from ...memory import chunk_frames
+from ...finish.strength_map import Strength
+from ...plan.target_size import target_size
+from ...run.memory import chunk_frames
+from ...run.oom_backoff import SteppingDown
+from ...run.video_job import Job, upscale_file
 from ...settings import Settings
-from ...sizes import target_size
-from ...stepdown import SteppingDown
-from ...strength import Strength
 from ...video import Picture, VideoWriter, probe, scan
+from ...video.chunk_files import Encoding, check_output
+from ...video.disk_space import check_space, disk_bytes
 from ...video.journal import unfinished_chunks
-from ...video.pieces import Encoding, check_output
-from ...video.segments import join
-from ...video.space import check_space, disk_bytes
-from ...video.streams import write_sound
+from ...video.passthrough import write_sound
+from ...video.remux import join
 from ...video.writer import check_target
 from ...weights import manifest
 from .attention import options_of
-from .clip import NativeModels, upscale_native
 from .loading import liem_strength_of
+from .pipeline import NativeModels, upscale_native
 from .progress import check_interrupt
 from .propagation import RESCALED
 

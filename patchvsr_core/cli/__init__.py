@@ -1,0 +1,1 @@
+"""What the command line does: its commands, the engines they run, the doctor, and processes that torchrun started."""

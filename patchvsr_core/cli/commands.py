@@ -1,0 +1,236 @@
+"""What the commands of the command line do."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+from ..distributed import ALONE, Team
+from ..errors import MediaError, PlanError
+from ..plan.target_size import target_size
+
+if TYPE_CHECKING:
+    from ..finish.strength_map import Strength
+    from ..run.video_job import Job
+    from ..video import VideoInfo
+    from ..video.chunk_files import Encoding
+    from ..video.reader import Timeline
+    from .engine import Engine
+    from .torchrun import Crew
+
+BAR = "{desc}|{bar}| {n_fmt}/{total_fmt} {unit} [{elapsed}<{remaining}]"
+UNITS = {
+    "base": "frames",
+    "encode": "tiles",
+    "denoise": "patches x steps",
+    "decode": "tiles",
+    "refine": "frames",
+    "fidelity": "frames",
+    "upscale": "frames",
+}
+
+
+FOR_DIFFUSION = {"model", "chunk_overlap"}
+"""Options beside settings and files that say nothing to a real-time network."""
+
+
+def upscale(options: argparse.Namespace, crew: Crew) -> None:
+    """Make a file from a file."""
+    from ..video.chunk_files import Encoding
+
+    _check_fast(options)
+    if options.fast is not None and crew.size > 1:
+        raise PlanError("--fast goes from frame to frame and works in one process; run it without torchrun.")
+    team = crew.team(options.device)
+    output = Path(options.output)
+    encoding = Encoding(
+        crf=options.crf,
+        codec=options.codec,
+        depth=options.depth,
+        alpha=not options.no_alpha,
+        subtitles=not options.no_subtitles,
+    )
+    info, target, timeline = team.agreed(lambda: _looked_at(options, output, encoding))
+    engine = _engine(options, info, target, team)
+    from ..run.memory import keep_flat
+    from ..run.video_job import Job, upscale_file
+
+    frames = len(timeline.timestamps)
+    going_on = team.agreed(lambda: _chunks_to_go_on_with(options, output))
+    length, overlap = going_on or _chunks(options, engine, frames)
+    strength = _strength(options)
+    job = Job(info, output, target, engine.settings, length, overlap, encoding, options.fresh, strength)
+    keep_flat()  # before the speed is measured: it costs some
+    if team.leads:
+        _announce(job, engine, frames)
+    start = time.monotonic()
+    with _Bar() as bar:
+        upscale_file(
+            job,
+            timeline,
+            engine.models,
+            work=engine.work,
+            weights=engine.identity,
+            report=bar,
+            on_chunk=bar.next_chunk,
+            team=team,
+        )
+    seconds = time.monotonic() - start
+    print(f"{output}: {frames} frames of {target[1]}x{target[0]} in {seconds:.0f} s")
+
+
+def _strength(options: argparse.Namespace) -> Strength:
+    from ..finish.strength_map import Strength
+    from ..video import read_clip
+
+    if options.strength_map is None:
+        return Strength()
+    return Strength(map=read_clip(options.strength_map).frames[:1, ..., :3].mean(-1))
+
+
+def _looked_at(
+    options: argparse.Namespace, output: Path, encoding: Encoding
+) -> tuple[VideoInfo, tuple[int, int], Timeline]:
+    """(input, size of the result, times of its frames); what cannot be read or written is found out now."""
+    from ..video import probe, scan
+    from ..video.chunk_files import check_output
+    from ..video.writer import check_target
+
+    info = probe(options.input)
+    target = target_size((info.height, info.width), scale=options.scale, size=options.size)
+    check_target(output, info.path)
+    check_output(output, target, info, encoding)
+    return info, target, scan(info.path, find_cuts=not options.no_cuts)
+
+
+def plan(options: argparse.Namespace, crew: Crew) -> None:
+    """Say what a run would take in one process."""
+    if crew.rank:
+        return
+    from ..plan.chunks import plan_chunks
+    from ..video import probe
+    from ..video.chunk_files import Encoding
+
+    _check_fast(options)
+    info = probe(options.input)
+    target = target_size((info.height, info.width), scale=options.scale, size=options.size)
+    engine = _engine(options, info, target)
+    if not info.frames:
+        raise MediaError(f"{info.path.name} does not say how many frames it has; convert it to .mp4 first.")
+    chunks = plan_chunks(info.frames, (), *_chunks(options, engine, info.frames))
+    cost = engine.cost(chunks, Path("plan.mp4"), Encoding(alpha=False))
+    longest = max(chunk.length for chunk in chunks)
+    rows = [
+        ("input", f"{info.width}x{info.height}, {info.frames} frames, {float(info.fps):g} frames/s"),
+        ("output", f"{target[1]}x{target[0]}"),
+        ("chunks", f"{len(chunks)} of up to {longest} frames, and more at cuts"),
+        *cost.details,
+        ("memory", f"about {cost.memory_bytes / 2**30:.2f} GiB beside the weights"),
+        ("time", f"about {cost.seconds:.0f} s on {engine.models.device}"),
+    ]
+    for name, text in rows:
+        print(f"{name:10} {text}")
+
+
+def doctor(options: argparse.Namespace, crew: Crew) -> None:
+    """Say what works here."""
+    from .doctor import report
+
+    report(options.device, options.comfyui)
+
+
+def _engine(options: argparse.Namespace, info: VideoInfo, target: tuple[int, int], team: Team = ALONE) -> Engine:
+    """What does the work."""
+    if options.fast is None:
+        from .diffusion_engine import diffusion_engine
+
+        return diffusion_engine(info, target, vars(options), team)
+    from .realtime_engine import fast_engine
+
+    return fast_engine(info, target, options.fast, options.device)
+
+
+def _check_fast(options: argparse.Namespace) -> None:
+    """A choice that does nothing is a mistake, and told."""
+    from ..settings import MODEL_FILES, Settings
+
+    if options.fast is None:
+        return
+    silent = {*Settings.__dataclass_fields__, *MODEL_FILES, *FOR_DIFFUSION}
+    given = sorted(name for name, value in vars(options).items() if name in silent and value is not None)
+    if given:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise PlanError(f"--fast runs a real-time network, to which {names} says nothing; leave out one or the other.")
+
+
+def _chunks(options: argparse.Namespace, engine: Engine, frames: int) -> tuple[int, int]:
+    """(frames in a chunk, frames of overlap)."""
+    return engine.chunks(frames, options.chunk_frames, options.chunk_overlap)
+
+
+def _chunks_to_go_on_with(options: argparse.Namespace, output: Path) -> tuple[int, int] | None:
+    """Those of an unfinished run, unless the user chose some."""
+    from ..video.journal import unfinished_chunks
+
+    chosen = options.fresh or options.chunk_frames is not None or options.chunk_overlap is not None
+    return None if chosen else unfinished_chunks(output)
+
+
+def _announce(job: Job, engine: Engine, frames: int) -> None:
+    """Say what the run will take, and refuse what the disk cannot hold."""
+    from ..plan.chunks import plan_chunks
+    from ..video.disk_space import check_space, disk_bytes
+
+    disk = disk_bytes(job.output, frames, job.target, job.info, job.encoding)
+    check_space(job.output, disk)
+    cost = engine.cost(plan_chunks(frames, (), job.chunk_frames, job.overlap_frames), job.output, job.encoding)
+    print(
+        f"{frames} frames to {job.target[1]}x{job.target[0]}: about {_time(cost.seconds)}, "
+        f"{cost.memory_bytes / 2**30:.1f} GiB of memory beside the weights, {disk / 2**30:.2f} GiB of disk",
+        file=sys.stderr,
+    )
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+class _Bar:
+    """A progress bar for each stage in turn."""
+
+    def __enter__(self) -> _Bar:
+        self.stage = self.chunk = ""
+        self.bar: tqdm[None] | None = None
+        return self
+
+    def next_chunk(self, number: int, total: int) -> None:
+        """Number the chunks, where there are several."""
+        if number < total > 1:
+            self.stage, self.chunk = "", f"chunk {number + 1}/{total} "
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        if self.bar is None or stage != self.stage:
+            self._close()
+            self.stage = stage
+            name = f"{self.chunk}{stage:8}"
+            self.bar = tqdm(desc=name, total=total, unit=UNITS[stage], dynamic_ncols=True, bar_format=BAR)
+        self.bar.update(done - self.bar.n)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
+            sys.stderr.flush()

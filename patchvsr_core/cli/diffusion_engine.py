@@ -1,0 +1,85 @@
+"""Patches and diffusion as the command line runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from ..distributed import ALONE, Team, check_divisible
+from ..hosts.diffusers.models import Models, load_models
+from ..hosts.diffusers.pipeline import upscale
+from ..plan.chunks import Chunk
+from ..run.memory import chunk_frames
+from ..run.oom_backoff import SteppingDown, Work
+from ..sampling.schedules import step_count
+from ..settings import MODEL_FILES, Settings
+from ..stages import make_plan
+from ..video.chunk_files import Encoding
+from ..video.info import VideoInfo
+from .engine import Cost
+from .timed_estimate import estimate
+
+
+@dataclass(frozen=True, eq=False)
+class DiffusionEngine:
+    """See :class:`engine.Engine`."""
+
+    info: VideoInfo
+    target: tuple[int, int]
+    models: Models
+    settings: Settings
+    team: Team = ALONE
+
+    @property
+    def identity(self) -> str:
+        """Of all files that were loaded."""
+        return self.models.identity
+
+    @cached_property
+    def work(self) -> Work:
+        """The pipeline, with less when memory runs out; a team would have to do so all at once."""
+        return SteppingDown(upscale) if self.team.size == 1 else partial(upscale, team=self.team)
+
+    def chunks(self, frames: int, length: int | None, overlap: int | None) -> tuple[int, int]:
+        """See :meth:`engine.Engine.chunks`."""
+        if length is None:
+            source, together = (self.info.height, self.info.width), self.team.together
+            length = self.team.least(
+                chunk_frames(frames, source, self.target, self.models, self.settings, together=together)
+            )
+        return length, min(2, length // 3) if overlap is None else overlap
+
+    def cost(self, chunks: Sequence[Chunk], output: Path, encoding: Encoding) -> Cost:
+        """See :meth:`engine.Engine.cost`; writing takes next to nothing beside the rest."""
+        longest = max(chunk.length for chunk in chunks)
+        plan = make_plan(longest, (self.info.height, self.info.width), self.target, self.models, self.settings)
+        cost = estimate(plan, self.models, self.settings)
+        kinds = [patch.kind for patch in plan.patches]
+        frames, height, width = plan.patch_size
+        details = [
+            ("canvas", f"{' x '.join(map(str, plan.canvas.latent_shape))} latent cells (T x H x W) a chunk"),
+            ("patches", f"{len(kinds)} of {frames} x {height} x {width}, layout {plan.layout}"),
+            *(("", f"{kinds.count(kind):6d} {kind}") for kind in ("primary", "auxiliary", "corner")),
+            ("work", f"{cost.patches} patch evaluations a chunk in {step_count(self.settings)} steps"),
+        ]
+        return Cost(cost.seconds * len(chunks) / self.team.size, cost.memory_bytes, tuple(details))
+
+
+def diffusion_engine(
+    info: VideoInfo, target: tuple[int, int], options: Mapping[str, Any], team: Team = ALONE
+) -> DiffusionEngine:
+    """Load what the options of the command line name; a setting that is None there is the model's own.
+
+    Raises:
+        ModelError, AdapterError, PlanError: in one sentence.
+    """
+    files = {name: options[name] for name in MODEL_FILES}
+    device = options["device"] if team.device is None else str(team.device)
+    models = load_models(options["model"] or "tiny", **files, device=device)
+    given = {name: options[name] for name in Settings.__dataclass_fields__ if options.get(name) is not None}
+    settings = replace(models.defaults, **given)
+    check_divisible(settings, team)
+    return DiffusionEngine(info, target, models, settings, team)

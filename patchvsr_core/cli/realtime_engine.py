@@ -1,0 +1,115 @@
+"""A real-time network as the command line runs it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from torch import Tensor
+
+from ..devices import seconds_of, usable_device
+from ..plan.chunks import Chunk
+from ..realtime.upscaler import FastUpscaler, State, load_fast, upscale_chunk
+from ..resample import resize
+from ..run.memory import streamed_frames
+from ..run.oom_backoff import Work
+from ..video.chunk_files import Encoding, piece_suffix, write_piece
+from ..video.info import VideoInfo
+from ..video.reader import read_frames
+from .engine import Cost
+
+PIECE_PX = 128
+"""Longest side of the part of a frame that is upscaled to measure a processor's speed; a GPU gets a whole frame."""
+WRITTEN_PX = 2**25
+WRITTEN_FRAMES = 8
+"""What is encoded to measure the speed of that, at most."""
+
+
+@dataclass(frozen=True, eq=False)
+class FastEngine:
+    """See :class:`realtime_engine.Engine`."""
+
+    info: VideoInfo
+    target: tuple[int, int]
+    models: FastUpscaler
+    settings: None = None
+
+    @property
+    def identity(self) -> str:
+        """Of the network's file."""
+        return self.models.identity
+
+    @property
+    def work(self) -> Work:
+        """Takes what is remembered from chunk to chunk."""
+        return upscale_chunk
+
+    def chunks(self, frames: int, length: int | None, overlap: int | None) -> tuple[int, int]:
+        """See :meth:`realtime_engine.Engine.chunks`; no overlap, as chunks go on where the last ended."""
+        working = self.models.working_bytes(self._source)
+        fit = streamed_frames(frames, self._source, self._frame_bytes, working, self.models.device)
+        return length or fit, 0
+
+    def cost(self, chunks: Sequence[Chunk], output: Path, encoding: Encoding) -> Cost:
+        """See :meth:`realtime_engine.Engine.cost`."""
+        frames = read_frames(self.info.path, WRITTEN_FRAMES)
+        colors = frames[..., :3].clamp(0, 1)
+        network = frame_seconds(self.models, colors, self.target)
+        writing = writing_seconds(frames, self.target, output, self.info, encoding)
+        longest = max(chunk.length for chunk in chunks)
+        memory = self.models.working_bytes(self._source) + longest * self._frame_bytes
+        details = (
+            ("network", f"{self.models.name}, {network:.3g} s a frame on {self.models.device}"),
+            ("writing", f"{writing:.3g} s a frame"),
+        )
+        return Cost((network + writing) * sum(chunk.length for chunk in chunks), memory, details)
+
+    @property
+    def _source(self) -> tuple[int, int]:
+        return self.info.height, self.info.width
+
+    @property
+    def _frame_bytes(self) -> int:
+        """Of a frame of the result, and of its copy with transparency."""
+        channels = 3 + 5 * self.info.picture.alpha
+        return self.target[0] * self.target[1] * channels * torch.float32.itemsize
+
+
+def fast_engine(info: VideoInfo, target: tuple[int, int], network: str, device: str) -> FastEngine:
+    """Load a network by name or path; a CUDA GPU works in half precision.
+
+    Raises:
+        ModelError: in one sentence.
+    """
+    where = usable_device(device)
+    dtype = torch.float16 if where.type == "cuda" else torch.float32
+    return FastEngine(info, target, load_fast(network, device=where, dtype=dtype))
+
+
+def frame_seconds(upscaler: FastUpscaler, frames: Tensor, target: tuple[int, int]) -> float:
+    """How long a frame takes, from the middle of the first (T, h, w, 3) ones, really upscaled."""
+    height, width = frames.shape[1:3]
+    side = PIECE_PX if upscaler.device.type == "cpu" else max(height, width)
+    rows, columns = min(side, height), min(side, width)
+    top, left = (height - rows) // 2, (width - columns) // 2
+    piece = frames[:2, top : top + rows, left : left + columns]
+    size = round(rows * target[0] / height), round(columns * target[1] / width)
+    before: State = {}
+    upscaler.upscale(piece[:1], size, state=before)
+    seconds = seconds_of(lambda: upscaler.upscale(piece[-1:], size, state=dict(before)))
+    return seconds * (height * width) / (rows * columns)
+
+
+def writing_seconds(
+    frames: Tensor, target: tuple[int, int], output: Path, info: VideoInfo, encoding: Encoding
+) -> float:
+    """How long a frame of the result takes to encode."""
+    count = max(1, WRITTEN_PX // (target[0] * target[1]))
+    enlarged = resize(frames[:count], target).clamp(0, 1)
+    with TemporaryDirectory() as folder:
+        pieces = (Path(folder, f"{number}{piece_suffix(output)}") for number in itertools.count())
+        return seconds_of(lambda: write_piece(next(pieces), enlarged, output, info, encoding)) / len(enlarged)

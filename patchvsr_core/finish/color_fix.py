@@ -1,0 +1,77 @@
+"""Colour fixes: give the result the colours of the input, with statistics of whole frames.
+
+Never per tile: tile statistics make the colours of neighbouring tiles drift apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import PatchVSRError
+from ..progress import OnDone
+from ..resample import frames_together, resize
+
+WAVELET_LEVELS = 5
+
+
+def wavelet(content: Tensor, style: Tensor) -> Tensor:
+    """High frequencies of ``content`` on the low frequencies of ``style``.
+
+    Five a-trous levels with the kernel [1, 2, 1] x [1, 2, 1] / 16. The blur is linear, so one
+    blur of the difference is enough. Shapes (T, C, H, W). Source: Upscale-A-Video, StableSR.
+    """
+    return content + _low_pass(style - content)
+
+
+def adain(content: Tensor, style: Tensor) -> Tensor:
+    """Mean and deviation of every frame and channel of ``style``, (T, C, H, W)."""
+    content_mean, content_std = _statistics(content)
+    style_mean, style_std = _statistics(style)
+    return (content - content_mean) / content_std * style_std + style_mean
+
+
+FIXES: dict[str, Callable[[Tensor, Tensor], Tensor] | None] = {"wavelet": wavelet, "adain": adain, "none": None}
+
+
+def match_colors(frames: Tensor, source: Tensor, method: str = "wavelet", *, on_frames: OnDone | None = None) -> Tensor:
+    """Match the colours of (T, H, W, 3) ``frames`` to the (T, h, w, 3) input.
+
+    Args:
+        method: ``wavelet``, ``adain`` or ``none``.
+    """
+    if method not in FIXES:
+        raise PatchVSRError(f"Colour fix {method!r} is unknown; choose one of {', '.join(FIXES)}.")
+    fix = FIXES[method]
+    if fix is None:
+        return frames
+    out = torch.empty_like(frames)
+    size = (int(frames.shape[1]), int(frames.shape[2]))
+    together = frames_together(size)
+    for start in range(0, len(frames), together):
+        chunk = slice(start, start + together)
+        style = resize(source[chunk].to(frames), size)
+        out[chunk] = fix(frames[chunk].movedim(-1, 1), style.movedim(-1, 1)).movedim(1, -1)
+        if on_frames:
+            on_frames(min(start + together, len(frames)), len(frames))
+    return out
+
+
+def _statistics(planes: Tensor) -> tuple[Tensor, Tensor]:
+    variance, mean = torch.var_mean(planes, dim=(2, 3), correction=0, keepdim=True)
+    return mean, (variance + 1e-5).sqrt()
+
+
+def _low_pass(planes: Tensor) -> Tensor:
+    kernel = torch.tensor([0.25, 0.5, 0.25], device=planes.device, dtype=planes.dtype)
+    channels = planes.shape[1]
+    for level in range(WAVELET_LEVELS):
+        reach = 2**level
+        for shape, pad in (((1, 3), (reach, reach, 0, 0)), ((3, 1), (0, 0, reach, reach))):
+            weight = kernel.view(1, 1, *shape).expand(channels, 1, *shape)
+            padded = F.pad(planes, pad, mode="replicate")
+            planes = F.conv2d(padded, weight, groups=channels, dilation=reach)
+    return planes

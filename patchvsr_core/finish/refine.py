@@ -1,0 +1,174 @@
+"""Runs a refiner over a clip of any size and length, and keeps it in a file."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..distributed import ALONE, Team
+from ..errors import ModelError
+from ..files import damaged, read_weights, write_weights
+from ..optical_flow.align import aligned_window, neighbour_flows
+from ..plan.canvas import Canvas, Span, overlap
+from ..plan.planner import plan_tiles
+from ..progress import OnDone
+from ..resample import reflected, upsampled_window
+from .conditional_refiner import ConditionalRefiner
+from .refiner import FOLD, Refiner, RefinerConfig
+
+__all__ = ["Refiner", "RefinerConfig", "load_refiner", "new_refiner", "refine_frames", "save_refiner", "working_bytes"]
+
+FORMAT = "patchvsr-refiner"
+TILE_PX = 512
+CHUNK_FRAMES = 24
+"""How much of a clip the network sees at once, beside its reach."""
+KINDS: dict[str, type[Refiner]] = {"plain": Refiner, "conditional": ConditionalRefiner}
+
+
+def new_refiner(config: RefinerConfig) -> Refiner:
+    """An untrained refiner of the kind that the configuration names.
+
+    Raises:
+        ModelError: when there is no such kind.
+    """
+    if config.kind not in KINDS:
+        raise ModelError(f"A refiner of kind {config.kind!r} is unknown; the kinds are {', '.join(KINDS)}.")
+    return KINDS[config.kind](config)
+
+
+def working_bytes(refiner: Refiner, frames: int, size: tuple[int, int]) -> int:
+    """Memory that the network itself takes in :func:`refine_frames`: the features of one tile, in a few copies."""
+    length = min(frames, CHUNK_FRAMES + 2 * refiner.reach_frames)
+    cells = min(size[0], TILE_PX) * min(size[1], TILE_PX) // FOLD**2
+    return refiner.copies * refiner.config.channels * length * cells * 4
+
+
+@torch.inference_mode()
+def refine_frames(
+    refiner: Refiner,
+    frames: Tensor,
+    source: Tensor,
+    *,
+    strength: float = 1.0,
+    detail: float = 0.0,
+    damage: float = 0.0,
+    tile_px: int = TILE_PX,
+    chunk_frames: int = CHUNK_FRAMES,
+    region: tuple[slice, slice] | None = None,
+    on_frames: OnDone | None = None,
+    team: Team = ALONE,
+) -> Tensor:
+    """Run the refiner over a whole clip in tiles and chunks, free of seams.
+
+    Only the tile at work is moved to the refiner's device; the clips stay where they are.
+
+    Args:
+        frames: (T, H, W, 3) decoded frames in [0, 1]; not changed.
+        source: (T, h, w, 3) input clip in [0, 1].
+        strength: 0 (off) to 1.
+        detail: 0 (most faithful) to 1 (crispest).
+        damage: level of noise and compression in the input, see :func:`degradation.measured_damage`; 0: clean.
+        region: rows and columns, pixels: tiles outside it are left as they are.
+        team: divides the tiles of all chunks.
+
+    Returns:
+        (T, H, W, 3) float32; this process's own frames.
+    """
+    canvas = Canvas(len(frames), _hw(source), _hw(frames), stride_px=FOLD)
+    out = torch.zeros_like(frames, dtype=torch.float32)
+    tile_px, chunk_frames = _cut(canvas, refiner, tile_px, chunk_frames, team)
+    for number, first in enumerate(range(0, canvas.frames, chunk_frames)):
+        last = min(first + chunk_frames, canvas.frames)
+        low, high = max(first - refiner.reach_frames, 0), min(last + refiner.reach_frames, canvas.frames)
+        part = Canvas(high - low, canvas.source, canvas.target, stride_px=FOLD)
+        tiles = tuple(plan_tiles(part, tile_px, 2 * refiner.reach_px, "cut"))
+        given = source[low:high].to(refiner.head.weight.device)
+        flows = neighbour_flows(given, team)
+        mine = team.mine(tiles, after=number * len(tiles))
+        refined = _refine_tiles(refiner, frames[low:high], given, flows, part, (detail, damage), mine, region)
+        out[first:last] = refined[first - low : last - low]
+        if on_frames:
+            on_frames(last, canvas.frames)
+    out = team.own_total(out)
+    return out if strength == 1 else torch.lerp(team.own(frames).float(), out, strength)
+
+
+def _cut(canvas: Canvas, refiner: Refiner, tile_px: int, chunk_frames: int, team: Team) -> tuple[int, int]:
+    """(side of a tile, frames of a chunk), up to these, with which the busiest process has least to do."""
+    least = 4 * refiner.reach_px
+    if team.size == 1:
+        return max(tile_px, least), chunk_frames
+
+    def busiest(cut: tuple[int, int]) -> int:
+        row, column = next(iter(tiles := plan_tiles(canvas, cut[0], 2 * refiner.reach_px, "cut")))
+        turns = -(-len(tiles) * -(-canvas.frames // cut[1]) // team.size)
+        return turns * len(row.weight) * len(column.weight) * min(canvas.frames, cut[1] + 2 * refiner.reach_frames)
+
+    fewest = -(-canvas.frames // chunk_frames)
+    lengths = [-(-canvas.frames // count) for count in range(fewest, fewest + team.size)]
+    return min(itertools.product(range(max(tile_px, least), least - 1, -2 * FOLD), lengths), key=busiest)
+
+
+def _refine_tiles(
+    refiner: Refiner,
+    frames: Tensor,
+    source: Tensor,
+    flows: tuple[Tensor, Tensor],
+    canvas: Canvas,
+    wishes: tuple[float, float],
+    tiles: Sequence[tuple[Span, Span]],
+    region: tuple[slice, slice] | None,
+) -> Tensor:
+    """Tiles overlap by twice the network's reach and are cut in the middle: equal to one large tile."""
+    weight = refiner.head.weight
+    out = torch.zeros_like(frames, dtype=torch.float32)
+    for row, column in tiles:
+        rows, columns = (slice(span.start * FOLD, span.stop * FOLD) for span in (row, column))
+        refined = _reflected_window(frames, rows, columns).to(out)
+        if region is None or (overlap(rows, region[0]) and overlap(columns, region[1])):
+            decoded = refined.movedim(-1, 1).to(weight)
+            enlarged = upsampled_window(source, canvas, rows, columns).movedim(-1, 1).to(weight)
+            neighbours = aligned_window(source, flows, canvas, rows, columns).movedim(-1, 1).to(weight)
+            refined = refiner(decoded, enlarged, neighbours, canvas.scale, *wishes).to(out).movedim(1, -1)
+        kept = [span.weights(out).repeat_interleave(FOLD) for span in (row, column)]
+        refined *= torch.outer(*kept)[..., None]
+        place = out[:, rows, columns]
+        place += refined[:, : place.shape[1], : place.shape[2]]
+    return out
+
+
+def _reflected_window(frames: Tensor, rows: slice, columns: slice) -> Tensor:
+    """A window that may reach beyond the right and lower edge, where the picture is mirrored."""
+    y, x = (
+        torch.from_numpy(reflected(np.arange(span.start, span.stop), length)).to(frames.device)
+        for span, length in ((rows, frames.shape[1]), (columns, frames.shape[2]))
+    )
+    return frames[:, y][:, :, x]
+
+
+def save_refiner(refiner: Refiner, path: str | Path, dtype: torch.dtype = torch.bfloat16) -> None:
+    """Write a refiner with its configuration."""
+    write_weights(path, refiner, refiner.config, FORMAT, dtype)
+
+
+def load_refiner(path: str | Path, dtype: torch.dtype = torch.float32) -> Refiner:
+    """Read a refiner file.
+
+    Raises:
+        ModelError: in one sentence, what is wrong with the file.
+    """
+    path = Path(path)
+    config, tensors = read_weights(path, FORMAT, "refiner")
+    with damaged(path):
+        refiner = new_refiner(RefinerConfig(**config))
+        refiner.load_state_dict(tensors)
+    return refiner.to(dtype).requires_grad_(False).eval()
+
+
+def _hw(frames: Tensor) -> tuple[int, int]:
+    return int(frames.shape[1]), int(frames.shape[2])

@@ -1,0 +1,117 @@
+"""The refiner: a small convolutional network that corrects decoded frames by the input.
+
+It sees the decoded frames and the bicubically enlarged input side by side, at a quarter of the
+output resolution, and adds detail and colour to the former (the idea of Upscale-A-Video's
+conditional decoder, after any codec). It also sees the frames before and after, moved along the
+optical flow to where their content is now; and every other block looks one frame back and ahead.
+How damaged the input is it is told by a meter of its own (see :mod:`.degradation`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .degradation import DamageMeter
+
+Kind = Literal["plain", "conditional"]
+CONSTANTS = 3
+"""What holds for the whole clip: detail, scale, damage."""
+FOLD = 4
+"""Pixels along one side that are folded into channels."""
+FOLDED = 3 * FOLD * FOLD
+"""Channels of a folded picture."""
+
+
+@dataclass(frozen=True)
+class RefinerConfig:
+    """Hyper-parameters, stored beside the weights."""
+
+    channels: int = 64
+    blocks: int = 8
+    kind: Kind = "plain"
+    """``conditional``: see :class:`conditional_refiner.ConditionalRefiner`."""
+
+
+class Refiner(nn.Module):
+    """Decoded and enlarged frames, and aligned neighbours, to corrected frames; all in [0, 1]."""
+
+    copies = 8
+    """Of its features that are in memory at once."""
+
+    def __init__(self, config: RefinerConfig = RefinerConfig()) -> None:
+        super().__init__()
+        self.config = config
+        self.meter = DamageMeter()
+        self.head = nn.Conv2d(CONSTANTS + 4 * FOLDED, config.channels, 3, padding=1)
+        self.blocks = nn.ModuleList(_Block(config.channels, bool(k % 2)) for k in range(config.blocks))
+        self.tail = nn.Conv2d(config.channels, FOLDED, 3, padding=1)
+        for parameter in self.tail.parameters():
+            nn.init.zeros_(parameter)  # an untrained refiner changes nothing
+
+    def forward(
+        self, decoded: Tensor, enlarged: Tensor, neighbours: Tensor, scale: float, detail: float, damage: float
+    ) -> Tensor:
+        """Correct a clip.
+
+        Args:
+            decoded, enlarged: (T, 3, H, W), sides in multiples of 4.
+            neighbours: (T, 6, H, W), see :func:`optical_flow.align.aligned_window`.
+            scale: factor by which the input was enlarged.
+            detail: 0 for the most probable picture, 1 for one as crisp as the original may have been.
+            damage: see :func:`degradation.damage_level`.
+
+        Returns:
+            (T, 3, H, W).
+        """
+        seen = self._seen(decoded, enlarged, neighbours, (detail, math.log2(scale), damage))
+        features = self.head(seen)
+        return decoded + F.pixel_shuffle(self.tail(self._deepened(features, seen) + features), FOLD)
+
+    def _seen(self, decoded: Tensor, enlarged: Tensor, neighbours: Tensor, constants: tuple[float, ...]) -> Tensor:
+        """What goes into the network, channels in this order: constants, decoded frames, enlarged ones, neighbours."""
+        differences = torch.cat([decoded, neighbours], 1) - enlarged.repeat(1, 3, 1, 1)
+        parts = (differences[:, :3], enlarged - 0.5, differences[:, 3:])
+        x = torch.cat([F.pixel_unshuffle(part, FOLD) for part in parts], 1)
+        return torch.cat([x.new_tensor(constants)[:, None, None].expand(len(x), -1, *x.shape[2:]), x], 1)
+
+    def _deepened(self, features: Tensor, seen: Tensor) -> Tensor:
+        """The features after all blocks; a variant also looks at what is :meth:`_seen`."""
+        for block in self.blocks:
+            features = block(features)
+        return features
+
+    @property
+    def reach_frames(self) -> int:
+        """Frames on either side that a frame's result depends on."""
+        return len(self.blocks) // 2 + 1
+
+    @property
+    def reach_px(self) -> int:
+        """Pixels on either side that a pixel's result depends on, at most."""
+        return FOLD * (2 * len(self.blocks) + 3)
+
+
+class _Block(nn.Module):
+    def __init__(self, channels: int, temporal: bool) -> None:
+        super().__init__()
+        self.temporal = temporal
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mixed = _with_neighbours(x) if self.temporal else x
+        return x + self.conv2(F.relu(self.conv1(mixed)))
+
+
+def _with_neighbours(x: Tensor) -> Tensor:
+    """A quarter of the channels from the frame before, a quarter from the one after; the ends stand still."""
+    quarter = x.shape[1] // 4
+    before = torch.cat([x[:1, :quarter], x[:-1, :quarter]])
+    after = torch.cat([x[1:, quarter : 2 * quarter], x[-1:, quarter : 2 * quarter]])
+    return torch.cat([before, after, x[:, 2 * quarter :]], 1)

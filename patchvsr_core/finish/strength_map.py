@@ -1,0 +1,151 @@
+"""How far a result may depart from the enlarged input, place by place: faces, text and logos that are to stay.
+
+A strength of 0 leaves the base layer as it is, 1 changes nothing about the result, 2 exaggerates what was added. It is
+applied to the finished run, not to its steps: what lies outside a protected region is not affected by it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import PlanError
+from ..plan.canvas import Canvas
+from ..resample import frames_together, resize
+from ..vae.codec import Codec, SpaceToDepth, check_codec
+
+MOST = 2.0
+NEAR = 1.1 / 255
+"""From black and white a map may be so far away and still mean them: ComfyUI loads white of a grey picture as 0.996."""
+
+
+@dataclass(frozen=True, eq=False)
+class Strength:
+    """Strength everywhere, and a map of it.
+
+    Raises:
+        PlanError: for a fidelity or a map that cannot be used.
+    """
+
+    fidelity: float = 0.0
+    """0 leaves the result, 1 is the enlarged input, -1 doubles what was added."""
+    map: Tensor | None = None
+    """(1 or T, h, w) of any size: 0 keeps the enlarged input, 1 is ``white``."""
+    white: float = 1.0
+    """What the value 1 of the map stands for, 0 to 2."""
+
+    def __post_init__(self) -> None:
+        if not -1 <= self.fidelity <= 1:
+            raise PlanError(f"Fidelity is {self.fidelity}; it must lie between -1 and 1.")
+        if not 0 <= self.white <= MOST:
+            raise PlanError(f"White of the strength map stands for {self.white}; it must lie between 0 and {MOST:g}.")
+        if self.map is not None and (self.map.ndim != 3 or not self.map.numel()):
+            raise PlanError(
+                f"The strength map has shape {tuple(self.map.shape)}; it must be a mask: one for all frames, or one "
+                "for each."
+            )
+
+    @property
+    def digest(self) -> str:
+        """Tells it from others."""
+        data = b"" if self.map is None else self.map.float().contiguous().cpu().numpy().tobytes()
+        shape = () if self.map is None else tuple(self.map.shape)
+        return hashlib.sha256(f"{self.fidelity} {self.white} {shape}".encode() + data).hexdigest()
+
+    @property
+    def is_still(self) -> bool:
+        """Whether it is the same in all frames."""
+        return self.map is None or len(self.map) == 1
+
+    @property
+    def acts(self) -> bool:
+        """Whether it changes anything."""
+        return self.fidelity != 0 or (self.map is not None and not bool((_cleared(self.map) * self.white == 1).all()))
+
+    def of_frames(self, frames: int, size: tuple[int, int], chosen: slice = slice(None)) -> Tensor:
+        """(1 or chosen frames, height, width) strength in 0 to 2.
+
+        Args:
+            frames: of the whole clip.
+            size: (height, width); the map is brought to it, softly where it is enlarged.
+            chosen: the frames to answer for.
+
+        Raises:
+            PlanError: for a map of another clip.
+        """
+        everywhere = 1 - self.fidelity
+        if self.map is None:
+            return torch.full((1, *size), everywhere)
+        if len(self.map) not in (1, frames):
+            raise PlanError(
+                f"The strength map has {len(self.map)} frames but the clip {frames}; it must have one for all frames, "
+                "or one for each."
+            )
+        part = self.map if self.is_still else self.map[chosen]
+        weight = _cleared(part)
+        if weight.shape[1:] != size:
+            weight = F.interpolate(weight[:, None], size=size, mode="bilinear", antialias=True)[:, 0]
+        return (weight * (self.white * everywhere)).clamp(0, MOST)
+
+    def of_latent(self, codec: Codec, canvas: Canvas) -> Tensor:
+        """Strength per latent cell, to broadcast over (1, C, t, h, w).
+
+        Exact to a pixel for the lossless codec; for a VAE the mean of the pixels and frames that a cell stands for.
+
+        Raises:
+            PlanError: for a map of another clip, or the codec of another plan.
+        """
+        check_codec(codec, canvas)
+        weight = self.of_frames(canvas.frames, canvas.target)
+        height, width = canvas.padded_px
+        missing = (0, width - canvas.target[1], 0, height - canvas.target[0])
+        weight = F.pad(weight[:, None], missing, mode="replicate")[:, 0]
+        if isinstance(codec, SpaceToDepth):
+            return (codec.encode(weight[..., None].expand(-1, -1, -1, 3)) + 1) / 2
+        cells = F.avg_pool2d(weight[:, None], canvas.stride_px)[:, 0]
+        if len(cells) > 1:
+            cells = _latent_frames(cells, canvas)
+        return cells[None, None]
+
+
+def held_to(base: Tensor, result: Tensor, weight: Tensor) -> Tensor:
+    """``base`` where the weight is 0, ``result`` where it is 1, exactly; beyond both in between and above."""
+    return torch.lerp(base, result, weight.to(result))
+
+
+def held_frames(frames: Tensor, base: Tensor, strength: Strength) -> Tensor:
+    """Frames held to the base layer.
+
+    Args:
+        frames: (T, H, W, 3) in [0, 1]; not changed.
+        base: (T, h, w, 3) base layer or input clip in [0, 1], enlarged bicubically if it is smaller.
+
+    Returns:
+        (T, H, W, 3) in [0, 1].
+    """
+    size = (int(frames.shape[1]), int(frames.shape[2]))
+    out, together = torch.empty_like(frames), frames_together(size)
+    still = strength.of_frames(len(frames), size).to(frames) if strength.is_still else None
+    for start in range(0, len(frames), together):
+        chunk = slice(start, min(start + together, len(frames)))
+        weight = strength.of_frames(len(frames), size, chunk).to(frames) if still is None else still
+        enlarged = resize(base[chunk], size).clamp(0, 1).to(frames)
+        out[chunk] = held_to(enlarged, frames[chunk], weight[..., None]).clamp(0, 1)
+    return out
+
+
+def _cleared(values: Tensor) -> Tensor:
+    """A map with black and white as they are meant."""
+    values = values.float().clamp(0, 1)
+    return torch.where(values > 1 - NEAR, 1.0, torch.where(values < NEAR, 0.0, values))
+
+
+def _latent_frames(cells: Tensor, canvas: Canvas) -> Tensor:
+    """(T, h, w) to (t, h, w): the mean of the frames of each; the last one is repeated into the padding."""
+    index = torch.arange(canvas.padded_frames).clamp(max=canvas.frames - 1)
+    rest = cells[index[1:]].unflatten(0, (-1, canvas.stride_frames)).mean(1)
+    return torch.cat([cells[:1], rest])

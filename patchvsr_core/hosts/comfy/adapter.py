@@ -1,0 +1,290 @@
+"""Attaches an adapter to a native MODEL.
+
+An APPLY_MODEL wrapper encodes the patches of the call in progress and installs for its duration a
+hook after every block (patch residual), an attention override (global keys and values on the text's
+queries), a time-embedding delta and, if the adapter has local gates, what every self-attention sees
+through them. What other nodes installed in the same
+places is called as before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any
+
+import comfy.lora
+from comfy.patcher_extension import WrappersMP
+from torch import Tensor
+
+from ...adapter import Adapter, BaseSpec, PatchControl, Strengths
+from ...adapter.patch_branch import token_grid
+from ...errors import PlanError
+from ...plan.canvas import Patch, PatchPlan
+from ...sampling.conditions import Controls, PatchConditions
+from ...sampling.joint_modulation import check_canvas
+from ...sampling.patch_skipping import Calm, calm_patches
+from ...vae.encode import noise_augmented
+from .loading import adapter_of, base_spec, liem_strength_of
+from .schedule import position, schedule_of
+from .tiny import BridgeSampling, TinyConfig
+
+KEY = "patchvsr"
+PATCHES = "patchvsr_patches"
+"""Where joint modulation says, in transformer_options, which patches of which plan a model call holds."""
+INPUT = "patchvsr_input"
+"""Where a model has, in transformer_options, what it was told of the clip: an :class:`InputClip`."""
+
+
+@dataclass(frozen=True, eq=False)
+class InputClip:
+    """The clip behind a run."""
+
+    calm: Callable[[], Calm]
+    """Measures which patches are calm."""
+    enlarged: Tensor
+    """(1, C, t, h, w) latent in the space of the base."""
+
+
+def attach_control(
+    model: Any,
+    plan: PatchPlan,
+    conditions: PatchConditions,
+    *,
+    model_patch: Any = None,
+    view: Tensor | None = None,
+    patch_strength: float = 1.0,
+    global_strength: float = 1.0,
+    sigma_range: tuple[float, float] = (float("inf"), 0.0),
+) -> Any:
+    """A clone of ``model`` that is told about every patch.
+
+    Args:
+        conditions: latents in ComfyUI's convention, as Patch Encoder makes them.
+        model_patch: adapter; None leaves only the anchor of a residual base.
+        view: latent of the whole video, as Global Context Encoder makes it.
+        sigma_range: (from, to) noise levels at which the adapter acts.
+
+    Raises:
+        AdapterError: when the adapter was made for another base.
+    """
+    spec = base_spec(model)
+    refuse_second(model, WrappersMP.APPLY_MODEL, "Apply PatchVSR")
+    patched = model.clone()
+    adapter: Adapter | None = None
+    liem_strength = 1.0
+    if model_patch is not None:
+        adapter, liem_strength = adapter_of(model_patch), liem_strength_of(model_patch)
+        adapter.config.base.check_same(spec)
+        patched.set_additional_models(KEY, [model_patch])
+        _add_lora(patched, adapter)
+    _check_latents(plan, conditions.latent, view, spec)
+    clean = model.model.process_latent_in(conditions.latent)
+    controls = Controls(
+        plan,
+        clean,
+        augmented=noise_augmented(clean, conditions.noise_level, conditions.seed),
+        noise_level=conditions.noise_level,
+        view=None if view is None else model.model.process_latent_in(view),
+        adapter=adapter,
+        strengths=Strengths(patch_strength, global_strength, liem_strength),
+        dtype=model.model.get_dtype_inference(),
+    )
+    time_embedding = "diffusion_model.time_embedding.forward"
+    patched.model_options["transformer_options"][INPUT] = InputClip(cache(partial(_calm, plan, conditions)), clean)
+    control = _Control(controls, spec.layers, patched.get_model_object(time_embedding), sigma_range)
+    patched.add_wrapper_with_key(WrappersMP.APPLY_MODEL, KEY, control.apply_model)
+    patched.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, KEY, control.sample)
+    patched.add_object_patch(time_embedding, control.embed_time)
+    if adapter is not None and adapter.liem is not None and liem_strength != 0:
+        _add_gates(patched, control, spec.layers)
+    return patched
+
+
+def _calm(plan: PatchPlan, conditions: PatchConditions) -> Calm:
+    if conditions.source is None:
+        raise PlanError("Economy looks at the clip; connect the patch_cond of Patch Encoder, or set economy to 1.")
+    return calm_patches(conditions.source, plan)
+
+
+def refuse_second(model: Any, kind: str, node: str) -> None:
+    """Raise when ``model`` already went through one of our nodes."""
+    if model.wrappers.get(kind, {}).get(KEY):
+        raise PlanError(f"The model already went through {node}; connect the model from before it.")
+
+
+def _check_latents(plan: PatchPlan, latent: Tensor, view: Tensor | None, spec: BaseSpec) -> None:
+    check_canvas(latent, plan)
+    if latent.shape[1] != spec.channels:
+        raise PlanError(
+            f"The condition has {latent.shape[1]} latent channels but the model works on {spec.channels}; "
+            "connect the VAE that belongs to the model to planner and encoders."
+        )
+    if view is not None and tuple(view.shape[2:]) != (plan.canvas.latent_frames, *plan.patch_size[1:]):
+        raise PlanError("The global context belongs to another plan; connect the same plan to every node.")
+
+
+def _add_lora(model: Any, adapter: Adapter) -> None:
+    if adapter.lora is None:
+        return
+    weights, keys = {}, {}
+    for name, low_rank in adapter.lora.layers():
+        weights[f"{name}.lora_up.weight"] = low_rank.up
+        weights[f"{name}.lora_down.weight"] = low_rank.down
+        keys[name] = f"diffusion_model.{name}.weight"
+    model.add_patches(comfy.lora.load_lora(weights, keys))
+
+
+def _add_gates(model: Any, control: _Control, layers: int) -> None:
+    """In front of every self-attention, whatever another node has already put in its place."""
+    for index in range(layers):
+        name = f"diffusion_model.blocks.{index}.self_attn.forward"
+        model.add_object_patch(name, partial(control.attend_gated, index, model.get_model_object(name)))
+
+
+def _check_sampling(base: Any) -> None:
+    if isinstance(base.model_config, TinyConfig) and not isinstance(base.model_sampling, BridgeSampling):
+        raise PlanError("The tiny default brings its own schedule; remove the ModelSampling node.")
+
+
+class _Control:
+    """The adapter on one model; holds the control of the model call in progress."""
+
+    def __init__(
+        self,
+        controls: Controls,
+        layers: int,
+        embed_time: Callable[[Tensor], Tensor],
+        sigma_range: tuple[float, float],
+    ) -> None:
+        self.controls = controls
+        self.layers = layers
+        self.original_embed_time = embed_time
+        self.sigma_range = sigma_range
+        self.time_delta: Tensor | None = None
+        self.gate: Callable[..., Tensor] | None = None
+
+    def apply_model(
+        self,
+        executor: Any,
+        x: Tensor,
+        sigma: Tensor,
+        c_concat: Any = None,
+        c_crossattn: Any = None,
+        control: Any = None,
+        transformer_options: Any = None,
+        **rest: Any,
+    ) -> Tensor:
+        """Wraps the base's forward; x is (conditions * patches, C, t, h, w)."""
+        _check_sampling(executor.class_obj)
+        options = dict(transformer_options or {})
+        patches = self._patches(x, options)
+        acts, steps = self._acts(sigma), position(sigma, schedule_of(options))[1]
+        control_of = partial(self.controls, adapted=acts, again=steps > 1)
+        patch_control = control_of(patches, x.device).repeated(len(x) // len(patches))
+        if acts:
+            call = _Call(patch_control, options)
+            options = call.install(self.layers)
+            self.time_delta = patch_control.time_delta
+            self.gate = partial(patch_control.gate, grid=token_grid(x))
+        try:
+            out = executor(x, sigma, c_concat, c_crossattn, control, options, **rest)
+        finally:
+            self.time_delta = self.gate = None
+        if isinstance(executor.class_obj.model_sampling, BridgeSampling) and patch_control.anchor is not None:
+            out = out + (patch_control.anchor.to(out) - x.to(out))
+        return out
+
+    def sample(self, executor: Any, *args: Any, **kwargs: Any) -> Tensor:
+        """Every run: what the adapter made of the patches is kept no longer."""
+        try:
+            return executor(*args, **kwargs)
+        finally:
+            self.controls.forget()
+
+    def embed_time(self, frequencies: Tensor) -> Tensor:
+        """Replaces the time embedding's forward: the same plus what the adapter adds."""
+        embedding = self.original_embed_time(frequencies)
+        if self.time_delta is None:
+            return embedding
+        delta = self.time_delta.to(embedding)
+        return embedding + delta.repeat_interleave(len(embedding) // len(delta), dim=0)
+
+    def attend_gated(self, block: int, attend: Callable[..., Tensor], x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Replaces a self-attention's forward: the same, of what the adapter lets through."""
+        return attend(x if self.gate is None else self.gate(block, x), *args, **kwargs)
+
+    def _acts(self, sigma: Tensor) -> bool:
+        start, end = self.sigma_range
+        return self.controls.adapter is not None and end <= float(sigma.max()) <= start
+
+    def _patches(self, x: Tensor, options: dict[str, Any]) -> Sequence[Patch]:
+        plan = self.controls.plan
+        if PATCHES in options:
+            merged_plan, patches = options[PATCHES]
+            if not plan.same_as(merged_plan):
+                raise PlanError(
+                    "Apply PatchVSR and Joint-Modulation Merger have different plans; connect the same one to both."
+                )
+            return patches
+        if len(plan.patches) == 1:
+            return plan.patches
+        raise PlanError(
+            f"The plan has {len(plan.patches)} patches but the model was given the whole canvas; "
+            "connect Joint-Modulation Merger after Apply PatchVSR."
+        )
+
+
+class _Call:
+    """What is installed in transformer_options for one model call."""
+
+    def __init__(self, control: PatchControl, options: dict[str, Any]) -> None:
+        self.control = control
+        self.options = options
+        self.attention = options.get("optimized_attention_override")
+        self.block: int | None = None
+        self.text_tokens = 0
+        self.attentions_seen = 0
+
+    def install(self, layers: int) -> dict[str, Any]:
+        """A copy of the options with our hooks around whatever was there."""
+        options = dict(self.options)
+        replace = dict(options.get("patches_replace", {}))
+        blocks = dict(replace.get("dit", {}))
+        for index in range(layers):
+            key = ("double_block", index)
+            blocks[key] = partial(self.run_block, index, blocks.get(key))
+        replace["dit"] = blocks
+        options["patches_replace"] = replace
+        options["optimized_attention_override"] = self.attend
+        return options
+
+    def run_block(self, index: int, previous: Any, args: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
+        """The block as it was, plus the patch residual."""
+        self.block, self.attentions_seen, self.text_tokens = index, 0, args["txt"].shape[1]
+        try:
+            out = previous(args, extra) if previous else extra["original_block"](args)
+        finally:
+            self.block = None
+        residual = self.control.residual(index)
+        if residual is not None:
+            out["img"] = out["img"] + residual.to(out["img"])
+        return out
+
+    def attend(self, func: Any, q: Tensor, k: Tensor, v: Tensor, heads: int, *args: Any, **kwargs: Any) -> Tensor:
+        """Attention as it was; after the text's, the global context on the same queries."""
+        attention = partial(self.attention, func) if self.attention else func
+        out = attention(q, k, v, heads, *args, **kwargs)
+        self.attentions_seen += 1
+        if self.block is None or self._is_self(k):
+            return out
+        global_kv = self.control.global_kv(self.block)
+        if global_kv is None:
+            return out
+        k_global, v_global = (tensor.to(q) for tensor in global_kv)
+        return out + attention(q, k_global, v_global, heads, *args, **kwargs)
+
+    def _is_self(self, k: Tensor) -> bool:
+        """The first of a block, whatever keys other nodes add to it."""
+        return self.attentions_seen == 1 or k.shape[1] != self.text_tokens

@@ -1,0 +1,70 @@
+"""Real-time networks under ComfyUI's memory management."""
+
+from __future__ import annotations
+
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import comfy.model_management
+import comfy.model_patcher
+import torch
+from torch import Tensor
+
+from ...errors import ModelError
+from ...realtime.gbuffers import RenderPasses
+from ...realtime.optimize import prepared
+from ...realtime.upscaler import FastUpscaler, load_network, network_path
+from ...run.alpha import with_extras
+from ...video.shot_detection import cuts_in
+from .progress import Progress
+
+TITLES = {"dap": "DAP Upscale", "rdg": "RDG Upscale"}
+"""Nodes that run a kind of network."""
+
+
+def run_fast(
+    network: str | Path,
+    kind: str,
+    frames: Tensor,
+    target: tuple[int, int],
+    passes: RenderPasses = RenderPasses(),
+    *,
+    find_cuts: bool,
+) -> Tensor:
+    """Upscale a clip on ComfyUI's device, with a progress bar, until the user cancels.
+
+    Args:
+        network: name or file, see :func:`realtime.upscaler.load_fast`.
+        kind: what it has to be: ``dap`` or ``rdg``.
+        frames: (T, h, w, 3 or 4); transparency is enlarged beside the network.
+        target: (height, width) of the result.
+        find_cuts: whether to forget everything where a new shot begins.
+
+    Returns:
+        (T, *target, 3 or 4) where ``frames`` are.
+
+    Raises:
+        ModelError, MediaError: in one sentence.
+    """
+    device = comfy.model_management.get_torch_device()
+    dtype = torch.float16 if comfy.model_management.should_use_fp16(device) else torch.float32
+    path = network_path(network)
+    patcher = _read(path, path.stat().st_mtime_ns if path.is_file() else 0, dtype)
+    upscaler = FastUpscaler(patcher.model, device=device, dtype=dtype)
+    if upscaler.name != kind:
+        raise ModelError(f"{path.name} is a network of {TITLES[upscaler.name]}; use that node, or choose another file.")
+    needed = upscaler.working_bytes((int(frames.shape[1]), int(frames.shape[2])))
+    comfy.model_management.load_models_gpu([patcher], memory_required=needed)
+    cuts = cuts_in(frames) if find_cuts else ()
+    return with_extras(partial(upscaler.upscale, passes=passes, cuts=cuts, on_frame=Progress()), frames, target)
+
+
+@lru_cache(maxsize=2)
+def _read(path: Path, changed_ns: int, dtype: torch.dtype) -> Any:
+    """Read anew when the file has changed."""
+    return comfy.model_patcher.ModelPatcher(
+        prepared(load_network(path), device="cpu", dtype=dtype),
+        load_device=comfy.model_management.get_torch_device(),
+        offload_device=comfy.model_management.unet_offload_device(),
+    )

@@ -1,0 +1,43 @@
+"""Strength maps on a native MODEL; see :mod:`patchvsr_core.finish.strength_map`."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from comfy.patcher_extension import WrappersMP
+from torch import Tensor
+
+from ...errors import PlanError
+from ...finish.strength_map import Strength, held_to
+from ...plan.canvas import Canvas
+from ...sampling.conditions import PatchConditions
+
+KEY = "patchvsr_strength"
+
+
+def attach_strength(model: Any, canvas: Canvas, conditions: PatchConditions, strength: Strength) -> Any:
+    """A clone of ``model`` whose runs end held to the enlarged input; ``model`` itself where nothing changes.
+
+    Args:
+        conditions: as Patch Encoder makes them, with the codec.
+
+    Raises:
+        PlanError: for conditions without a codec.
+    """
+    if not strength.acts:
+        return model
+    if conditions.codec is None:
+        raise PlanError("Fidelity and strength map need the VAE; connect the patch_cond of Patch Encoder.")
+    patched = model.clone()
+    weight = strength.of_latent(conditions.codec, canvas)
+    patched.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, KEY, partial(_held, conditions.latent, weight))
+    return patched
+
+
+def _held(latent: Tensor, weight: Tensor, executor: Any, guider: Any, sigmas: Tensor, *rest: Any, **named: Any) -> Any:
+    """Wraps a sampler's whole run; one that stops before the end leaves it to the one that goes on."""
+    samples = executor(guider, sigmas, *rest, **named)
+    if float(sigmas[-1]) > 0:
+        return samples
+    return held_to(guider.inner_model.process_latent_in(latent).to(samples), samples, weight)

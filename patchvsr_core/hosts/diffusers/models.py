@@ -1,0 +1,141 @@
+"""Everything one run needs, found by name or path."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ...adapter import Adapter, load_adapter
+from ...devices import usable_device
+from ...errors import ModelError
+from ...files import stamp
+from ...finish.degradation import DamageMeter
+from ...finish.refine import Refiner, load_refiner
+from ...plan.canvas import PatchPlan
+from ...run.memory import patch_bytes, patches_together
+from ...settings import TINY, WAN, WAN_PLAIN, Settings
+from ...vae.codec import Codec, SpaceToDepth, WanVAE
+from ...vae.conditional_decoder import ConditionalDecoder, load_conditional_decoder
+from ...weights import manifest, shipped
+from .denoiser import Base
+from .loading import load_base, load_prompt, load_vae
+
+NULL_PROMPT_TOKENS = 512
+"""Length of Wan's padded text context."""
+
+
+@dataclass(frozen=True, eq=False)
+class Models:
+    """A base with its codec, and what sits around it."""
+
+    base: Base
+    codec: Codec
+    prompt: Tensor
+    """(1, tokens, text_dim) positive prompt."""
+    adapter: Adapter | None
+    refiner: Refiner | None
+    defaults: Settings
+    device: torch.device
+    identity: str = ""
+    """Changes when a file that was loaded changes."""
+    meter: DamageMeter | None = None
+    """Says how damaged an input is; None: every input is taken for clean."""
+    negative: Tensor | None = None
+    """What guidance leads away from; None: the empty prompt."""
+    decoder: ConditionalDecoder | None = None
+    """Lets the input modulate the VAE's decoder."""
+
+    def patch_bytes(self, plan: PatchPlan) -> int:
+        """What a patch takes while the base works on it, beside the weights; an estimate."""
+        return patch_bytes(plan, self.base.spec, self.base.item_bytes)
+
+    def patches_at_once(self, plan: PatchPlan, settings: Settings) -> int:
+        """Patches in a model call, as chosen, or as many as fit and are of use."""
+        return settings.patches_at_once or patches_together(plan, self.patch_bytes(plan), self.device)
+
+
+def load_models(
+    model: str = "tiny",
+    *,
+    vae: str | Path | None = None,
+    adapter: str | Path | None = None,
+    refiner: str | Path | None = None,
+    decoder: str | Path | None = None,
+    prompt: str | Path | None = None,
+    negative: str | Path | None = None,
+    device: str = "auto",
+) -> Models:
+    """Load the models of a run.
+
+    Args:
+        model: ``tiny`` for the shipped default, or the path of a Wan (folder or file).
+        vae: Wan's VAE; not needed when ``model`` is a diffusers folder that has one.
+        adapter: an adapter made for that base; without one a stock Wan only enhances detail.
+        refiner: a refiner file, or ``conditional`` for the shipped conditional one; None: the tiny default's own,
+            and none for a Wan.
+        decoder: a conditional decoder that was trained with the VAE.
+        prompt, negative: files with embedded prompts (see :func:`loading.load_prompt`) in the place of the
+            adapter's own and of the empty one.
+        device: a torch device, or ``auto``: a CUDA GPU if there is one, otherwise the CPU.
+
+    Raises:
+        ModelError, AdapterError: in one sentence, what is missing or does not fit.
+    """
+    models = _with_refiner(_load(model, vae, adapter, usable_device(device)), refiner)
+    text_dim = models.base.spec.text_dim
+    return replace(
+        models,
+        prompt=models.prompt if prompt is None else load_prompt(prompt, text_dim),
+        negative=None if negative is None else load_prompt(negative, text_dim),
+        decoder=None if decoder is None else _decoder(decoder, models),
+        identity=" ".join([models.identity, *(stamp(path) for path in (prompt, negative, decoder) if path)]),
+    )
+
+
+def _load(model: str, vae: str | Path | None, adapter: str | Path | None, where: torch.device) -> Models:
+    dtype = torch.float32 if where.type == "cpu" else torch.bfloat16
+    if model == "tiny":
+        if vae is not None:
+            raise ModelError("The tiny default needs no VAE; leave --vae out, or name a Wan with --model.")
+        return _tiny(where, adapter)
+    base = load_base(model, device=str(where), dtype=dtype)
+    if vae is None and not (Path(model) / "vae").is_dir():
+        raise ModelError(f"{model} comes without a VAE; name Wan's VAE file with --vae.")
+    codec = load_vae(vae or model, device=str(where), dtype=dtype)
+    chosen = load_adapter(adapter, dtype=dtype).to(where) if adapter else None
+    if chosen is None:
+        own_prompt = torch.zeros(1, NULL_PROMPT_TOKENS, base.spec.text_dim)
+    else:
+        chosen.config.base.check_same(base.spec)
+        own_prompt = chosen.prompt.detach()
+    defaults = WAN_PLAIN if chosen is None else WAN
+    identity = " ".join(stamp(path) for path in (model, vae, adapter) if path is not None)
+    meter = load_refiner(shipped("tiny_refiner.safetensors")).meter.to(where)
+    return Models(base, codec, own_prompt, chosen, None, defaults, where, identity, meter)
+
+
+def _tiny(device: torch.device, adapter: str | Path | None) -> Models:
+    base = load_base(shipped("tiny_base.safetensors"), device=str(device))
+    chosen = load_adapter(adapter or shipped("tiny_adapter.safetensors"), dtype=torch.float32).to(device)
+    chosen.config.base.check_same(base.spec)
+    refiner = load_refiner(shipped("tiny_refiner.safetensors")).to(device)
+    files = " ".join(file["sha256"] for file in manifest()["files"].values())
+    identity = files if adapter is None else f"{files} {stamp(adapter)}"
+    return Models(base, SpaceToDepth(), chosen.prompt.detach(), chosen, refiner, TINY, device, identity, refiner.meter)
+
+
+def _with_refiner(models: Models, name: str | Path | None) -> Models:
+    if name is None:
+        return models
+    path = shipped("tiny_conditional.safetensors") if name == "conditional" else Path(name)
+    refiner = load_refiner(path).to(models.device)
+    return replace(models, refiner=refiner, meter=refiner.meter, identity=f"{models.identity} {stamp(path)}")
+
+
+def _decoder(path: str | Path, models: Models) -> ConditionalDecoder:
+    if not isinstance(models.codec, WanVAE):
+        raise ModelError("A conditional decoder belongs to a Wan's VAE, and this model has none; leave --decoder out.")
+    return load_conditional_decoder(path).to(models.device)

@@ -1,0 +1,66 @@
+"""Neighbouring input frames, brought to where the frame at hand shows their content, and enlarged."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..distributed import ALONE, Team
+from ..plan.canvas import Canvas
+from ..resample import reflected
+from .flow import clip_flows
+
+
+def neighbour_flows(source: Tensor, team: Team = ALONE) -> tuple[Tensor, Tensor]:
+    """Flows from every frame to the one before and to the one after; the ends look at themselves.
+
+    Args:
+        source: (T, h, w, 3) in [0, 1].
+        team: divides the pairs.
+
+    Returns:
+        two (T, 2, h, w) in pixels of the input; the first frame's ``before`` and the last one's ``after`` are 0.
+    """
+    still = source.new_zeros(1, 2, *source.shape[1:3])
+    if len(source) == 1:
+        return still, still
+    flows = clip_flows(source.movedim(-1, 1), team=team)
+    return torch.cat([still, flows.to_previous]), torch.cat([flows.to_next, still])
+
+
+def aligned_window(source: Tensor, flows: tuple[Tensor, Tensor], canvas: Canvas, rows: slice, columns: slice) -> Tensor:
+    """A window of the frame before and of the frame after, as the frame at hand would show them.
+
+    Every pixel of the large picture is fetched straight from the small neighbour (bicubic, at the
+    place where the flow points), so that samples between this frame's own are not lost.
+
+    Args:
+        source: (T, h, w, 3) input clip of the canvas.
+        flows: what :func:`neighbour_flows` answers for it.
+        rows, columns: window of the padded canvas, pixels.
+
+    Returns:
+        (T, rows, columns, 6): the one before, the one after; the ends are their own neighbours.
+    """
+    height, width = source.shape[1:3]
+    down = _places(rows, canvas.target[0], height, source)
+    across = _places(columns, canvas.target[1], width, source)
+    y, x = torch.meshgrid(down, across, indexing="ij")
+    grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], dim=-1).expand(len(source), -1, -1, -1)
+    unit = torch.tensor([2 / width, 2 / height], device=source.device)
+    frames = source.movedim(-1, 1).float()
+    before, after = torch.cat([frames[:1], frames[:-1]]), torch.cat([frames[1:], frames[-1:]])
+    found = []
+    for neighbour, flow in zip((before, after), flows, strict=True):
+        motion = F.grid_sample(flow, grid, mode="bilinear", padding_mode="border", align_corners=False)
+        moved = grid + motion.movedim(1, -1) * unit
+        found.append(F.grid_sample(neighbour, moved, mode="bicubic", padding_mode="border", align_corners=False))
+    return torch.cat(found, 1).movedim(1, -1)
+
+
+def _places(span: slice, target: int, length: int, like: Tensor) -> Tensor:
+    """Centres of the window's pixels, in pixels of the input."""
+    index = torch.from_numpy(reflected(np.arange(span.start, span.stop), target)).to(like.device, torch.float32)
+    return (index + 0.5) * (length / target) - 0.5

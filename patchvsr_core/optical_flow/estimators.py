@@ -1,0 +1,100 @@
+"""Ways to measure optical flow, behind one interface and by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import PlanError
+from .lucas_kanade import pyramid
+from .raft import raft
+
+LEAST_PX = 16
+"""Shortest side that OpenCV's estimators take; smaller frames are mirrored up to it."""
+QUALITIES = ("ultrafast", "fast", "medium")
+"""Presets of dense inverse search, from the fastest to the most exact."""
+
+
+class Estimator(Protocol):
+    """Where the content of a frame is found in another."""
+
+    def __call__(self, first: Tensor, second: Tensor, /) -> Tensor:
+        """Flow from ``first`` to ``second``.
+
+        Args:
+            first, second: (B, 3, H, W) in [0, 1], on any device, of any size.
+
+        Returns:
+            (B, 2, H, W) float32 pixels, channels (dx, dy), on the device of ``first``.
+        """
+
+
+def dis(quality: str = "medium") -> Estimator:
+    """Dense inverse search (Kroeger et al. 2016, OpenCV) on the frames' brightness; works on the CPU.
+
+    Args:
+        quality: one of :data:`QUALITIES`.
+
+    Raises:
+        PlanError: for another quality.
+    """
+    if quality not in QUALITIES:
+        raise PlanError(f"DIS has no quality {quality!r}; choose one of {', '.join(QUALITIES)}.")
+
+    def estimate(first: Tensor, second: Tensor, /) -> Tensor:
+        import cv2  # slow to load, and not needed by everyone who imports the core
+
+        preset = getattr(cv2, f"DISOPTICAL_FLOW_PRESET_{quality.upper()}")
+
+        def measure(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+            return cv2.DISOpticalFlow.create(preset).calc(a, b, None)  # one that was used remembers what it saw
+
+        return _by_brightness(measure, first, second)
+
+    return estimate
+
+
+def farneback() -> Estimator:
+    """Polynomial expansion (Farneback 2003, OpenCV) on the frames' brightness; works on the CPU."""
+
+    def estimate(first: Tensor, second: Tensor, /) -> Tensor:
+        import cv2
+
+        def measure(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+            start: Any = None
+            scale, levels, window_px, rounds, neighbours_px, sigma = 0.5, 5, 15, 3, 7, 1.5
+            return cv2.calcOpticalFlowFarneback(
+                a, b, start, scale, levels, window_px, rounds, neighbours_px, sigma, flags=0
+            )
+
+        return _by_brightness(measure, first, second)
+
+    return estimate
+
+
+ESTIMATORS: Mapping[str, Callable[..., Estimator]] = {
+    "dis": dis,
+    "farneback": farneback,
+    "pyramid": pyramid,
+    "raft": raft,
+}
+"""What makes an estimator, by name; only ``raft`` has an argument that it cannot do without: a file of weights."""
+
+
+def _by_brightness(measure: Callable[[np.ndarray, np.ndarray], np.ndarray], first: Tensor, second: Tensor) -> Tensor:
+    """Pair by pair, in 8 bits."""
+    height, width = first.shape[-2:]
+    flows = [measure(a, b)[:height, :width] for a, b in zip(_gray(first), _gray(second), strict=True)]
+    return torch.from_numpy(np.stack(flows)).movedim(-1, 1).contiguous().to(first.device)
+
+
+def _gray(frames: Tensor) -> list[np.ndarray]:
+    """8-bit brightness (BT.601), mirrored up to the least size."""
+    weights = torch.tensor([0.299, 0.587, 0.114], device=frames.device)
+    gray = (frames.float().clamp(0, 1) * 255 * weights[:, None, None]).sum(1).round().byte().cpu().numpy()
+    pad = [(0, max(0, LEAST_PX - side)) for side in gray.shape[1:]]
+    return [np.ascontiguousarray(np.pad(frame, pad, mode="symmetric")) for frame in gray]

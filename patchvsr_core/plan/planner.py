@@ -1,0 +1,272 @@
+"""From sizes to a plan: where the patches lie and how much each one counts.
+
+Along one axis the primary patches tile the canvas; when the length is no multiple of the patch
+they are spread evenly and overlap. A border lies in the middle of each overlap, and an auxiliary
+patch is centred on it. The influence of both falls off linearly between the centres of the
+primary cells and the borders: one hat function per patch, a partition of unity along the axis.
+In the regular case the hat of a border is the paper's fade, u(x) = max(0, 1 - |x - border| / (p/2)).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+from math import ceil
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import PlanError
+from .canvas import TOKEN_CELLS, Canvas, Patch, PatchPlan, Span, TileGrid
+
+Array = np.ndarray
+
+
+PlanarPatch = tuple[Span, Span, str, Array, int]
+"""Vertical span, horizontal span, kind, (H, W) weights, phase."""
+
+
+def plan_patches(
+    canvas: Canvas,
+    *,
+    patch_px: int = 512,
+    layout: str = "corner",
+    window_frames: int = 81,
+    overlap_frames: int = 16,
+) -> PatchPlan:
+    """Place the patches of ``canvas``.
+
+    Args:
+        canvas: sizes of the job.
+        patch_px: side of a patch in pixels, the size the base model was trained at; a multiple
+            of one token (16 px for a stride of 8). Sides shorter than it get a shorter patch.
+        layout: ``corner`` (seam-free), ``pairwise`` (the authors' layout), ``uniform`` (the
+            corner layout with equal weights, an ablation), ``alternating`` (the primary grid on
+            even steps, a half-shifted one on odd steps: about the cost of one grid) or
+            ``overlapping`` (one grid that fades across a quarter of a patch: half of corner's cost).
+        window_frames: video frames the base model sees at once.
+        overlap_frames: video frames that neighbouring windows share at least.
+
+    Raises:
+        PlanError: for a patch, layout or window that cannot be used.
+
+    Source: PatchVSR (CVPR 2025), multi-patch joint modulation.
+    """
+    token_px = canvas.stride_px * TOKEN_CELLS
+    if patch_px < token_px or patch_px % token_px:
+        raise PlanError(
+            f"Patch size {patch_px} px must be a multiple of {token_px} px; try {_near(patch_px, token_px)}."
+        )
+    if layout not in LAYOUTS:
+        raise PlanError(f"Layout {layout!r} is unknown; choose one of {', '.join(LAYOUTS)}.")
+    if not 0 <= overlap_frames < window_frames:
+        raise PlanError(
+            f"An overlap of {overlap_frames} frames does not fit windows of {window_frames}; it must be shorter."
+        )
+    size = canvas.latent_size
+    height, width = (min(side, patch_px // canvas.stride_px) for side in size)
+    windows = time_windows(canvas, window_frames, overlap_frames)
+    patches = _over_time(windows, LAYOUTS[layout](size, (height, width)))
+    primary = _over_time(windows, _primary(size, (height, width)))
+    return PatchPlan(canvas, layout, patches, primary, phases=1 + max(p.phase for p in patches))
+
+
+def _over_time(windows: list[Span], planar: list[PlanarPatch]) -> tuple[Patch, ...]:
+    """Every planar patch in every window of time."""
+    in_space = [(r.start, c.start, kind, _tensor(weight), phase) for r, c, kind, weight, phase in planar]
+    return tuple(
+        Patch((window.start, y, x), (len(window.weight), *weight.shape), kind, _tensor(window.weight), weight, phase)
+        for window in windows
+        for y, x, kind, weight, phase in in_space
+    )
+
+
+def time_windows(canvas: Canvas, window_frames: int, overlap_frames: int) -> list[Span]:
+    """Windows over the latent frames, cross-faded linearly where they overlap."""
+    return crossfaded(canvas.latent_frames, *_window(canvas, window_frames, overlap_frames))
+
+
+def count_windows(canvas: Canvas, window_frames: int, overlap_frames: int) -> int:
+    """How many windows :func:`time_windows` makes, without making them: clips may be long."""
+    return len(_spread(canvas.latent_frames, *_window(canvas, window_frames, overlap_frames)))
+
+
+def _window(canvas: Canvas, window_frames: int, overlap_frames: int) -> tuple[int, int]:
+    """(length, overlap) of windows of time, latent frames."""
+    stride = canvas.stride_frames
+    window = min(1 + (window_frames - 1) // stride, canvas.latent_frames)
+    return window, min(ceil(overlap_frames / stride), window - 1)
+
+
+def plan_tiles(canvas: Canvas, tile_px: int = 512, overlap_px: int = 64, shape: str = "linear") -> TileGrid:
+    """A grid of equal tiles, in cells of the canvas, that fade into one another (see :func:`crossfade`).
+
+    Raises:
+        PlanError: when the overlap leaves nothing of a tile.
+    """
+    tile, overlap = tile_px // canvas.stride_px, overlap_px // canvas.stride_px
+    if tile < 1 or not 0 <= overlap < tile:
+        raise PlanError(
+            f"Tiles of {tile_px} px with an overlap of {overlap_px} px do not work; the overlap must be smaller."
+        )
+    rows, columns = (crossfaded(length, min(tile, length), overlap, shape) for length in canvas.latent_size)
+    return TileGrid(tuple(rows), tuple(columns))
+
+
+def crossfaded(length: int, window: int, overlap: int, shape: str = "linear") -> list[Span]:
+    """Evenly spread windows that share at least ``overlap`` cells and fade into one another."""
+    return crossfade(length, window, _spread(length, window, overlap), shape)
+
+
+def crossfade(length: int, window: int, starts: list[int], shape: str = "linear") -> list[Span]:
+    """Windows at ``starts`` that fade into one another across their overlaps.
+
+    The weights sum to 1 in every cell, the first and the last included.
+
+    Args:
+        shape: ``linear``, ``cosine``, or ``cut`` for a hard edge in the middle of the overlap.
+    """
+    if shape not in FADES:
+        raise PlanError(f"Fade {shape!r} is unknown; choose one of {', '.join(FADES)}.")
+    cells = np.arange(window) + 0.5
+    spans = []
+    for k, start in enumerate(starts):
+        weight = np.ones(window)
+        if k and (shared := starts[k - 1] + window - start) > 0:
+            weight = np.minimum(weight, cells / shared)
+        if k + 1 < len(starts) and (shared := start + window - starts[k + 1]) > 0:
+            weight = np.minimum(weight, (window - cells) / shared)
+        spans.append(Span(start, FADES[shape](weight)))
+    return _normalised(length, spans)
+
+
+def faded(length: int, window: int) -> list[Span]:
+    """Primary and border windows with the hat weights of joint modulation."""
+    starts = _spread(length, window, 0)
+    borders = [(a + window + b) // 2 for a, b in itertools.pairwise(starts)]
+    edges = [0, *borders, length]
+    centres = [(a + b) / 2 for a, b in itertools.pairwise(edges)]
+    windows = sorted(
+        [(centre, start, False) for centre, start in zip(centres, starts, strict=True)]
+        + [(border, border - window // 2, True) for border in borders]
+    )
+    nodes = [node for node, _, _ in windows]
+    hats = np.eye(len(nodes))
+    spans = [
+        Span(start, np.interp(start + np.arange(window) + 0.5, nodes, hats[k]), is_border)
+        for k, (_, start, is_border) in enumerate(windows)
+    ]
+    return _normalised(length, spans)
+
+
+def _spread(length: int, window: int, overlap: int) -> list[int]:
+    """Starts of the fewest windows that cover ``length`` with at least ``overlap`` shared cells."""
+    if window >= length:
+        return [0]
+    count = ceil((length - overlap) / (window - overlap))
+    return [round(k * (length - window) / (count - 1)) for k in range(count)]
+
+
+def _normalised(length: int, spans: list[Span]) -> list[Span]:
+    total = np.zeros(length)
+    for span in spans:
+        total[span.cells] += span.weight
+    return [replace(span, weight=span.weight / total[span.cells]) for span in spans]
+
+
+def _corner(size: tuple[int, int], patch: tuple[int, int]) -> list[PlanarPatch]:
+    """All combinations of primary and border spans; continuous everywhere."""
+    return [
+        (row, column, _kind(row, column), np.outer(row.weight, column.weight), 0)
+        for row in faded(size[0], patch[0])
+        for column in faded(size[1], patch[1])
+    ]
+
+
+def _uniform(size: tuple[int, int], patch: tuple[int, int]) -> list[PlanarPatch]:
+    """The corner layout with weight 1/count; an ablation that shows its seams."""
+    rows, columns = (
+        _normalised(length, [replace(s, weight=np.ones(window)) for s in faded(length, window)])
+        for length, window in zip(size, patch, strict=True)
+    )
+    return [(r, c, _kind(r, c), np.outer(r.weight, c.weight), 0) for r in rows for c in columns]
+
+
+def _pairwise(size: tuple[int, int], patch: tuple[int, int]) -> list[PlanarPatch]:
+    """The authors' layout: auxiliary patches over borders, none on crossings.
+
+    With u, v the border hats of the two axes: primary (1-u)(1-v)/D, auxiliary u(1-v)/D and
+    v(1-u)/D, D = 1-uv. A partition of unity, continuous except at the crossings themselves.
+    """
+    rows, columns = faded(size[0], patch[0]), faded(size[1], patch[1])
+    v, u = _border_hat(size[0], rows), _border_hat(size[1], columns)
+    planar: list[PlanarPatch] = []
+    for row in rows:
+        for column in columns:
+            kind = _kind(row, column)
+            if kind == "corner":
+                continue
+            shared = np.outer(v[row.cells], u[column.cells])
+            planar.append((row, column, kind, np.outer(row.weight, column.weight) / (1 - shared), 0))
+    return planar
+
+
+def _border_hat(length: int, spans: list[Span]) -> Array:
+    hat = np.zeros(length)
+    for span in spans:
+        if span.is_border:
+            hat[span.cells] += span.weight
+    return hat
+
+
+def _primary(size: tuple[int, int], patch: tuple[int, int]) -> list[PlanarPatch]:
+    """The primary grid alone, cross-faded only where its patches happen to overlap."""
+    rows, columns = (crossfaded(length, window, 0) for length, window in zip(size, patch, strict=True))
+    return [(r, c, "primary", np.outer(r.weight, c.weight), 0) for r in rows for c in columns]
+
+
+def _overlapping(size: tuple[int, int], patch: tuple[int, int]) -> list[PlanarPatch]:
+    """One grid whose patches share a quarter of their side at least, and fade into one another across it."""
+    rows, columns = (crossfaded(length, window, window // 4) for length, window in zip(size, patch, strict=True))
+    return [(r, c, "primary", np.outer(r.weight, c.weight), 0) for r in rows for c in columns]
+
+
+def _alternating(size: tuple[int, int], patch: tuple[int, int]) -> list[PlanarPatch]:
+    """Phase 0: the primary grid. Phase 1: a grid over its borders, edge patches moved inward."""
+    rows, columns = (_half_shifted(length, window) for length, window in zip(size, patch, strict=True))
+    shifted = [(r, c, "auxiliary", np.outer(r.weight, c.weight), 1) for r in rows for c in columns]
+    return _primary(size, patch) + shifted
+
+
+def _half_shifted(length: int, window: int) -> list[Span]:
+    borders = {span.start for span in faded(length, window) if span.is_border}
+    return crossfade(length, window, sorted({0, length - window} | borders))
+
+
+def _kind(row: Span, column: Span) -> str:
+    return ("primary", "auxiliary", "corner")[row.is_border + column.is_border]
+
+
+def _near(value: int, multiple: int) -> int:
+    return max(multiple, round(value / multiple) * multiple)
+
+
+def _tensor(weight: Array) -> Tensor:
+    return torch.from_numpy(weight).float()
+
+
+FADES: dict[str, Callable[[Array], Array]] = {
+    "linear": lambda t: t,
+    "cosine": lambda t: 0.5 - 0.5 * np.cos(np.pi * t),
+    "cut": lambda t: (t >= 0.5).astype(float),
+}
+
+LAYOUTS: dict[str, Callable[[tuple[int, int], tuple[int, int]], list[PlanarPatch]]] = {
+    "corner": _corner,
+    "pairwise": _pairwise,
+    "uniform": _uniform,
+    "alternating": _alternating,
+    "overlapping": _overlapping,
+}

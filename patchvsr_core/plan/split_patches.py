@@ -1,0 +1,127 @@
+"""The places of a plan cut out of enlarged frames, and put together again: for work on single patches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..errors import PlanError
+from .canvas import PatchPlan
+from .positions import Place, patches_at, places
+
+PLANNED = "plan"
+"""The window that fades as the plan's own patches do."""
+WINDOWS = (PLANNED, "linear", "cosine")
+"""How cutouts may fade into one another."""
+
+
+def cut_out(frames: Tensor, plan: PatchPlan) -> list[Tensor]:
+    """Every place of ``plan`` as a clip of its own, in the order of the places' numbers.
+
+    Args:
+        frames: (T, H, W, C) of the size that the plan makes.
+
+    Returns:
+        (T, h, w, C) each, all of the plan's patch size in pixels; what lies beyond the frame repeats its border.
+
+    Raises:
+        PlanError: for frames of another size.
+    """
+    (height, width), target = frames.shape[1:3], plan.canvas.target
+    if (height, width) != target:
+        raise PlanError(
+            f"The frames are {width}x{height} but the plan makes {target[1]}x{target[0]}; connect enlarged frames, "
+            "such as those of Blender or of Refine & Fidelity."
+        )
+    return [_cutout(frames, place, _cutout_px(plan)) for place in places(plan)]
+
+
+def join_cutouts(cutouts: Sequence[Tensor], plan: PatchPlan, window: str = PLANNED) -> Tensor:
+    """Put cutouts back where they came from; they fade into one another with weights that sum to 1 in every pixel.
+
+    Args:
+        cutouts: (T, h, w, C) each, as :func:`cut_out` orders and sizes them.
+        window: ``plan`` weighs as the plan does, in pixels; ``linear`` and ``cosine`` fade from the middle of a
+            cutout to its edges.
+
+    Returns:
+        (T, H, W, C) float32 frames of exactly the planned size.
+
+    Raises:
+        PlanError: when a cutout is missing, or has another size than the rest.
+    """
+    where = places(plan)
+    _check(cutouts, len(where), _cutout_px(plan))
+    height, width = plan.canvas.target
+    first = cutouts[0]
+    weights = [_weight(plan, place, window).to(first.device)[: place.height, : place.width] for place in where]
+    total = torch.zeros(height, width, device=first.device)
+    for place, weight in zip(where, weights, strict=True):
+        total[place.rows, place.columns] += weight
+    joined = torch.zeros(len(first), height, width, first.shape[3], device=first.device)
+    for place, weight, cutout in zip(where, weights, cutouts, strict=True):
+        share = weight / total[place.rows, place.columns]
+        joined[:, place.rows, place.columns] += cutout[:, : place.height, : place.width] * share[..., None]
+    return joined
+
+
+def _cutout_px(plan: PatchPlan) -> tuple[int, int]:
+    """(height, width) of every cutout."""
+    height, width = (cells * plan.canvas.stride_px for cells in plan.patch_size[1:])
+    return height, width
+
+
+def _cutout(frames: Tensor, place: Place, size: tuple[int, int]) -> Tensor:
+    seen = frames[:, place.rows, place.columns]
+    beyond = (0, size[1] - place.width, 0, size[0] - place.height)
+    return F.pad(seen.movedim(-1, 1), beyond, mode="replicate").movedim(1, -1).contiguous()
+
+
+def _weight(plan: PatchPlan, place: Place, window: str) -> Tensor:
+    """(h, w) share of a cutout in its pixels, up to the factor that makes all shares sum to 1."""
+    if window == PLANNED:
+        cells = torch.stack([patch.weight_yx for patch in patches_at(plan, place.number)]).sum(0)
+        return _in_pixels(cells, plan.canvas.stride_px)
+    if window not in WINDOWS:
+        raise PlanError(f"Window {window!r} is unknown; choose one of {', '.join(WINDOWS)}.")
+    rows, columns = (_fade(length, window) for length in _cutout_px(plan))
+    return torch.outer(rows, columns)
+
+
+def _in_pixels(cells: Tensor, stride_px: int) -> Tensor:
+    """Weights of cells, interpolated; a fade that ends at the edge of the cutout reaches 0 there."""
+    for _ in range(2):
+        before, after = 2 * cells[:1] - cells[1:2], 2 * cells[-1:] - cells[-2:-1]
+        cells = torch.cat([before, cells, after]).clamp(min=0).T
+    pixels = F.interpolate(cells[None, None], scale_factor=stride_px, mode="bilinear")[0, 0]
+    return pixels[stride_px:-stride_px, stride_px:-stride_px]
+
+
+def _fade(length: int, shape: str) -> Tensor:
+    """(length,) weights that fall from 1 in the middle almost to 0 at both ends."""
+    middle = length / 2
+    height = 1 - (torch.arange(length) + 0.5 - middle).abs() / middle
+    return height if shape == "linear" else 0.5 - 0.5 * torch.cos(torch.pi * height)
+
+
+def _check(cutouts: Sequence[Tensor], expected: int, size: tuple[int, int]) -> None:
+    if len(cutouts) != expected:
+        raise PlanError(
+            f"There are {len(cutouts)} patches but the plan has {expected} places; connect all patches that Split "
+            "into Patches made with this plan, in their order."
+        )
+    for number, cutout in enumerate(cutouts, 1):
+        height, width = cutout.shape[1:3]
+        if (height, width) != size:
+            raise PlanError(
+                f"Patch {number} is {width}x{height} but the plan's patches are {size[1]}x{size[0]}; what lies "
+                "between Split into Patches and Join Patches has to keep their size."
+            )
+        if (len(cutout), cutout.shape[3]) != (len(cutouts[0]), cutouts[0].shape[3]):
+            raise PlanError(
+                f"Patch {number} has {len(cutout)} frames of {cutout.shape[3]} channels, patch 1 has "
+                f"{len(cutouts[0])} of {cutouts[0].shape[3]}; every patch has to keep as many."
+            )

@@ -1,0 +1,54 @@
+"""Target sizes from what users type."""
+
+from __future__ import annotations
+
+import re
+
+from ..errors import PlanError
+
+LARGEST_SIDE = 16384
+LARGEST_SCALE = 16.0
+
+
+def target_size(source: tuple[int, int], *, scale: float | None = None, size: str | None = None) -> tuple[int, int]:
+    """(height, width) of the output.
+
+    Args:
+        source: (height, width) of the input.
+        scale: factor of at least 1.
+        size: ``WIDTHxHEIGHT`` instead of a scale; 0 for one of them keeps the aspect ratio.
+
+    Raises:
+        PlanError: for what cannot be read, or is too small or too large.
+    """
+    height, width = source
+    if size is not None:
+        target = _parsed(size, height, width)
+    else:
+        scale = 4.0 if scale is None else scale
+        if not 1 <= scale <= LARGEST_SCALE:
+            raise PlanError(f"A scale of {scale:g} is out of range; it must lie between 1 and {LARGEST_SCALE:g}.")
+        target = round(height * scale), round(width * scale)
+    if max(target) > LARGEST_SIDE:
+        raise PlanError(
+            f"An output of {target[1]}x{target[0]} is too large; neither side may exceed {LARGEST_SIDE} pixels."
+        )
+    if target[0] < height or target[1] < width:
+        raise PlanError(
+            f"An output of {target[1]}x{target[0]} is smaller than the input, {width}x{height}; PatchVSR only enlarges."
+        )
+    return target
+
+
+SIGNS = "[x\u00d7\u0445*]"
+"""What may stand between width and height: the letter, the sign, the Cyrillic letter, the star."""
+
+
+def _parsed(size: str, height: int, width: int) -> tuple[int, int]:
+    parts = [part.strip() for part in re.split(SIGNS, size.lower())]
+    if len(parts) != 2 or not all(part.isdecimal() for part in parts):
+        raise PlanError(f"A size of {size!r} cannot be read; write WIDTHxHEIGHT, such as 1920x1080.")
+    new_width, new_height = (int(part) for part in parts)
+    if not new_width and not new_height:
+        raise PlanError(f"A size of {size!r} is empty; at most one side may be 0.")
+    return new_height or round(height * new_width / width), new_width or round(width * new_height / height)

@@ -1,0 +1,140 @@
+"""Pictures that explain: a plan drawn over a frame, motion in colours."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..plan.canvas import PatchPlan
+from ..plan.positions import COLORS, KINDS, Place, places
+
+LONGEST_SIDE = 1024
+INSETS = {"primary": 1, "auxiliary": 4, "corner": 7}
+"""Pixels that outlines lie inside the real ones, so that neighbours do not cover one another."""
+FONT, FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.5
+LEAST_LEGEND_PX = 240
+"""Width of a picture below which it has no legend."""
+LINE_PX, MARGIN_PX, GAP_PX = 22, 8, 18
+GREY = (0.75, 0.75, 0.75)
+GROUND = (18, 18, 18)
+DIMMED = 0.6
+"""Part of its light that the frame keeps behind the outlines."""
+WHEEL = {
+    0: (1.0, 0.0, 0.0),
+    15: (1.0, 1.0, 0.0),
+    21: (0.0, 1.0, 0.0),
+    25: (0.0, 1.0, 1.0),
+    36: (0.0, 0.0, 1.0),
+    49: (1.0, 0.0, 1.0),
+    55: (1.0, 0.0, 0.0),
+}
+"""Hues around the circle, spread so that steps look equal (Baker et al. 2011, the Middlebury flow colours)."""
+SHARE_BELOW_FULL = 0.99
+"""Of all motion is drawn paler than the strongest colour; single wrong vectors would make the rest too pale."""
+LEAST_FULL_PX = 1.0
+"""Motion that a still picture seems to have is not drawn strongly."""
+
+
+def draw_plan(plan: PatchPlan, frame: Tensor) -> Tensor:
+    """Draw where the patches lie, and below it what they cost: (1, H, W, 3) in [0, 1].
+
+    Primary patches white with their numbers, auxiliary ones blue, corner ones orange. Below the frame:
+    the size of the canvas, patches by kind, windows of time, and patch evaluations of a step.
+
+    Args:
+        frame: (h, w, 3 or more) frame of the input.
+    """
+    height, width = plan.canvas.target
+    shrink = min(1.0, LONGEST_SIDE / max(height, width))
+    size = max(1, round(width * shrink)), max(1, round(height * shrink))
+    pixels = np.ascontiguousarray(frame[..., :3].float().cpu().numpy())
+    picture = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if shrink < 1 else cv2.INTER_CUBIC)
+    picture = (np.clip(picture, 0, 1) * DIMMED * 255).astype(np.uint8)
+    found = places(plan)
+    for place in found:
+        _outline(picture, place, shrink)
+    for place in found:  # numbers on top
+        if place.kind == "primary":
+            _number(picture, place, shrink)
+    if size[0] >= LEAST_LEGEND_PX:
+        picture = np.concatenate([picture, _legend(size[0], _costs(plan))])
+    return torch.from_numpy(picture.astype(np.float32) / 255)[None]
+
+
+def _outline(picture: np.ndarray, place: Place, shrink: float) -> None:
+    inset, (bottom, right) = INSETS[place.kind], picture.shape[:2]
+    first = round(place.x * shrink) + inset, round(place.y * shrink) + inset
+    last = (
+        min(round((place.x + place.width) * shrink), right) - inset,
+        min(round((place.y + place.height) * shrink), bottom) - inset,
+    )
+    cv2.rectangle(picture, first, last, _levels(COLORS[place.kind]), 2, cv2.LINE_AA)
+
+
+def _number(picture: np.ndarray, place: Place, shrink: float) -> None:
+    """In the upper left corner on a dark ground, where it fills no more than a third of the place."""
+    text = str(place.number)
+    (wide, high), _ = cv2.getTextSize(text, FONT, FONT_SCALE, 1)
+    inset = max(INSETS.values()) + 4
+    if min((place.width * shrink - inset) / wide, (place.height * shrink - inset) / high) < 3:
+        return
+    origin = round(place.x * shrink) + inset, round(place.y * shrink) + inset + high
+    first, last = (origin[0] - 3, origin[1] - high - 3), (origin[0] + wide + 2, origin[1] + 3)
+    cv2.rectangle(picture, first, last, GROUND, cv2.FILLED)
+    cv2.putText(picture, text, origin, FONT, FONT_SCALE, _levels(COLORS[place.kind]), 1, cv2.LINE_AA)
+
+
+def _levels(color: tuple[float, float, float]) -> tuple[int, int, int]:
+    red, green, blue = (round(255 * part) for part in color)
+    return red, green, blue
+
+
+def _costs(plan: PatchPlan) -> list[tuple[str, tuple[float, float, float]]]:
+    """The words of the legend and their colours."""
+    windows = len({patch.origin[0] for patch in plan.patches})
+    counts = {kind: sum(patch.kind == kind for patch in plan.patches) // windows for kind in KINDS}
+    per_step = " or ".join(str(len(plan.at_step(phase))) for phase in range(plan.phases))
+    return [
+        (f"{plan.canvas.target[1]}x{plan.canvas.target[0]}", GREY),
+        *[(f"{count} {kind}", COLORS[kind]) for kind, count in counts.items() if count],
+        (f"x {windows} {'window' if windows == 1 else 'windows'} of time", GREY),
+        (f"= {per_step} patch evaluations a step", GREY),
+    ]
+
+
+def _legend(width: int, words: list[tuple[str, tuple[float, float, float]]]) -> np.ndarray:
+    """(h, width, 3) strip with the words in a row, in several rows where they do not fit."""
+    rows, x = 0, MARGIN_PX
+    placed = []
+    for text, color in words:
+        wide = cv2.getTextSize(text, FONT, FONT_SCALE, 1)[0][0]
+        if x > MARGIN_PX and x + wide > width - MARGIN_PX:
+            rows, x = rows + 1, MARGIN_PX
+        placed.append((text, (x, (rows + 1) * LINE_PX - 4), color))
+        x += wide + GAP_PX
+    strip = np.full(((rows + 1) * LINE_PX + MARGIN_PX // 2, width, 3), GROUND[0], np.uint8)
+    for text, origin, color in placed:
+        cv2.putText(strip, text, origin, FONT, FONT_SCALE, _levels(color), 1, cv2.LINE_AA)
+    return strip
+
+
+def draw_flow(flow: Tensor) -> Tensor:
+    """Motion in colours: (B, H, W, 3) in [0, 1].
+
+    The hue says where to (right red, down yellow, left cyan, up violet), the saturation how far,
+    on one scale for all; no motion is white, motion that leads further than the frame is long is black.
+
+    Args:
+        flow: (B, 2, H, W) in pixels.
+    """
+    length = flow.float().square().sum(1).sqrt()
+    shown = length <= float(np.hypot(*flow.shape[-2:]))
+    lengths = length[shown].flatten().cpu().numpy()
+    full = max(LEAST_FULL_PX, float(np.quantile(lengths, SHARE_BELOW_FULL)) if len(lengths) else 0.0)
+    turn = torch.atan2(flow[:, 1], flow[:, 0]).float().cpu().numpy() / (2 * np.pi) % 1 * max(WHEEL)
+    channels = [np.interp(turn, list(WHEEL), values) for values in zip(*WHEEL.values(), strict=True)]
+    hue = torch.from_numpy(np.stack(channels, -1).astype(np.float32)).to(flow.device)
+    saturation = (length / full).clamp(max=1)[..., None]
+    return (1 - saturation * (1 - hue)) * shown[..., None]

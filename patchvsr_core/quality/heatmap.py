@@ -1,0 +1,72 @@
+"""Pictures of where something is wrong: a colour map over the dimmed frame.
+
+The colours run from deep violet over red and orange to white on a path of even steps in
+lightness (Oklab, Ottosson 2020), and are brighter than any dimmed frame: more always looks like more.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .frame_pairs import luma
+
+CELL_PX = 4
+"""Side of a cell of a map; maps are small beside the frames."""
+DIM = 0.27
+LIGHTNESS = 0.42, 0.97
+HUE_DEGREES = 300.0, 465.0
+CHROMA = 0.2
+QUIET, COVERED = 0.06, 0.4
+"""Parts of full scale from which on there is colour at all, and from which on it hides the frame."""
+STEPS = 256
+OKLAB_TO_CONES = (
+    (1.0, 0.3963377774, 0.2158037573),
+    (1.0, -0.1055613458, -0.0638541728),
+    (1.0, -0.0894841775, -1.291485548),
+)
+CONES_TO_RGB = (
+    (4.0767416621, -3.3077115913, 0.2309699292),
+    (-1.2684380046, 2.6097574011, -0.3413193965),
+    (-0.0041960863, -0.7034186147, 1.7076147010),
+)
+
+
+def pooled(values: Tensor) -> Tensor:
+    """(1, 1, H, W) pixels to the mean of each cell, (1, 1, rows, columns)."""
+    return F.avg_pool2d(values, CELL_PX, ceil_mode=True)
+
+
+def heat_picture(frame: Tensor, heat: Tensor) -> Tensor:
+    """A map over its frame, dimmed and grey.
+
+    Args:
+        frame: (1, H, W, 3) in [0, 1].
+        heat: (1, 1, rows, columns), 0 for nothing and 1 for full scale; more is shown as 1.
+
+    Returns:
+        (1, H, W, 3) in [0, 1].
+    """
+    height, width = frame.shape[1:3]
+    size = heat.shape[2] * CELL_PX, heat.shape[3] * CELL_PX
+    level = F.interpolate(heat.float(), size=size, mode="bilinear")[0, 0, :height, :width].clamp(0, 1)
+    colours = colour_scale().to(frame.device)[(level * (STEPS - 1)).round().long()]
+    share = ((level - QUIET) / (COVERED - QUIET)).clamp(0, 1)[..., None]
+    return (DIM * luma(frame).clamp(0, 1)[:, 0, ..., None]).lerp(colours[None], share[None])
+
+
+@lru_cache(maxsize=1)
+def colour_scale() -> Tensor:
+    """(256, 3) sRGB of a value from 0 to 1; each colour is lighter than the one before it."""
+    position = torch.linspace(0, 1, STEPS, dtype=torch.float64)
+    low, high = LIGHTNESS
+    first, last = HUE_DEGREES
+    hue = torch.deg2rad(first + (last - first) * position)
+    chroma = CHROMA * (1 - position**3)
+    oklab = torch.stack([low + (high - low) * position, chroma * hue.cos(), chroma * hue.sin()], -1)
+    cones = oklab @ torch.tensor(OKLAB_TO_CONES, dtype=torch.float64).T
+    linear = (cones**3 @ torch.tensor(CONES_TO_RGB, dtype=torch.float64).T).clamp(0, 1)
+    return torch.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055).float()

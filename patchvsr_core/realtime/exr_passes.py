@@ -1,0 +1,208 @@
+"""Rendered footage with its passes: a sequence of multi-layer EXR files as frames and :class:`RenderPasses`.
+
+Names of passes are Blender's, old and new; of other renderers' those that mean the same. Their motion vectors are not
+read: they differ in direction, unit and sign, and wrong motion is worse than one that is measured.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..errors import MediaError
+from ..optical_flow.motion_vectors import flows_from_vectors
+from ..progress import OnDone
+from ..video.exr import Picture, read_exr
+from ..video.sequence import images, is_sequence, number_of, to_display
+from .gbuffers import RenderPasses
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a pass may be called, best first."""
+
+    names: tuple[str, ...]
+    """Of its layer, without the view layer; in lower case, without spaces and the like."""
+    components: tuple[str, ...]
+    """Each a set of channels with names of one letter."""
+
+
+KINDS = {
+    "Combined": (Kind(("combined", "beauty", "rgba", "rgb", "image", "c", ""), ("rgb",)),),
+    "Vector": (Kind(("vector",), ("xyzw", "rgba", "xy", "rg")),),
+    "Depth": (Kind(("depth", "z"), ("z", "v", "r", "x", "y")), Kind(("",), ("z",))),
+    "Normal": (Kind(("normal", "normals", "n"), ("xyz", "rgb")),),
+    "Diffuse Color": (Kind(("diffcol", "diffusecolor"), ("rgb",)),),
+    "Glossy Color": (Kind(("glosscol", "glossycolor"), ("rgb",)),),
+    "Albedo": (Kind(("albedo", "diffusealbedo", "basecolor", "denoisingalbedo"), ("rgb",)),),
+}
+NAMED = 6
+"""How many of what is missing or found a message names."""
+Places = dict[str, tuple[str, str]]
+"""(layer, components) of each pass that a file has."""
+
+
+def read_passes(
+    path: str | Path,
+    first: int = 0,
+    count: int = 0,
+    exposure: float = 0.0,
+    view_layer: str = "",
+    on_frame: OnDone | None = None,
+) -> tuple[Tensor, Tensor | None, RenderPasses]:
+    """Frames as they are seen on a display, and what their renderer knew of them.
+
+    Combined and the colours of the material are scene-linear in the files (Rec. 709) and get the sRGB curve, which is
+    Blender's view transform Standard: networks have learned from pictures made for displays.
+
+    Args:
+        path: a folder of EXR files, a pattern such as ``shot_%04d.exr`` or ``shot_####.exr``, or a single file.
+        first: number of the first frame, as in the file names; earlier ones are left out.
+        count: of frames, at most; 0 for all.
+        exposure: stops by which Combined is brightened before the curve.
+        view_layer: the one to read; "" for that with the most passes.
+        on_frame: told (frames read, frames in all).
+
+    Returns:
+        (T, h, w, 3) in [0, 1], transparent places over black; (T, h, w) alpha in [0, 1] or None; passes, None
+        where the files have none. The albedo is Diffuse Color plus Glossy Color, with the sRGB curve, too; depth is
+        infinite where a ray met nothing; normals are in world space, as they are written.
+
+    Raises:
+        MediaError: when files are missing, damaged, of several sizes or without a picture.
+    """
+    files = frame_files(path, first, count)
+    places: Places = {}
+    values: dict[str, Tensor] = {}
+    for index, file in enumerate(files):
+        picture = read_exr(file)
+        if not places:
+            places = _places(picture, view_layer)
+        for name, plane in _read(picture, places, exposure).items():
+            if name not in values:
+                values[name] = torch.empty(len(files), *plane.shape)
+            stored = values[name]
+            if plane.shape != stored.shape[1:]:
+                raise MediaError(
+                    f"{file.name} is {plane.shape[1]}x{plane.shape[0]} pixels, {files[0].name} is "
+                    f"{stored.shape[2]}x{stored.shape[1]}; render all frames at one size."
+                )
+            stored[index] = plane
+        if on_frame is not None:
+            on_frame(index + 1, len(files))
+    vectors = values.get("Vector")
+    flows = None if vectors is None else flows_from_vectors(vectors)
+    passes = RenderPasses(flows, values.get("Depth"), values.get("Normal"), values.get("Albedo"))
+    return values["Combined"], values.get("Alpha"), passes
+
+
+def frame_files(path: str | Path, first: int = 0, count: int = 0) -> list[Path]:
+    """The files of a sequence in the order of their numbers; see :func:`read_passes`.
+
+    Raises:
+        MediaError: when there is none, or one is missing in between.
+    """
+    path = Path(path)
+    if path.is_file():
+        return [path]
+    if "#" in path.name and not path.exists():
+        path = path.with_name(re.sub("#+", lambda found: f"%0{len(found[0])}d", path.name))
+    if not is_sequence(path):
+        raise MediaError(f"There is no {path}; name a folder of EXR files, a pattern such as shot_%04d.exr, or a file.")
+    files = images(path, ".exr")
+    numbered: dict[int, Path] = {}
+    for file in files:
+        number = number_of(file, path)
+        if number is None and len(files) > 1:
+            raise MediaError(f"{file.name} has no number, so its place is unknown; name the others by a pattern.")
+        if number in numbered:
+            raise MediaError(
+                f"{numbered[number].name} and {file.name} are both number {number}; name those you mean by a pattern "
+                "such as shot_%04d.exr."
+            )
+        numbered[number or 0] = file
+    return _in_a_row(numbered, path, first, count)
+
+
+def _in_a_row(numbered: dict[int, Path], path: Path, first: int, count: int) -> list[Path]:
+    begin, last = max(first, min(numbered)), max(numbered)
+    if begin > last:
+        raise MediaError(f"{path} ends with frame {last}, before frame {first}; choose an earlier first frame.")
+    end = min(begin + count - 1, last) if count else last
+    missing = [number for number in range(begin, end + 1) if number not in numbered]
+    if missing:
+        some = ", ".join(str(number) for number in missing[:NAMED]) + (", ..." if len(missing) > NAMED else "")
+        raise MediaError(
+            f"{len(missing)} of the frames {begin} to {end} in {path} are missing ({some}); render them, as motion "
+            "leads from every frame to the next."
+        )
+    return [numbered[number] for number in range(begin, end + 1)]
+
+
+def _places(picture: Picture, view_layer: str) -> Places:
+    """Where the passes of a view layer are.
+
+    Raises:
+        MediaError: when the picture itself is not among them.
+    """
+    groups: dict[str, dict[str, str]] = {}
+    for layer in picture.layers:
+        group, _, name = layer.rpartition(".")
+        groups.setdefault(group, {}).setdefault(re.sub(r"[\s_-]", "", name).lower(), layer)
+    found = {group: _of_group(picture, names) for group, names in groups.items()}
+    complete = {group: places for group, places in found.items() if "Combined" in places}
+    if view_layer:
+        complete = {group: places for group, places in complete.items() if group.lower() == view_layer.lower()}
+    if not complete:
+        names = [layer or "the picture" for layer in picture.layers]
+        some = ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
+        where = f" in the view layer {view_layer}" if view_layer else ""
+        raise MediaError(
+            f"{picture.path.name} has no Combined pass{where}, only {some}; render with Combined turned on."
+        )
+    return max(complete.values(), key=len)
+
+
+def _of_group(picture: Picture, names: dict[str, str]) -> Places:
+    places = {}
+    for kind, choices in KINDS.items():
+        fitting = (
+            (names[name], components)
+            for choice in choices
+            for name in choice.names
+            for components in choice.components
+            if name in names and all(component in picture.layers[names[name]] for component in components)
+        )
+        place = next(fitting, None)
+        if place is not None:
+            places[kind] = place
+    return places
+
+
+def _read(picture: Picture, places: Places, exposure: float) -> dict[str, Tensor]:
+    """The passes of one frame as they are given back: (h, w, C), or (h, w) for alpha and depth."""
+    layer, _ = places["Combined"]
+    values = {"Combined": _displayed(picture.planes(*places["Combined"]) * 2.0**exposure)}
+    if "a" in picture.layers.get(layer, ()):
+        values["Alpha"] = picture.planes(layer, "a")[..., 0].nan_to_num(0.0).clamp(0, 1)
+    if "Vector" in places:
+        values["Vector"] = picture.planes(*places["Vector"])
+    if "Depth" in places:
+        distance = picture.planes(*places["Depth"], outside=torch.inf)[..., 0]
+        values["Depth"] = distance.where(distance != 0, torch.inf)
+    if "Normal" in places:
+        values["Normal"] = picture.planes(*places["Normal"]).nan_to_num(0.0).clamp(-1, 1)
+    colors = [picture.planes(*places[name]) for name in ("Diffuse Color", "Glossy Color") if name in places]
+    if not colors and "Albedo" in places:
+        colors = [picture.planes(*places["Albedo"])]
+    if colors:
+        values["Albedo"] = _displayed(torch.stack(colors).sum(0))
+    return values
+
+
+def _displayed(linear: Tensor) -> Tensor:
+    return to_display(linear.nan_to_num(0.0)).clamp(0, 1)

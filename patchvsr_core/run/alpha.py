@@ -1,0 +1,38 @@
+"""What a model does not see: transparency, and lights brighter than white. Both are enlarged beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..finish.back_projection import back_project
+from ..resample import resize
+
+ROUNDS = 4
+"""Of back-projection, which keeps the edges of a matte crisp."""
+
+
+def shown(frames: Tensor) -> Tensor:
+    """What a model sees of (T, h, w, 3 or 4) frames."""
+    return frames[..., :3].clamp(0, 1)
+
+
+def with_extras(work: Callable[..., Tensor], frames: Tensor, target: tuple[int, int], *others: Any) -> Tensor:
+    """Let ``work`` upscale the colours of (T, h, w, 3 or 4) frames, and put back what it was not given.
+
+    Returns:
+        (T, *target, C); in [0, 1] but for lights that were brighter.
+    """
+    seen = shown(frames)
+    result = work(seen, target, *others)
+    excess = frames[..., :3] - seen
+    if excess.any():
+        result = result + resize(excess, target)
+    if frames.shape[-1] == 3:
+        return result
+    alpha = frames[..., 3:]
+    matte = back_project(resize(alpha, target), alpha, rounds=ROUNDS).clamp(0, 1)
+    return torch.cat([result, matte.to(result)], -1)

@@ -1,0 +1,230 @@
+"""Upscales video files of any length: read, made and written chunk by chunk.
+
+Memory depends on the length of a chunk and the size of the result, never on the length of the
+clip. What is finished is kept, so that a run which was stopped goes on where it was and gives the
+same file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..distributed import ALONE, Team
+from ..files import sha256
+from ..finish.strength_map import Strength, held_frames
+from ..plan.chunks import Chunk, Relay, cross_fade, plan_chunks
+from ..progress import OnProgress
+from ..settings import Settings
+from ..vae.encode import seeded_noise
+from ..version import VERSION
+from ..video.chunk_files import Encoding, join_pieces, piece_frames, piece_suffix, write_piece
+from ..video.info import VideoInfo
+from ..video.journal import Journal
+from ..video.reader import Timeline, decoded, to_tensor
+from ..video.sequence import images, is_sequence
+from .alpha import shown, with_extras
+from .memory import give_back
+from .oom_backoff import Work
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file to make from another."""
+
+    info: VideoInfo
+    output: Path
+    target: tuple[int, int]
+    """(height, width) of the result."""
+    settings: Settings | None
+    """None for what has no choices: a real-time network."""
+    chunk_frames: int
+    overlap_frames: int
+    """Frames in which successive chunks of a shot fade into one another."""
+    encoding: Encoding = field(default=Encoding())
+    fresh: bool = False
+    """Discard what an unfinished run left."""
+    strength: Strength = field(default=Strength())
+    """How far the result may depart from the enlarged input; one map for all frames."""
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """Tags to write into the file; the result does not depend on them."""
+
+
+def upscale_file(
+    job: Job,
+    timeline: Timeline,
+    models: Any,
+    *,
+    work: Work,
+    weights: str,
+    report: OnProgress,
+    on_chunk: Callable[[int, int], None] | None = None,
+    team: Team = ALONE,
+) -> None:
+    """Make the file; finished chunks of an earlier run are kept.
+
+    Args:
+        work: what is done with the frames of a chunk, such as :func:`hosts.diffusers.pipeline.upscale`. Its ``relay``
+            is what the chunk before in the shot left, and takes what it leaves.
+        models: what it gets.
+        weights: names the model, so that no other continues its run.
+        report: progress within a chunk.
+        on_chunk: told (number of chunks done, of all) before each and at the end.
+        team: processes that work on every chunk together, all called alike; the leader alone writes.
+
+    Raises:
+        MediaError, OutputError: in one sentence.
+    """
+    chunks = plan_chunks(len(timeline.timestamps), timeline.cuts, job.chunk_frames, job.overlap_frames)
+    if not team.leads:
+        return _follow(job, chunks, models, work, team)
+    journal = Journal(job.output, piece_suffix(job.output), _identity(job, chunks, weights), fresh=job.fresh)
+    _forget_damaged(journal, chunks)
+    todo = team.agreed(lambda: [number for number in range(len(chunks)) if not journal.is_done(number)])
+    frames = _Window(job.info)
+    try:
+        for number in todo:
+            if on_chunk:
+                on_chunk(number, len(chunks))
+            relay = team.agreed(partial(_relay, journal, chunks, number))
+            make = partial(work, noise=partial(chunk_noise, chunks, number, _seed(job)), relay=relay)
+            if job.strength.acts:
+                make = partial(_held, job.strength, make)
+            taken = frames.take(chunks[number])  # the result has no name: it is gone before the next one is made
+            made = partial(with_extras, make, taken, job.target, models, job.settings, report)
+            _keep(journal, job, chunks, number, made(), relay)
+            give_back()
+    finally:
+        if not journal.is_done(0):
+            journal.remove()  # nothing to go on from
+    if on_chunk:
+        on_chunk(len(chunks), len(chunks))
+    pieces = [journal.piece(number) for number in range(len(chunks))]
+    join_pieces(pieces, job.output, timeline, job.info, job.encoding, job.notes)
+    journal.remove()
+
+
+def _follow(job: Job, chunks: tuple[Chunk, ...], models: Any, work: Work, team: Team) -> None:
+    """What the others do while the leader makes the file: they work on the chunks that it names."""
+    frames = _Window(job.info)
+    for number in team.agreed(list[int]):
+        relay = team.agreed(Relay)
+        noise = partial(chunk_noise, chunks, number, _seed(job))
+        taken = shown(frames.take(chunks[number]))
+        work(taken, job.target, models, job.settings, lambda *_: None, noise=noise, relay=relay)
+        give_back()
+
+
+def _held(strength: Strength, make: Callable[..., Tensor], frames: Tensor, *others: Any) -> Tensor:
+    return held_frames(make(frames, *others), frames, strength)
+
+
+def _seed(job: Job) -> int:
+    return job.settings.seed if job.settings else 0
+
+
+def _forget_damaged(journal: Journal, chunks: tuple[Chunk, ...]) -> None:
+    """After a power cut pieces may be there but not whole; and a chunk needs what the one before left."""
+    for number in range(len(chunks)):
+        if journal.is_done(number) and piece_frames(journal.piece(number)) != _own_frames(chunks, number):
+            journal.forget(number)
+    for number in range(len(chunks)):
+        needed = chunks[number].goes_on and not journal.is_done(number) and journal.is_done(number - 1)
+        if needed and not journal.has_tail(number - 1):
+            for earlier in range(number - _place_in_shot(chunks, number), number):
+                journal.forget(earlier)
+
+
+def _own_frames(chunks: tuple[Chunk, ...], number: int) -> int:
+    """How many frames of a chunk go into its piece; the next one begins with the others."""
+    following = chunks[number + 1].lead if number + 1 < len(chunks) else 0
+    return chunks[number].length - following
+
+
+@torch.inference_mode()
+def _keep(journal: Journal, job: Job, chunks: tuple[Chunk, ...], number: int, result: Tensor, relay: Relay) -> None:
+    """Fade in from the chunk before, and store what is final; the rest waits for the chunk after."""
+    chunk = chunks[number]
+    if chunk.lead:
+        result[: chunk.lead] = cross_fade(journal.tail(number - 1), result[: chunk.lead])
+    own = _own_frames(chunks, number)
+    if _is_continued(chunks, number):
+        journal.keep_tail(number, result[own:], relay.after or {})
+    write_piece(journal.piece(number), result[:own], job.output, job.info, job.encoding)
+    journal.forget_tail(number - 1)
+
+
+def _relay(journal: Journal, chunks: tuple[Chunk, ...], number: int) -> Relay:
+    """What is remembered goes on from chunk to chunk of a shot."""
+    before = journal.state(number - 1) if chunks[number].goes_on else {}
+    until = chunks[number + 1].first - chunks[number].first if _is_continued(chunks, number) else None
+    return Relay(before or None, until)
+
+
+def _is_continued(chunks: tuple[Chunk, ...], number: int) -> bool:
+    """Whether another chunk of the same shot follows."""
+    return number + 1 < len(chunks) and chunks[number + 1].goes_on
+
+
+def chunk_noise(chunks: tuple[Chunk, ...], number: int, seed: int, shape: torch.Size) -> Tensor:
+    """The noise of a chunk: that of the chunk before where the two overlap, its own from there on.
+
+    Every shot begins anew, as it would in a file of its own. Where several frames make one latent
+    frame, chunks do not lie on the same grid, and only the seed changes.
+    """
+    chunk = chunks[number]
+    own = seed + _place_in_shot(chunks, number)
+    if not chunk.lead or shape[2] != chunk.length:
+        return seeded_noise(shape, own)
+    batch, channels, _, *cells = shape
+    before = chunks[number - 1]
+    shared = seeded_noise((batch, channels, before.length - before.lead, *cells), own - 1)[:, :, -chunk.lead :]
+    return torch.cat([shared, seeded_noise((batch, channels, chunk.length - chunk.lead, *cells), own)], dim=2)
+
+
+def _place_in_shot(chunks: tuple[Chunk, ...], number: int) -> int:
+    """How many chunks of the same shot come before."""
+    place = 0
+    while chunks[number - place].goes_on:
+        place += 1
+    return place
+
+
+class _Window:
+    """The frames of a file, in order; only those that a chunk still needs are kept."""
+
+    def __init__(self, info: VideoInfo) -> None:
+        self._frames: Iterator[Any] = decoded(info.path)
+        self._alpha = info.picture.alpha
+        self._next = 0
+        self._kept: dict[int, Tensor] = {}
+
+    def take(self, chunk: Chunk) -> Tensor:
+        """(T, h, w, 3) of a chunk that begins no earlier than the last one."""
+        self._kept = {index: frame for index, frame in self._kept.items() if index >= chunk.first}
+        while self._next < chunk.end:
+            frame = next(self._frames)
+            if self._next >= chunk.first:  # others belong to chunks that are finished
+                self._kept[self._next] = to_tensor(frame, self._alpha)
+            self._next += 1
+        return torch.stack([self._kept[index] for index in range(chunk.first, chunk.end)])
+
+
+def _identity(job: Job, chunks: tuple[Chunk, ...], weights: str) -> dict[str, Any]:
+    """What the result depends on; see :data:`video.journal.NAMES`."""
+    return {
+        "input": sha256(*images(job.info.path)) if is_sequence(job.info.path) else sha256(job.info.path),
+        "size": list(job.target),
+        "settings": asdict(job.settings) if job.settings else {},
+        "weights": weights,
+        "strength": job.strength.digest,
+        "chunks": [job.chunk_frames, job.overlap_frames, [chunk.first for chunk in chunks]],
+        "encoder": [asdict(job.encoding), job.output.suffix],
+        "version": VERSION,
+    }

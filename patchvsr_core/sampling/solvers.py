@@ -1,0 +1,143 @@
+"""Rectified-flow sampling: flat solvers over a function that answers x0.
+
+A state at noise level sigma is x = (1 - sigma) x0 + sigma e, where e is Gaussian noise (flow from
+noise, or from the noised input) or the enlarged input with a little noise (bridge). Given x0, one
+step serves them all: x' = x0 + (sigma' / sigma) (x - x0). They differ only in where x starts.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from ..errors import PlanError
+
+Control = TypeVar("Control", contravariant=True)
+"""What a denoiser is told about a batch of patches; for the headless host a ``PatchControl``."""
+
+
+class Denoiser(Protocol[Control]):
+    """A base model on a batch of patches."""
+
+    def __call__(self, x: Tensor, sigma: Tensor, control: Control) -> list[Tensor]:
+        """x0 per condition (positive, then negative if there is one).
+
+        Args:
+            x: (N, C, t, h, w) states.
+            sigma: scalar noise level.
+            control: what is known about these N patches.
+        """
+
+
+Model = Callable[[Tensor, Tensor, int], Tensor]
+"""(x, sigma, step) on the whole canvas to x0."""
+
+OnStep = Callable[[int, Tensor, Tensor], None]
+"""Called after each step with (step, x0, x); raise from it to stop."""
+
+Solver = Callable[[Model, Tensor, Tensor, OnStep | None], Tensor]
+"""(model, x at the first noise level, noise levels, on_step) to the state at the last level."""
+
+
+def sigma_schedule(steps: int, *, shift: float = 1.0, start: float = 1.0) -> Tensor:
+    """Noise levels from ``start`` to 0, (steps + 1,).
+
+    Args:
+        shift: spends more steps at high noise when above 1: s -> shift s / (1 + (shift - 1) s).
+        start: first level; below 1 the run starts from the noised input.
+
+    Raises:
+        PlanError: for values out of range.
+    """
+    if steps < 1:
+        raise PlanError(f"{steps} steps cannot sample; use at least 1.")
+    if not 0 < start <= 1:
+        raise PlanError(f"A start at noise level {start} is out of range; it must lie above 0 and up to 1.")
+    if shift <= 0:
+        raise PlanError(f"A schedule shift of {shift} is out of range; it must be positive.")
+    unshifted = start / (shift - (shift - 1) * start)
+    s = torch.linspace(unshifted, 0, steps + 1)
+    return shift * s / (1 + (shift - 1) * s)
+
+
+def level_below(sigma: Tensor | float, levels: Tensor) -> float | None:
+    """The noise level of a schedule to which a step from ``sigma`` leads; None below the last one."""
+    return max((float(level) for level in levels if level < sigma), default=None)
+
+
+def flow_start(latent: Tensor, noise: Tensor, sigma: Tensor | float) -> Tensor:
+    """The noised input, (1 - sigma) z + sigma eps; pure noise at sigma = 1."""
+    return (1 - sigma) * latent + sigma * noise
+
+
+def bridge_start(latent: Tensor, noise: Tensor, sigma: Tensor | float, noise_scale: float) -> Tensor:
+    """The input with a little noise, z + sigma s eps: the far end of a bridge."""
+    return latent + sigma * noise_scale * noise
+
+
+def euler(model: Model, x: Tensor, sigmas: Tensor, on_step: OnStep | None = None) -> Tensor:
+    """First-order solver; one model call per step."""
+    for step, (sigma, following) in enumerate(itertools.pairwise(sigmas)):
+        x0 = model(x, sigma, step)
+        x = torch.lerp(x0, x, float(following / sigma))
+        if on_step:
+            on_step(step, x0, x)
+    return x
+
+
+def heun(model: Model, x: Tensor, sigmas: Tensor, on_step: OnStep | None = None) -> Tensor:
+    """Second-order solver: averages the slopes at both ends; two calls per step, one at the last."""
+    for step, (sigma, following) in enumerate(itertools.pairwise(sigmas)):
+        x0 = model(x, sigma, step)
+        slope = (x - x0) / sigma
+        ahead = x + (following - sigma) * slope
+        if following > 0:
+            slope = (slope + (ahead - model(ahead, following, step + 1)) / following) / 2
+            x = x + (following - sigma) * slope
+        else:
+            x = ahead
+        if on_step:
+            on_step(step, x0, x)
+    return x
+
+
+SOLVERS: dict[str, Solver] = {"euler": euler, "heun": heun}
+
+
+def guided(predictions: list[Tensor], scale: float, rescale: float = 0.0, x: Tensor | None = None) -> Tensor:
+    """Classifier-free guidance on x0: negative + scale (positive - negative).
+
+    Args:
+        rescale: see :func:`rescaled`; 0 is off.
+        x: the state that was predicted from, (N, ...); only a rescale needs it.
+    """
+    if len(predictions) == 1 or scale == 1:
+        return predictions[0]
+    positive, negative = predictions
+    x0 = negative + scale * (positive - negative)
+    if rescale == 0:
+        return x0
+    assert x is not None, "velocities are rescaled, and they depend on the state"
+    return rescaled(x0, positive, x, rescale)
+
+
+def rescaled(x0: Tensor, positive: Tensor, x: Tensor, rescale: float) -> Tensor:
+    """Bring a guided velocity back to the standard deviation of the positive one, sample by sample.
+
+    Guidance oversaturates less with it; STAR (ICCV 2025) has 0.2. The velocity is (x - x0) / sigma,
+    and sigma cancels. Source: Lin et al., Common Diffusion Noise Schedules (WACV 2024), eq. 15 and 16.
+
+    Args:
+        rescale: 0 (not at all) to 1 (all the way).
+    """
+    ratio = _spread(x - positive) / _spread(x - x0).clamp(min=1e-12)
+    return x - (x - x0) * (rescale * ratio + 1 - rescale)
+
+
+def _spread(x: Tensor) -> Tensor:
+    """Standard deviation of every sample, (N, 1, ...)."""
+    return x.std(dim=tuple(range(1, x.ndim)), keepdim=True)

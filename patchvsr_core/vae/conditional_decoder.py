@@ -1,0 +1,143 @@
+"""Upscale-A-Video's conditional decoder for Wan's VAE: features of the input modulate where the decoder begins.
+
+Only the small parts here are trained; the VAE stays as it is. A file holds their weights, with a versioned
+configuration in the metadata.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from ..errors import ModelError
+from ..files import damaged, read_weights, write_weights
+from .sft import Modulation, PositionNorm, ResidualBlockPlus
+
+FORMAT = "patchvsr-conditional-decoder"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class ConditionalDecoderConfig:
+    """Hyper-parameters, stored beside the weights; those of Wan 2.1's VAE unless given."""
+
+    features: int = 384
+    """Channels that the VAE's decoder begins with."""
+    condition: int = 128
+    """Channels of the features of the input."""
+    stride_px: int = 8
+    """Pixels along one side of a latent cell."""
+    stride_frames: int = 4
+    """Video frames per latent frame; the first latent frame holds one frame alone."""
+    version: int = 1
+    """Of the file format."""
+
+
+class ConditionalDecoder(nn.Module):
+    """What is attached to a VAE's decoder: features of the enlarged input, and a modulation; untrained it does nothing.
+
+    Norms are of one position (as in Wan's VAE itself), so that latent frames may be modulated one by one.
+    """
+
+    def __init__(self, config: ConditionalDecoderConfig = ConditionalDecoderConfig()) -> None:
+        super().__init__()
+        self.config = config
+        folded = 3 * config.stride_px**2 * config.stride_frames
+        self.condition = nn.Sequential(
+            ResidualBlockPlus(folded, config.condition, PositionNorm),
+            ResidualBlockPlus(config.condition, config.condition, PositionNorm),
+        )
+        self.modulation = Modulation(config.condition, config.features, PositionNorm)
+
+    def condition_of(self, enlarged: Tensor) -> Tensor:
+        """Features of the enlarged input of one tile, over its whole length.
+
+        Args:
+            enlarged: (T, H, W, 3) in [0, 1]; T is one more than a multiple of the VAE's stride in time.
+
+        Returns:
+            (1, condition, t, h, w), latent frames and cells.
+        """
+        stride, side = self.config.stride_frames, self.config.stride_px
+        first = enlarged[:1].expand(stride - 1, *enlarged.shape[1:])
+        pixels = torch.cat([first, enlarged]).to(self.modulation.scale.weight) * 2 - 1
+        return self.condition(rearrange(pixels, "(t f) (h p) (w q) c -> 1 (c f p q) t h w", f=stride, p=side, q=side))
+
+
+@contextmanager
+def modulated(
+    conv_in: nn.Module, decoder: ConditionalDecoder, condition: Tensor, weight: float = 1.0
+) -> Iterator[None]:
+    """Within, what a VAE's decoder begins with is modulated; one clip may be decoded, in any number of parts.
+
+    Wan's VAE decodes one or two latent frames after the other. The condition knows all of them, and the
+    modulation looks at one at a time, so that this equals modulating the whole clip at once.
+
+    Args:
+        conv_in: the first convolution of the decoder: ``conv_in`` in diffusers, ``conv1`` in ComfyUI.
+        condition: what :meth:`ConditionalDecoder.condition_of` answers.
+        weight: 0 (off) to 1.
+
+    Raises:
+        ModelError: while decoding, when VAE and condition do not fit.
+    """
+    done = 0
+
+    def modulate(module: nn.Module, given: Any, features: Tensor) -> Tensor:
+        nonlocal done
+        part = condition[:, :, done : done + features.shape[2]]
+        _check(part, features, decoder.config)
+        done += features.shape[2]
+        return decoder.modulation(part, features.to(part), weight).to(features)
+
+    handle = conv_in.register_forward_hook(modulate)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def save_conditional_decoder(
+    decoder: ConditionalDecoder, path: str | Path, dtype: torch.dtype = torch.bfloat16
+) -> None:
+    """Write a conditional decoder with its configuration."""
+    write_weights(path, decoder, decoder.config, FORMAT, dtype)
+
+
+def load_conditional_decoder(path: str | Path, dtype: torch.dtype = torch.float32) -> ConditionalDecoder:
+    """Read a conditional decoder's file.
+
+    Raises:
+        ModelError: in one sentence, what is wrong with the file.
+    """
+    path = Path(path)
+    config, tensors = read_weights(path, FORMAT, "conditional decoder")
+    if config.get("version") != VERSION:
+        raise ModelError(
+            f"{path.name} has version {config.get('version')} of its format and this PatchVSR reads {VERSION}; "
+            "update PatchVSR, or get a file that fits."
+        )
+    with damaged(path):
+        decoder = ConditionalDecoder(ConditionalDecoderConfig(**config))
+        decoder.load_state_dict(tensors)
+    return decoder.to(dtype).requires_grad_(False).eval()
+
+
+def _check(condition: Tensor, features: Tensor, config: ConditionalDecoderConfig) -> None:
+    if features.shape[1] != config.features:
+        raise ModelError(
+            f"The conditional decoder was trained for a VAE whose decoder begins with {config.features} channels, "
+            f"but this one has {features.shape[1]}; use the VAE that it was trained with."
+        )
+    if condition.shape[2:] != features.shape[2:]:
+        raise ModelError(
+            f"The VAE decodes a part of {tuple(features.shape[2:])} latent frames and cells where one of "
+            f"{tuple(condition.shape[2:])} is expected: it cuts tiles up by itself; choose smaller ones."
+        )

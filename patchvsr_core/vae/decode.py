@@ -1,0 +1,134 @@
+"""From the fused latent canvas back to frames: pixel tiles on a grid of their own, and their cross-fade.
+
+The cross-fade is normalised and separable: no canvas of weights exists.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..distributed import ALONE, Team
+from ..errors import ModelError, PlanError
+from ..kernels import Axis, Lattice, gather_blend
+from ..plan.canvas import Canvas, Span
+from ..plan.planner import crossfade, plan_tiles
+from ..progress import OnDone
+from ..resample import upsampled_window
+from .codec import Codec, check_codec
+from .conditional_decoder import ConditionalDecoder, modulated
+from .encode import check_frames
+
+
+@dataclass(frozen=True, eq=False)
+class Tiles:
+    """Decoded tiles and where they lie."""
+
+    canvas: Canvas
+    starts: tuple[list[int], list[int]]
+    """First pixel row of every tile row, first pixel column of every tile column."""
+    pixels: tuple[Tensor, ...]
+    """(T, h, w, 3) per tile, row by row, nominally in [0, 1]; padded frames are cut off, and those of others."""
+
+
+@dataclass(frozen=True, eq=False)
+class InputCondition:
+    """The input, and what modulates a VAE's decoder by it."""
+
+    decoder: ConditionalDecoder
+    source: Tensor
+    """(T, h, w, 3) input clip in [0, 1]."""
+    strength: float = 1.0
+    """0 (off) to 1."""
+
+
+def decode_tiles(
+    codec: Codec,
+    latent: Tensor,
+    canvas: Canvas,
+    *,
+    tile_px: int = 512,
+    overlap_px: int = 64,
+    condition: InputCondition | None = None,
+    on_tile: OnDone | None = None,
+    team: Team = ALONE,
+) -> Tiles:
+    """Decode the canvas tile by tile.
+
+    The grid does not follow the patches: after fusion the latent is one whole, and fewer,
+    larger tiles with a small overlap take a fraction of the time (17 % at 4K and 4 steps).
+
+    Args:
+        latent: (1, C, t, h, w) latent on the padded canvas.
+        condition: the input, for a conditional decoder.
+        team: divides the tiles; every process gets its own frames of all.
+
+    Raises:
+        PlanError: when the latent or the input is not the one that the plan describes.
+        ModelError: when the codec has no decoder that a conditional one could be attached to.
+    """
+    if tuple(latent.shape[2:]) != canvas.latent_shape:
+        raise PlanError(
+            f"The latent has size {tuple(latent.shape[2:])} (T, H, W) but the plan's canvas is "
+            f"{canvas.latent_shape}; connect the latent that was sampled with this plan."
+        )
+    check_codec(codec, canvas)
+    if latent.shape[1] != codec.channels:
+        raise PlanError(
+            f"The latent has {latent.shape[1]} channels but the VAE decodes {codec.channels}; "
+            "connect the VAE that encoded it."
+        )
+    if condition is not None:
+        check_frames(condition.source, canvas)
+    grid = plan_tiles(canvas, tile_px, overlap_px)
+
+    def decoded(window: tuple[Span, Span]) -> Tensor:
+        part = latent[..., window[0].cells, window[1].cells]
+        tile = codec.decode(part) if condition is None else _conditioned(codec, part, canvas, window, condition)
+        return tile[: canvas.frames]
+
+    pixels = []
+    for done, tile in enumerate(team.each(tuple(grid), decoded), start=1):
+        pixels.append(team.own(tile))
+        if on_tile:
+            on_tile(done, len(grid))
+    rows, columns = ([span.start * canvas.stride_px for span in spans] for spans in (grid.rows, grid.columns))
+    return Tiles(canvas, (rows, columns), tuple(pixels))
+
+
+def blend_tiles(tiles: Tiles, *, window: str = "linear", dtype: torch.dtype = torch.float32) -> Tensor:
+    """Blend decoded tiles into frames of exactly the target size.
+
+    Args:
+        window: shape of the fade across an overlap, ``linear`` or ``cosine``.
+        dtype: of the frames; uint8 for round(255 clamp(x, 0, 1)).
+
+    Returns:
+        (T, H, W, 3), nominally in [0, 1]; the frames that the tiles have.
+    """
+    height, width = tiles.pixels[0].shape[1:3]
+    padded_height, padded_width = tiles.canvas.padded_px
+    rows = crossfade(padded_height, height, tiles.starts[0], window)
+    columns = crossfade(padded_width, width, tiles.starts[1], window)
+    count = len(tiles.pixels[0])
+    lattice = Lattice(Axis.whole(count), Axis.of(rows), Axis.of(columns))
+    return gather_blend(tiles.pixels, lattice, (count, *tiles.canvas.target), dtype)
+
+
+@torch.inference_mode()
+def _conditioned(
+    codec: Codec, latent: Tensor, canvas: Canvas, window: tuple[Span, Span], given: InputCondition
+) -> Tensor:
+    first = getattr(codec, "decoder_input", None)
+    planned = (given.decoder.config.stride_px, given.decoder.config.stride_frames)
+    if first is None or planned != (codec.stride_px, codec.stride_frames):
+        raise ModelError(
+            f"The conditional decoder is for a Wan VAE of {planned[0]} pixels and {planned[1]} frames to one latent "
+            "cell, and this VAE is none; decode without it, or use the VAE that it was trained with."
+        )
+    rows, columns = (slice(span.start * canvas.stride_px, span.stop * canvas.stride_px) for span in window)
+    enlarged = upsampled_window(given.source, canvas, rows, columns).clamp(0, 1)
+    with modulated(first, given.decoder, given.decoder.condition_of(enlarged), given.strength):
+        return codec.decode(latent)

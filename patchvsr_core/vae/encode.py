@@ -1,0 +1,133 @@
+"""From the input clip to the latent canvas, and to the small global view of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ..distributed import ALONE, Team
+from ..errors import PlanError
+from ..kernels import Placement, blend_into
+from ..plan.canvas import Canvas
+from ..plan.planner import plan_tiles
+from ..progress import OnDone
+from ..resample import resize, upsampled_window
+from .codec import Codec, check_codec
+
+CONDITION_STREAM = 0x5DEECE66D
+"""Sets the noise of conditions apart from that of starts, at the same seed."""
+
+
+def encode_canvas(
+    codec: Codec,
+    frames: Tensor,
+    canvas: Canvas,
+    *,
+    base: Tensor | None = None,
+    tile_px: int = 512,
+    overlap_px: int = 64,
+    on_tile: OnDone | None = None,
+    team: Team = ALONE,
+) -> Tensor:
+    """Upsample the clip bicubically, or take what something else made larger, and encode it tile by tile.
+
+    Args:
+        frames: (T, h, w, 3) input clip in [0, 1], of the size that ``canvas`` was made for.
+        base: (T, H', W', 3) the same clip already enlarged, to any size; brought to the canvas's by bicubic.
+        team: divides the tiles; every process gets the whole.
+
+    Returns:
+        (1, C, t, h, w) float32 latent of the upsampled clip on the whole padded canvas: the
+        start of every run that starts from the input, and the condition of every patch.
+    """
+    check_frames(frames, canvas)
+    check_codec(codec, canvas)
+    if base is not None:
+        frames, canvas = _base_of(base, canvas)
+    grid = plan_tiles(canvas, tile_px, overlap_px)
+    latent: Tensor | None = None
+    stride = canvas.stride_px
+    for done, (row, column) in enumerate(team.mine(tuple(grid)), start=1):
+        rows = slice(row.start * stride, row.stop * stride)
+        columns = slice(column.start * stride, column.stop * stride)
+        tile = codec.encode(upsampled_window(frames, canvas, rows, columns).clamp(0, 1)).float()
+        if latent is None:
+            latent = tile.new_zeros((1, tile.shape[1], *canvas.latent_shape))
+        weight = torch.outer(row.weights(like=tile), column.weights(like=tile))
+        blend_into(latent[0], tile, [Placement((0, row.start, column.start), tile.new_ones(tile.shape[2]), weight)])
+        if on_tile:
+            on_tile(team.reached(done, len(grid)), len(grid))
+    if latent is None:  # there are fewer tiles than processes
+        latent = frames.new_zeros((1, codec.channels, *canvas.latent_shape))
+    return team.total(latent)
+
+
+def _base_of(base: Tensor, canvas: Canvas) -> tuple[Tensor, Canvas]:
+    """(clip, canvas it is enlarged onto); one that is larger than the result is reduced first.
+
+    Raises:
+        PlanError: when it is another clip.
+    """
+    if len(base) != canvas.frames or base.shape[-1] < 3:
+        raise PlanError(
+            f"The base layer is {_size(base.shape)}, the clip has {canvas.frames} frames; enlarge the very clip "
+            "that was planned."
+        )
+    base = base[..., :3]
+    height, width = (min(side, most) for side, most in zip(base.shape[1:3], canvas.target, strict=True))
+    return resize(base, (height, width)).clamp(0, 1), replace(canvas, source=(height, width))
+
+
+def encode_global(codec: Codec, frames: Tensor, canvas: Canvas, size_cells: tuple[int, int]) -> Tensor:
+    """Encode the whole video shrunk or stretched to the size of one patch.
+
+    Returns:
+        (1, C, t, h, w) float32 with (h, w) = ``size_cells``.
+    """
+    check_frames(frames, canvas)
+    check_codec(codec, canvas)
+    height, width = (cells * canvas.stride_px for cells in size_cells)
+    view = resize(frames, (height, width)).clamp(0, 1)
+    missing = canvas.padded_frames - len(view)
+    if missing:
+        view = torch.cat([view, view[-1:].expand(missing, -1, -1, -1)])
+    return codec.encode(view).float()
+
+
+def noise_augmented(latent: Tensor, level: float, seed: int) -> Tensor:
+    """Mix ``level`` of Gaussian noise into a condition: (1 - level) z + level eps.
+
+    The noise is independent of the one that a run with the same seed starts from.
+
+    Raises:
+        PlanError: for a level outside [0, 1].
+    """
+    if not 0 <= level <= 1:
+        raise PlanError(f"Noise augmentation of {level} is out of range; it must lie between 0 and 1.")
+    if level == 0:
+        return latent
+    noise = seeded_noise(latent.shape, seed ^ CONDITION_STREAM).to(latent)
+    return (1 - level) * latent + level * noise
+
+
+def seeded_noise(shape: tuple[int, ...] | torch.Size, seed: int) -> Tensor:
+    """Standard normal noise that depends on shape and seed alone, on any device (float32, CPU)."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(shape, generator=generator)
+
+
+def check_frames(frames: Tensor, canvas: Canvas) -> None:
+    """Raise :class:`PlanError` unless the clip has the sizes that the canvas was made for."""
+    expected = (canvas.frames, *canvas.source, 3)
+    if tuple(frames.shape) != expected:
+        raise PlanError(
+            f"The clip is {_size(frames.shape)} but the plan was made for {_size(expected)}; "
+            "plan again from the same clip."
+        )
+
+
+def _size(shape: tuple[int, ...] | torch.Size) -> str:
+    channels = "" if shape[3] == 3 else f" with {shape[3]} channels"
+    return f"{shape[0]} frames of {shape[2]}x{shape[1]}{channels}"

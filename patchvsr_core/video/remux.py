@@ -1,0 +1,161 @@
+"""Pieces of an encoded video, and the file that they are joined to.
+
+Every piece is encoded on its own, so a finished piece never changes; joining copies packets and is
+quick. Presentation times come from the input's timeline, not from the pieces.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import av
+
+from ..errors import OutputError
+from ..files import settle
+from .info import VideoInfo
+from .passthrough import OtherStreams
+from .sequence import is_sequence
+from .writer import SAME_BYTES, VideoWriter, explained, partial_of
+
+
+def check_container(path: Path, size: tuple[int, int], info: VideoInfo, **choices: Any) -> None:
+    """Raise what :func:`join` would only say after the work: that a container cannot hold picture or sound.
+
+    Args:
+        choices: what :class:`VideoWriter` takes, and ``subtitles``.
+
+    Raises:
+        OutputError: in one sentence.
+    """
+    subtitles = choices.pop("subtitles", True)
+    sources = [None] if is_sequence(info.path) else [None, info.path]  # first alone: is it the picture or the sound?
+    for source in sources:
+        with suppress(_Enough), VideoWriter(path, size, (), 1 / info.fps, fps=info.fps, **choices) as writer:
+            others = OtherStreams(source, writer.container, subtitles=subtitles) if source else None
+            _start(path, writer.container, others)
+            raise _Enough
+
+
+class _Enough(Exception):
+    """Leaves a writer without a file."""
+
+
+def _start(path: Path, container: av.container.OutputContainer, others: OtherStreams | None) -> None:
+    """Write the header: what the muxer refuses shows now."""
+    try:
+        container.start_encoding()
+    except (av.error.FFmpegError, ValueError) as error:
+        if others is None or not others.streams:
+            raise OutputError(f"{path.name} cannot be started ({error}); choose another format.") from error
+        raise OutputError(
+            f"The audio or subtitles cannot be copied into a {path.suffix} file ({error}); write to .mkv instead."
+        ) from error
+
+
+def join(
+    segments: Sequence[Path],
+    path: Path,
+    timestamps: Sequence[int],
+    time_base: Fraction,
+    fps: Fraction,
+    others_from: Path | None = None,
+    *,
+    origin: Fraction = Fraction(0),
+    subtitles: bool = True,
+    notes: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Write all pieces to one file, with the sound and the like of ``others_from``; it appears when it is complete.
+
+    Args:
+        timestamps: presentation time of every frame of all pieces, in units of ``time_base``.
+        origin: time in ``others_from``, seconds, that becomes 0.
+
+    Raises:
+        OutputError: when the target cannot be written, or a piece is damaged.
+    """
+    partial = partial_of(path)
+    orders = [display_order(segment) for segment in segments]
+    if sum(map(len, orders)) != len(timestamps):
+        raise OutputError(
+            f"The pieces of {path.name} hold {sum(map(len, orders))} frames instead of {len(timestamps)}; "
+            "start again with --fresh."
+        )
+    try:
+        with explained(path), av.open(str(partial), "w", options=_container_options(path, notes)) as target:
+            video = _picture_stream(segments[0], target, time_base)
+            others = OtherStreams(others_from, target, origin=origin, subtitles=subtitles) if others_from else None
+            for name in [name for name in target.metadata if name.lower() in notes]:
+                del target.metadata[name]
+            target.metadata.update(notes)
+            _copy(segments, orders, timestamps, target, video, others, fps)
+        settle(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _container_options(path: Path, notes: Mapping[str, str]) -> dict[str, str]:
+    """MP4 keeps tags of any name only when asked to."""
+    any_tags = {"movflags": "use_metadata_tags"} if notes and path.suffix.lower() in (".mp4", ".mov") else {}
+    return {**SAME_BYTES, **any_tags}
+
+
+def _picture_stream(first: Path, target: av.container.OutputContainer, time_base: Fraction) -> av.VideoStream:
+    """The stream that the pieces go into, described by the first of them."""
+    with av.open(str(first)) as piece:
+        stream = target.add_stream_from_template(piece.streams.video[0], opaque=True)
+        stream.metadata.update(piece.streams.video[0].metadata)  # says whether a WebM has transparency
+        if piece.format.name == target.format.name or "mov" in piece.format.name:
+            stream.codec_context.codec_tag = piece.streams.video[0].codec_context.codec_tag  # which kind of ProRes
+    stream.time_base = time_base
+    return stream
+
+
+def _copy(
+    segments: Sequence[Path],
+    orders: list[list[int]],
+    timestamps: Sequence[int],
+    target: av.container.OutputContainer,
+    video: av.VideoStream,
+    others: OtherStreams | None,
+    fps: Fraction,
+) -> None:
+    time_base = video.time_base
+    assert time_base is not None
+    decoded = iter(_decoding_times(timestamps, orders))
+    steps = [after - before for before, after in itertools.pairwise(timestamps)]
+    durations = [*steps, *(steps[-1:] or [round(1 / fps / time_base)])]
+    begin = 0
+    for segment, order in zip(segments, orders, strict=True):
+        with av.open(str(segment)) as source:
+            packets = (packet for packet in source.demux(source.streams.video[0]) if packet.pts is not None)
+            for packet, rank in zip(packets, order, strict=True):
+                packet.pts, packet.dts, packet.time_base = timestamps[begin + rank], next(decoded), time_base
+                packet.duration = durations[begin + rank]
+                if others:
+                    others.copy_until(packet.dts * time_base)
+                packet.stream = video
+                target.mux(packet)
+        begin += len(order)
+    if others:
+        others.copy_until(None)
+
+
+def display_order(segment: Path) -> list[int]:
+    """For every packet in the order of the file: which frame of the piece it shows."""
+    with av.open(str(segment)) as source:
+        shown = [packet.pts for packet in source.demux(source.streams.video[0]) if packet.pts is not None]
+    ranks = {pts: rank for rank, pts in enumerate(sorted(shown))}
+    return [ranks[pts] for pts in shown]
+
+
+def _decoding_times(timestamps: Sequence[int], orders: list[list[int]]) -> list[int]:
+    """When each packet is decoded: in order, and early enough for every frame that is shown before its turn."""
+    delay = max((i - rank for order in orders for i, rank in enumerate(order)), default=0)
+    step = timestamps[1] - timestamps[0] if len(timestamps) > 1 else 1
+    return [timestamps[0] - step * k for k in range(delay, 0, -1)] + list(timestamps)

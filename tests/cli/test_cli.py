@@ -1,0 +1,162 @@
+"""The command line as users call it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from clips import audio_packets, colors, with_audio, write
+from small_models import random_adapter
+
+from patchvsr_core.__main__ import main
+from patchvsr_core.adapter import BaseSpec, save_adapter
+from patchvsr_core.resample import resize
+from patchvsr_core.video import read_clip
+
+ROOT = Path(__file__).parents[2]
+
+
+STAGES = ("encode", "denoise", "decode", "refine", "fidelity")
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "patchvsr_core", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def assert_one_sentence(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert done.returncode == 2, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line and not line.lstrip("\r").startswith(STAGES)]
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("patchvsr: ") and lines[0].endswith(".")
+    for word in words:
+        assert word in lines[0]
+
+
+def test_upscale_keeps_frames_timing_and_audio(tmp_path: Path) -> None:
+    source = with_audio(tmp_path / "in.mp4", colors(7, 26, 34))
+    done = run("upscale", source, tmp_path / "out.mp4", "--scale", 3, "--patch-px", 64)
+    assert done.returncode == 0, done.stderr
+    assert "7 frames of 102x78" in done.stdout
+    out, given = read_clip(tmp_path / "out.mp4"), read_clip(source)
+    assert out.frames.shape == (7, 78, 102, 3)
+    times = [[float(t * clip.time_base) for t in clip.timestamps] for clip in (out, given)]
+    assert times[0] == pytest.approx(times[1], abs=1e-3)
+    assert audio_packets(tmp_path / "out.mp4") == audio_packets(source)
+    assert "4/4 patches x steps" in done.stderr
+
+
+def test_exact_size_and_options(tmp_path: Path) -> None:
+    source = write(tmp_path / "in.mp4", colors(2, 26, 34))
+    done = run(
+        "upscale", source, tmp_path / "out.mkv", "--size", "111x0", "--steps", 2, "--solver", "heun",
+        "--layout", "alternating", "--seed", 3, "--color", "adain", "--patch-px", 64, "--patches-at-once", 2,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert read_clip(tmp_path / "out.mkv").frames.shape == (2, 85, 111, 3)
+
+
+def test_a_strength_map_protects(tmp_path: Path) -> None:
+    source, picture = write(tmp_path / "in.mkv", colors(2, 26, 34), codec="ffv1"), tmp_path / "map.png"
+    cv2.imwrite(str(picture), np.zeros((52, 68), np.uint8))
+    done = run("upscale", source, tmp_path / "out.mkv", "--scale", 2, "--codec", "ffv1", "--strength-map", picture)
+    assert done.returncode == 0, done.stderr
+    base = resize(read_clip(source).frames, (52, 68)).clamp(0, 1)
+    assert (read_clip(tmp_path / "out.mkv").frames - base).abs().max() <= 1.01 / 255
+    done = run("upscale", source, tmp_path / "other.mkv", "--strength-map", tmp_path / "none.png")
+    assert_one_sentence(done, "none.png")
+
+
+def test_plan_says_counts_memory_and_time(tmp_path: Path) -> None:
+    source = write(tmp_path / "in.mp4", colors(9, 64, 128))
+    done = run("plan", source, "--scale", 4)
+    assert done.returncode == 0, done.stderr
+    assert "512x256" in done.stdout
+    assert "9 x 32 x 64" in done.stdout and "1 of up to 9 frames" in done.stdout
+    assert "patches    6 of 8 x 32 x 32" in done.stdout
+    assert "6 primary" in done.stdout and "0 auxiliary" in done.stdout
+    assert "GiB" in done.stdout and "about" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["missing.mp4", "out.mp4"], ["missing.mp4"]),
+        (["{video}", "out.mp4", "--scale", "400"], ["400", "between 1 and 16"]),
+        (["{video}", "out.mp4", "--scale", "0.5"], ["0.5"]),
+        (["{video}", "out.mp4", "--size", "huge"], ["WIDTHxHEIGHT"]),
+        (["{video}", "out.mp4", "--size", "99999x99999"], ["16384"]),
+        (["{video}", "out.mp4", "--size", "8x8"], ["only enlarges"]),
+        (["{video}", "out.gif"], [".mp4"]),
+        (["{video}", "nowhere/out.mp4"], ["create it first"]),
+        (["{video}", "out.mp4", "--model", "nothing.safetensors"], ["nothing.safetensors"]),
+        (["{video}", "out.mp4", "--adapter", "{adapter}"], ["latent channels"]),
+        (["{video}", "out.mp4", "--steps", "0"], ["at least 1"]),
+        (["{video}", "out.mp4", "--patch-px", "100"], ["multiple of 16"]),
+        (["{video}", "out.mp4", "--device", "abacus"], ["abacus"]),
+        (["{text}", "out.mp4"], ["cannot be opened"]),
+        (["{video}", "in.mp4"], ["the input itself"]),
+        (["{video}", "."], ["folder with other files"]),
+        (["{video}", "out.mp4", "--patches-at-once", "-1"], ["patches_at_once", "at least 0"]),
+        (["{video}", "out.mp4", "--economy", "0"], ["economy", "between 1 and 100"]),
+        (["{video}", "out.mp4", "--seed", "99999999999999999999"], ["seed"]),
+        (["{video}", "out.mp4", "--fidelity-strength", "-3"], ["between 0.0 and 1.0"]),
+        (["{video}", "out.mp4", "--vae", "vae.safetensors"], ["no VAE"]),
+        (["{video}", "out.mp4", "--layout", "alternating"], ["2 steps"]),
+        (["{video}", "out.mp4", "--device", "meta"], ["meta"]),
+        (["{video}", "out.mp4", "--size", "²x0"], ["WIDTHxHEIGHT"]),
+    ],
+)
+def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path: Path, arguments: list[str], words: list[str]) -> None:
+    names = {"video": tmp_path / "in.mp4", "adapter": tmp_path / "a.safetensors", "text": tmp_path / "text.mp4"}
+    write(names["video"], colors(2, 16, 16))
+    names["text"].write_text("no video")
+    save_adapter(random_adapter(BaseSpec(16, 128, 2, 192, 64)), names["adapter"], torch.float32)
+    before = sorted(tmp_path.iterdir())
+    filled = [argument.format(**names) for argument in arguments]
+    filled[1] = str(tmp_path / filled[1])
+    done = run("upscale", *filled)
+    assert_one_sentence(done, *words)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_read_only_folder(tmp_path: Path) -> None:
+    source = write(tmp_path / "in.mp4", colors(2, 16, 16))
+    assert_one_sentence(run("upscale", source, "/proc/out.mp4"), "cannot be written")
+
+
+def test_help_and_version() -> None:
+    assert "upscale" in run("--help").stdout
+    assert run("--version").stdout.startswith("PatchVSR 0.")
+
+
+def test_running_out_of_memory_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def no_room(*arguments: object, **options: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("patchvsr_core.run.video_job.upscale_file", no_room)
+    source = write(tmp_path / "in.mp4", colors(2, 16, 16))
+    assert main(["upscale", str(source), str(tmp_path / "out.mp4")]) == 2
+    assert "--patch-px" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows knows no SIGTERM")
+def test_a_stopped_run_cleans_up(tmp_path: Path) -> None:
+    source = write(tmp_path / "in.mp4", colors(40, 64, 64))
+    command = [sys.executable, "-m", "patchvsr_core", "upscale", str(source), str(tmp_path / "out.mp4")]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = ""
+        while "denoise" not in said and (character := process.stderr.read(1)):
+            said += character
+        process.terminate()
+        assert process.wait(60) == 130
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4"]

@@ -1,0 +1,44 @@
+"""What a run will cost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from patchvsr_core.cli.timed_estimate import estimate
+from patchvsr_core.hosts.diffusers.models import load_models
+from patchvsr_core.stages import make_plan
+
+
+@pytest.mark.parametrize(
+    ("changes", "runs"),
+    [
+        ({}, 15),
+        ({"steps": 2}, 30),
+        ({"guidance": 2.0}, 30),
+        ({"steps": 4, "auxiliary_start": 0.3}, 3 * 6 + 15),
+        ({"steps": 3, "solver": "heun"}, 5 * 15),
+        ({"spatial_attention": True, "steps": 3}, 3 * (15 + 6)),
+        ({"spatial_attention": True, "temporal_attention": True, "steps": 3}, 3 * 15 + 2 * 6),
+        ({"spatial_attention": True, "lazy_attention": True}, 15),
+    ],
+)
+def test_seconds_follow_the_runs_of_the_base(monkeypatch: pytest.MonkeyPatch, changes: dict, runs: int) -> None:
+    """With every run of the base on a patch taking one second, and all else none."""
+    for name, value in (("_patch_seconds", (0.0, 1.0)), ("_codec_seconds", 0.0), ("_finishing_seconds", 0.0)):
+        monkeypatch.setattr(f"patchvsr_core.cli.timed_estimate.{name}", lambda *_, value=value: value)
+    models = load_models("tiny")
+    settings = replace(models.defaults, patch_px=64, layout="corner", **changes)
+    plan = make_plan(4, (64, 96), (128, 192), models, settings)
+    assert (len(plan.patches), len(plan.primary)) == (15, 6)
+    assert estimate(plan, models, settings).seconds == runs
+
+
+def test_the_adapter_looks_at_every_place_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("_patch_seconds", (1.0, 0.0)), ("_codec_seconds", 0.0), ("_finishing_seconds", 0.0)):
+        monkeypatch.setattr(f"patchvsr_core.cli.timed_estimate.{name}", lambda *_, value=value: value)
+    models = load_models("tiny")
+    settings = replace(models.defaults, patch_px=64, layout="corner", steps=3)
+    plan = make_plan(4, (64, 96), (128, 192), models, settings)
+    assert estimate(plan, models, settings).seconds == 15

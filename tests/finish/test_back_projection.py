@@ -1,0 +1,52 @@
+import pytest
+import torch
+
+from patchvsr_core.finish.back_projection import AGREED, back_project, trust
+from patchvsr_core.resample import resize
+
+
+def test_the_result_shrinks_to_the_input_within_one_level() -> None:
+    source = torch.rand(3, 24, 36, 3)
+    wrong = torch.rand(3, 96, 144, 3)
+    fixed = back_project(wrong, source, rounds=40)
+    assert (resize(fixed, (24, 36)) - source).abs().max() < 1 / 255
+    assert (resize(wrong, (24, 36)) - source).abs().max() > 0.2
+
+
+def test_detail_that_the_input_cannot_see_survives() -> None:
+    smooth = torch.full((1, 16, 16, 3), 0.5)
+    checkers = torch.full((1, 64, 64, 3), 0.5)
+    checkers[:, ::2, ::2] += 0.1
+    checkers[:, 1::2, 1::2] += 0.1
+    checkers -= checkers.mean() - 0.5
+    fixed = back_project(checkers, smooth)
+    assert (fixed - checkers).abs()[:, 8:-8, 8:-8].max() < 5e-3
+
+
+def test_strength_and_rounds() -> None:
+    source, wrong = torch.rand(1, 8, 8, 3), torch.rand(1, 32, 32, 3)
+    before = wrong.clone()
+    assert back_project(wrong, source, rounds=0) is wrong
+    assert back_project(wrong, source, strength=0) is wrong
+    half = back_project(wrong, source, rounds=1, strength=0.5)
+    full = back_project(wrong, source, rounds=1, strength=1.0)
+    torch.testing.assert_close(half, (wrong + full) / 2)
+    assert torch.equal(wrong, before)
+
+
+@pytest.mark.parametrize(("damage", "share"), [(0.0, 1.0), (0.6, 1.0), (0.85, 0.5), (1.1, 0.0), (3.0, 0.0)])
+def test_a_damaged_input_is_believed_less(damage: float, share: float) -> None:
+    assert trust(damage) == pytest.approx(share)
+    source, wrong = torch.rand(2, 8, 8, 3), torch.rand(2, 32, 32, 3)
+    full = back_project(wrong, source, rounds=1)
+    torch.testing.assert_close(back_project(wrong, source, rounds=1, damage=damage), torch.lerp(wrong, full, share))
+
+
+def test_frames_that_agree_are_left_alone() -> None:
+    source = torch.rand(2, 24, 24, 3)
+    wrong = torch.cat([resize(source[:1], (96, 96)), torch.rand(1, 96, 96, 3)])
+    many, few = back_project(wrong, source, rounds=40), back_project(wrong, source, rounds=40, agreed=AGREED)
+    once = back_project(wrong, source, rounds=1)
+    left = (resize(few, (24, 24)) - source).square().mean((1, 2, 3)).sqrt()
+    assert (left <= AGREED).all() and not torch.equal(many, few)
+    assert not torch.equal(few[1], once[1]), "the frame that did not agree got more rounds"

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from patchvsr_core.finish.degradation import DamageMeter, damage_level
+from patchvsr_core.finish.refine import load_refiner, refine_frames
+from patchvsr_core.resample import resize
+from patchvsr_core.training.degrade import Degradation, degraded, make_input
+from patchvsr_core.video import read_frames
+from patchvsr_core.weights import shipped
+
+ORIGINAL = Path(__file__).parents[2] / "examples" / "sample_original.mp4"
+
+
+@pytest.fixture(scope="module")
+def clean() -> Tensor:
+    """(4, 100, 240, 3) real footage, reduced so far that its own compression is gone."""
+    large = read_frames(ORIGINAL, 4)
+    return make_input(large, (int(large.shape[1]) // 4, int(large.shape[2]) // 4))
+
+
+def test_level_counts_from_clean() -> None:
+    levels = damage_level(torch.tensor([0.0, 1, 3, 15]) / 255)
+    torch.testing.assert_close(levels, torch.tensor([0.0, 0.5, 1.0, 2.0]))
+
+
+@pytest.mark.parametrize("size", [(1, 1, 1), (1, 3, 500), (30, 20, 20), (2, 700, 700)])
+def test_any_size_is_measured(size: tuple[int, int, int]) -> None:
+    level = DamageMeter().measure(torch.rand(*size, 3))
+    assert 0 <= level < 10
+
+
+def test_the_shipped_meter_tells_damage(clean: Tensor) -> None:
+    meter = load_refiner(shipped("tiny_refiner.safetensors")).meter
+    kinds = [Degradation(noise=5 / 255), Degradation(noise=12 / 255), Degradation(h264=30), Degradation(jpeg=45)]
+    for kind in kinds:
+        damaged = degraded(clean, kind)
+        true = damage_level((damaged - clean).square().mean().sqrt())
+        assert meter.measure(damaged) == pytest.approx(float(true), abs=0.45), kind
+    assert meter.measure(clean) < 0.35
+
+
+def test_cleanup_removes_noise(clean: Tensor) -> None:
+    refiner = load_refiner(shipped("tiny_refiner.safetensors"))
+    noisy = degraded(clean, Degradation(noise=8 / 255))
+    enlarged = resize(noisy, (200, 480))
+    errors = [
+        (refine_frames(refiner, enlarged, noisy, damage=damage) - resize(clean, (200, 480))).square().mean()
+        for damage in (0.0, 1.5)
+    ]
+    assert errors[1] < errors[0]
