@@ -209,7 +209,7 @@ def test_every_page_begins_with_a_picture_that_is_described(node_id):
 
 
 def scripts_of_pictures() -> list[Path]:
-    return sorted((ROOT / "docs").glob("make_*_pictures.py"))
+    return sorted((ROOT / "tools").glob("make_*_pictures.py"))
 
 
 def test_no_picture_is_left_over_and_each_is_made_by_one_script():

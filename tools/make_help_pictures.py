@@ -1,6 +1,6 @@
 """Makes the pictures of the help pages from the sample clip and the sample render, with the pack's own code.
 
-    python docs/make_help_pictures.py
+    python tools/make_help_pictures.py
 
 Takes two minutes on a CPU. Needs OpenEXR for the render. ``make_node_pictures.py`` makes those that show nodes.
 """

@@ -1,6 +1,6 @@
 """Makes the pictures of the help pages that show a node and its neighbours, in ComfyUI's own frontend.
 
-    python docs/make_node_pictures.py
+    python tools/make_node_pictures.py
 
 Takes half a minute. Needs what the browser tests need: Chromium, playwright, comfyui-frontend-package and pillow.
 """

@@ -1,6 +1,6 @@
 """The core without ComfyUI: a clip upscaled in one call, and joint modulation around a model of one's own.
 
-python -m docs.example_core examples/sample.mp4 larger.mp4 --scale 4 --frames 8
+python -m examples.core_api examples/sample.mp4 larger.mp4 --scale 4 --frames 8
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Makes the icon and the banner that the Comfy Registry shows, from the sample clip, with the pack's own result.
 
-    python docs/make_brand.py [--font FOLDER]
+    python tools/make_brand.py [--font FOLDER]
 
 Both show one frame twice: coarse and blue where nothing was done yet, and, in patches that overlap, what the shipped
 model makes of it. Takes a minute on a CPU. FOLDER holds the typeface Inter (Debian: ``fonts-inter``).
@@ -27,8 +27,9 @@ from patchvsr_core.preview.draw import COLORS
 from patchvsr_core.resample import resize
 from patchvsr_core.video import read_clip
 
-DOCS = Path(__file__).resolve().parent
-CLIP = DOCS.parent / "examples" / "sample_original.mp4"
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+CLIP = ROOT / "examples" / "sample_original.mp4"
 FONTS = Path("/usr/share/fonts/opentype/inter")
 FIRST, COUNT, SHOWN = 19, 3, 1
 """Frames that are upscaled, and which of them is shown."""

@@ -11,13 +11,13 @@ import torch
 from patchvsr_core.resample import resize
 from patchvsr_core.video import read_clip
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "examples" / "sample.mp4"
 
 
 def test_the_command_of_the_example_writes_a_larger_clip_and_judges_it(tmp_path: Path) -> None:
     result = tmp_path / "larger.mp4"
-    command = [sys.executable, "-m", "docs.example_core", str(SAMPLE), str(result), "--scale", "1.5", "--frames", "2"]
+    command = [sys.executable, "-m", "examples.core_api", str(SAMPLE), str(result), "--scale", "1.5", "--frames", "2"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("Quality of 2 frames of 360x150")
     assert "Flicker" in done.stdout and "Mismatch" in done.stdout
@@ -29,7 +29,7 @@ def test_the_command_of_the_example_writes_a_larger_clip_and_judges_it(tmp_path:
 
 
 def test_joint_modulation_around_a_model_that_changes_nothing_changes_nothing() -> None:
-    from docs.example_core import OwnModel, own_patches
+    from examples.core_api import OwnModel, own_patches
 
     small = torch.rand(3, 20, 45, 3, generator=torch.Generator().manual_seed(0))
     whole = resize(small, (150, 340)).clamp(0, 1)

@@ -12,7 +12,7 @@ from fakes import ROOT, run_node
 from patchvsr_core.errors import PlanError
 from patchvsr_core.resample import resize
 
-FILE = ROOT / "docs" / "example_node.py"
+FILE = ROOT / "examples" / "custom_node.py"
 
 
 @pytest.fixture
