@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from tables import Table, as_text, conditions, number, write_markdown
 
 from patchvsr_core.devices import seconds_once, synchronise
-from patchvsr_core.run.memory import give_back
+from patchvsr_core.run.malloc import trim_malloc
 
 MIB = 2**20
 OUT_OF_MEMORY, NOT_COMPILED = "out of memory", "not compiled"
@@ -88,7 +88,7 @@ def in_turn(variants: Mapping[str, Variant], rounds: int, warm_up: int = 1) -> d
 
 def peak_bytes(work: Work, device: str) -> float:
     """Memory at its peak above what was held before, of the device; NaN where the system does not tell."""
-    give_back()
+    trim_malloc()
     if device != "cpu":
         torch.cuda.synchronize()
         torch.cuda.empty_cache()

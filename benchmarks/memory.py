@@ -48,7 +48,8 @@ from measuring import (
 from patchvsr_core.hosts.diffusers.models import load_models
 from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.resample import resize
-from patchvsr_core.run.memory import keep_flat, memory_bytes
+from patchvsr_core.run.malloc import tune_malloc
+from patchvsr_core.run.memory import memory_bytes
 from patchvsr_core.run.video_job import Job, upscale_file
 from patchvsr_core.settings import TINY
 from patchvsr_core.stages import make_plan
@@ -89,14 +90,14 @@ def of_size(target: tuple[int, int], frames: int, device: str, folder: Path) -> 
 
 def of_length(target: tuple[int, int], frames: int, device: str, folder: Path) -> dict[str, Any]:
     """The file in the folder in this process, on the processor whatever the device."""
-    keep_flat()
+    tune_malloc()
     path = folder / CLIP
     job = Job(probe(path), folder / "out.mp4", target, TINY, chunk_frames=21, overlap_frames=2, fresh=True)
     work = partial(upscale_file, job, scan(path), None, weights="", report=lambda *_: None, work=enlarge)
     return {"seconds": timed(work)[0]}
 
 
-def enlarge(frames: Tensor, target: tuple[int, int], *others: Any, noise: Any, relay: Any) -> Tensor:
+def enlarge(frames: Tensor, target: tuple[int, int], *others: Any, noise: Any, chunk_state: Any) -> Tensor:
     return resize(frames, target).clamp(0, 1)
 
 

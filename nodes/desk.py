@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..patchvsr_core.errors import PatchVSRError
-from ..patchvsr_core.hosts.comfy import pace_for, shipped_refiner
+from ..patchvsr_core.hosts.comfy import shipped_refiner, throughput_of
 from ..patchvsr_core.plan.planner import LAYOUTS
 from ..patchvsr_core.plan.positions import COLORS
 from ..patchvsr_core.run.forecast import FAMILIES, Forecast, Request, forecast
@@ -73,7 +73,7 @@ def answer_to(text: str) -> dict[str, Any]:
     """The forecast for a question in JSON, or ``error`` with one sentence."""
     try:
         asked = _checked(text)
-        return _shown(asked, forecast(_request(asked), pace_for(asked["family"]), shipped_refiner()))
+        return _shown(asked, forecast(_request(asked), throughput_of(asked["family"]), shipped_refiner()))
     except PatchVSRError as error:
         return {"error": str(error)}
     except Exception as error:

@@ -11,7 +11,7 @@ from patchvsr_core.run.video_job import Job, upscale_file
 from patchvsr_core.video.reader import scan
 
 
-def enlarge(frames: Tensor, target: tuple[int, int], *others: Any, noise: Any, relay: Any = None) -> Tensor:
+def enlarge(frames: Tensor, target: tuple[int, int], *others: Any, noise: Any, chunk_state: Any = None) -> Tensor:
     """Stands in for the model."""
     return resize(frames, target).clamp(0, 1)
 

@@ -17,7 +17,7 @@ from patchvsr_core.settings import TINY
 from patchvsr_core.video import probe, scan
 
 
-def enlarge(frames: Tensor, target: tuple[int, int], *others: Any, noise: Any, relay: Any = None) -> Tensor:
+def enlarge(frames: Tensor, target: tuple[int, int], *others: Any, noise: Any, chunk_state: Any = None) -> Tensor:
     time.sleep(0.1)
     return resize(frames, target).clamp(0, 1)
 

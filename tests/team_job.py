@@ -20,7 +20,7 @@ from patchvsr_core.distributed import Team
 from patchvsr_core.finish.refine import RefinerConfig, new_refiner, refine_frames
 from patchvsr_core.hosts.diffusers.models import load_models
 from patchvsr_core.hosts.diffusers.pipeline import upscale
-from patchvsr_core.plan.chunks import Relay
+from patchvsr_core.plan.chunks import ChunkState
 from patchvsr_core.settings import Settings
 
 
@@ -39,11 +39,11 @@ def results(team: Team, models: Path) -> Iterator[tuple[str, Tensor]]:
     yield "tiny", upscale(clip(7, 20, 30), (76, 120), tiny, small, team=team)
     yield "hardly anything", upscale(clip(1, 8, 8), (16, 16), tiny, small, team=team)
     mixed = replace(small, refine_strength=0.5, base_layer="dap", steps=2, solver="heun", layout="alternating")
-    relay = Relay(until=2)
+    chunk_state = ChunkState(until=2)
     along = replace(mixed, propagation=0.25, propagation_start=1.0, patches_at_once=3, tile_px=128, tile_overlap_px=32)
-    yield "many options", upscale(clip(3, 20, 30), (80, 120), tiny, along, relay=relay, team=team)
-    assert relay.after is not None
-    yield "relay", torch.cat([x.flatten() for x in relay.after.values()])
+    yield "many options", upscale(clip(3, 20, 30), (80, 120), tiny, along, chunk_state=chunk_state, team=team)
+    assert chunk_state.after is not None
+    yield "chunk state", torch.cat([x.flatten() for x in chunk_state.after.values()])
     wan = load_models(
         str(models / "wan.safetensors"), vae=models / "vae.safetensors", adapter=models / "adapter.safetensors"
     )

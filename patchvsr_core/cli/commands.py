@@ -58,7 +58,7 @@ def upscale(options: argparse.Namespace, crew: Crew) -> None:
     )
     info, target, timeline = team.agreed(lambda: _looked_at(options, output, encoding))
     engine = _engine(options, info, target, team)
-    from ..run.memory import keep_flat
+    from ..run.malloc import tune_malloc
     from ..run.video_job import Job, upscale_file
 
     frames = len(timeline.timestamps)
@@ -66,7 +66,7 @@ def upscale(options: argparse.Namespace, crew: Crew) -> None:
     length, overlap = going_on or _chunks(options, engine, frames)
     strength = _strength(options)
     job = Job(info, output, target, engine.settings, length, overlap, encoding, options.fresh, strength)
-    keep_flat()  # before the speed is measured: it costs some
+    tune_malloc()  # before the speed is measured: it costs some
     if team.leads:
         _announce(job, engine, frames)
     start = time.monotonic()

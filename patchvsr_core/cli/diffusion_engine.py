@@ -13,7 +13,7 @@ from ..hosts.diffusers.models import Models, load_models
 from ..hosts.diffusers.pipeline import upscale
 from ..plan.chunks import Chunk
 from ..run.memory import chunk_frames
-from ..run.oom_backoff import SteppingDown, Work
+from ..run.oom_backoff import OOMBackoff, Work
 from ..sampling.schedules import step_count
 from ..settings import MODEL_FILES, Settings
 from ..stages import make_plan
@@ -41,7 +41,7 @@ class DiffusionEngine:
     @cached_property
     def work(self) -> Work:
         """The pipeline, with less when memory runs out; a team would have to do so all at once."""
-        return SteppingDown(upscale) if self.team.size == 1 else partial(upscale, team=self.team)
+        return OOMBackoff(upscale) if self.team.size == 1 else partial(upscale, team=self.team)
 
     def chunks(self, frames: int, length: int | None, overlap: int | None) -> tuple[int, int]:
         """See :meth:`engine.Engine.chunks`."""

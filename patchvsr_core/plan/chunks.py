@@ -33,7 +33,7 @@ class Chunk:
 
 
 @dataclass(eq=False)
-class Relay:
+class ChunkState:
     """Takes what is remembered of a shot from one of its chunks to the next; tensors by name."""
 
     before: dict[str, Tensor] | None = None

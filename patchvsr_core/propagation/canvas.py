@@ -17,16 +17,16 @@ from ..errors import PlanError
 from ..optical_flow.estimators import Estimator
 from ..optical_flow.flow import ClipFlows, clip_flows, warp
 from ..plan.canvas import Canvas
-from ..plan.chunks import Relay
+from ..plan.chunks import ChunkState
 from ..resample import resize
 from .latent import Before, acts, propagate, unchanged_noise
 
 MEASURED_PX = 1280
 """Longest side at which motion between pixels is measured, unless the input is larger."""
 SOURCE = "source"
-"""In a relay: (h, w, 3) the input frame before the next chunk."""
+"""In a chunk state: (h, w, 3) the input frame before the next chunk."""
 STEP = "step {}"
-"""In a relay, by step: (1, C, H, W) the propagated prediction of that frame."""
+"""In a chunk state, by step: (1, C, H, W) the propagated prediction of that frame."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class CanvasPropagation:
     Args:
         pixels: a cell of the canvas is a block of pixels (the lossless codec), not a latent.
         flows: between neighbouring frames of the input, at any size.
-        source: (T, h, w, 3) the input clip; only a relay needs it.
-        relay: state of the chunk before and for the chunk after.
+        source: (T, h, w, 3) the input clip; only a chunk state needs it.
+        chunk_state: state of the chunk before and for the chunk after.
 
     Raises:
         PlanError: when the flows belong to a clip of another length.
@@ -67,7 +67,7 @@ class CanvasPropagation:
         *,
         pixels: bool,
         source: Tensor | None = None,
-        relay: Relay | None = None,
+        chunk_state: ChunkState | None = None,
         estimator: Estimator | None = None,
     ) -> None:
         if flows.frames != canvas.frames:
@@ -81,14 +81,14 @@ class CanvasPropagation:
         self.visible = tuple(-(-side // sample_px) for side in canvas.target)
         self.interpolation = options.interpolation or ("bicubic" if pixels else "nearest")
         self.forward, self.backward = (motion.movedim(0, 1)[None] for motion in between_latents(flows, canvas))
-        self.relay = relay or Relay()
+        self.chunk_state = chunk_state or ChunkState()
         self._entrance: ClipFlows | None = None
-        if self.relay.before is not None and source is not None:
-            pair = torch.stack([self.relay.before[SOURCE].to(source), source[0]])
+        if self.chunk_state.before is not None and source is not None:
+            pair = torch.stack([self.chunk_state.before[SOURCE].to(source), source[0]])
             self._entrance = clip_flows(_enlarged(pair, flows.size).movedim(-1, 1), estimator)
-        if self.relay.until is not None and source is not None:
-            self.last = (self.relay.until - 1) // canvas.stride_frames
-            self.relay.after = {SOURCE: source[self.last * canvas.stride_frames].clone()}
+        if self.chunk_state.until is not None and source is not None:
+            self.last = (self.chunk_state.until - 1) // canvas.stride_frames
+            self.chunk_state.after = {SOURCE: source[self.last * canvas.stride_frames].clone()}
 
     def __call__(self, x0: Tensor, sigma: float, following: float, step: int, *, kept: float | None = 1.0) -> Tensor:
         """The answer to give in place of a fused prediction (1, C, t, h, w).
@@ -119,15 +119,15 @@ class CanvasPropagation:
             alpha2=options.alpha2,
             before=self._before(step),
         )
-        if self.relay.after is not None:
-            self.relay.after[STEP.format(step)] = seen[:, :, self.last].cpu().clone()
+        if self.chunk_state.after is not None:
+            self.chunk_state.after[STEP.format(step)] = seen[:, :, self.last].cpu().clone()
         corrected = samples.clone()
         corrected[..., :height, :width] = seen
         closed = self._close(corrected)
         return closed if kept is None else unchanged_noise(x0, closed, sigma, following, kept)
 
     def _before(self, step: int) -> Before | None:
-        before, name = self.relay.before, STEP.format(step)
+        before, name = self.chunk_state.before, STEP.format(step)
         if before is None or self._entrance is None or name not in before:
             return None
         return Before(before[name], self._entrance.to_next, self._entrance.to_previous)
@@ -176,7 +176,7 @@ def measured(
     source: Tensor,
     *,
     pixels: bool,
-    relay: Relay | None = None,
+    chunk_state: ChunkState | None = None,
     estimator: Estimator | None = None,
     team: Team = ALONE,
 ) -> CanvasPropagation:
@@ -190,7 +190,9 @@ def measured(
         shrink = min(1.0, MEASURED_PX / max(canvas.target))
         size = (round(canvas.target[0] * shrink), round(canvas.target[1] * shrink))
     flows = clip_flows(_enlarged(source, size).movedim(-1, 1), estimator, team=team)
-    return CanvasPropagation(options, canvas, flows, pixels=pixels, source=source, relay=relay, estimator=estimator)
+    return CanvasPropagation(
+        options, canvas, flows, pixels=pixels, source=source, chunk_state=chunk_state, estimator=estimator
+    )
 
 
 def _enlarged(frames: Tensor, size: tuple[int, int]) -> Tensor:

@@ -14,7 +14,7 @@ from ..errors import MediaError, ModelError
 from ..files import damaged, sha256
 from ..optical_flow.estimators import dis
 from ..optical_flow.flow import ClipFlows
-from ..plan.chunks import Relay
+from ..plan.chunks import ChunkState
 from ..progress import OnDone, OnProgress
 from ..resample import resize
 from ..weights import shipped
@@ -180,7 +180,7 @@ def upscale_chunk(
     report: OnProgress,
     *,
     noise: Any,
-    relay: Relay,
+    chunk_state: ChunkState,
 ) -> Tensor:
     """Upscale a chunk of a file, see :mod:`run.video_job`; what is remembered makes it go on where the last ended.
 
@@ -190,9 +190,9 @@ def upscale_chunk(
     Returns:
         (T, *target, 3) float32 in [0, 1].
     """
-    relay.after = dict(relay.before or {})
+    chunk_state.after = dict(chunk_state.before or {})
     return upscaler.upscale(
-        frames, target, state=relay.after, on_frame=lambda done, total: report("upscale", done, total)
+        frames, target, state=chunk_state.after, on_frame=lambda done, total: report("upscale", done, total)
     )
 
 

@@ -100,7 +100,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Pace:
+class Throughput:
     """How fast this machine was."""
 
     patches: Mapping[int, float] = field(default_factory=dict)
@@ -145,7 +145,7 @@ class Forecast:
     """What would stop the sampler."""
 
 
-def forecast(request: Request, pace: Pace = Pace(), refiner: Refiner | None = None) -> Forecast:
+def forecast(request: Request, pace: Throughput = Throughput(), refiner: Refiner | None = None) -> Forecast:
     """Look ahead.
 
     Args:
@@ -219,7 +219,7 @@ def _patch_bytes(plan: PatchPlan, family: Family) -> dict[str, int]:
     return {name: tokens * (COPIES * width + 2 * ffn) * family.item_bytes for name, (width, ffn) in sizes}
 
 
-def _seconds(evaluations: int, tokens: int, pixels: int, pace: Pace) -> float | None:
+def _seconds(evaluations: int, tokens: int, pixels: int, pace: Throughput) -> float | None:
     """Denoising, and the other stages that were ever timed here."""
     each = pace.patch_seconds(tokens)
     return None if each is None else evaluations * each + pixels / 1e6 * sum(pace.stages.values())

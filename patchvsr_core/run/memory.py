@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-from contextlib import suppress
-
 import torch
 
 from ..adapter import BaseSpec
@@ -18,8 +15,6 @@ from ..settings import BICUBIC, Settings
 from ..stages import Parts, make_plan
 
 FLOAT_BYTES = 4
-M_MMAP_THRESHOLD = -3
-"""Of glibc's malloc.h."""
 
 SHARE = 0.6
 """Part of the free memory that the frames of a chunk may take."""
@@ -33,18 +28,6 @@ ENOUGH_TOKENS, ENOUGH_TOKENS_CPU = 2**16, 2**11
 """In one model call, for a large GPU and for a CPU: more take memory and gain nothing."""
 STREAMED = 64
 """Frames in a chunk that only goes on from the one before, at most: so much is lost when a run is stopped."""
-
-
-def keep_flat() -> None:
-    """Let glibc hand out large arrays by themselves, so that they leave no holes; for the whole process."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 2**21)
-
-
-def give_back() -> None:
-    """Return freed memory to the system (glibc): pieces of it would else add up over hours."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def patches_together(plan: PatchPlan, patch_bytes: int, device: torch.device, free: int | None = None) -> int:

@@ -29,7 +29,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-class SteppingDown:
+class OOMBackoff:
     """Does what ``work`` does, and after running out of memory again with less; remembers what was enough.
 
     Args:
@@ -50,7 +50,7 @@ class SteppingDown:
         report: Any,
         *,
         noise: Any,
-        relay: Any = None,
+        chunk_state: Any = None,
     ) -> Tensor:
         """Shaped as what ``work`` returns.
 
@@ -59,7 +59,7 @@ class SteppingDown:
         """
         while True:
             try:
-                return self._all(frames, (target, models, self._limited(settings), report), noise, relay)
+                return self._all(frames, (target, models, self._limited(settings), report), noise, chunk_state)
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error) or not self._step_down(self._limited(settings), len(frames)):
                     raise
@@ -92,10 +92,10 @@ class SteppingDown:
             return False
         return True
 
-    def _all(self, frames: Tensor, others: tuple[Any, ...], noise: Any, relay: Any) -> Tensor:
-        """The clip in parts of at most ``self.frames``, faded into one another; only a whole clip has a relay."""
+    def _all(self, frames: Tensor, others: tuple[Any, ...], noise: Any, chunk_state: Any) -> Tensor:
+        """The clip in parts of at most ``self.frames``, faded into one another; only a whole clip passes a state on."""
         if not self.frames or len(frames) <= self.frames:
-            return self.work(frames, *others, noise=noise, relay=relay)
+            return self.work(frames, *others, noise=noise, chunk_state=chunk_state)
         part = frames[: self.frames]
         result = self.work(part, *others, noise=_part(noise, frames, 0, len(part)))
         while len(result) < len(frames):

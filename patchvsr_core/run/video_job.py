@@ -19,7 +19,7 @@ from torch import Tensor
 from ..distributed import ALONE, Team
 from ..files import sha256
 from ..finish.strength_map import Strength, held_frames
-from ..plan.chunks import Chunk, Relay, cross_fade, plan_chunks
+from ..plan.chunks import Chunk, ChunkState, cross_fade, plan_chunks
 from ..progress import OnProgress
 from ..settings import Settings
 from ..vae.encode import seeded_noise
@@ -30,7 +30,7 @@ from ..video.journal import Journal
 from ..video.reader import Timeline, decoded, to_tensor
 from ..video.sequence import images, is_sequence
 from .alpha import shown, with_extras
-from .memory import give_back
+from .malloc import trim_malloc
 from .oom_backoff import Work
 
 
@@ -70,8 +70,8 @@ def upscale_file(
     """Make the file; finished chunks of an earlier run are kept.
 
     Args:
-        work: what is done with the frames of a chunk, such as :func:`hosts.diffusers.pipeline.upscale`. Its ``relay``
-            is what the chunk before in the shot left, and takes what it leaves.
+        work: what is done with the frames of a chunk, such as :func:`hosts.diffusers.pipeline.upscale`. Its
+            ``chunk_state`` holds what the previous chunk of the shot left, and receives what this one leaves.
         models: what it gets.
         weights: names the model, so that no other continues its run.
         report: progress within a chunk.
@@ -92,14 +92,14 @@ def upscale_file(
         for number in todo:
             if on_chunk:
                 on_chunk(number, len(chunks))
-            relay = team.agreed(partial(_relay, journal, chunks, number))
-            make = partial(work, noise=partial(chunk_noise, chunks, number, _seed(job)), relay=relay)
+            chunk_state = team.agreed(partial(_chunk_state, journal, chunks, number))
+            make = partial(work, noise=partial(chunk_noise, chunks, number, _seed(job)), chunk_state=chunk_state)
             if job.strength.acts:
                 make = partial(_held, job.strength, make)
             taken = frames.take(chunks[number])  # the result has no name: it is gone before the next one is made
             made = partial(with_extras, make, taken, job.target, models, job.settings, report)
-            _keep(journal, job, chunks, number, made(), relay)
-            give_back()
+            _keep(journal, job, chunks, number, made(), chunk_state)
+            trim_malloc()
     finally:
         if not journal.is_done(0):
             journal.remove()  # nothing to go on from
@@ -114,11 +114,11 @@ def _follow(job: Job, chunks: tuple[Chunk, ...], models: Any, work: Work, team: 
     """What the others do while the leader makes the file: they work on the chunks that it names."""
     frames = _Window(job.info)
     for number in team.agreed(list[int]):
-        relay = team.agreed(Relay)
+        chunk_state = team.agreed(ChunkState)
         noise = partial(chunk_noise, chunks, number, _seed(job))
         taken = shown(frames.take(chunks[number]))
-        work(taken, job.target, models, job.settings, lambda *_: None, noise=noise, relay=relay)
-        give_back()
+        work(taken, job.target, models, job.settings, lambda *_: None, noise=noise, chunk_state=chunk_state)
+        trim_malloc()
 
 
 def _held(strength: Strength, make: Callable[..., Tensor], frames: Tensor, *others: Any) -> Tensor:
@@ -148,23 +148,25 @@ def _own_frames(chunks: tuple[Chunk, ...], number: int) -> int:
 
 
 @torch.inference_mode()
-def _keep(journal: Journal, job: Job, chunks: tuple[Chunk, ...], number: int, result: Tensor, relay: Relay) -> None:
+def _keep(
+    journal: Journal, job: Job, chunks: tuple[Chunk, ...], number: int, result: Tensor, chunk_state: ChunkState
+) -> None:
     """Fade in from the chunk before, and store what is final; the rest waits for the chunk after."""
     chunk = chunks[number]
     if chunk.lead:
         result[: chunk.lead] = cross_fade(journal.tail(number - 1), result[: chunk.lead])
     own = _own_frames(chunks, number)
     if _is_continued(chunks, number):
-        journal.keep_tail(number, result[own:], relay.after or {})
+        journal.keep_tail(number, result[own:], chunk_state.after or {})
     write_piece(journal.piece(number), result[:own], job.output, job.info, job.encoding)
     journal.forget_tail(number - 1)
 
 
-def _relay(journal: Journal, chunks: tuple[Chunk, ...], number: int) -> Relay:
+def _chunk_state(journal: Journal, chunks: tuple[Chunk, ...], number: int) -> ChunkState:
     """What is remembered goes on from chunk to chunk of a shot."""
     before = journal.state(number - 1) if chunks[number].goes_on else {}
     until = chunks[number + 1].first - chunks[number].first if _is_continued(chunks, number) else None
-    return Relay(before or None, until)
+    return ChunkState(before or None, until)
 
 
 def _is_continued(chunks: tuple[Chunk, ...], number: int) -> bool:

@@ -103,7 +103,7 @@ class Journal:
 
         Args:
             frames: the last ones, which the next chunk fades from; none when chunks do not overlap.
-            state: what is remembered, see :class:`plan.chunks.Relay`.
+            state: what is remembered, see :class:`plan.chunks.ChunkState`.
         """
         partial = self._tail(number).with_name(f"{self._tail(number).name}.part")
         tensors = {FRAMES: frames} | {f"{STATE}{name}": x for name, x in state.items()}

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -183,6 +184,21 @@ def test_time_is_known_after_a_run(pack, tiny, ask, user):
     assert ask(question | {"family": "wan"})["seconds"] is None, "of another model nothing is known"
 
 
+def test_back_projection_is_timed_while_it_works(pack, user, monkeypatch):
+    """The time of the work, not of what prepares it."""
+    finishing, times = pack.part("nodes.finishing"), pack.part("patchvsr_core.hosts.comfy.run_times")
+    original = finishing.back_projected
+
+    def slow(*args):
+        time.sleep(0.2)
+        return original(*args)
+
+    monkeypatch.setattr(finishing, "back_projected", slow)
+    finishing.agreeing(a_clip(2, 26, 34), a_clip(2, 13, 17), 2, 1.0, 1.0, 0.0)
+    per_megapixel = times.throughput_of("tiny").stages["fidelity"]
+    assert per_megapixel >= 0.2 / (2 * 26 * 34 / 1e6)
+
+
 def test_a_prompt_is_counted_as_a_patch_of_its_own(pack, tiny, clip, user, monkeypatch):
     """Guidance runs every patch twice; what one run takes stays the same."""
     import comfy.samplers
@@ -259,8 +275,8 @@ def test_of_the_sizes_of_a_family_the_last_one_counts(pack, user, monkeypatch):
     monkeypatch.setattr(pace, "_memory", pace._Memory())
     for model, seconds in (("wan 1536x30", 1.0), ("wan 5120x40", 4.0), ("wan22 3072x30", 9.0)):
         pace._note(f"patch|{model}|100", seconds)
-    assert pace.pace_for("wan").patches == {100: 4.0}
+    assert pace.throughput_of("wan").patches == {100: 4.0}
     pace._note("patch|wan 1536x30|100", 1.0)
-    assert pace.pace_for("wan").patches == {100: 1.0}
-    assert pace.pace_for("wan22").patches == {100: 9.0}
-    assert pace.pace_for("tiny").patches == {}
+    assert pace.throughput_of("wan").patches == {100: 1.0}
+    assert pace.throughput_of("wan22").patches == {100: 9.0}
+    assert pace.throughput_of("tiny").patches == {}

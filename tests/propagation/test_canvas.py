@@ -9,7 +9,7 @@ from einops import rearrange
 from patchvsr_core.errors import PlanError
 from patchvsr_core.optical_flow.flow import ClipFlows
 from patchvsr_core.plan.canvas import Canvas
-from patchvsr_core.plan.chunks import Relay
+from patchvsr_core.plan.chunks import ChunkState
 from patchvsr_core.propagation.canvas import (
     CanvasPropagation,
     PropagationOptions,
@@ -96,20 +96,22 @@ def test_the_state_goes_from_chunk_to_chunk() -> None:
     clip = moving(7)
     x0 = torch.randn(1, 192, 7, 6, 8, generator=torch.Generator().manual_seed(0))
     options = PropagationOptions(alpha2=5.0)
-    first = Relay(until=3)
+    first = ChunkState(until=3)
     chunk = Canvas(5, (24, 32), (48, 64))
-    done = measured(options, chunk, clip[:5], pixels=True, relay=first)(x0[:, :, :5], 1.0, 0.0, 0)
+    done = measured(options, chunk, clip[:5], pixels=True, chunk_state=first)(x0[:, :, :5], 1.0, 0.0, 0)
     assert first.after is not None
     assert torch.equal(first.after["source"], clip[2])
     carried = first.after["step 0"]
     assert torch.equal(carried, torch.nn.functional.pixel_shuffle(done[:, :, 2], 8))
     rest = Canvas(4, (24, 32), (48, 64))
     plain = measured(options, rest, clip[3:], pixels=True)(x0[:, :, 3:], 1.0, 0.0, 0)
-    joined = measured(options, rest, clip[3:], pixels=True, relay=Relay(before=first.after))(x0[:, :, 3:], 1.0, 0.0, 0)
+    joined = measured(options, rest, clip[3:], pixels=True, chunk_state=ChunkState(before=first.after))(
+        x0[:, :, 3:], 1.0, 0.0, 0
+    )
     changed = (joined - plain).abs().mean((0, 1, 3, 4))
     assert changed[0] > 0.1
     assert changed[0] > changed[1] > changed[2] > changed[3] > 0
-    other_step = measured(options, rest, clip[3:], pixels=True, relay=Relay(before=first.after))
+    other_step = measured(options, rest, clip[3:], pixels=True, chunk_state=ChunkState(before=first.after))
     assert torch.equal(other_step(x0[:, :, 3:], 1.0, 0.0, 5), plain), "steps do not mix"
 
 

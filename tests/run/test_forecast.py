@@ -13,7 +13,7 @@ from patchvsr_core.hosts.diffusers.models import load_models
 from patchvsr_core.plan.canvas import Canvas
 from patchvsr_core.plan.planner import LAYOUTS, count_windows, plan_patches, time_windows
 from patchvsr_core.plan.positions import places
-from patchvsr_core.run.forecast import FAMILIES, Pace, Request, family_of, forecast
+from patchvsr_core.run.forecast import FAMILIES, Request, Throughput, family_of, forecast
 from patchvsr_core.run.forecast_text import bytes_text, planner_lines, seconds_text, video_lines
 from patchvsr_core.run.memory import patch_bytes, tokens_of
 from patchvsr_core.weights import shipped
@@ -108,20 +108,20 @@ def test_no_time_is_made_up() -> None:
 
 def test_time_is_patches_and_pixels() -> None:
     tokens = tokens_of(plan_of(TINY))
-    found = forecast(TINY, Pace({tokens: 0.5}, {"decode": 0.1, "refine": 0.3}))
+    found = forecast(TINY, Throughput({tokens: 0.5}, {"decode": 0.1, "refine": 0.3}))
     assert found.seconds == pytest.approx(found.evaluations * 0.5 + 40 * 704 * 1280 / 1e6 * 0.4)
     assert planner_lines(found, guessed=False)[-1].endswith("for 1 step (measured here)")
 
 
 def test_time_of_other_patch_sizes() -> None:
     """In proportion while the size is similar; nothing is told when it is not."""
-    pace = Pace({1000: 1.0, 4000: 8.0})
+    pace = Throughput({1000: 1.0, 4000: 8.0})
     assert pace.patch_seconds(1000) == 1.0
     assert pace.patch_seconds(1500) == 1.5
     assert pace.patch_seconds(3000) == 6.0
     assert pace.patch_seconds(400) is None
     assert pace.patch_seconds(9000) is None
-    assert Pace().patch_seconds(1000) is None
+    assert Throughput().patch_seconds(1000) is None
 
 
 def test_what_would_stop_the_sampler_is_said() -> None:

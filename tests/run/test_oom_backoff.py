@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from patchvsr_core.plan.chunks import cross_fade
-from patchvsr_core.run.oom_backoff import SteppingDown, is_out_of_memory
+from patchvsr_core.run.oom_backoff import OOMBackoff, is_out_of_memory
 from patchvsr_core.settings import TINY, Settings
 from patchvsr_core.vae.encode import seeded_noise
 
@@ -32,7 +32,7 @@ class Machine:
         report: Any,
         *,
         noise: Any,
-        relay: Any = None,
+        chunk_state: Any = None,
     ) -> Tensor:
         self.calls += 1
         used = settings.patches_at_once or 4, settings.tile_px, len(frames)
@@ -42,9 +42,9 @@ class Machine:
         return 2 * frames + drawn[0, 0, :, None]
 
 
-def run(machine: Machine, settings: Settings = replace(TINY, patches_at_once=4)) -> tuple[Tensor, SteppingDown]:
+def run(machine: Machine, settings: Settings = replace(TINY, patches_at_once=4)) -> tuple[Tensor, OOMBackoff]:
     frames = torch.arange(20.0).reshape(20, 1, 1, 1)
-    stepping = SteppingDown(machine)
+    stepping = OOMBackoff(machine)
     return stepping(frames, (1, 1), None, settings, None, noise=noise), stepping
 
 
@@ -89,11 +89,11 @@ def test_other_errors_pass() -> None:
     assert is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate"))
     assert not is_out_of_memory(RuntimeError("shapes do not match"))
 
-    def broken(*arguments: Any, noise: Any, relay: Any = None) -> Tensor:
+    def broken(*arguments: Any, noise: Any, chunk_state: Any = None) -> Tensor:
         raise RuntimeError("shapes do not match")
 
     with pytest.raises(RuntimeError, match="shapes"):
-        SteppingDown(broken)(torch.zeros(4, 1, 1, 1), (1, 1), None, TINY, None, noise=noise)
+        OOMBackoff(broken)(torch.zeros(4, 1, 1, 1), (1, 1), None, TINY, None, noise=noise)
 
 
 @pytest.mark.parametrize("overlap", [1, 2, 4, 8])

@@ -22,7 +22,7 @@ from patchvsr_core.errors import MediaError, OutputError
 from patchvsr_core.finish.strength_map import Strength
 from patchvsr_core.hosts.diffusers.models import load_models
 from patchvsr_core.hosts.diffusers.pipeline import upscale
-from patchvsr_core.plan.chunks import Relay, plan_chunks
+from patchvsr_core.plan.chunks import ChunkState, plan_chunks
 from patchvsr_core.resample import resize
 from patchvsr_core.run.video_job import Job, chunk_noise, upscale_file
 from patchvsr_core.settings import TINY
@@ -42,7 +42,7 @@ def stopping_in(chunk: int) -> Any:
     """As ``enlarge``, until the user stops it in that chunk."""
     numbers = iter(range(10))
 
-    def work(*arguments: Any, noise: Any, relay: Any = None) -> Tensor:
+    def work(*arguments: Any, noise: Any, chunk_state: Any = None) -> Tensor:
         if next(numbers) == chunk:
             raise KeyboardInterrupt
         return enlarge(*arguments, noise=noise)
@@ -71,7 +71,7 @@ def test_overlaps_are_blends_of_both_chunks(clip: Path) -> None:
     """Every chunk has a brightness of its own; one frame in the middle of an overlap lies between the two."""
     numbers = iter(range(10))
 
-    def flat(frames: Tensor, target: tuple[int, int], *others: Any, noise: Any, relay: Any = None) -> Tensor:
+    def flat(frames: Tensor, target: tuple[int, int], *others: Any, noise: Any, chunk_state: Any = None) -> Tensor:
         return torch.full((len(frames), *target, 3), 0.2 * (1 + next(numbers)))
 
     run(a_job(clip), flat)
@@ -87,7 +87,7 @@ def test_overlaps_are_blends_of_both_chunks(clip: Path) -> None:
 
 
 def test_a_strength_map_holds_every_chunk_and_belongs_to_the_run(clip: Path) -> None:
-    def black(frames: Tensor, target: tuple[int, int], *others: Any, noise: Any, relay: Any = None) -> Tensor:
+    def black(frames: Tensor, target: tuple[int, int], *others: Any, noise: Any, chunk_state: Any = None) -> Tensor:
         return torch.zeros(len(frames), *target, 3)
 
     left = torch.ones(1, 64, 96)
@@ -167,7 +167,7 @@ def test_a_full_disk_loses_nothing(clip: Path) -> None:
     disk = clip.parent / "disk"
     disk.mkdir()
 
-    def noisy(frames: Tensor, target: tuple[int, int], *others: Any, noise: Any, relay: Any = None) -> Tensor:
+    def noisy(frames: Tensor, target: tuple[int, int], *others: Any, noise: Any, chunk_state: Any = None) -> Tensor:
         grain = torch.rand(len(frames), *target, 3, generator=torch.Generator().manual_seed(int(frames.sum())))
         return (enlarge(frames, target, noise=noise) + grain) / 2
 
@@ -249,16 +249,16 @@ def test_a_shot_of_a_thousand_chunks() -> None:
 
 def test_propagation_goes_on_from_chunk_to_chunk_of_a_shot(clip: Path) -> None:
     """Also after a stop: what was carried is kept beside the last frames."""
-    seen: dict[int, Relay] = {}
+    seen: dict[int, ChunkState] = {}
     number = iter(range(100))
 
     def carrying(stop_in: int | None) -> Any:
-        def work(frames: Tensor, *others: Any, noise: Any, relay: Relay) -> Tensor:
+        def work(frames: Tensor, *others: Any, noise: Any, chunk_state: ChunkState) -> Tensor:
             chunk = next(number)
             if chunk == stop_in:
                 raise KeyboardInterrupt
-            seen[chunk] = relay
-            relay.after = {"source": frames[0], "step 0": torch.full((1, 2, 3, 4), float(chunk))}
+            seen[chunk] = chunk_state
+            chunk_state.after = {"source": frames[0], "step 0": torch.full((1, 2, 3, 4), float(chunk))}
             return enlarge(frames, *others, noise=noise)
 
         return work
@@ -295,7 +295,7 @@ def test_a_stopped_run_with_propagation_gives_the_same_file(clip: Path) -> None:
     finish(work=upscale)
     assert job.output.read_bytes() == whole
 
-    def forgetful(*arguments: Any, relay: Relay, noise: Any) -> Tensor:
+    def forgetful(*arguments: Any, chunk_state: ChunkState, noise: Any) -> Tensor:
         return upscale(*arguments, noise=noise)
 
     finish(work=forgetful)

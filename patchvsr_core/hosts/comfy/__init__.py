@@ -11,7 +11,7 @@ from .progress import Progress, check_interrupt
 from .propagation import attach_propagation, attach_rescale
 from .realtime import run_fast
 from .refiner import refiner_at, run_refiner, shipped_damage, shipped_refiner
-from .run_times import pace_for, shape_of, timed_stage
+from .run_times import shape_of, throughput_of, timed_stage
 from .sampling import sample_focus, sample_latent
 from .strength_map import attach_strength
 from .tiny import is_tiny, load_tiny
@@ -36,7 +36,6 @@ __all__ = [
     "load_decoder",
     "load_model_patch",
     "load_tiny",
-    "pace_for",
     "prompt_conditioning",
     "refiner_at",
     "run_fast",
@@ -46,6 +45,7 @@ __all__ = [
     "shape_of",
     "shipped_damage",
     "shipped_refiner",
+    "throughput_of",
     "timed_stage",
     "upscale_native",
     "upscale_video",

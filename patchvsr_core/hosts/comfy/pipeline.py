@@ -14,7 +14,7 @@ from torch import Tensor
 from ...errors import PlanError
 from ...finish.refine import Refiner
 from ...plan.canvas import PatchPlan
-from ...plan.chunks import Relay
+from ...plan.chunks import ChunkState
 from ...progress import OnProgress
 from ...propagation.canvas import measured
 from ...sampling.conditions import PatchConditions
@@ -86,7 +86,7 @@ def upscale_native(
     report: OnProgress,
     *,
     noise: Noise,
-    relay: Relay | None = None,
+    chunk_state: ChunkState | None = None,
 ) -> Tensor:
     """Upscale one clip.
 
@@ -95,7 +95,7 @@ def upscale_native(
         target: (height, width) of the result.
         report: called with (stage, done, in all); raises to stop.
         noise: makes the noise that denoising starts from.
-        relay: takes propagation along the motion on from the clip before and to the one after.
+        chunk_state: takes propagation along the motion on from the clip before and to the one after.
 
     Returns:
         (T, height, width, 3) float32 in [0, 1] on the CPU.
@@ -103,7 +103,7 @@ def upscale_native(
     source = (int(frames.shape[1]), int(frames.shape[2]))
     plan = make_plan(len(frames), source, target, models, settings)
     damage = shipped_damage(frames, settings.cleanup)
-    decoded = partial(_decoded, frames, plan, models, settings, report, noise, relay)
+    decoded = partial(_decoded, frames, plan, models, settings, report, noise, chunk_state)
     return finished(decoded(), frames, settings, report, models.codec, run_refiner, damage).float().cpu()
 
 
@@ -114,14 +114,14 @@ def _decoded(
     settings: Settings,
     report: OnProgress,
     noise: Noise,
-    relay: Relay | None,
+    chunk_state: ChunkState | None,
 ) -> Tensor:
     """What the base makes, as frames on the CPU; the latent is gone when they are there."""
     canvas, channels = plan.canvas, models.codec.channels
     with timed_stage("encode", canvas.frames, canvas.target, channels):
         latent = encoded_canvas(frames, canvas, models.codec, settings, report)
     if settings.start > 0:
-        model = _prepared(latent, frames, plan, models, settings, report, relay)
+        model = _prepared(latent, frames, plan, models, settings, report, chunk_state)
         latent = _denoised(latent, model, models, settings, noise)
     with timed_stage("decode", canvas.frames, canvas.target, channels):
         return decoded_frames(latent, frames, canvas, models.codec, settings, report).to(frames.device)
@@ -154,7 +154,7 @@ def _prepared(
     models: NativeModels,
     settings: Settings,
     report: OnProgress,
-    relay: Relay | None,
+    chunk_state: ChunkState | None,
 ) -> Any:
     """The model as the nodes make it."""
     codec = models.codec
@@ -172,7 +172,7 @@ def _prepared(
     along = propagation_options(settings)
     if along is not None:
         pixels = is_tiny(model)
-        model = attach_propagation(model, measured(along, plan.canvas, frames, pixels=pixels, relay=relay))
+        model = attach_propagation(model, measured(along, plan.canvas, frames, pixels=pixels, chunk_state=chunk_state))
     controlled = attach_control(
         model,
         plan,

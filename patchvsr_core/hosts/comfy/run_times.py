@@ -23,12 +23,12 @@ from torch import Tensor
 from ...adapter import BaseSpec
 from ...devices import synchronise
 from ...plan.canvas import PatchPlan
-from ...run.forecast import Pace, family_of
+from ...run.forecast import Throughput, family_of
 from ...run.memory import tokens_of
 
 log = logging.getLogger(__name__)
 
-FILE = "patchvsr_pace.json"
+FILE = "patchvsr_times.json"
 CHANGE = 0.1
 """A figure is written again when it has changed by this part."""
 
@@ -88,7 +88,7 @@ def _read(path: Path) -> Figures:
 _memory = _Memory()
 
 
-def pace_for(family: str) -> Pace:
+def throughput_of(family: str) -> Throughput:
     """What earlier runs on this device say about a family; of its sizes, the one that ran last counts."""
     figures = _memory.recalled(_device())
     models = [key.split("|")[1] for key in figures if key.startswith("patch|") and key.split("|")[1].startswith(family)]
@@ -99,7 +99,7 @@ def pace_for(family: str) -> Pace:
         kind, stage, *of = key.split("|")
         if kind == "stage" and of in ([], [family]):
             stages[stage] = each
-    return Pace(patches, stages)
+    return Throughput(patches, stages)
 
 
 def note_patches(spec: BaseSpec, plan: PatchPlan, evaluations: int, seconds: float) -> None:

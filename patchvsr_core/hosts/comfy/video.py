@@ -16,7 +16,7 @@ from comfy_api.latest import InputImpl, Types
 from ...finish.strength_map import Strength
 from ...plan.target_size import target_size
 from ...run.memory import chunk_frames
-from ...run.oom_backoff import SteppingDown
+from ...run.oom_backoff import OOMBackoff
 from ...run.video_job import Job, upscale_file
 from ...settings import Settings
 from ...video import Picture, VideoWriter, probe, scan
@@ -87,7 +87,7 @@ def upscale_video(
         job,
         timeline,
         models,
-        work=SteppingDown(upscale_native),
+        work=OOMBackoff(upscale_native),
         weights=_identity(models),
         report=bar,
         on_chunk=bar.next_chunk,

@@ -13,7 +13,7 @@ from ...errors import PlanError
 from ...finish.degradation import measured_damage
 from ...finish.refine import refine_frames
 from ...plan.canvas import PatchPlan
-from ...plan.chunks import Relay
+from ...plan.chunks import ChunkState
 from ...progress import OnProgress
 from ...propagation.attention import AttentionRun
 from ...propagation.attention_options import check_layers
@@ -51,7 +51,7 @@ def upscale(
     on_progress: OnProgress | None = None,
     *,
     noise: Noise | None = None,
-    relay: Relay | None = None,
+    chunk_state: ChunkState | None = None,
     team: Team = ALONE,
 ) -> Tensor:
     """Upscale one clip.
@@ -61,7 +61,7 @@ def upscale(
         target: (height, width) of the result.
         settings: None takes the defaults of the model.
         noise: makes the noise that denoising starts from; None: the seed's.
-        relay: takes propagation along the motion on from the clip before and to the one after.
+        chunk_state: takes propagation along the motion on from the clip before and to the one after.
         team: processes that share the work; all are given the same.
 
     Returns:
@@ -75,7 +75,7 @@ def upscale(
     frames_on_device = frames.to(models.device, torch.float32)
     damage = team.agreed(lambda: measured_damage(models.meter, frames_on_device, settings.cleanup))
     own = finished(
-        _decoded(frames_on_device, plan, models, settings, report, noise, relay, team),
+        _decoded(frames_on_device, plan, models, settings, report, noise, chunk_state, team),
         frames_on_device,
         settings,
         report,
@@ -94,11 +94,11 @@ def _decoded(
     settings: Settings,
     report: OnProgress,
     noise: Noise | None,
-    relay: Relay | None,
+    chunk_state: ChunkState | None,
     team: Team,
 ) -> Tensor:
     """What the base makes, as frames; the latent is gone when they are there."""
-    latent = sample(frames, plan, models, settings, report, noise, relay, team)
+    latent = sample(frames, plan, models, settings, report, noise, chunk_state, team)
     return decoded_frames(latent, frames, plan.canvas, models.codec, settings, report, models.decoder, team)
 
 
@@ -109,7 +109,7 @@ def sample(
     settings: Settings,
     report: OnProgress,
     noise: Noise | None = None,
-    relay: Relay | None = None,
+    chunk_state: ChunkState | None = None,
     team: Team = ALONE,
 ) -> Tensor:
     """Encode, condition and denoise with joint modulation: the fused canvas, (1, C, t, h, w)."""
@@ -121,7 +121,7 @@ def sample(
     controls = _controls(frames, latent, plan, models, settings)
     sigmas = noise_levels(settings)
     attention = _attention(plan, models, settings)
-    propagate = _propagation(frames, plan, models, settings, relay, team)
+    propagate = _propagation(frames, plan, models, settings, chunk_state, team)
     progress = _StepProgress(plan, settings, report)
     economy = _economy(frames, latent, plan, models, settings)
     together = models.patches_at_once(plan, settings)
@@ -176,13 +176,13 @@ def _attention(plan: PatchPlan, models: Models, settings: Settings) -> Attention
 
 
 def _propagation(
-    frames: Tensor, plan: PatchPlan, models: Models, settings: Settings, relay: Relay | None, team: Team
+    frames: Tensor, plan: PatchPlan, models: Models, settings: Settings, chunk_state: ChunkState | None, team: Team
 ) -> CanvasPropagation | None:
     options = propagation_options(settings)
     if options is None:
         return None
     pixels = isinstance(models.codec, SpaceToDepth)
-    return measured(options, plan.canvas, frames, pixels=pixels, relay=relay, team=team)
+    return measured(options, plan.canvas, frames, pixels=pixels, chunk_state=chunk_state, team=team)
 
 
 def _economy(frames: Tensor, latent: Tensor, plan: PatchPlan, models: Models, settings: Settings) -> Economy | None:
