@@ -1,0 +1,127 @@
+"""Runs the restorer over a clip of any size and length, in bounded memory.
+
+In time the clip is divided into short windows: the forward state is carried from one to the next,
+exactly as without them; the backward pass of a window begins a few frames after it. In space
+tiles overlap and fade into one another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..optical_flow.flow import ClipFlows, clip_flows
+from ..plan.canvas import Span
+from ..plan.planner import crossfaded
+from ..progress import OnDone
+from ..resample import resize
+from .network import SCALE, Restorer, picture, upsampled
+
+WINDOW_FRAMES = 8
+LOOK_AHEAD_FRAMES = 3
+"""How far beyond a window its backward pass begins."""
+TILE_PX = 384
+OVERLAP_PX = 32
+"""Sides of a tile and of what neighbours share, pixels of the input."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Window:
+    """Frames that are restored together; every tensor is that of one tile."""
+
+    clip: Tensor
+    """(1, W + ahead, 3, h, w)."""
+    to_next: Tensor
+    """(1, W + ahead - 1, 2, h, w)."""
+    to_previous: Tensor
+    """(1, W, 2, h, w) from every frame to the one before; of the clip's first frame it is not used."""
+    frames: int
+    """W, without those ahead."""
+
+
+@torch.inference_mode()
+def restore_clip(
+    restorer: Restorer,
+    frames: Tensor,
+    size: tuple[int, int] | None = None,
+    *,
+    degradation: float = 0.0,
+    flows: ClipFlows | None = None,
+    tile_px: int = TILE_PX,
+    on_frames: OnDone | None = None,
+) -> Tensor:
+    """Restore and upscale a clip.
+
+    Args:
+        frames: (T, h, w, 3) in [0, 1]; not changed. Only the window at work goes to the network's device.
+        size: (height, width) of the result; None: four times the input's. Another one is resampled from that.
+        degradation: level of noise and compression in the input, see :func:`degradation.degradation_level`.
+        flows: optical flow of the clip; None: it is measured.
+        tile_px: side of a tile in pixels of the input.
+
+    Returns:
+        (T, *size, 3) float32 in [0, 1] where ``frames`` are.
+    """
+    height, width = int(frames.shape[1]), int(frames.shape[2])
+    size = size or (SCALE * height, SCALE * width)
+    clip = frames[..., :3].movedim(-1, 1).float()
+    flows = flows or clip_flows(clip)
+    rows, columns = (crossfaded(n, min(n, tile_px), min(OVERLAP_PX, n - 1)) for n in (height, width))
+    tiles = [(row, column) for row in rows for column in columns]
+    states: list[Tensor | None] = [None] * len(tiles)
+    level = torch.full((1,), degradation)
+    result = frames.new_empty(len(frames), *size, 3, dtype=torch.float32)
+    for first in range(0, len(frames), WINDOW_FRAMES):
+        last = min(first + WINDOW_FRAMES, len(frames))
+        large = clip.new_zeros(last - first, 3, SCALE * height, SCALE * width)
+        for k, (row, column) in enumerate(tiles):
+            window = _window(clip, flows, first, last, row, column)
+            restored, states[k] = _restore(restorer, window, states[k], level)
+            _add(large, restored, row, column)
+        result[first:last] = resize(large.movedim(1, -1).clamp_(0, 1), size).clamp_(0, 1)
+        if on_frames is not None:
+            on_frames(last, len(frames))
+    return result
+
+
+def _window(clip: Tensor, flows: ClipFlows, first: int, last: int, row: Span, column: Span) -> _Window:
+    ahead = min(last + LOOK_AHEAD_FRAMES, len(clip))
+    still = flows.to_previous.new_zeros(1, *flows.to_previous.shape[1:])
+    back = torch.cat([still, flows.to_previous[:last]]) if first == 0 else flows.to_previous[first - 1 : last]
+    parts = (clip[first:ahead], flows.to_next[first : ahead - 1], back[: last - first])
+    frames, to_next, to_previous = (part[..., row.cells, column.cells][None].contiguous() for part in parts)
+    return _Window(frames, to_next, to_previous, last - first)
+
+
+def _restore(restorer: Restorer, window: _Window, state: Tensor | None, level: Tensor) -> tuple[Tensor, Tensor | None]:
+    """((W, 3, 4 h, 4 w), forward state of the last frame); ``state`` is that of the frame before the window."""
+    device = restorer.stem.weight.device
+    clip, to_next, to_previous = (x.to(device) for x in (window.clip[0], window.to_next, window.to_previous))
+    features = restorer.frame_features(clip, level.to(device))
+    bicubic = upsampled(clip, restorer.config.hidden)
+    backward = list(_backward(restorer, features, bicubic, to_next))[::-1]
+    results = []
+    for t in range(window.frames):
+        frame = slice(t, t + 1)
+        state, _ = restorer.step_forward(features[frame], bicubic[frame], backward[t], state, to_previous[:, t])
+        results.append(picture(state).to(window.clip.device))
+    return torch.cat(results), state
+
+
+def _backward(restorer: Restorer, features: Tensor, bicubic: Tensor, to_next: Tensor) -> Iterator[Tensor]:
+    """States of the backward pass, from the last frame to the first."""
+    state: Tensor | None = None
+    for t in reversed(range(len(features))):
+        flow = to_next[:, t] if state is not None else None
+        state = restorer.step_backward(features[t : t + 1], bicubic[t : t + 1], state, flow)
+        yield state
+
+
+def _add(large: Tensor, restored: Tensor, row: Span, column: Span) -> None:
+    """Add a tile where it belongs, with the weights of its fade."""
+    rows, columns = (slice(SCALE * span.start, SCALE * span.stop) for span in (row, column))
+    weights = (span.weights(restored).repeat_interleave(SCALE) for span in (row, column))
+    large[:, :, rows, columns] += restored * torch.outer(*weights)
