@@ -109,6 +109,13 @@ def vmaf_neg(frames: Tensor, truth: Tensor) -> float:
         return float(json.loads((Path(folder) / "log.json").read_text())["pooled_metrics"]["vmaf"]["mean"])
 
 
+def checker_energy(frames: Tensor, truth: Tensor) -> float:
+    """Energy at the highest diagonal frequency, where a checker pattern of single pixels lies, over the original's."""
+    kernel = torch.tensor([[1.0, -1.0], [-1.0, 1.0]])[None, None]
+    energies = [F.conv2d(luma(clip), kernel).square().mean() for clip in (rounded(frames), truth)]
+    return float(energies[0] / energies[1].clamp(min=1e-12))
+
+
 Metric = Callable[[Tensor, Tensor], float]
 
 METRICS: dict[str, Metric] = {
@@ -120,16 +127,30 @@ METRICS: dict[str, Metric] = {
     "E_warp": warping_error,
     "temporal error": temporal_error,
     "edges": edge_energy,
+    "checker": checker_energy,
 }
 """By the name that tables show."""
 
-DIGITS = {"PSNR": 2, "SSIM": 4, "MS-SSIM": 4, "GMSD": 4, "VMAF-NEG": 1, "E_warp": 3, "temporal error": 3, "edges": 3}
+DIGITS = {
+    "PSNR": 2,
+    "SSIM": 4,
+    "MS-SSIM": 4,
+    "GMSD": 4,
+    "VMAF-NEG": 1,
+    "LPIPS": 3,
+    "DISTS": 3,
+    "E_warp": 3,
+    "temporal error": 3,
+    "edges": 3,
+    "checker": 3,
+}
 """Shown after the decimal point."""
 
 NOTES = (
     "PSNR in dB, SSIM, MS-SSIM and VMAF-NEG: higher is better. GMSD and temporal error (x1000): lower is better. "
     "E_warp (x1000) is to be read against the original's own, which blur undercuts. edges is the energy of brightness "
-    "gradients over the original's: 1 is as sharp."
+    "gradients over the original's: 1 is as sharp. checker is that energy at the highest diagonal frequency alone: "
+    "well above 1 a pattern of single pixels shows. LPIPS (alex) and DISTS: lower looks closer."
 )
 
 NEEDS = {"SSIM": "pytorch_msssim", "MS-SSIM": "pytorch_msssim", "VMAF-NEG": "imageio_ffmpeg"}
@@ -139,6 +160,21 @@ NEEDS = {"SSIM": "pytorch_msssim", "MS-SSIM": "pytorch_msssim", "VMAF-NEG": "ima
 def available() -> dict[str, Metric]:
     """The metrics whose modules are installed."""
     return {name: metric for name, metric in METRICS.items() if name not in NEEDS or find_spec(NEEDS[name])}
+
+
+def perceptual(path: Path) -> dict[str, Metric]:
+    """LPIPS and DISTS by the weights in a file, see :mod:`training.perceptual`; mean over frames."""
+    from patchvsr_core.training.perceptual import DISTS, LPIPS
+
+    def metric(network: torch.nn.Module) -> Metric:
+        @torch.inference_mode()
+        def measure(frames: Tensor, truth: Tensor) -> float:
+            pairs = zip(_planes(rounded(frames)), _planes(truth), strict=True)
+            return float(torch.stack([network(x[None], y[None])[0] for x, y in pairs]).mean())
+
+        return measure
+
+    return {"LPIPS": metric(LPIPS(path)), "DISTS": metric(DISTS(path))}
 
 
 def _planes(frames: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ The input is made from each clip by bicubic reduction, rounded to 8 bits, and da
 
     python benchmarks/quality.py examples/sample_original.mp4 --scale 4 --frames 8
     python benchmarks/quality.py CLIPS --input clean,h264,noise --methods all --save OUT --markdown OUT/quality.md
+    python benchmarks/quality.py CLIPS --perceptual WEIGHTS --others FOLDER --methods bicubic,SPAN,default
 """
 
 from __future__ import annotations
@@ -24,17 +25,20 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
 import metrics
+from other_networks import FILES, others
 from pairs import INPUTS, Pair, read_pair
 from pictures import Versions, contact_sheet, middle, save_versions, write_png
 from tables import Table, as_text, mean, number, write_markdown
 
-from patchvsr_core.finish.back_projection import back_project
+from patchvsr_core.finish.back_projection import AGREED, back_project
 from patchvsr_core.finish.refine import load_refiner
 from patchvsr_core.hosts.diffusers.models import Models, load_models
 from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.quality import seam_ratio
 from patchvsr_core.realtime.upscaler import load_fast
 from patchvsr_core.resample import resize
+from patchvsr_core.restorer import load_restorer
+from patchvsr_core.restorer.restore import restore_clip
 from patchvsr_core.stages import make_plan
 
 Method = Callable[[Tensor, tuple[int, int], Models], Tensor]
@@ -79,6 +83,12 @@ def refined_by(path: Path, **changes: float) -> Method:
     return run
 
 
+def restored_by(path: Path) -> Method:
+    """The restorer in a file alone, and back-projection."""
+    network = load_restorer(path)
+    return lambda small, size, models: back_project(restore_clip(network, small, size), small, agreed=AGREED)
+
+
 def fast(name: str) -> Method:
     """A real-time network alone, without the passes of a renderer."""
     return lambda small, size, models: load_fast(name).upscale(small, size)
@@ -99,19 +109,24 @@ METHODS: dict[str, Method] = {
     "RDG as base": changed(base_layer="rdg"),
 }
 USUAL = ("bicubic", "bicubic + back-projection", "default", "detail")
-WITHOUT_PATCHES = ("bicubic", "bicubic + back-projection", "DAP small", "RDG small")
+RESTORER = "restorer"
+WITHOUT_PATCHES = {RESTORER, "bicubic", "bicubic + back-projection", "DAP small", "RDG small", *FILES}
 COMPARED = {
     "bicubic": "bicubic",
     "bicubic + back-projection": "bicubic + back-projection",
     "default": "PatchVSR",
+    "SPAN": "SPAN",
+    "Real-ESRGAN x4plus": "Real-ESRGAN",
     "original": "original",
 }
 """Methods in the comparison of a clip, and their labels."""
 
 
-def measure(pair: Pair, methods: list[str], models: Models) -> tuple[dict[str, Scores], Versions]:
+def measure(
+    pair: Pair, methods: list[str], models: Models, known: dict[str, metrics.Metric]
+) -> tuple[dict[str, Scores], Versions]:
     """(scores, middle frame) of every method and of the original."""
-    scores, versions, known = {}, {}, metrics.available()
+    scores, versions = {}, {}
     seamless = projected(pair.small, pair.size, models)
     for name in methods:
         start = time.monotonic()
@@ -162,7 +177,7 @@ def run_group(options: argparse.Namespace, kind: str, models: Models) -> Iterato
     scores, versions, facts = {}, {}, {}
     for path in options.clips:
         pair = read_pair(path, options.scale, options.frames, kind)
-        scores[pair.name], versions[pair.name] = measure(pair, options.methods, models)
+        scores[pair.name], versions[pair.name] = measure(pair, options.methods, models, options.metrics)
         facts[pair.name] = f"{pair.size[1]}x{pair.size[0]}, {len(pair.truth)} frames"
         if options.save:
             stem = pair.name if kind == "clean" else f"{pair.name}_{kind}"
@@ -183,9 +198,18 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--save", type=Path, help="folder for PNGs of the middle frames and 1:1 comparisons")
     parser.add_argument("--markdown", type=Path, help="file to write the tables to")
     parser.add_argument("--refiner", type=Path, help="also measure default and detail with the refiner in this file")
+    parser.add_argument("--restorer", type=Path, help="also measure the restorer in this file")
+    parser.add_argument("--perceptual", type=Path, help="file of weights: also measure LPIPS and DISTS")
+    parser.add_argument("--others", type=Path, help="folder of networks to compare with, see other_networks.py")
     options = parser.parse_args()
+    options.metrics = metrics.available() | (metrics.perceptual(options.perceptual) if options.perceptual else {})
+    if options.others:
+        METHODS.update(others(options.others))
     options.input = _chosen(parser, options.input, list(INPUTS))
     options.methods = list(METHODS) if options.methods == "all" else _chosen(parser, options.methods, list(METHODS))
+    if options.restorer:
+        METHODS[RESTORER] = restored_by(options.restorer)
+        options.methods.append(RESTORER)
     if options.refiner:
         added = {
             f"default, {options.refiner.stem}": refined_by(options.refiner),

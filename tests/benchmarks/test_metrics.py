@@ -156,5 +156,17 @@ def test_vmaf_falls_with_blur_but_does_not_rise_with_sharpening() -> None:
 
 def test_what_is_not_installed_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "find_spec", lambda name: None)
-    assert list(metrics.available()) == ["PSNR", "GMSD", "E_warp", "temporal error", "edges"]
+    assert list(metrics.available()) == ["PSNR", "GMSD", "E_warp", "temporal error", "edges", "checker"]
     assert set(metrics.METRICS) == set(metrics.DIGITS)
+
+
+def test_checker_energy_of_a_known_pattern() -> None:
+    clip = whole_steps(texture() * 0.5 + 0.25)
+    signs = (-1.0) ** (torch.arange(72)[:, None] + torch.arange(96))
+    diagonal = torch.tensor([[1.0, -1.0], [-1.0, 1.0]])[None, None]
+    energy = F.conv2d(metrics.luma(clip), diagonal).square().mean()
+    step = 4 / 255
+    added = metrics.checker_energy(clip + step * signs[None, :, :, None], clip)
+    assert metrics.checker_energy(clip, clip) == 1
+    assert added == pytest.approx(1 + float((4 * step) ** 2 / energy), rel=0.05)
+    assert metrics.checker_energy(softened(clip), clip) < 0.5
