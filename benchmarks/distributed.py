@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from pairs import first_frames
 from tables import Table, as_text, made_by, write_markdown
 
-from patchvsr_core.cli.torchrun import launched
+from patchvsr_core.cli.torchrun import join_launch
 from patchvsr_core.hosts.diffusers.models import load_models
 from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.version import VERSION
@@ -79,21 +79,21 @@ def median_ratio(reference: Sequence[float], measured: Sequence[float]) -> float
 def work(options: argparse.Namespace) -> None:
     """One process of a variant; the leader leaves (seconds, processor seconds, peak bytes, frames)."""
     torch.set_num_threads(options.threads)
-    with launched() as crew:
-        team = crew.team(options.device)
-        models = load_models(device=options.device if team.device is None else str(team.device))
+    with join_launch() as launch:
+        group = launch.init_process_group(options.device)
+        models = load_models(device=options.device if group.device is None else str(group.device))
         frames = first_frames(options.clip, options.frames)[..., :3]
         target = frames.shape[1] * options.scale, frames.shape[2] * options.scale
-        upscale(frames[:1, :64, :64], (128, 128), models, team=team)  # warms up
+        upscale(frames[:1, :64, :64], (128, 128), models, group=group)  # warms up
         if models.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
-        team.least(0)  # all begin together
+        group.all_reduce_min(0)  # all begin together
         start, worked = time.perf_counter(), time.process_time()
-        result = upscale(frames, target, models, team=team)
+        result = upscale(frames, target, models, group=group)
         seconds = time.perf_counter() - start
-        busiest = -team.least(round(-1e6 * (time.process_time() - worked))) / 1e6
-        peak = -team.least(-_peak_bytes(models.device))
-        if team.leads:
+        busiest = -group.all_reduce_min(round(-1e6 * (time.process_time() - worked))) / 1e6
+        peak = -group.all_reduce_min(-_peak_bytes(models.device))
+        if group.is_leader:
             torch.save((seconds, busiest, peak, result), options.result)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from . import __version__
 from .cli.commands import doctor, plan, upscale
-from .cli.torchrun import Crew, launched
+from .cli.torchrun import Launch, join_launch
 from .errors import PatchVSRError
 from .plan.planner import LAYOUTS
 from .sampling.solvers import SOLVERS
@@ -23,24 +23,24 @@ OUT_OF_MEMORY_FAST = "Memory ran out; choose fewer --chunk-frames, a smaller net
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; user errors become one sentence and exit code 2."""
-    with launched() as crew:
-        return _run(_parser().parse_args(arguments), crew)
+    with join_launch() as launch:
+        return _run(_parser().parse_args(arguments), launch)
 
 
-def _run(options: argparse.Namespace, crew: Crew) -> int:
-    signal.signal(signal.SIGTERM, crew.stop)  # a stopped run cleans up as Ctrl+C does
+def _run(options: argparse.Namespace, launch: Launch) -> int:
+    signal.signal(signal.SIGTERM, launch.handle_sigterm)  # a stopped run cleans up as Ctrl+C does
     try:
-        options.run(options, crew)
+        options.run(options, launch)
     except PatchVSRError as error:
-        crew.say(f"patchvsr: {error}")
+        launch.report_failure(f"patchvsr: {error}")
         return USER_ERROR
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
             raise
-        crew.say(f"patchvsr: {OUT_OF_MEMORY_FAST if options.fast else OUT_OF_MEMORY}")
+        launch.report_failure(f"patchvsr: {OUT_OF_MEMORY_FAST if options.fast else OUT_OF_MEMORY}")
         return USER_ERROR
     except KeyboardInterrupt:
-        crew.say("patchvsr: stopped; the same command goes on from the last finished chunk.")
+        launch.report_failure("patchvsr: stopped; the same command goes on from the last finished chunk.")
         return INTERRUPTED
     return 0
 

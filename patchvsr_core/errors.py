@@ -25,7 +25,7 @@ class OutputError(PatchVSRError):
     """An output that cannot be written."""
 
 
-class TeamError(PatchVSRError):
+class ProcessGroupError(PatchVSRError):
     """Another process that works on the same clip ended."""
 
 

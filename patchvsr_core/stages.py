@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from .distributed import ALONE, Team
+from .distributed import current_group
 from .finish.back_projection import AGREED, back_project
 from .finish.base_layer import base_layer, mixed, starts_from_base
 from .finish.color_fix import match_colors
@@ -85,9 +85,7 @@ def steps_of_run(settings: Settings) -> list[int]:
     return steps + steps[1:] if settings.solver == "heun" else steps
 
 
-def encoded_canvas(
-    frames: Tensor, canvas: Canvas, codec: Codec, settings: Settings, report: OnProgress, team: Team = ALONE
-) -> Tensor:
+def encoded_canvas(frames: Tensor, canvas: Canvas, codec: Codec, settings: Settings, report: OnProgress) -> Tensor:
     """The enlarged input on the canvas, (1, C, t, h, w)."""
     base = _base_layer(frames, canvas.target, settings, report) if starts_from_base(codec) else None
     return encode_canvas(
@@ -98,7 +96,6 @@ def encoded_canvas(
         tile_px=settings.tile_px,
         overlap_px=settings.tile_overlap_px,
         on_tile=lambda done, total: report("encode", done, total),
-        team=team,
     )
 
 
@@ -129,13 +126,11 @@ def decoded_frames(
     settings: Settings,
     report: OnProgress,
     decoder: ConditionalDecoder | None = None,
-    team: Team = ALONE,
 ) -> Tensor:
     """The fused canvas as frames, (T, H, W, 3) in [0, 1], in the colours of the input.
 
     Args:
         decoder: lets the input modulate the VAE's decoder.
-        team: divides tiles and frames; every process gets its own frames.
     """
     tiles = decode_tiles(
         codec,
@@ -145,11 +140,10 @@ def decoded_frames(
         overlap_px=settings.tile_overlap_px,
         condition=None if decoder is None else InputCondition(decoder, source),
         on_tile=lambda done, total: report("decode", done, total),
-        team=team,
     )
     blended = blend_tiles(tiles, window=settings.window)
     del tiles
-    return match_colors(blended, source[team.part(canvas.frames)], settings.color).clamp_(0, 1)
+    return match_colors(blended, source[current_group().frame_span(canvas.frames)], settings.color).clamp_(0, 1)
 
 
 def finished(
@@ -160,7 +154,6 @@ def finished(
     codec: Codec,
     refine: Refine | None,
     damage: float,
-    team: Team = ALONE,
 ) -> Tensor:
     """The refiner, the base layer where it joins at the end, and what makes the result agree with the input.
 
@@ -168,16 +161,16 @@ def finished(
         frames: decoded, this process's own; given away, they may be changed.
         codec: that of the model which made them.
         damage: measured in the input, see :func:`finish.degradation.measured_damage`.
-        team: divides the frames, and the refiner the tiles if it knows of the team too.
 
     Returns:
         (T, H, W, 3) in [0, 1]; this process's own frames.
     """
-    own = team.part(len(source))
+    group = current_group()
+    own = group.frame_span(len(source))
     if refine is not None and settings.refine_strength > 0:
         report("refine", 0, len(source))
         frames = refine(
-            team.shared(frames, len(source)),
+            group.all_gather(frames, len(source)),
             source,
             strength=settings.refine_strength,
             detail=settings.detail,
@@ -195,7 +188,7 @@ def finished(
         source[own],
         settings,
         damage,
-        lambda done, total: report("fidelity", team.reached(done, len(source)), len(source)),
+        lambda done, total: report("fidelity", group.done_by_all(done, len(source)), len(source)),
     ).clamp_(0, 1)
 
 

@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import group_job
 import psutil
 import pytest
-import team_job
 import torch
 from clips import colors, write
 from small_models import random_adapter, random_vae, random_wan, save
@@ -24,9 +24,9 @@ from patchvsr_core.__main__ import _parser, main
 from patchvsr_core.adapter import save_adapter
 from patchvsr_core.cli.commands import plan
 from patchvsr_core.cli.commands import upscale as upscale_file_of
-from patchvsr_core.cli.torchrun import TOLD, Crew, launched, own_device
-from patchvsr_core.distributed import ALONE, LOST, Team
-from patchvsr_core.errors import MediaError, ModelError, PlanError, TeamError
+from patchvsr_core.cli.torchrun import REPORTED, Launch, join_launch, own_device
+from patchvsr_core.distributed import PROCESS_LOST, SINGLE, ProcessGroup, current_group, sharded, use_group
+from patchvsr_core.errors import MediaError, ModelError, PlanError, ProcessGroupError
 from patchvsr_core.finish.refine import Refiner, RefinerConfig, refine_frames
 from patchvsr_core.hosts.diffusers.models import load_models
 from patchvsr_core.hosts.diffusers.pipeline import upscale
@@ -51,12 +51,12 @@ def wan(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def alone(wan: Path) -> dict[str, torch.Tensor]:
-    return dict(team_job.results(ALONE, wan))
+    return dict(group_job.results(SINGLE, wan))
 
 
 def start(size: int, *command: object, **options: Any) -> list[subprocess.Popen[str]]:
     """A command as torchrun starts it; the leader is the first."""
-    environment = {**os.environ, **ONE_THREAD, **team_job.shared_environment(size)}
+    environment = {**os.environ, **ONE_THREAD, **group_job.shared_environment(size)}
     command = (sys.executable, *command)
     return [
         subprocess.Popen(
@@ -70,7 +70,7 @@ def start(size: int, *command: object, **options: Any) -> list[subprocess.Popen[
 def test_the_frames_are_those_of_one_process(
     tmp_path: Path, wan: Path, alone: dict[str, torch.Tensor], size: int
 ) -> None:
-    job = [sys.executable, team_job.__file__, size, tmp_path / "found.pt", wan]
+    job = [sys.executable, group_job.__file__, size, tmp_path / "found.pt", wan]
     subprocess.run(list(map(str, job)), env={**os.environ, **ONE_THREAD}, check=True, timeout=200)
     found = torch.load(tmp_path / "found.pt")
     assert list(found) == list(alone)
@@ -108,7 +108,7 @@ def test_a_process_dies_and_the_same_command_goes_on(tmp_path: Path) -> None:
         follower.send_signal(signal.SIGKILL)
         errors = process.communicate(timeout=60)[1]
     assert process.returncode != 0
-    assert sentences(errors) == [f"patchvsr: {LOST}"]
+    assert sentences(errors) == [f"patchvsr: {PROCESS_LOST}"]
     assert unfinished(tmp_path / "out.mp4") is not None and not (tmp_path / "out.mp4").exists()
 
     started = start(2, "-m", "patchvsr_core", *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -136,14 +136,14 @@ def test_a_user_error_is_one_sentence(tmp_path: Path) -> None:
 
 BUG = """
 import torch
-from patchvsr_core.errors import TeamError
-from patchvsr_core.cli.torchrun import launched
-with launched() as crew:
-    team = crew.team("cpu")
+from patchvsr_core.errors import ProcessGroupError
+from patchvsr_core.cli.torchrun import join_launch
+with join_launch() as launch:
+    group = launch.init_process_group("cpu")
     try:
-        team.total(torch.zeros(1 // (1 - team.rank)))
-    except TeamError as error:
-        crew.say(str(error))
+        group.all_reduce(torch.zeros(1 // (1 - group.rank)))
+    except ProcessGroupError as error:
+        launch.report_failure(str(error))
 """
 
 
@@ -160,51 +160,74 @@ def test_the_leader_says_what_another_failed_of(
 ) -> None:
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     store = torch.distributed.HashStore()
-    store.set(TOLD, "1")  # nobody is waited for here
-    with Crew(1, 2, store) as other:
-        other.say("patchvsr: Memory ran out.")
-    leader = Crew(0, 2, store)
-    with pytest.raises(TeamError):
-        leader._watch()
-    leader.say(f"patchvsr: {LOST}")
+    store.set(REPORTED, "1")  # nobody is waited for here
+    with Launch(1, 2, store) as other:
+        other.report_failure("patchvsr: Memory ran out.")
+    leader = Launch(0, 2, store)
+    with pytest.raises(ProcessGroupError):
+        leader._check_peers()
+    leader.report_failure(f"patchvsr: {PROCESS_LOST}")
     assert capsys.readouterr().err == "patchvsr: Memory ran out.\n"
 
 
 def test_a_lost_leader_is_no_news(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     store = torch.distributed.HashStore()
-    with Crew(1, 2, store) as other:
-        other.say(f"patchvsr: {LOST}")
-    assert Crew(0, 2, store)._posted() is None
+    with Launch(1, 2, store) as other:
+        other.report_failure(f"patchvsr: {PROCESS_LOST}")
+    assert Launch(0, 2, store)._peer_failure() is None
 
 
 def test_shares_are_even_and_complete() -> None:
     items = list(range(11))
     for size in (1, 2, 4):
         for after in (0, 3):
-            shares = [list(Team(rank, size).mine(items, after)) for rank in range(size)]
+            shares = [list(ProcessGroup(rank, size).shard(items, after)) for rank in range(size)]
             assert sorted(itertools.chain(*shares)) == items
             assert max(map(len, shares)) - min(map(len, shares)) <= 1
             assert shares[after % size][0] == 0
     for frames in (1, 3, 10):
-        parts = [items[:frames][Team(rank, 4).part(frames)] for rank in range(4)]
+        parts = [items[:frames][ProcessGroup(rank, 4).frame_span(frames)] for rank in range(4)]
         assert list(itertools.chain(*parts)) == items[:frames] and parts[0] and len(parts[0]) == -(-frames // 4)
+
+
+def test_a_stage_finds_the_group_of_its_run_and_reports_the_work_of_all() -> None:
+    seen: list[tuple[int, int]] = []
+    assert current_group() is SINGLE
+    with use_group(ProcessGroup(1, 4)):
+        own = list(sharded(range(6), lambda *done: seen.append(done)))
+        assert list(sharded(range(6), offset=1)) == [0, 4]
+    assert own == [1, 5] and seen == [(4, 6), (6, 6)]
+    assert list(sharded(range(3))) == [0, 1, 2]
+
+
+def test_what_the_leader_makes_for_all_is_not_divided() -> None:
+    """The others do not come along, and a stage that waited for them would wait forever."""
+
+    class Heard(ProcessGroup):
+        def _broadcast_object(self, owner: int, value: Any) -> Any:
+            return value
+
+    group = Heard(0, 2)
+    with use_group(group):
+        assert group.broadcast_object(current_group) is SINGLE
+        assert current_group() is group
 
 
 def test_the_leader_alone_plans(tmp_path: Path) -> None:
     options = argparse.Namespace(fast=None, input=tmp_path / "missing.mp4")
     with pytest.raises(MediaError):
-        plan(options, Crew(0, 2))
-    assert plan(options, Crew(1, 2)) is None
+        plan(options, Launch(0, 2))
+    assert plan(options, Launch(1, 2)) is None
 
 
 def test_real_time_networks_are_refused() -> None:
     options = _parser().parse_args(["upscale", "in.mp4", "out.mp4", "--fast", "dap"])
     with pytest.raises(PlanError, match="without torchrun"):
-        upscale_file_of(options, Crew(0, 2))
+        upscale_file_of(options, Launch(0, 2))
 
 
-class Unheard(Team):
+class Unheard(ProcessGroup):
     """One of several processes, of which the others do not exist."""
 
     def _exchange(self, *_: Any, **__: Any) -> None:
@@ -222,31 +245,37 @@ def test_the_refiner_is_divided_evenly(frames: int, size: tuple[int, int], proce
             assert decoded.shape[2] <= 128 and decoded.shape[3] <= 128 and len(decoded) <= 6 + 2 * self.reach_frames
             return decoded
 
-    def pixels(team: Team) -> int:
+    def pixels(group: ProcessGroup) -> int:
         refiner = Counting(RefinerConfig(channels=8, blocks=2))
         clip = torch.rand(frames, *size, 3)
-        refine_frames(refiner, clip, clip[:, ::4, ::4], tile_px=128, chunk_frames=6, team=team)
+        with use_group(group):
+            refine_frames(refiner, clip, clip[:, ::4, ::4], tile_px=128, chunk_frames=6)
         return refiner.seen
 
     busiest = max(pixels(Unheard(rank, processes)) for rank in range(processes))
-    assert pixels(ALONE) / busiest > 0.62 * processes
+    assert pixels(SINGLE) / busiest > 0.62 * processes
 
 
 @pytest.mark.parametrize("option", ["spatial_attention", "temporal_attention"])
 def test_what_cannot_be_divided_is_refused(option: str) -> None:
     settings = Settings(**{option: True})
     with pytest.raises(PlanError, match=f"With {option.replace('_', ' ')} .* torchrun"):
-        upscale(torch.rand(1, 8, 8, 3), (16, 16), load_models("tiny"), settings, team=Team(0, 2))
+        upscale(torch.rand(1, 8, 8, 3), (16, 16), load_models("tiny"), settings, group=ProcessGroup(0, 2))
 
 
-def test_one_process_has_no_team(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_process_forms_no_group(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distributed, "distributed", None)  # not touched
     for name, value in {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}.items():
         monkeypatch.setenv(name, value)
-    with launched() as crew:
-        assert crew.team("auto") is ALONE
+    with join_launch() as launch:
+        assert launch.init_process_group("auto") is SINGLE
     x = torch.ones(2)
-    assert ALONE.total(x) is x and ALONE.shared(x, 2) is x and ALONE.own(x) is x and ALONE.own_total(x) is x
+    assert (
+        SINGLE.all_reduce(x) is x
+        and SINGLE.all_gather(x, 2) is x
+        and SINGLE.local_frames(x) is x
+        and SINGLE.reduce_scatter(x) is x
+    )
 
 
 def test_every_process_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from ..distributed import ALONE, Team
+from ..distributed import SINGLE, ProcessGroup
 from ..errors import MediaError, PlanError
 from ..plan.target_size import target_size
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..video.chunk_files import Encoding
     from ..video.reader import Timeline
     from .engine import Engine
-    from .torchrun import Crew
+    from .torchrun import Launch
 
 BAR = "{desc}|{bar}| {n_fmt}/{total_fmt} {unit} [{elapsed}<{remaining}]"
 UNITS = {
@@ -40,14 +40,14 @@ FOR_DIFFUSION = {"model", "chunk_overlap"}
 """Options beside settings and files that say nothing to a real-time network."""
 
 
-def upscale(options: argparse.Namespace, crew: Crew) -> None:
+def upscale(options: argparse.Namespace, launch: Launch) -> None:
     """Make a file from a file."""
     from ..video.chunk_files import Encoding
 
     _check_fast(options)
-    if options.fast is not None and crew.size > 1:
+    if options.fast is not None and launch.size > 1:
         raise PlanError("--fast goes from frame to frame and works in one process; run it without torchrun.")
-    team = crew.team(options.device)
+    group = launch.init_process_group(options.device)
     output = Path(options.output)
     encoding = Encoding(
         crf=options.crf,
@@ -56,18 +56,18 @@ def upscale(options: argparse.Namespace, crew: Crew) -> None:
         alpha=not options.no_alpha,
         subtitles=not options.no_subtitles,
     )
-    info, target, timeline = team.agreed(lambda: _looked_at(options, output, encoding))
-    engine = _engine(options, info, target, team)
+    info, target, timeline = group.broadcast_object(lambda: _looked_at(options, output, encoding))
+    engine = _engine(options, info, target, group)
     from ..run.malloc import tune_malloc
     from ..run.video_job import Job, upscale_file
 
     frames = len(timeline.timestamps)
-    going_on = team.agreed(lambda: _chunks_to_go_on_with(options, output))
+    going_on = group.broadcast_object(lambda: _chunks_to_go_on_with(options, output))
     length, overlap = going_on or _chunks(options, engine, frames)
     strength = _strength(options)
     job = Job(info, output, target, engine.settings, length, overlap, encoding, options.fresh, strength)
     tune_malloc()  # before the speed is measured: it costs some
-    if team.leads:
+    if group.is_leader:
         _announce(job, engine, frames)
     start = time.monotonic()
     with _Bar() as bar:
@@ -79,7 +79,7 @@ def upscale(options: argparse.Namespace, crew: Crew) -> None:
             weights=engine.identity,
             report=bar,
             on_chunk=bar.next_chunk,
-            team=team,
+            group=group,
         )
     seconds = time.monotonic() - start
     print(f"{output}: {frames} frames of {target[1]}x{target[0]} in {seconds:.0f} s")
@@ -109,9 +109,9 @@ def _looked_at(
     return info, target, scan(info.path, find_cuts=not options.no_cuts)
 
 
-def plan(options: argparse.Namespace, crew: Crew) -> None:
+def plan(options: argparse.Namespace, launch: Launch) -> None:
     """Say what a run would take in one process."""
-    if crew.rank:
+    if launch.rank:
         return
     from ..plan.chunks import plan_chunks
     from ..video import probe
@@ -138,19 +138,21 @@ def plan(options: argparse.Namespace, crew: Crew) -> None:
         print(f"{name:10} {text}")
 
 
-def doctor(options: argparse.Namespace, crew: Crew) -> None:
+def doctor(options: argparse.Namespace, launch: Launch) -> None:
     """Say what works here."""
     from .doctor import report
 
     report(options.device, options.comfyui)
 
 
-def _engine(options: argparse.Namespace, info: VideoInfo, target: tuple[int, int], team: Team = ALONE) -> Engine:
+def _engine(
+    options: argparse.Namespace, info: VideoInfo, target: tuple[int, int], group: ProcessGroup = SINGLE
+) -> Engine:
     """What does the work."""
     if options.fast is None:
         from .diffusion_engine import diffusion_engine
 
-        return diffusion_engine(info, target, vars(options), team)
+        return diffusion_engine(info, target, vars(options), group)
     from .realtime_engine import fast_engine
 
     return fast_engine(info, target, options.fast, options.device)

@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from ..distributed import ALONE, Team, check_divisible
+from ..distributed import SINGLE, ProcessGroup, check_divisible
 from ..hosts.diffusers.models import Models, load_models
 from ..hosts.diffusers.pipeline import upscale
 from ..plan.chunks import Chunk
@@ -31,7 +31,7 @@ class DiffusionEngine:
     target: tuple[int, int]
     models: Models
     settings: Settings
-    team: Team = ALONE
+    group: ProcessGroup = SINGLE
 
     @property
     def identity(self) -> str:
@@ -40,14 +40,14 @@ class DiffusionEngine:
 
     @cached_property
     def work(self) -> Work:
-        """The pipeline, with less when memory runs out; a team would have to do so all at once."""
-        return OOMBackoff(upscale) if self.team.size == 1 else partial(upscale, team=self.team)
+        """The pipeline, with less when memory runs out; a group of processes would have to do so all at once."""
+        return OOMBackoff(upscale) if self.group.size == 1 else partial(upscale, group=self.group)
 
     def chunks(self, frames: int, length: int | None, overlap: int | None) -> tuple[int, int]:
         """See :meth:`engine.Engine.chunks`."""
         if length is None:
-            source, together = (self.info.height, self.info.width), self.team.together
-            length = self.team.least(
+            source, together = (self.info.height, self.info.width), self.group.local_size
+            length = self.group.all_reduce_min(
                 chunk_frames(frames, source, self.target, self.models, self.settings, together=together)
             )
         return length, min(2, length // 3) if overlap is None else overlap
@@ -65,11 +65,11 @@ class DiffusionEngine:
             *(("", f"{kinds.count(kind):6d} {kind}") for kind in ("primary", "auxiliary", "corner")),
             ("work", f"{cost.patches} patch evaluations a chunk in {step_count(self.settings)} steps"),
         ]
-        return Cost(cost.seconds * len(chunks) / self.team.size, cost.memory_bytes, tuple(details))
+        return Cost(cost.seconds * len(chunks) / self.group.size, cost.memory_bytes, tuple(details))
 
 
 def diffusion_engine(
-    info: VideoInfo, target: tuple[int, int], options: Mapping[str, Any], team: Team = ALONE
+    info: VideoInfo, target: tuple[int, int], options: Mapping[str, Any], group: ProcessGroup = SINGLE
 ) -> DiffusionEngine:
     """Load what the options of the command line name; a setting that is None there is the model's own.
 
@@ -77,9 +77,9 @@ def diffusion_engine(
         ModelError, AdapterError, PlanError: in one sentence.
     """
     files = {name: options[name] for name in MODEL_FILES}
-    device = options["device"] if team.device is None else str(team.device)
+    device = options["device"] if group.device is None else str(group.device)
     models = load_models(options["model"] or "tiny", **files, device=device)
     given = {name: options[name] for name in Settings.__dataclass_fields__ if options.get(name) is not None}
     settings = replace(models.defaults, **given)
-    check_divisible(settings, team)
-    return DiffusionEngine(info, target, models, settings, team)
+    check_divisible(settings, group)
+    return DiffusionEngine(info, target, models, settings, group)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..distributed import ALONE, Team
+from ..distributed import ProcessGroup, current_group, sharded
 from ..errors import ModelError
 from ..files import damaged, read_weights, write_weights
 from ..optical_flow.align import aligned_window, neighbour_flows
@@ -61,7 +61,6 @@ def refine_frames(
     chunk_frames: int = CHUNK_FRAMES,
     region: tuple[slice, slice] | None = None,
     on_frames: OnDone | None = None,
-    team: Team = ALONE,
 ) -> Tensor:
     """Run the refiner over a whole clip in tiles and chunks, free of seams.
 
@@ -74,43 +73,43 @@ def refine_frames(
         detail: 0 (most faithful) to 1 (crispest).
         damage: level of noise and compression in the input, see :func:`degradation.measured_damage`; 0: clean.
         region: rows and columns, pixels: tiles outside it are left as they are.
-        team: divides the tiles of all chunks.
 
     Returns:
         (T, H, W, 3) float32; this process's own frames.
     """
+    group = current_group()
     canvas = Canvas(len(frames), _hw(source), _hw(frames), stride_px=FOLD)
     out = torch.zeros_like(frames, dtype=torch.float32)
-    tile_px, chunk_frames = _cut(canvas, refiner, tile_px, chunk_frames, team)
+    tile_px, chunk_frames = _cut(canvas, refiner, tile_px, chunk_frames, group)
     for number, first in enumerate(range(0, canvas.frames, chunk_frames)):
         last = min(first + chunk_frames, canvas.frames)
         low, high = max(first - refiner.reach_frames, 0), min(last + refiner.reach_frames, canvas.frames)
         part = Canvas(high - low, canvas.source, canvas.target, stride_px=FOLD)
         tiles = tuple(plan_tiles(part, tile_px, 2 * refiner.reach_px, "cut"))
         given = source[low:high].to(refiner.head.weight.device)
-        flows = neighbour_flows(given, team)
-        mine = team.mine(tiles, after=number * len(tiles))
-        refined = _refine_tiles(refiner, frames[low:high], given, flows, part, (detail, damage), mine, region)
+        flows = neighbour_flows(given)
+        own_tiles = sharded(tiles, offset=number * len(tiles))
+        refined = _refine_tiles(refiner, frames[low:high], given, flows, part, (detail, damage), own_tiles, region)
         out[first:last] = refined[first - low : last - low]
         if on_frames:
             on_frames(last, canvas.frames)
-    out = team.own_total(out)
-    return out if strength == 1 else torch.lerp(team.own(frames).float(), out, strength)
+    out = group.reduce_scatter(out)
+    return out if strength == 1 else torch.lerp(group.local_frames(frames).float(), out, strength)
 
 
-def _cut(canvas: Canvas, refiner: Refiner, tile_px: int, chunk_frames: int, team: Team) -> tuple[int, int]:
+def _cut(canvas: Canvas, refiner: Refiner, tile_px: int, chunk_frames: int, group: ProcessGroup) -> tuple[int, int]:
     """(side of a tile, frames of a chunk), up to these, with which the busiest process has least to do."""
     least = 4 * refiner.reach_px
-    if team.size == 1:
+    if group.size == 1:
         return max(tile_px, least), chunk_frames
 
     def busiest(cut: tuple[int, int]) -> int:
         row, column = next(iter(tiles := plan_tiles(canvas, cut[0], 2 * refiner.reach_px, "cut")))
-        turns = -(-len(tiles) * -(-canvas.frames // cut[1]) // team.size)
+        turns = -(-len(tiles) * -(-canvas.frames // cut[1]) // group.size)
         return turns * len(row.weight) * len(column.weight) * min(canvas.frames, cut[1] + 2 * refiner.reach_frames)
 
     fewest = -(-canvas.frames // chunk_frames)
-    lengths = [-(-canvas.frames // count) for count in range(fewest, fewest + team.size)]
+    lengths = [-(-canvas.frames // count) for count in range(fewest, fewest + group.size)]
     return min(itertools.product(range(max(tile_px, least), least - 1, -2 * FOLD), lengths), key=busiest)
 
 
@@ -121,7 +120,7 @@ def _refine_tiles(
     flows: tuple[Tensor, Tensor],
     canvas: Canvas,
     wishes: tuple[float, float],
-    tiles: Sequence[tuple[Span, Span]],
+    tiles: Iterable[tuple[Span, Span]],
     region: tuple[slice, slice] | None,
 ) -> Tensor:
     """Tiles overlap by twice the network's reach and are cut in the middle: equal to one large tile."""

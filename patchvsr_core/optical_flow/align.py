@@ -7,18 +7,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..distributed import ALONE, Team
 from ..plan.canvas import Canvas
 from ..resample import reflected
 from .flow import clip_flows
 
 
-def neighbour_flows(source: Tensor, team: Team = ALONE) -> tuple[Tensor, Tensor]:
+def neighbour_flows(source: Tensor) -> tuple[Tensor, Tensor]:
     """Flows from every frame to the one before and to the one after; the ends look at themselves.
 
     Args:
         source: (T, h, w, 3) in [0, 1].
-        team: divides the pairs.
 
     Returns:
         two (T, 2, h, w) in pixels of the input; the first frame's ``before`` and the last one's ``after`` are 0.
@@ -26,7 +24,7 @@ def neighbour_flows(source: Tensor, team: Team = ALONE) -> tuple[Tensor, Tensor]
     still = source.new_zeros(1, 2, *source.shape[1:3])
     if len(source) == 1:
         return still, still
-    flows = clip_flows(source.movedim(-1, 1), team=team)
+    flows = clip_flows(source.movedim(-1, 1))
     return torch.cat([still, flows.to_previous]), torch.cat([flows.to_next, still])
 
 

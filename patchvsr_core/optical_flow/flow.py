@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..distributed import ALONE, Team
+from ..distributed import current_group, sharded
 from ..progress import OnDone
 from ..resample import frames_together
 from .estimators import Estimator, dis
@@ -59,28 +59,26 @@ class ClipFlows:
         return ClipFlows(self.to_next[pairs.start : pairs.stop], self.to_previous[pairs.start : pairs.stop])
 
 
-def clip_flows(
-    frames: Tensor, estimator: Estimator | None = None, on_pairs: OnDone | None = None, team: Team = ALONE
-) -> ClipFlows:
+def clip_flows(frames: Tensor, estimator: Estimator | None = None, on_pairs: OnDone | None = None) -> ClipFlows:
     """Measure the motion of a clip.
 
     Args:
         frames: (T, 3, H, W) in [0, 1]; a single frame has no motion, and its flows no pairs.
         estimator: None for dense inverse search.
         on_pairs: told (pairs done, pairs in all).
-        team: divides the pairs; every process gets all flows.
     """
     estimator = estimator or dis()
     pairs, size = len(frames) - 1, (int(frames.shape[-2]), int(frames.shape[-1]))
     to_next, to_previous = (frames.new_zeros(pairs, 2, *size, dtype=torch.float32) for _ in range(2))
-    together = max(1, min(frames_together(size), -(-pairs // team.size)))
-    for start in team.mine(range(0, pairs, together)):
+    group = current_group()
+    together = max(1, min(frames_together(size), -(-pairs // group.size)))
+    for start in sharded(range(0, pairs, together)):
         here, after = frames[start:pairs][:together], frames[start + 1 :][:together]
         to_next[start : start + together] = estimator(here, after)
         to_previous[start : start + together] = estimator(after, here)
         if on_pairs is not None:
             on_pairs(start + len(here), pairs)
-    return ClipFlows(team.total(to_next), team.total(to_previous))
+    return ClipFlows(group.all_reduce(to_next), group.all_reduce(to_previous))
 
 
 def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:

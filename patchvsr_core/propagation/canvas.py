@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..distributed import ALONE, Team
 from ..errors import PlanError
 from ..optical_flow.estimators import Estimator
 from ..optical_flow.flow import ClipFlows, clip_flows, warp
@@ -178,7 +177,6 @@ def measured(
     pixels: bool,
     chunk_state: ChunkState | None = None,
     estimator: Estimator | None = None,
-    team: Team = ALONE,
 ) -> CanvasPropagation:
     """Propagation with the motion of the input (T, h, w, 3) itself; dense inverse search unless told otherwise.
 
@@ -189,7 +187,7 @@ def measured(
     if pixels and max(size) < MEASURED_PX:
         shrink = min(1.0, MEASURED_PX / max(canvas.target))
         size = (round(canvas.target[0] * shrink), round(canvas.target[1] * shrink))
-    flows = clip_flows(_enlarged(source, size).movedim(-1, 1), estimator, team=team)
+    flows = clip_flows(_enlarged(source, size).movedim(-1, 1), estimator)
     return CanvasPropagation(
         options, canvas, flows, pixels=pixels, source=source, chunk_state=chunk_state, estimator=estimator
     )

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..distributed import ALONE, Team
+from ..distributed import SINGLE, ProcessGroup
 from ..files import sha256
 from ..finish.strength_map import Strength, held_frames
 from ..plan.chunks import Chunk, ChunkState, cross_fade, plan_chunks
@@ -65,7 +65,7 @@ def upscale_file(
     weights: str,
     report: OnProgress,
     on_chunk: Callable[[int, int], None] | None = None,
-    team: Team = ALONE,
+    group: ProcessGroup = SINGLE,
 ) -> None:
     """Make the file; finished chunks of an earlier run are kept.
 
@@ -76,23 +76,23 @@ def upscale_file(
         weights: names the model, so that no other continues its run.
         report: progress within a chunk.
         on_chunk: told (number of chunks done, of all) before each and at the end.
-        team: processes that work on every chunk together, all called alike; the leader alone writes.
+        group: processes that work on every chunk together, all called alike; the leader alone writes.
 
     Raises:
         MediaError, OutputError: in one sentence.
     """
     chunks = plan_chunks(len(timeline.timestamps), timeline.cuts, job.chunk_frames, job.overlap_frames)
-    if not team.leads:
-        return _follow(job, chunks, models, work, team)
+    if not group.is_leader:
+        return _follow(job, chunks, models, work, group)
     journal = Journal(job.output, piece_suffix(job.output), _identity(job, chunks, weights), fresh=job.fresh)
     _forget_damaged(journal, chunks)
-    todo = team.agreed(lambda: [number for number in range(len(chunks)) if not journal.is_done(number)])
+    todo = group.broadcast_object(lambda: [number for number in range(len(chunks)) if not journal.is_done(number)])
     frames = _Window(job.info)
     try:
         for number in todo:
             if on_chunk:
                 on_chunk(number, len(chunks))
-            chunk_state = team.agreed(partial(_chunk_state, journal, chunks, number))
+            chunk_state = group.broadcast_object(partial(_chunk_state, journal, chunks, number))
             make = partial(work, noise=partial(chunk_noise, chunks, number, _seed(job)), chunk_state=chunk_state)
             if job.strength.acts:
                 make = partial(_held, job.strength, make)
@@ -110,11 +110,11 @@ def upscale_file(
     journal.remove()
 
 
-def _follow(job: Job, chunks: tuple[Chunk, ...], models: Any, work: Work, team: Team) -> None:
+def _follow(job: Job, chunks: tuple[Chunk, ...], models: Any, work: Work, group: ProcessGroup) -> None:
     """What the others do while the leader makes the file: they work on the chunks that it names."""
     frames = _Window(job.info)
-    for number in team.agreed(list[int]):
-        chunk_state = team.agreed(ChunkState)
+    for number in group.broadcast_object(list[int]):
+        chunk_state = group.broadcast_object(ChunkState)
         noise = partial(chunk_noise, chunks, number, _seed(job))
         taken = shown(frames.take(chunks[number]))
         work(taken, job.target, models, job.settings, lambda *_: None, noise=noise, chunk_state=chunk_state)

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..distributed import ALONE, Team
+from ..distributed import current_group
 from ..finish.back_projection import back_project
 from ..plan.canvas import Canvas
 from ..progress import OnDone
@@ -48,7 +48,6 @@ def pixel_projection(
     tile_px: int = 512,
     overlap_px: int = 64,
     on_part: OnDone | None = None,
-    team: Team = ALONE,
 ) -> Tensor:
     """Back-project a prediction in pixels, and carry only the difference into the latent.
 
@@ -59,14 +58,14 @@ def pixel_projection(
         x0: (1, C, t, h, w) fused prediction.
         source: (T, h, w, 3) input clip of the canvas.
         on_part: called after every tile and every chunk of frames, each stage counting anew.
-        team: divides tiles and frames; every process gets the whole.
     """
-    tiling: dict[str, Any] = {"tile_px": tile_px, "overlap_px": overlap_px, "on_tile": on_part, "team": team}
+    tiling: dict[str, Any] = {"tile_px": tile_px, "overlap_px": overlap_px, "on_tile": on_part}
+    group = current_group()
     pixels = blend_tiles(decode_tiles(codec, x0, canvas, **tiling)).clamp(0, 1)
-    projected = back_project(pixels, source[team.part(canvas.frames)], on_frames=on_part).clamp(0, 1)
+    projected = back_project(pixels, source[group.frame_span(canvas.frames)], on_frames=on_part).clamp(0, 1)
     enlarged = replace(canvas, source=canvas.target)
     after, before = (
-        encode_canvas(codec, team.shared(part, canvas.frames), enlarged, **tiling) for part in (projected, pixels)
+        encode_canvas(codec, group.all_gather(part, canvas.frames), enlarged, **tiling) for part in (projected, pixels)
     )
     return x0 + after - before
 

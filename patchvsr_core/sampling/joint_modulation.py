@@ -13,7 +13,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from ..distributed import ALONE, Team
+from ..distributed import current_group
 from ..errors import PlanError
 from ..kernels import blend_into, placement_of
 from ..plan.canvas import Patch, PatchPlan
@@ -37,7 +37,6 @@ def fuse(
     attention: AttentionRun | None = None,
     economy: Resting | None = None,
     step: int = 0,
-    team: Team = ALONE,
 ) -> list[Tensor]:
     """Denoise all patches of one step and fuse what they predict.
 
@@ -50,14 +49,14 @@ def fuse(
         attention: lets patches look at one another; the denoiser must be told about the same run.
         economy: lets some of them rest.
         step: of the schedule.
-        team: divides the patches; every process gets the sum.
 
     Returns:
         x0 of the whole canvas per condition, each (1, C, T, H, W) float32.
     """
+    group = current_group()
     running, resting = (patches, []) if economy is None else economy.parted(patches, step)
-    fused = economy.recalled(resting, x.device) if economy is not None and resting and team.leads else []
-    own, done = team.mine(running), 0
+    fused = economy.recalled(resting, x.device) if economy is not None and resting and group.is_leader else []
+    own, done = group.shard(running), 0
     if resting and on_patches:
         on_patches(len(resting), len(patches))
     calls = attention.calls(step, own, patches_at_once) if attention else in_batches(own, patches_at_once)
@@ -72,8 +71,8 @@ def fuse(
                 blend_into(canvas[0], prediction.to(x.device), placements)
             done += len(call.patches)
         if on_patches:
-            on_patches(len(resting) + team.reached(done, len(running)), len(patches))
-    fused = team.totals(fused, x)
+            on_patches(len(resting) + group.done_by_all(done, len(running)), len(patches))
+    fused = group.all_reduce_canvases(fused, x)
     if attention:
         attention.leave(fused[0])
     if economy is not None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..distributed import ALONE, Team
+from ..distributed import current_group
 from ..errors import ModelError, PlanError
 from ..kernels import Axis, Lattice, gather_blend
 from ..plan.canvas import Canvas, Span
@@ -30,7 +30,7 @@ class Tiles:
     starts: tuple[list[int], list[int]]
     """First pixel row of every tile row, first pixel column of every tile column."""
     pixels: tuple[Tensor, ...]
-    """(T, h, w, 3) per tile, row by row, nominally in [0, 1]; padded frames are cut off, and those of others."""
+    """(T, h, w, 3) per tile, row by row, nominally in [0, 1]; without padded frames and those of other processes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,6 @@ def decode_tiles(
     overlap_px: int = 64,
     condition: InputCondition | None = None,
     on_tile: OnDone | None = None,
-    team: Team = ALONE,
 ) -> Tiles:
     """Decode the canvas tile by tile.
 
@@ -63,7 +62,6 @@ def decode_tiles(
     Args:
         latent: (1, C, t, h, w) latent on the padded canvas.
         condition: the input, for a conditional decoder.
-        team: divides the tiles; every process gets its own frames of all.
 
     Raises:
         PlanError: when the latent or the input is not the one that the plan describes.
@@ -89,9 +87,9 @@ def decode_tiles(
         tile = codec.decode(part) if condition is None else _conditioned(codec, part, canvas, window, condition)
         return tile[: canvas.frames]
 
-    pixels = []
-    for done, tile in enumerate(team.each(tuple(grid), decoded), start=1):
-        pixels.append(team.own(tile))
+    group, pixels = current_group(), []
+    for done, tile in enumerate(group.broadcast_each(tuple(grid), decoded), start=1):
+        pixels.append(group.local_frames(tile))
         if on_tile:
             on_tile(done, len(grid))
     rows, columns = ([span.start * canvas.stride_px for span in spans] for spans in (grid.rows, grid.columns))

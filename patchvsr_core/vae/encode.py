@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ..distributed import ALONE, Team
+from ..distributed import current_group, sharded
 from ..errors import PlanError
 from ..kernels import Placement, blend_into
 from ..plan.canvas import Canvas
@@ -29,14 +29,12 @@ def encode_canvas(
     tile_px: int = 512,
     overlap_px: int = 64,
     on_tile: OnDone | None = None,
-    team: Team = ALONE,
 ) -> Tensor:
     """Upsample the clip bicubically, or take what something else made larger, and encode it tile by tile.
 
     Args:
         frames: (T, h, w, 3) input clip in [0, 1], of the size that ``canvas`` was made for.
         base: (T, H', W', 3) the same clip already enlarged, to any size; brought to the canvas's by bicubic.
-        team: divides the tiles; every process gets the whole.
 
     Returns:
         (1, C, t, h, w) float32 latent of the upsampled clip on the whole padded canvas: the
@@ -49,7 +47,7 @@ def encode_canvas(
     grid = plan_tiles(canvas, tile_px, overlap_px)
     latent: Tensor | None = None
     stride = canvas.stride_px
-    for done, (row, column) in enumerate(team.mine(tuple(grid)), start=1):
+    for row, column in sharded(tuple(grid), on_tile):
         rows = slice(row.start * stride, row.stop * stride)
         columns = slice(column.start * stride, column.stop * stride)
         tile = codec.encode(upsampled_window(frames, canvas, rows, columns).clamp(0, 1)).float()
@@ -57,11 +55,9 @@ def encode_canvas(
             latent = tile.new_zeros((1, tile.shape[1], *canvas.latent_shape))
         weight = torch.outer(row.weights(like=tile), column.weights(like=tile))
         blend_into(latent[0], tile, [Placement((0, row.start, column.start), tile.new_ones(tile.shape[2]), weight)])
-        if on_tile:
-            on_tile(team.reached(done, len(grid)), len(grid))
     if latent is None:  # there are fewer tiles than processes
         latent = frames.new_zeros((1, codec.channels, *canvas.latent_shape))
-    return team.total(latent)
+    return current_group().all_reduce(latent)
 
 
 def _base_of(base: Tensor, canvas: Canvas) -> tuple[Tensor, Canvas]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...adapter import Strengths
-from ...distributed import ALONE, Team, check_divisible
+from ...distributed import SINGLE, ProcessGroup, check_divisible, current_group, use_group
 from ...errors import PlanError
 from ...finish.degradation import measured_damage
 from ...finish.refine import refine_frames
@@ -52,7 +52,7 @@ def upscale(
     *,
     noise: Noise | None = None,
     chunk_state: ChunkState | None = None,
-    team: Team = ALONE,
+    group: ProcessGroup = SINGLE,
 ) -> Tensor:
     """Upscale one clip.
 
@@ -62,29 +62,42 @@ def upscale(
         settings: None takes the defaults of the model.
         noise: makes the noise that denoising starts from; None: the seed's.
         chunk_state: takes propagation along the motion on from the clip before and to the one after.
-        team: processes that share the work; all are given the same.
+        group: processes that share the work; all are called with the same arguments.
 
     Returns:
-        (T, height, width, 3) float32 in [0, 1] on the CPU; all frames for the leader of the team.
+        (T, height, width, 3) float32 in [0, 1] on the CPU; all frames for the leader of the group.
     """
     settings = settings or models.defaults
-    check_divisible(settings, team)
+    check_divisible(settings, group)
     report = on_progress or (lambda stage, done, total: None)
+    with use_group(group):
+        return _upscale(frames, target, models, settings, report, noise, chunk_state)
+
+
+def _upscale(
+    frames: Tensor,
+    target: tuple[int, int],
+    models: Models,
+    settings: Settings,
+    report: OnProgress,
+    noise: Noise | None,
+    chunk_state: ChunkState | None,
+) -> Tensor:
+    group = current_group()
     source = (int(frames.shape[1]), int(frames.shape[2]))
     plan = make_plan(len(frames), source, target, models, settings)
     frames_on_device = frames.to(models.device, torch.float32)
-    damage = team.agreed(lambda: measured_damage(models.meter, frames_on_device, settings.cleanup))
+    damage = group.broadcast_object(lambda: measured_damage(models.meter, frames_on_device, settings.cleanup))
     own = finished(
-        _decoded(frames_on_device, plan, models, settings, report, noise, chunk_state, team),
+        _decoded(frames_on_device, plan, models, settings, report, noise, chunk_state),
         frames_on_device,
         settings,
         report,
         models.codec,
-        None if models.refiner is None else partial(refine_frames, models.refiner, team=team),
+        None if models.refiner is None else partial(refine_frames, models.refiner),
         damage,
-        team,
     )
-    return team.collected(own, len(frames))
+    return group.gather(own, len(frames))
 
 
 def _decoded(
@@ -95,11 +108,10 @@ def _decoded(
     report: OnProgress,
     noise: Noise | None,
     chunk_state: ChunkState | None,
-    team: Team,
 ) -> Tensor:
     """What the base makes, as frames; the latent is gone when they are there."""
-    latent = sample(frames, plan, models, settings, report, noise, chunk_state, team)
-    return decoded_frames(latent, frames, plan.canvas, models.codec, settings, report, models.decoder, team)
+    latent = sample(frames, plan, models, settings, report, noise, chunk_state)
+    return decoded_frames(latent, frames, plan.canvas, models.codec, settings, report, models.decoder)
 
 
 def sample(
@@ -110,18 +122,17 @@ def sample(
     report: OnProgress,
     noise: Noise | None = None,
     chunk_state: ChunkState | None = None,
-    team: Team = ALONE,
 ) -> Tensor:
     """Encode, condition and denoise with joint modulation: the fused canvas, (1, C, t, h, w)."""
     solver = _solver(models, settings)
     check_steps(plan, steps := step_count(settings))
-    latent = encoded_canvas(frames, plan.canvas, models.codec, settings, report, team)
+    latent = encoded_canvas(frames, plan.canvas, models.codec, settings, report)
     if settings.start == 0:
         return latent  # nothing is to be denoised
     controls = _controls(frames, latent, plan, models, settings)
     sigmas = noise_levels(settings)
     attention = _attention(plan, models, settings)
-    propagate = _propagation(frames, plan, models, settings, chunk_state, team)
+    propagate = _propagation(frames, plan, models, settings, chunk_state)
     progress = _StepProgress(plan, settings, report)
     economy = _economy(frames, latent, plan, models, settings)
     together = models.patches_at_once(plan, settings)
@@ -139,7 +150,6 @@ def sample(
             attention=attention,
             economy=economy,
             step=step,
-            team=team,
         )
         progress.calls += len(patches)
         x0 = guided(predictions, settings.guidance, settings.guidance_rescale, x)
@@ -155,7 +165,6 @@ def sample(
                 plan.canvas,
                 tile_px=settings.tile_px,
                 overlap_px=settings.tile_overlap_px,
-                team=team,
             )
         return x0
 
@@ -176,13 +185,13 @@ def _attention(plan: PatchPlan, models: Models, settings: Settings) -> Attention
 
 
 def _propagation(
-    frames: Tensor, plan: PatchPlan, models: Models, settings: Settings, chunk_state: ChunkState | None, team: Team
+    frames: Tensor, plan: PatchPlan, models: Models, settings: Settings, chunk_state: ChunkState | None
 ) -> CanvasPropagation | None:
     options = propagation_options(settings)
     if options is None:
         return None
     pixels = isinstance(models.codec, SpaceToDepth)
-    return measured(options, plan.canvas, frames, pixels=pixels, chunk_state=chunk_state, team=team)
+    return measured(options, plan.canvas, frames, pixels=pixels, chunk_state=chunk_state)
 
 
 def _economy(frames: Tensor, latent: Tensor, plan: PatchPlan, models: Models, settings: Settings) -> Economy | None:

@@ -1,4 +1,4 @@
-"""Work for several processes, and for one to compare with: ``python team_job.py PROCESSES RESULT MODELS``."""
+"""Work for several processes, and for one to compare with: ``python group_job.py PROCESSES RESULT MODELS``."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import torch
 from torch import Tensor
 
-from patchvsr_core.cli.torchrun import launched
-from patchvsr_core.distributed import Team
+from patchvsr_core.cli.torchrun import join_launch
+from patchvsr_core.distributed import ProcessGroup, use_group
 from patchvsr_core.finish.refine import RefinerConfig, new_refiner, refine_frames
 from patchvsr_core.hosts.diffusers.models import load_models
 from patchvsr_core.hosts.diffusers.pipeline import upscale
@@ -32,18 +32,18 @@ def clip(frames: int, height: int, width: int) -> Tensor:
     return (torch.stack(waves, -1) * 0.3 + 0.4 + 0.2 * noise).clamp(0, 1)
 
 
-def results(team: Team, models: Path) -> Iterator[tuple[str, Tensor]]:
+def results(group: ProcessGroup, models: Path) -> Iterator[tuple[str, Tensor]]:
     """By name; whole for the leader."""
     tiny = load_models("tiny")
     small = replace(tiny.defaults, patch_px=64)
-    yield "tiny", upscale(clip(7, 20, 30), (76, 120), tiny, small, team=team)
-    yield "hardly anything", upscale(clip(1, 8, 8), (16, 16), tiny, small, team=team)
+    yield "tiny", upscale(clip(7, 20, 30), (76, 120), tiny, small, group=group)
+    yield "hardly anything", upscale(clip(1, 8, 8), (16, 16), tiny, small, group=group)
     mixed = replace(small, refine_strength=0.5, base_layer="dap", steps=2, solver="heun", layout="alternating")
     chunk_state = ChunkState(until=2)
     along = replace(mixed, propagation=0.25, propagation_start=1.0, patches_at_once=3, tile_px=128, tile_overlap_px=32)
-    yield "many options", upscale(clip(3, 20, 30), (80, 120), tiny, along, chunk_state=chunk_state, team=team)
+    yield "many options", upscale(clip(3, 20, 30), (80, 120), tiny, along, chunk_state=chunk_state, group=group)
     assert chunk_state.after is not None
-    yield "chunk state", torch.cat([x.flatten() for x in chunk_state.after.values()])
+    yield "chunk_state", torch.cat([x.flatten() for x in chunk_state.after.values()])
     wan = load_models(
         str(models / "wan.safetensors"), vae=models / "vae.safetensors", adapter=models / "adapter.safetensors"
     )
@@ -52,23 +52,24 @@ def results(team: Team, models: Path) -> Iterator[tuple[str, Tensor]]:
         noise_level=0.1, tile_px=48, tile_overlap_px=16, color="wavelet", projection_steps=1, start=0.5,
         structure_lock=0.5, propagation=0.5,
     )  # fmt: skip
-    yield "guided Wan", upscale(clip(6, 10, 14), (40, 56), wan, guided, team=team)
+    yield "guided Wan", upscale(clip(6, 10, 14), (40, 56), wan, guided, group=group)
     torch.manual_seed(0)
     refiner = new_refiner(RefinerConfig(channels=8, blocks=2))
     torch.nn.init.normal_(refiner.tail.weight, std=0.05)
     source, frames = clip(5, 60, 80), clip(5, 240, 320)
-    own = refine_frames(refiner, frames, source, tile_px=128, chunk_frames=3, team=team)
-    yield "refiner", team.collected(own, len(frames))
+    with use_group(group):
+        own = refine_frames(refiner, frames, source, tile_px=128, chunk_frames=3)
+    yield "refiner", group.gather(own, len(frames))
 
 
 def one_of(rank: int) -> None:
     """Leaves what it found, as the leader."""
     os.environ["RANK"] = str(rank)
     torch.set_num_threads(1)
-    with launched() as crew:
-        team = crew.team("cpu")
-        found = dict(results(team, Path(sys.argv[3])))
-        if team.leads:
+    with join_launch() as launch:
+        group = launch.init_process_group("cpu")
+        found = dict(results(group, Path(sys.argv[3])))
+        if group.is_leader:
             torch.save(found, sys.argv[2])
 
 
