@@ -82,7 +82,7 @@ def row(name: str, pair: Pair, models: Models) -> tuple[str, ...]:
 def _finished(prediction: Tensor, pair: Pair, models: Models) -> Tensor:
     """Refiner and back-projection, as the pipeline has them."""
     assert models.refiner is not None
-    damage = measured_damage(models.meter, pair.small, models.defaults.cleanup)
+    damage = measured_damage(models.meter, pair.small, models.defaults.restore_strength)
     refine = partial(refine_frames, models.refiner)
     return finished(prediction.clone(), pair.small, models.defaults, lambda *_: None, models.codec, refine, damage)
 

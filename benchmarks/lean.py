@@ -59,8 +59,8 @@ def variants(settings: Settings) -> dict[str, Settings]:
         "overlapping": {"layout": "overlapping"},
         "alternating": {"layout": "alternating"},
         "auxiliary at the last step": {"auxiliary_start": last},
-        "economy 2": {"economy": 2},
-        "economy 4": {"economy": 4},
+        "economy 2": {"skip_interval": 2},
+        "economy 4": {"skip_interval": 4},
         "primary grid alone": {"auxiliary_start": 0.0},
     }
     if settings.steps == 1:

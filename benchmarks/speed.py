@@ -100,7 +100,7 @@ OPTIONS = {
     "4 steps, corner": Option({"steps": 4, "layout": "corner"}),
     "4 steps, corner, auxiliary patches at the last": Option({"steps": 4, "layout": "corner", "auxiliary_start": 0.25}),
     "4 steps, alternating": Option({"steps": 4, "layout": "alternating"}),
-    "4 steps, economy 2": Option({"steps": 4, "economy": 2}),
+    "4 steps, economy 2": Option({"steps": 4, "skip_interval": 2}),
 }
 GPU_OPTIONS = {
     "1 patch at once": Option({"patches_at_once": 1}),

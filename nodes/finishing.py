@@ -76,6 +76,6 @@ def agreeing(
     frames: io.Image.Type, source: io.Image.Type, rounds: int, fidelity: float, cleanup: float, damage: float
 ) -> io.Image.Type:
     """Frames made to agree with the input, with a progress bar; in [0, 1]."""
-    settings = Settings(fidelity_rounds=rounds, fidelity_strength=fidelity, cleanup=cleanup)
+    settings = Settings(fidelity_rounds=rounds, fidelity_strength=fidelity, restore_strength=cleanup)
     with timed_stage("fidelity", **shape_of(frames)):
         return back_projected(frames, source, settings, damage, Progress()).clamp(0, 1)

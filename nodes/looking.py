@@ -94,7 +94,7 @@ class PatchPreview(io.ComfyNode):
             fidelity_rounds=rounds,
             fidelity_strength=fidelity,
             detail=detail,
-            cleanup=cleanup,
+            restore_strength=cleanup,
         )
         sampled = sample_focus(noise, guider, sampler, sigmas, latent, focus)
         look = look_at(

@@ -226,14 +226,14 @@ class UpscaleVideo(io.ComfyNode):
         settings = replace(
             models.defaults,
             detail=detail,
-            cleanup=cleanup,
+            restore_strength=cleanup,
             seed=seed,
             guidance=guidance,
             guidance_rescale=guidance_rescale,
             propagation=propagation,
             base_layer=base_layer,
             patches_at_once=patches_at_once,
-            economy=economy,
+            skip_interval=economy,
             **chosen,
         )
         path = upscale_video(

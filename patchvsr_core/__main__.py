@@ -129,9 +129,11 @@ def _add_choices(command: argparse.ArgumentParser) -> None:
         "--attention-offload", action="store_true", default=None, help="keep what SAP and TAP remember off the GPU"
     )
     command.add_argument("--attention-layers", help="blocks for both, such as 0-9,20 (default: all)")
-    command.add_argument("--structure-lock", type=float, help="hold low frequencies to the input, 0 to 1")
+    command.add_argument(
+        "--low-frequency-guidance", "--structure-lock", type=float, help="hold low frequencies to the input, 0 to 1"
+    )
     command.add_argument("--projection-steps", type=int, help="last steps that are back-projected in pixels")
-    command.add_argument("--churn", type=float, help="noise exchanged at every step, 0 to 1")
+    command.add_argument("--eta", "--churn", type=float, help="noise exchanged at every step, 0 to 1")
     command.add_argument("--noise-level", type=float, help="noise augmentation of the condition, 0 to 1")
     command.add_argument(
         "--base-layer", choices=BASE_LAYERS, help="what enlarges the input for the patches to refine (default: bicubic)"
@@ -143,7 +145,10 @@ def _add_choices(command: argparse.ArgumentParser) -> None:
     command.add_argument("--detail", type=float, help="crispness that the refiner aims at, 0 (most faithful) to 1")
     command.add_argument("--fidelity-strength", type=float, help="back-projection onto the input, 0 (off) to 1")
     command.add_argument(
-        "--cleanup", type=float, help="factor on the measured noise and compression to remove; 0 keeps film grain"
+        "--restore-strength",
+        "--cleanup",
+        type=float,
+        help="factor on the measured noise and compression to remove; 0 keeps film grain",
     )
     command.add_argument("--patches-at-once", type=int, help="patches per model call (default: 0, as many as fit)")
     command.add_argument(
@@ -151,7 +156,10 @@ def _add_choices(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--auxiliary-end", type=float, help="noise level down to which (default: 0)")
     command.add_argument(
-        "--economy", type=int, help="patches that are empty or stand still run at every so manieth step (default: 1)"
+        "--skip-interval",
+        "--economy",
+        type=int,
+        help="patches that are empty or stand still run at every so manieth step (default: 1)",
     )
     command.add_argument("--chunk-frames", type=int, help="frames in memory at once (default: what memory allows)")
     command.add_argument("--chunk-overlap", type=int, help="frames in which chunks fade into one another (default: 2)")

@@ -17,9 +17,9 @@ RANGES = {
     "propagation": (0.0, 1.0),
     "propagation_start": (0.0, 1.0),
     "propagation_end": (0.0, 1.0),
-    "structure_lock": (0.0, 1.0),
+    "low_frequency_guidance": (0.0, 1.0),
     "projection_steps": (0, math.inf),
-    "churn": (0.0, 1.0),
+    "eta": (0.0, 1.0),
     "seed": (0, 2**63 - 1),
     "noise_level": (0.0, 1.0),
     "patch_strength": (0.0, 2.0),
@@ -27,10 +27,10 @@ RANGES = {
     "patches_at_once": (0, math.inf),
     "auxiliary_start": (0.0, 1.0),
     "auxiliary_end": (0.0, 1.0),
-    "economy": (1, 100),
+    "skip_interval": (1, 100),
     "refine_strength": (0.0, 1.0),
     "detail": (0.0, 1.0),
-    "cleanup": (0.0, 2.0),
+    "restore_strength": (0.0, 2.0),
     "fidelity_rounds": (0, 100),
     "fidelity_strength": (0.0, 1.0),
 }
@@ -83,11 +83,11 @@ class Settings:
     """Keep what patches remember in main memory instead of the GPU's."""
     softening: float = 1.0
     """Attention of the negative branch grows softer up to this (DSSAG); 1 is off, and guidance must be on."""
-    structure_lock: float = 0.0
+    low_frequency_guidance: float = 0.0
     """How strongly low frequencies of every prediction are held to the input's."""
     projection_steps: int = 0
     """At so many of the last steps predictions are back-projected in pixels."""
-    churn: float = 0.0
+    eta: float = 0.0
     """Part of the noise that is exchanged at every step of a flow (Euler only)."""
     base_layer: str = BICUBIC
     """What enlarges the input for the patches to refine: one of :data:`BASE_LAYERS`."""
@@ -102,7 +102,7 @@ class Settings:
     """Noise level from which on auxiliary patches run, and ..."""
     auxiliary_end: float = 0.0
     """... down to which; at other steps the primary grid runs alone."""
-    economy: int = 1
+    skip_interval: int = 1
     """Patches with little in them, or that stand still, run at every so manieth step only."""
     tile_px: int = 512
     tile_overlap_px: int = 64
@@ -113,7 +113,7 @@ class Settings:
     """What the refiner aims at: the most probable picture (0) or the crispest (1)."""
     fidelity_rounds: int = 8
     fidelity_strength: float = 1.0
-    cleanup: float = 1.0
+    restore_strength: float = 1.0
     """Factor on the measured noise and compression that are removed; 0 keeps the input's, grain and all."""
 
     def __post_init__(self) -> None:
@@ -146,9 +146,9 @@ WAN_PLAIN = Settings(
     shift=5.0,
     start=0.3,
     color="wavelet",
-    structure_lock=0.5,
+    low_frequency_guidance=0.5,
     projection_steps=1,
-    churn=0.2,
+    eta=0.2,
     propagation_start=0.1,
 )
 """A stock Wan without an adapter: a detail enhancer that starts from the noised input."""

@@ -202,7 +202,7 @@ def back_projected(
         rounds=settings.fidelity_rounds,
         strength=settings.fidelity_strength,
         damage=damage,
-        agreed=AGREED if settings.cleanup else 0.0,
+        agreed=AGREED if settings.restore_strength else 0.0,
         on_frames=on_frames,
     )
 

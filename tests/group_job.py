@@ -50,7 +50,7 @@ def results(group: ProcessGroup, models: Path) -> Iterator[tuple[str, Tensor]]:
     guided = Settings(
         patch_px=32, window_frames=5, overlap_frames=1, steps=2, guidance=3.0, guidance_rescale=0.2, softening=1.5,
         noise_level=0.1, tile_px=48, tile_overlap_px=16, color="wavelet", projection_steps=1, start=0.5,
-        structure_lock=0.5, propagation=0.5,
+        low_frequency_guidance=0.5, propagation=0.5,
     )  # fmt: skip
     yield "guided Wan", upscale(clip(6, 10, 14), (40, 56), wan, guided, group=group)
     torch.manual_seed(0)

@@ -64,17 +64,17 @@ class DamageMeter(nn.Module):
         return float(self(part.movedim(-1, 1).to(self.out.weight)))
 
 
-def measured_damage(meter: DamageMeter | None, source: Tensor, cleanup: float = 1.0) -> float:
+def measured_damage(meter: DamageMeter | None, source: Tensor, restore_strength: float = 1.0) -> float:
     """Damage of an input, (T, h, w, 3) in [0, 1], as the refiner and back-projection are to be told of it.
 
     Args:
-        cleanup: factor; 0: restore the input as if it were clean.
+        restore_strength: factor; 0: restore the input as if it were clean.
     """
-    if meter is None or not cleanup:
+    if meter is None or not restore_strength:
         return 0.0
     level = meter.measure(source)
     low, high = DOUBTFUL
-    return cleanup * level * min(1.0, max(0.0, (level - low) / (high - low)))
+    return restore_strength * level * min(1.0, max(0.0, (level - low) / (high - low)))
 
 
 def _large_enough(frames: Tensor, least: int = 16) -> Tensor:

@@ -112,7 +112,7 @@ def unchanged_noise(x0: Tensor, corrected: Tensor, sigma: float, following: floa
     Args:
         x0: the prediction at noise level ``sigma``; corrected: what it should have been.
         following: noise level of the next state.
-        kept: part of the noise that the step takes over, below 1 with churn.
+        kept: part of the noise that the step takes over, below 1 where ``eta`` replaces some.
     """
     moved = 1 - following
     return torch.lerp(x0, corrected, moved / (moved - kept * following / sigma * (1 - sigma)))

@@ -1,4 +1,4 @@
-"""What keeps a stock base honest without an adapter: structure lock, pixel projection, churn.
+"""What keeps a stock base honest without an adapter: low-frequency guidance, pixel projection, eta.
 
 A base that was never trained for super-resolution starts from the noised input and enhances its
 detail. These three hold what it makes to the input. All act on the fused canvas.
@@ -23,7 +23,7 @@ from ..vae.encode import encode_canvas, seeded_noise
 from .solvers import Model, OnStep, Solver, euler
 
 
-def structure_lock(
+def low_frequency_guidance(
     x0: Tensor, latent: Tensor, sigma: Tensor, *, strength: float, start: float, band: float = 0.25
 ) -> Tensor:
     """Pull the low frequencies of a prediction towards the input's: x0 + a LP(z - x0), a = strength sigma / start.
@@ -70,16 +70,17 @@ def pixel_projection(
     return x0 + after - before
 
 
-def churned_euler(churn: float, seed: int) -> Solver:
-    """Euler that exchanges a part of the noise for fresh noise at every step.
+def ancestral_euler(eta: float, seed: int) -> Solver:
+    """Euler with an ancestral part: it replaces a share of the noise by fresh noise at every step.
 
-    x' = (1 - sigma') x0 + sigma' (sqrt(1 - churn) e + sqrt(churn) n): the same amount of noise, less
+    x' = (1 - sigma') x0 + sigma' (sqrt(1 - eta) e + sqrt(eta) n): the same amount of noise, less
     of it shared with the step before, so that errors do not add up.
 
     Args:
-        churn: 0 (plain Euler) to 1.
+        eta: share of the noise's variance, 0 (plain Euler) to 1; the same at every step, while the share that
+            k-diffusion's ``eta`` replaces grows from step to step.
     """
-    if churn == 0:
+    if eta == 0:
         return euler
 
     def solve(model: Model, x: Tensor, sigmas: Tensor, on_step: OnStep | None = None) -> Tensor:
@@ -87,7 +88,7 @@ def churned_euler(churn: float, seed: int) -> Solver:
             x0 = model(x, sigma, step)
             noise = (x - (1 - sigma) * x0) / sigma
             fresh = seeded_noise(x.shape, seed + step + 1).to(x)
-            mixed = (1 - churn) ** 0.5 * noise + churn**0.5 * fresh
+            mixed = (1 - eta) ** 0.5 * noise + eta**0.5 * fresh
             x = (1 - following) * x0 + following * mixed
             if on_step:
                 on_step(step, x0, x)

@@ -120,7 +120,8 @@ def economy_of_run(
         return None
     if attention:
         raise PlanError(
-            "With attention propagation every patch is looked at by others and none can rest; set economy to 1."
+            "With attention propagation every patch is looked at by others and none can be skipped; set patch skipping "
+            "to 1."
         )
     return Economy(calm(), every, steps, enlarged)
 

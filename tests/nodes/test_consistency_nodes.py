@@ -232,15 +232,15 @@ def test_other_solvers_get_the_propagated_prediction_itself(pack, tiny):
     assert "patchvsr_solver" not in chain.merged.model_options["transformer_options"]
 
 
-def test_churn_is_known_to_propagation(pack, wan):
+def test_eta_is_known_to_propagation(pack, wan):
     model, _ = wan
     enhance = pack.part("patchvsr_core.hosts.comfy.input_guidance")
     conditions = pack.part("patchvsr_core.sampling.conditions").PatchConditions(torch.zeros(1, 16, 1, 2, 2))
-    churned = enhance.attach_enhancement(model, None, conditions, enhance.EnhanceOptions(churn=0.19))
-    assert churned.model_options["transformer_options"]["patchvsr_churn"] == 0.19
+    ancestral = enhance.attach_enhancement(model, None, conditions, enhance.EnhanceOptions(eta=0.19))
+    assert ancestral.model_options["transformer_options"]["patchvsr_eta"] == 0.19
     asked = []
     host = pack.part("patchvsr_core.hosts.comfy.propagation")
-    options = {"transformer_options": {**churned.model_options["transformer_options"], host.SOLVER: "sample_euler"}}
+    options = {"transformer_options": {**ancestral.model_options["transformer_options"], host.SOLVER: "sample_euler"}}
     args = {"model_options": options, "sigma": torch.tensor([0.5]), "denoised": torch.zeros(1)}
     host._propagated(lambda *_, kept: asked.append(kept), None, args)
     assert asked == [pytest.approx(0.9)]

@@ -1,4 +1,4 @@
-"""Structure lock, pixel projection and churn as options of Apply PatchVSR, on a stock Wan."""
+"""Low-frequency guidance, pixel projection and eta as options of Apply PatchVSR, on a stock Wan."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +21,8 @@ from patchvsr_core.stages import make_plan
 
 STEPS, START, SEED = 4, 0.3, 3
 EVERYTHING = {"structure_lock": 0.5, "projection_steps": 2, "churn": 0.2}
+FIELDS = {"structure_lock": "low_frequency_guidance", "churn": "eta"}
+"""Fields of Settings by the widgets that set them, where their names differ."""
 
 
 @dataclass
@@ -74,10 +76,10 @@ def test_off_by_default_and_then_nothing_is_attached(pack, tiny, chain):
     assert not any(inputs[name] for name in (*EVERYTHING, "fidelity", "strength_map"))
     assert "sampler_post_cfg_function" not in chain.controlled.model_options
     assert set(chain.controlled.wrappers) == {"apply_model", "sampler_sample"}
-    assert len(chain.controlled.wrappers["sampler_sample"]["patchvsr"]) == 1, "no churn beside the adapter's own"
+    assert len(chain.controlled.wrappers["sampler_sample"]["patchvsr"]) == 1, "no eta beside the adapter's own"
 
 
-def test_without_churn_it_is_the_samplers_own_euler(pack, stock):
+def test_without_eta_it_is_the_samplers_own_euler(pack, stock):
     plain = stock.sample(pack)
     assert torch.equal(stock.sample(pack, churn=0.0), plain)
     assert not torch.equal(stock.sample(pack, churn=0.2), plain)
@@ -96,7 +98,8 @@ def test_both_hosts_give_the_same_numbers(pack, stock, source, tmp_path, options
         Settings(),
         torch.device("cpu"),
     )
-    settings = Settings(patch_px=64, steps=STEPS, start=START, seed=SEED, **options)
+    chosen = {FIELDS.get(name, name): value for name, value in options.items()}
+    settings = Settings(patch_px=64, steps=STEPS, start=START, seed=SEED, **chosen)
     plan = make_plan(5, (13, 17), (52, 68), models, settings)
     assert len(plan.patches) == len(stock.plan.patches)
     with torch.inference_mode():
@@ -175,7 +178,7 @@ def test_the_condition_carries_the_clip_itself(stock, source):
     assert stock.cond.source.data_ptr() == source.data_ptr() and stock.cond.codec.vae is stock.vae
 
 
-def test_churn_depends_on_the_seed_alone(pack, stock):
+def test_eta_depends_on_the_seed_alone(pack, stock):
     first, again, other = (stock.sample(pack, churn=0.5, seed=seed) for seed in (1, 1, 2**64 - 1))
     assert torch.equal(first, again) and not torch.equal(first, other)
 
@@ -194,9 +197,9 @@ def test_previews_show_the_prediction_without_fresh_noise(pack, stock, monkeypat
     assert seen == [(step, 0.0, STEPS) for step in range(STEPS)]
 
 
-def test_churn_refuses_other_samplers_and_the_tiny_default(pack, tiny, stock, chain):
+def test_eta_refuses_other_samplers_and_the_tiny_default(pack, tiny, stock, chain):
     errors = pack.part("patchvsr_core.errors")
     with pytest.raises(errors.PlanError, match="choose the sampler euler"):
         stock.sample(pack, name="heun", churn=0.2)
-    with pytest.raises(errors.PlanError, match="set churn to 0"):
+    with pytest.raises(errors.PlanError, match="set eta to 0"):
         run_node(pack["ApplyPatchVSR"], model=tiny.model, plan=chain.plan, patch_cond=chain.cond, churn=0.2)

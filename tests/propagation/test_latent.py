@@ -11,7 +11,7 @@ import torch
 
 from patchvsr_core.errors import PlanError
 from patchvsr_core.propagation.latent import Before, acts, propagate, unchanged_noise
-from patchvsr_core.sampling.input_guidance import churned_euler
+from patchvsr_core.sampling.input_guidance import ancestral_euler
 from patchvsr_core.sampling.solvers import euler, sigma_schedule
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "uav_propagation.npz"
@@ -117,11 +117,11 @@ def test_a_correction_keeps_the_noise_of_the_step() -> None:
     torch.testing.assert_close(unchanged_noise(x0, corrected, 0.3, 0.0), corrected, msg="at the last step")
 
 
-def test_a_correction_keeps_the_noise_of_a_churned_step_too() -> None:
+def test_a_correction_keeps_the_noise_of_an_ancestral_step_too() -> None:
     generator = torch.Generator().manual_seed(0)
     x, x0, corrected = (torch.randn(1, 4, 2, 4, 4, generator=generator) for _ in range(3))
     sigmas, kept = torch.tensor([0.6, 0.45]), 0.8**0.5
-    solve = churned_euler(0.2, 0)
+    solve = ancestral_euler(0.2, 0)
     plain = solve(lambda *_: x0, x, sigmas, None)
     moved = solve(lambda *_: unchanged_noise(x0, corrected, 0.6, 0.45, kept), x, sigmas, None)
     assert (moved - plain - (1 - 0.45) * (corrected - x0)).abs().max() < 1e-5

@@ -13,7 +13,7 @@ from patchvsr_core.hosts.diffusers.models import load_models
 from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.plan.canvas import Canvas
 from patchvsr_core.resample import resize
-from patchvsr_core.sampling.input_guidance import churned_euler, pixel_projection, structure_lock
+from patchvsr_core.sampling.input_guidance import ancestral_euler, low_frequency_guidance, pixel_projection
 from patchvsr_core.sampling.solvers import euler, flow_start, sigma_schedule
 from patchvsr_core.settings import Settings
 from patchvsr_core.vae.codec import SpaceToDepth
@@ -23,22 +23,22 @@ from patchvsr_core.vae.encode import encode_canvas, seeded_noise
 
 def test_a_full_lock_returns_the_input() -> None:
     x0, z = torch.randn(1, 4, 3, 12, 20), torch.randn(1, 4, 3, 12, 20)
-    locked = structure_lock(x0, z, torch.tensor(0.3), strength=1.0, start=0.3, band=1.0)
+    locked = low_frequency_guidance(x0, z, torch.tensor(0.3), strength=1.0, start=0.3, band=1.0)
     torch.testing.assert_close(locked, z)
-    assert structure_lock(x0, z, torch.tensor(0.3), strength=0.0, start=0.3) is x0
+    assert low_frequency_guidance(x0, z, torch.tensor(0.3), strength=0.0, start=0.3) is x0
 
 
 def test_the_lock_moves_low_frequencies_and_leaves_high_ones() -> None:
     y, x = torch.meshgrid(torch.arange(32), torch.arange(32), indexing="ij")
     checkers = ((-1.0) ** (x + y)).expand(1, 2, 1, 32, 32)
     x0, z = checkers, torch.full_like(checkers, 0.7)
-    locked = structure_lock(x0, z, torch.tensor(0.3), strength=1.0, start=0.3)
+    locked = low_frequency_guidance(x0, z, torch.tensor(0.3), strength=1.0, start=0.3)
     torch.testing.assert_close(locked, checkers + 0.7, atol=0.02, rtol=0)
 
 
 def test_the_lock_fades_with_the_noise() -> None:
     x0, z = torch.zeros(1, 1, 1, 8, 8), torch.ones(1, 1, 1, 8, 8)
-    half = structure_lock(x0, z, torch.tensor(0.15), strength=0.5, start=0.3)
+    half = low_frequency_guidance(x0, z, torch.tensor(0.15), strength=0.5, start=0.3)
     torch.testing.assert_close(half, torch.full_like(x0, 0.25))
 
 
@@ -89,21 +89,21 @@ def test_what_was_back_projected_downsamples_to_the_input() -> None:
 def test_a_run_from_noise_level_0_is_the_codecs_round_trip() -> None:
     """Whatever else is chosen; the lossless codec's round trip is the enlarged input itself."""
     source = torch.rand(3, 9, 13, 3)
-    held = {"structure_lock": 1.0, "projection_steps": 1, "refine_strength": 0.0, "fidelity_rounds": 0}
+    held = {"low_frequency_guidance": 1.0, "projection_steps": 1, "refine_strength": 0.0, "fidelity_rounds": 0}
     out = upscale(source, (36, 52), load_models("tiny"), Settings(start=0.0, **held))
     torch.testing.assert_close(out, resize(source, (36, 52)).clamp(0, 1), atol=1e-6, rtol=0)
 
 
-def test_without_churn_it_is_euler_bit_for_bit() -> None:
+def test_without_eta_it_is_euler_bit_for_bit() -> None:
     truth = torch.randn(1, 2, 1, 8, 8)
     model = lambda x, sigma, step: 0.7 * truth + 0.3 * x  # noqa: E731
     start, sigmas = flow_start(truth, torch.randn_like(truth), 0.4), sigma_schedule(5, start=0.4)
-    assert torch.equal(churned_euler(0.0, 1)(model, start, sigmas, None), euler(model, start, sigmas))
+    assert torch.equal(ancestral_euler(0.0, 1)(model, start, sigmas, None), euler(model, start, sigmas))
 
 
-def test_an_ancestral_step_is_a_churned_one_but_no_eta_serves_all_steps() -> None:
+def test_k_diffusions_ancestral_step_is_one_of_ours_but_its_share_grows() -> None:
     """ComfyUI's euler_ancestral on a flow steps down to s = sigma' r with r = 1 - eta (1 - sigma' / sigma), scales
-    by (1 - sigma') / (1 - s) and adds noise up to sigma'. That is churn of a part that grows from step to step."""
+    by (1 - sigma') / (1 - s) and adds noise up to sigma'. That is an eta of ours that grows from step to step."""
     x0, x, fresh = torch.randn(1, 2, 1, 8, 8), torch.randn(1, 2, 1, 8, 8), seeded_noise((1, 2, 1, 8, 8), 5)
     parts, eta = [], 0.5
     levels = sigma_schedule(5, start=0.3)[:-1]
@@ -113,12 +113,12 @@ def test_an_ancestral_step_is_a_churned_one_but_no_eta_serves_all_steps() -> Non
         scale = (1 - following) / (1 - down)
         ancestral = scale * torch.lerp(x0, x, down / sigma) + (following**2 - (scale * down) ** 2).sqrt() * fresh
         parts.append(float(1 - (scale * ratio) ** 2))
-        churned = churned_euler(parts[-1], 4)(lambda *_: x0, x, torch.stack([sigma, following]), None)
-        torch.testing.assert_close(churned, ancestral)
+        ours = ancestral_euler(parts[-1], 4)(lambda *_: x0, x, torch.stack([sigma, following]), None)
+        torch.testing.assert_close(ours, ancestral)
     assert parts == sorted(parts) and parts[-1] > 1.5 * parts[0]
 
 
-def test_churn_keeps_the_amount_of_noise() -> None:
+def test_eta_keeps_the_amount_of_noise() -> None:
     truth = torch.zeros(1, 16, 4, 32, 32)
     seen = []
 
@@ -127,7 +127,7 @@ def test_churn_keeps_the_amount_of_noise() -> None:
         return truth
 
     noise = torch.randn_like(truth)
-    churned_euler(0.2, 3)(model, flow_start(truth, noise, 0.5), sigma_schedule(4, start=0.5), None)
+    ancestral_euler(0.2, 3)(model, flow_start(truth, noise, 0.5), sigma_schedule(4, start=0.5), None)
     for sigma, deviation, _ in seen:
         assert deviation == pytest.approx(sigma, rel=0.02)
     correlations = [float((a * b).mean()) for (_, _, a), (_, _, b) in itertools.pairwise(seen)]

@@ -150,15 +150,15 @@ def test_bars_are_not_run_and_the_picture_is_the_same(tiny: Models, monkeypatch:
     settings = replace(tiny.defaults, patch_px=64)
     whole = upscale(letterboxed(), (320, 192), tiny, settings)
     patches, ran[:] = sum(ran), []
-    spared = upscale(letterboxed(), (320, 192), tiny, replace(settings, economy=2))
+    spared = upscale(letterboxed(), (320, 192), tiny, replace(settings, skip_interval=2))
     assert sum(ran) <= 0.7 * patches
     assert (whole - spared)[:, 150:170].abs().max() < 1 / 255
     assert spared[:, :120].abs().mean() < whole[:, :120].abs().mean() + 1e-4
 
 
 def test_economy_and_attention_propagation_exclude_each_other(tiny: Models) -> None:
-    settings = replace(tiny.defaults, patch_px=64, steps=2, economy=2, spatial_attention=True)
-    with pytest.raises(PlanError, match="economy to 1"):
+    settings = replace(tiny.defaults, patch_px=64, steps=2, skip_interval=2, spatial_attention=True)
+    with pytest.raises(PlanError, match="patch skipping to 1"):
         upscale(letterboxed(), (192, 192), tiny, settings)
 
 
@@ -167,6 +167,6 @@ def test_economy_over_several_steps_stays_close(tiny: Models) -> None:
     settings = replace(tiny.defaults, patch_px=64, steps=4)
     full = upscale(still, (96, 96), tiny, settings)
     for every in (2, 3):
-        spared = upscale(still, (96, 96), tiny, replace(settings, economy=every))
+        spared = upscale(still, (96, 96), tiny, replace(settings, skip_interval=every))
         assert not torch.equal(full, spared)
         assert (full - spared).square().mean().sqrt() < 2 / 255

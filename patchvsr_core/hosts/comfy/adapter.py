@@ -104,7 +104,9 @@ def attach_control(
 
 def _calm(plan: PatchPlan, conditions: PatchConditions) -> Calm:
     if conditions.source is None:
-        raise PlanError("Economy looks at the clip; connect the patch_cond of Patch Encoder, or set economy to 1.")
+        raise PlanError(
+            "Patch skipping looks at the clip; connect the patch_cond of Patch Encoder, or set patch skipping to 1."
+        )
     return calm_patches(conditions.source, plan)
 
 

@@ -1,7 +1,7 @@
-"""Structure lock, pixel projection and churn on a native MODEL; see :mod:`patchvsr_core.sampling.input_guidance`.
+"""Low-frequency guidance, pixel projection and eta on a native MODEL; see :mod:`patchvsr_core.sampling.input_guidance`.
 
 The first two correct the fused and guided prediction after CFG, so that any sampler steps towards
-what was held to the input. Churn belongs to the solver: it takes the place of ComfyUI's euler.
+what was held to the input. eta belongs to the solver: it takes the place of ComfyUI's euler.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from torch import Tensor
 from ...errors import PlanError
 from ...plan.canvas import Canvas, PatchPlan
 from ...sampling.conditions import PatchConditions
-from ...sampling.input_guidance import churned_euler, pixel_projection, structure_lock
+from ...sampling.input_guidance import ancestral_euler, low_frequency_guidance, pixel_projection
 from .adapter import KEY
 from .joint_modulation import FOCUS
 from .progress import check_interrupt
 from .schedule import position, schedule_of
 from .tiny import is_tiny
 
-CHURN = "patchvsr_churn"
-"""Where transformer_options say how much noise a step exchanges."""
+ETA = "patchvsr_eta"
+"""Where transformer_options say how much of the noise a step replaces."""
 SEEDS = 2**63
 """Seeds of the headless host; ComfyUI's go up to twice as far."""
 
@@ -38,12 +38,12 @@ SEEDS = 2**63
 class EnhanceOptions:
     """What holds a stock base to the input; all off by default."""
 
-    lock: float = 0.0
-    """Strength of the structure lock, 0 (off) to 1."""
+    low_frequency_guidance: float = 0.0
+    """How strongly low frequencies are guided towards the input's, 0 (off) to 1."""
     projection_steps: int = 0
     """At so many of the last steps predictions are back-projected in pixels."""
-    churn: float = 0.0
-    """Part of the noise that is exchanged at every step, 0 (off) to 1."""
+    eta: float = 0.0
+    """Part of the noise that is replaced at every step, 0 (off) to 1."""
 
 
 def attach_enhancement(model: Any, plan: PatchPlan, conditions: PatchConditions, options: EnhanceOptions) -> Any:
@@ -53,20 +53,20 @@ def attach_enhancement(model: Any, plan: PatchPlan, conditions: PatchConditions,
         conditions: as Patch Encoder makes them; a projection needs the codec and the clip in them.
 
     Raises:
-        PlanError: for a projection without codec and clip, or churn on a bridge.
+        PlanError: for a projection without codec and clip, or eta on a bridge.
     """
     if options == EnhanceOptions():
         return model
     patched = model.clone()
-    if options.lock > 0 or options.projection_steps > 0:
+    if options.low_frequency_guidance > 0 or options.projection_steps > 0:
         if options.projection_steps > 0 and (conditions.codec is None or conditions.source is None):
             raise PlanError("Pixel projection needs the VAE and the clip; connect the patch_cond of Patch Encoder.")
         patched.set_model_sampler_post_cfg_function(partial(_held, plan.canvas, conditions, options))
-    if options.churn > 0:
+    if options.eta > 0:
         if is_tiny(model):
-            raise PlanError("Churn exchanges the noise of a flow, and the tiny default has none; set churn to 0.")
-        patched.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, KEY, partial(_churned, options.churn))
-        patched.model_options["transformer_options"][CHURN] = options.churn
+            raise PlanError("eta replaces the noise of a flow, and the tiny default has none; set eta to 0.")
+        patched.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, KEY, partial(_ancestral, options.eta))
+        patched.model_options["transformer_options"][ETA] = options.eta
     return patched
 
 
@@ -75,10 +75,10 @@ def _held(canvas: Canvas, conditions: PatchConditions, options: EnhanceOptions, 
     x0, sigma, base = args["denoised"], args["sigma"].max(), args["model"]
     transformer_options = args["model_options"]["transformer_options"]
     schedule = schedule_of(transformer_options)
-    if options.lock > 0:
+    if options.low_frequency_guidance > 0:
         clean = base.process_latent_in(conditions.latent).to(x0)
         start = float(sigma if schedule is None else schedule[0])
-        x0 = structure_lock(x0, clean, sigma, strength=options.lock, start=start)
+        x0 = low_frequency_guidance(x0, clean, sigma, strength=options.low_frequency_guidance, start=start)
     step, steps = position(sigma, schedule)
     if step >= steps - options.projection_steps and FOCUS not in transformer_options:
         x0 = _projected(x0, canvas, conditions, base)
@@ -109,18 +109,18 @@ def _loaded_models_kept() -> Iterator[None]:
     comfy.model_management.load_models_gpu(loaded)
 
 
-def _churned(churn: float, executor: Any, guider: Any, sigmas: Tensor, *rest: Any, **named: Any) -> Tensor:
-    """Wraps a sampler's whole run: the core's churned Euler in the place of ComfyUI's euler."""
+def _ancestral(eta: float, executor: Any, guider: Any, sigmas: Tensor, *rest: Any, **named: Any) -> Tensor:
+    """Wraps a sampler's whole run: the core's ancestral Euler in the place of ComfyUI's euler."""
     euler = executor.class_obj
     if getattr(getattr(euler, "sampler_function", None), "__name__", None) != "sample_euler":
-        raise PlanError("Churn exchanges the noise of Euler steps; choose the sampler euler, or set churn to 0.")
-    sampler = comfy.samplers.KSAMPLER(partial(_solve, churn), inpaint_options=euler.inpaint_options)
+        raise PlanError("eta replaces the noise of Euler steps; choose the sampler euler, or set eta to 0.")
+    sampler = comfy.samplers.KSAMPLER(partial(_solve, eta), inpaint_options=euler.inpaint_options)
     executor.original = sampler.sample  # other nodes' wrappers still run around it
     return executor(guider, sigmas, *rest, **named)
 
 
 def _solve(
-    churn: float,
+    eta: float,
     model: Any,
     x: Tensor,
     sigmas: Tensor,
@@ -138,4 +138,4 @@ def _solve(
         if callback is not None:
             callback({"i": step, "denoised": x0, "x": x, "sigma": sigmas[step], "sigma_hat": sigmas[step]})
 
-    return churned_euler(churn, (extra.get("seed") or 0) % SEEDS)(predict, x, sigmas, report)
+    return ancestral_euler(eta, (extra.get("seed") or 0) % SEEDS)(predict, x, sigmas, report)

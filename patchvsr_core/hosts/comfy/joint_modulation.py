@@ -45,8 +45,8 @@ class FusionOptions:
     """Patches per model call; 0: as many as fit and are of use."""
     auxiliary_range: tuple[float, float] = (float("inf"), 0.0)
     """(from, to) noise levels at which auxiliary patches run; elsewhere the primary grid alone."""
-    economy: int = 1
-    """Calm patches run at every so manieth step only."""
+    skip_interval: int = 1
+    """Static patches run only at every n-th step, n being this number."""
     report: Callable[[int, int], None] | None = None
     """Told (patches done, of all steps) in place of the node's own bar."""
 
@@ -135,11 +135,11 @@ class _JointModulation:
         if FOCUS in transformer_options:
             clip = _input_of(transformer_options, "Patch Preview")
             return Spotlight(transformer_options[FOCUS], [clip.enlarged] * conditions)
-        if self.options.economy == 1:
+        if self.options.skip_interval == 1:
             return None
-        clip = _input_of(transformer_options, "Economy")
+        clip = _input_of(transformer_options, "Patch skipping")
         enlarged = [clip.enlarged] * conditions if from_input else None
-        return economy_of_run(self.options.economy, steps, clip.calm, enlarged, attention=attention is not None)
+        return economy_of_run(self.options.skip_interval, steps, clip.calm, enlarged, attention=attention is not None)
 
     def _check(self, conds: Any, x: Tensor, model_options: dict[str, Any]) -> None:
         """Raise for another canvas, and for what speaks of a whole canvas and has no meaning for a patch."""

@@ -102,7 +102,7 @@ def upscale_native(
     """
     source = (int(frames.shape[1]), int(frames.shape[2]))
     plan = make_plan(len(frames), source, target, models, settings)
-    damage = shipped_damage(frames, settings.cleanup)
+    damage = shipped_damage(frames, settings.restore_strength)
     decoded = partial(_decoded, frames, plan, models, settings, report, noise, chunk_state)
     return finished(decoded(), frames, settings, report, models.codec, run_refiner, damage).float().cpu()
 
@@ -182,12 +182,12 @@ def _prepared(
         patch_strength=settings.patch_strength,
         global_strength=settings.global_strength,
     )
-    options = EnhanceOptions(settings.structure_lock, settings.projection_steps, settings.churn)
+    options = EnhanceOptions(settings.low_frequency_guidance, settings.projection_steps, settings.eta)
     held = attach_enhancement(controlled, plan, conditions, options)
     fusion = FusionOptions(
         settings.patches_at_once,
         (settings.auxiliary_start, settings.auxiliary_end),
-        settings.economy,
+        settings.skip_interval,
         report=lambda done, total: report("denoise", done, total),
     )
     return attach_joint_modulation(held, plan, fusion)

@@ -11,7 +11,7 @@ from torch import Tensor
 from ...errors import PlanError
 from ...propagation.canvas import CanvasPropagation
 from ...sampling.solvers import level_below, rescaled
-from .input_guidance import CHURN
+from .input_guidance import ETA
 from .schedule import position, schedule_of
 
 SOLVER = "patchvsr_solver"
@@ -76,7 +76,7 @@ def _propagated(propagation: CanvasPropagation, span: tuple[float, float] | None
     outside = span is not None and not ((step + 1) / steps > span[0] and step / steps < span[1])
     if outside or following is None:  # a run that ends with noise left looks at its last level too
         return args["denoised"]
-    kept = (1 - options.get(CHURN, 0.0)) ** 0.5 if options.get(SOLVER) in EULERS else None
+    kept = (1 - options.get(ETA, 0.0)) ** 0.5 if options.get(SOLVER) in EULERS else None
     return propagation(args["denoised"], float(sigma), following, step, kept=kept)
 
 

@@ -32,9 +32,9 @@ def refiner_at(path: Path) -> Refiner:
     return refiner
 
 
-def shipped_damage(source: Tensor, cleanup: float) -> float:
+def shipped_damage(source: Tensor, restore_strength: float) -> float:
     """See :func:`finish.degradation.measured_damage`."""
-    return measured_damage(shipped_refiner().meter, source, cleanup)
+    return measured_damage(shipped_refiner().meter, source, restore_strength)
 
 
 def run_refiner(

@@ -19,7 +19,7 @@ from ...propagation.attention import AttentionRun
 from ...propagation.attention_options import check_layers
 from ...propagation.canvas import CanvasPropagation, measured
 from ...sampling.conditions import Controls, PatchConditions
-from ...sampling.input_guidance import churned_euler, pixel_projection, structure_lock
+from ...sampling.input_guidance import ancestral_euler, low_frequency_guidance, pixel_projection
 from ...sampling.joint_modulation import check_steps, fuse
 from ...sampling.patch_skipping import Economy, calm_patches, economy_of_run
 from ...sampling.schedules import noise_levels, step_count
@@ -87,7 +87,7 @@ def _upscale(
     source = (int(frames.shape[1]), int(frames.shape[2]))
     plan = make_plan(len(frames), source, target, models, settings)
     frames_on_device = frames.to(models.device, torch.float32)
-    damage = group.broadcast_object(lambda: measured_damage(models.meter, frames_on_device, settings.cleanup))
+    damage = group.broadcast_object(lambda: measured_damage(models.meter, frames_on_device, settings.restore_strength))
     own = finished(
         _decoded(frames_on_device, plan, models, settings, report, noise, chunk_state),
         frames_on_device,
@@ -154,9 +154,9 @@ def sample(
         progress.calls += len(patches)
         x0 = guided(predictions, settings.guidance, settings.guidance_rescale, x)
         if propagate is not None:
-            kept = (1 - settings.churn) ** 0.5
+            kept = (1 - settings.eta) ** 0.5
             x0 = propagate(x0, float(sigma), level_below(sigma, sigmas) or 0.0, step, kept=kept)
-        x0 = structure_lock(x0, latent, sigma, strength=settings.structure_lock, start=settings.start)
+        x0 = low_frequency_guidance(x0, latent, sigma, strength=settings.low_frequency_guidance, start=settings.start)
         if step >= steps - settings.projection_steps:
             x0 = pixel_projection(
                 x0,
@@ -198,7 +198,7 @@ def _economy(frames: Tensor, latent: Tensor, plan: PatchPlan, models: Models, se
     from_input = models.base.start_noise is not None or settings.start < 1
     conditions = 1 if settings.guidance == 1 else 2
     return economy_of_run(
-        settings.economy,
+        settings.skip_interval,
         step_count(settings),
         partial(calm_patches, frames, plan),
         [latent] * conditions if from_input else None,
@@ -209,13 +209,13 @@ def _economy(frames: Tensor, latent: Tensor, plan: PatchPlan, models: Models, se
 def _solver(models: Models, settings: Settings) -> Solver:
     if settings.solver not in SOLVERS:
         raise PlanError(f"Solver {settings.solver!r} is unknown; choose one of {', '.join(SOLVERS)}.")
-    if settings.churn == 0:
+    if settings.eta == 0:
         return SOLVERS[settings.solver]
     if settings.solver != "euler" or models.base.start_noise is not None:
         raise PlanError(
-            "Churn exchanges the noise of a flow; it needs the Euler solver and a base that starts from noise."
+            "eta replaces the noise of a flow; it needs the Euler solver and a base that starts from noise."
         )
-    return churned_euler(settings.churn, settings.seed)
+    return ancestral_euler(settings.eta, settings.seed)
 
 
 def _start(latent: Tensor, noise: Tensor, sigma: Tensor, models: Models) -> Tensor:

@@ -21,7 +21,7 @@ from patchvsr_core.plan.planner import plan_patches
 from patchvsr_core.run.memory import ENOUGH_TOKENS, patch_bytes, patches_together
 from patchvsr_core.sampling import conditions as conditions_module
 from patchvsr_core.sampling.conditions import Controls
-from patchvsr_core.sampling.input_guidance import structure_lock
+from patchvsr_core.sampling.input_guidance import low_frequency_guidance
 from patchvsr_core.sampling.joint_modulation import fuse
 from patchvsr_core.sampling.solvers import SOLVERS, guided, sigma_schedule
 
@@ -193,7 +193,7 @@ def test_a_step_asks_nothing_of_the_gpu(tmp_path) -> None:
         patches = plan.at_step(step)
         predictions = fuse(denoiser, x, sigma, patches, controls, patches_at_once=2, step=step)
         x0 = guided(predictions, 3.0, 0.2, x)
-        return structure_lock(x0, latent, sigma, strength=0.5, start=1.0)
+        return low_frequency_guidance(x0, latent, sigma, strength=0.5, start=1.0)
 
     with torch.inference_mode():
         for solver in SOLVERS.values():

@@ -81,7 +81,7 @@ def test_layouts_and_solvers_run(tiny: Models, layout: str, solver: str) -> None
 
 def test_result_agrees_with_the_input(tiny: Models) -> None:
     source = clip(2, 30, 44)
-    out = upscale(source, (120, 176), tiny, replace(tiny.defaults, cleanup=0.0))
+    out = upscale(source, (120, 176), tiny, replace(tiny.defaults, restore_strength=0.0))
     assert (resize(out, (30, 44)) - source).abs().max() < 1.5 / 255
 
 
