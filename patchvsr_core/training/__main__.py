@@ -1,4 +1,4 @@
-"""Command line of the trainer."""
+"""Command line of the trainer; what a command needs is imported when it runs."""
 
 from __future__ import annotations
 
@@ -63,21 +63,25 @@ def _parser() -> argparse.ArgumentParser:
 
 def _precompute(options: argparse.Namespace) -> None:
     from .config import load_config
-    from .factory import precompute_for
+    from .registry import find_task
 
     config = load_config(options.config)
-    precompute_for(config)(config, options)
+    precompute = find_task(config.task).precompute
+    if precompute is None:
+        raise PatchVSRError(f"Task {config.task!r} is trained on footage itself; go on with train and the same --data.")
+    precompute(config, options)
 
 
 def _train(options: argparse.Namespace) -> None:
     from .config import load_config
-    from .export import export_run, exported_file
-    from .factory import run_for
+    from .export import export_run
+    from .factory import make_trainer
+    from .registry import find_task
 
     config = load_config(options.config)
-    trainer = run_for(config)(config, options)
+    trainer = make_trainer(config, options)
     trainer.run(options.minutes)
-    target = options.out / "weights" / exported_file(config)
+    target = options.out / "weights" / find_task(config.task).weights_file
     export_run(config, options.out, target, options.base)
     print(f"step {trainer.step} of {config.steps}; weights in {options.out / 'weights'}")
 

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..adapter import Adapter, MicroConditions, load_adapter
+from ..adapter import Adapter, MicroConditions, load_adapter, save_adapter
 from ..adapter.conditioning import zero_
+from ..errors import PatchVSRError
+from ..files import sha256, weight_files
 from ..hosts.diffusers.denoiser import Base, DiffusersDenoiser
+from ..hosts.diffusers.loading import load_base, load_vae
+from ..hosts.diffusers.models import Models
+from ..settings import WAN
 from .config import FlowObjective, TrainConfig
-from .export import original_name
 from .frequency import weighted_frequency
-from .latents import LatentBatch, Latents
+from .latents import LatentBatch, Latents, precompute
+from .pipeline_validation import score_pipeline
+from .registry import Run, Score, TrainingTask, register
+from .wan_names import original_name
+
+FILE = "adapter.safetensors"
 
 
 class AdapterTask(nn.Module):
@@ -31,8 +42,7 @@ class AdapterTask(nn.Module):
 
     def __init__(self, config: TrainConfig, base: Base, prompt: Tensor | None = None) -> None:
         super().__init__()
-        assert config.flow is not None
-        self.config, self.flow = config, config.flow
+        self.config, self.flow = config, config.section("flow")
         config.base.check_same(base.spec)
         if config.checkpointing:
             base.transformer.enable_gradient_checkpointing()
@@ -53,9 +63,9 @@ class AdapterTask(nn.Module):
         top, left = batch.position.unbind(1)
         micro = MicroConditions(batch.scale, top, left, torch.full_like(top, level))
         control = self.adapter.control(
-            (1 - level) * batch.enlarged + level * noise,
+            (1 - level) * batch.upsampled + level * noise,
             micro,
-            anchor=batch.enlarged,
+            anchor=batch.upsampled,
             view=batch.view,
             location=batch.location,
         )
@@ -75,7 +85,7 @@ class AdapterTask(nn.Module):
 
     @torch.no_grad()
     def initialise(self, batches: Latents) -> None:
-        """Branches as wide as the base start as copies of its first blocks; what they say starts at zero."""
+        """Branches as wide as the base start as copies of its first blocks; their outputs start at zero."""
         config, adapter = self.config.adapter_config, self.adapter
         if (config.width, config.ffn) != (config.base.width, config.base.ffn):
             return
@@ -92,7 +102,7 @@ class AdapterTask(nn.Module):
 
     def load_weights(self, folder: Path) -> None:
         """Start from an exported adapter, ``adapter.safetensors``."""
-        self.adapter.load_state_dict(load_adapter(folder / "adapter.safetensors").state_dict())
+        self.adapter.load_state_dict(load_adapter(folder / FILE).state_dict())
 
     @contextmanager
     def released(self) -> Iterator[Base]:
@@ -127,3 +137,61 @@ def _copy_into(branch: Any, base: dict[str, Tensor], channels: int) -> None:
 
 def _below(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value.float() for name, value in state.items() if name.startswith(prefix)}
+
+
+def _precompute(config: TrainConfig, options: Namespace) -> None:
+    """See :func:`latents.precompute`.
+
+    Raises:
+        PatchVSRError: when the VAE was not named.
+    """
+    if options.vae is None:
+        raise PatchVSRError("Footage is encoded for an adapter with the Wan's VAE; name its file with --vae.")
+    codec = load_vae(options.vae, device=options.device)
+    numbers = range(options.first, options.first + options.samples)
+    precompute(config, options.data, codec, options.out, numbers, options.prompt)
+
+
+def _make_run(config: TrainConfig, options: Namespace) -> Run:
+    """The data is what ``precompute`` wrote.
+
+    Raises:
+        PatchVSRError: when the base was not named.
+    """
+    if options.base is None:
+        raise PatchVSRError("An adapter is trained for a base; name the Wan's file or folder with --base.")
+    dtype = torch.bfloat16 if config.bfloat16 else torch.float32
+    base = load_base(options.base, device=options.device, dtype=dtype)
+    latents = Latents(options.data, config.data, config.seed)
+    torch.manual_seed(config.seed)
+    return Run(AdapterTask(config, base, latents.prompt), latents)
+
+
+def _make_score(task: AdapterTask, config: TrainConfig, options: Namespace) -> Score | None:
+    """Scores the Wan with this adapter; None without ``--vae``."""
+    if options.vae is None:
+        return None
+    codec = load_vae(options.vae, device=options.device)
+    longest = max(config.data.frames)
+    settings = replace(
+        WAN, patch_px=max(config.data.crop_px), window_frames=longest, overlap_frames=(longest - 1) // 8 * 4
+    )
+
+    def score(sheet: Path) -> dict[str, float]:
+        with task.released() as free:
+            prompt = task.adapter.prompt.detach()
+            models = Models(free, codec, prompt, task.adapter, None, settings, torch.device(options.device))
+            return score_pipeline(models, options.validate, sheet)
+
+    return score
+
+
+def _export(config: TrainConfig, average: dict[str, Tensor], target: Path, base: Path | None) -> None:
+    adapter = Adapter(config.adapter_config)
+    state = {name.removeprefix("adapter."): tensor for name, tensor in average.items()}
+    adapter.prompt = nn.Parameter(state["prompt"])
+    adapter.load_state_dict(state)
+    save_adapter(adapter, target, trained_on=None if base is None else sha256(*weight_files(base)))
+
+
+register(TrainingTask("adapter", _make_run, _export, _precompute, _make_score, weights_file=FILE))

@@ -39,13 +39,13 @@ class DataConfig:
     most_view_px: int = 720
     """Longest side of the clip that a crop is cut from."""
     variants: int = 1
-    """Inputs that ``precompute`` makes of every clip, each damaged in its own way."""
+    """Inputs that ``precompute`` makes of every clip, each degraded in its own way."""
     batch: int = 1
     """Precomputed samples in a batch."""
     occluders: float = 0.0
     """Share of moving photographs in front of which something passes."""
     degraded: float = 0.0
-    """Share of clips that are blurred, noisy or compressed before they are enlarged."""
+    """Share of clips whose input is blurred, noisy or compressed."""
     kept_px: int = 256
     """Side of the clips that ``precompute`` keeps for a real-time network."""
     renders: float = 0.0
@@ -76,12 +76,12 @@ class Objective:
     motion_weight: float = 0.5
     detail_weight: float = 0.006
     """Of the loss that makes a result as crisp as the truth, at detail = 1."""
-    damage_weight: float = 0.02
-    """Of the loss that teaches the refiner's meter how damaged an input is."""
+    degradation_weight: float = 0.02
+    """Of the loss of the refiner's degradation estimator."""
     frequency_weight: float = 0.0
     """Of STAR's dynamic frequency loss on the base's frames; it only counts before the far end of the bridge."""
-    critic_weight: float = 0.0
-    """Of the adversarial loss, on a refiner trained alone (at detail = 1) or a conditional decoder; 0: none."""
+    adversarial_weight: float = 0.0
+    """Of the adversarial loss on a refiner trained alone (at detail = 1) or a conditional decoder; 0: none."""
     align_weight: float = 0.0
     """Of the difference between a frame and what DAP's offsets fetch from the one before: without it they hardly learn
     where things went."""
@@ -119,20 +119,22 @@ class TrainConfig:
 
     base: BaseSpec
     adapter: dict[str, Any]
+    task: str = "tiny"
+    """What is trained: the name of a task, see :mod:`registry`."""
     refiner: RefinerConfig = field(default=RefinerConfig())
     data: DataConfig = field(default=DataConfig())
     objective: Objective = field(default=Objective())
     flow: FlowObjective | None = None
-    """Given: an adapter is trained for a frozen base, on latents. None: the tiny default, on pixels."""
+    """Of the task ``adapter``: an adapter for a frozen base, on latents."""
     decoder: ConditionalDecoderConfig | None = None
-    """Given: a conditional decoder is trained for a frozen VAE, on pixels."""
+    """Of the task ``decoder``: a conditional decoder for a frozen VAE, on pixels."""
     restorer: RestorerConfig | None = None
-    """Given: a restorer is trained, on packed footage."""
+    """Of the task ``restorer``: a restorer, on packed footage."""
     dap: DAPConfig | None = None
-    """Given: a DAP is trained, on kept clips."""
+    """Of the task ``realtime``: a DAP, on kept clips."""
     rdg_channels: int = 0
-    """Given: an RDG of this width is trained, on kept clips; its motion counts in cells of every size, and what it
-    makes is added to bicubic."""
+    """Of the task ``realtime``, without ``dap``: an RDG of this width, on kept clips; its motion is in cells of every
+    size, and what it makes is added to bicubic."""
     guided: float = 0.75
     """Share of renders that an RDG sees with their G-buffers; of the others, and of footage, they are estimated."""
     steps: int = 10000
@@ -140,8 +142,6 @@ class TrainConfig:
     """Kernels and matrices learn by orthogonalised steps, see :class:`muon.Muon`; False: AdamW throughout."""
     refiner_from: float = 0.5
     """Part of the steps after which the refiner joins; before, the base learns alone and fast."""
-    refiner_alone: bool = False
-    """The refiner of the tiny default is trained alone, on what ``precompute`` kept of the base's frames."""
     frozen: tuple[str, ...] = ()
     """Parts of the tiny default that stay as they are: ``base``, ``adapter``, ``refiner``."""
     learning_rate: float = 5e-4
@@ -163,11 +163,6 @@ class TrainConfig:
     """Noise in the start of a run with the trained model, stored in its file."""
 
     @property
-    def realtime(self) -> bool:
-        """One of the real-time networks is trained."""
-        return self.dap is not None or self.rdg_channels > 0
-
-    @property
     def joint(self) -> int:
         """The step at which the refiner joins."""
         return round(self.refiner_from * self.steps)
@@ -175,6 +170,17 @@ class TrainConfig:
     @property
     def adapter_config(self) -> AdapterConfig:
         return AdapterConfig(self.base, **self.adapter)
+
+    def section(self, name: str) -> Any:
+        """A table of the configuration that the task cannot do without.
+
+        Raises:
+            PatchVSRError: when it is not there.
+        """
+        values = getattr(self, name)
+        if values is None:
+            raise PatchVSRError(f"Task {self.task!r} needs a table [{name}] in its configuration; add one.")
+        return values
 
 
 def load_config(path: str | Path) -> TrainConfig:
@@ -205,12 +211,37 @@ def _read(path: Path) -> dict[str, Any]:
         values = tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PatchVSRError(f"{path.name} is no valid TOML ({error}).") from error
+    values = _migrate(values)
     parent = values.pop("extends", None)
     if parent is None:
         return values
     inherited = _read(_found(parent))
     tables = {name: {**inherited.get(name, {}), **table} for name, table in values.items() if isinstance(table, dict)}
     return {**inherited, **values, **tables}
+
+
+_RENAMED = {"critic_weight": "adversarial_weight", "damage_weight": "degradation_weight"}
+"""Keys of the table [objective] in earlier versions, and what they are now."""
+_MARKS = {
+    "restorer": "restorer",
+    "dap": "realtime",
+    "rdg_channels": "realtime",
+    "decoder": "decoder",
+    "flow": "adapter",
+    "refiner_alone": "refiner",
+}
+"""Keys that told the task before there was ``task``, the first first."""
+
+
+def _migrate(values: dict[str, Any]) -> dict[str, Any]:
+    """The values of one file of any version as those of this one."""
+    task = next((name for key, name in _MARKS.items() if values.get(key, False) is not False), None)
+    values = {key: value for key, value in values.items() if key != "refiner_alone"}
+    if task is not None:
+        values.setdefault("task", task)
+    if "objective" in values:
+        values["objective"] = {_RENAMED.get(key, key): value for key, value in values["objective"].items()}
+    return values
 
 
 _NESTED = {

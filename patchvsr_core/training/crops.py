@@ -31,7 +31,7 @@ class Crop:
     """From the input to the whole large clip."""
     top: int
     left: int
-    damage: float
+    degradation: float
     """Root mean square of what noise and compression changed in ``small``."""
 
     @property
@@ -49,15 +49,15 @@ class Crop:
         height, width = self.canvas.target
         return torch.tensor([self.top / height, self.left / width])
 
-    def piece(self) -> Tensor:
-        """(T, side', side', 3) of the input about where the crop is."""
+    def input_crop(self) -> Tensor:
+        """(T, side', side', 3) of the input that shows the crop."""
         height, width = self.canvas.source
         side = int(self.side / self.canvas.scale)
         top, left = (min(round(at / self.canvas.scale), n - side) for at, n in ((self.top, height), (self.left, width)))
         return self.small[:, top : top + side, left : left + side]
 
-    def enlarged(self) -> Tensor:
-        """(T, side, side, 3) the crop of the bicubically enlarged input."""
+    def upsampled(self) -> Tensor:
+        """(T, side, side, 3) the crop of the bicubically upsampled input."""
         return upsampled_window(self.small, self.canvas, *self.window).clamp(0, 1)
 
     def location(self, cells: int) -> Tensor:
@@ -89,11 +89,11 @@ class Crops:
         for _ in range(variants):
             degradation = self._degradation(rng)
             small = make_input(picture, canvas.source, degradation)
-            clean = make_input(picture, canvas.source, degradation.without_damage())
-            damage = float((small - clean).square().mean().sqrt())
-            crops.append(Crop(truth, small, canvas, top, left, damage))
+            clean = make_input(picture, canvas.source, degradation.blur_only())
+            rms = float((small - clean).square().mean().sqrt())
+            crops.append(Crop(truth, small, canvas, top, left, rms))
         return crops
 
     def _degradation(self, rng: np.random.Generator) -> Degradation:
-        is_damaged = self.config.degraded and rng.random() < self.config.degraded
-        return draw_degradation(rng) if is_damaged else Degradation()
+        is_degraded = self.config.degraded and rng.random() < self.config.degraded
+        return draw_degradation(rng) if is_degraded else Degradation()

@@ -1,19 +1,31 @@
-"""Trains a conditional decoder for a frozen Wan VAE: latents of true clips, a little wrong, back to these clips."""
+"""Trains a conditional decoder for a frozen Wan VAE: noisy latents of true clips back to these clips."""
 
 from __future__ import annotations
 
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..errors import PatchVSRError
+from ..hosts.diffusers.loading import load_vae
 from ..vae.codec import WanVAE
-from ..vae.conditional_decoder import ConditionalDecoder, ConditionalDecoderConfig, load_conditional_decoder, modulated
+from ..vae.conditional_decoder import (
+    ConditionalDecoder,
+    ConditionalDecoderConfig,
+    load_conditional_decoder,
+    modulated,
+    save_conditional_decoder,
+)
 from . import losses
 from .config import TrainConfig
-from .discriminator import Critic, contest
-from .refiner_task import Pieces, load_part
+from .discriminator import Discriminator, adversarial_loss
+from .initial_weights import load_part
+from .refiner_loss import CropBatch
+from .registry import Run, TrainingTask, register
+from .tiny_task import Batches
 
 FILE = "conditional_decoder.safetensors"
 
@@ -30,25 +42,25 @@ class DecoderTask(nn.Module):
         super().__init__()
         self.config, self.codec = config, codec
         self.decoder = ConditionalDecoder(sizes)
-        self.critic = Critic() if config.objective.critic_weight else None
+        self.discriminator = Discriminator() if config.objective.adversarial_weight else None
 
-    def forward(self, batch: Pieces, generator: torch.Generator, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, batch: CropBatch, generator: torch.Generator, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """(loss, its readable parts) of one batch."""
         objective = self.config.objective
-        pairs = zip(batch.truth, batch.enlarged, strict=True)
-        decoded = torch.stack([self._decoded(truth, enlarged, generator) for truth, enlarged in pairs])
+        pairs = zip(batch.truth, batch.upsampled, strict=True)
+        decoded = torch.stack([self._decode(truth, upsampled, generator) for truth, upsampled in pairs])
         terms = {
-            "bicubic": losses.charbonnier(batch.enlarged, batch.truth),
+            "bicubic": losses.charbonnier(batch.upsampled, batch.truth),
             "result": losses.charbonnier(decoded, batch.truth),
         }
         loss = terms["result"]
         loss = loss + losses.shape(decoded, batch.truth, objective.spectrum_weight, objective.motion_weight)
-        if self.critic is not None:
-            loss = loss + contest(self.critic, decoded, batch.truth, objective.critic_weight)
+        if self.discriminator is not None:
+            loss = loss + adversarial_loss(self.discriminator, decoded, batch.truth, objective.adversarial_weight)
         return loss, terms
 
     def optimizer_groups(self) -> list[dict[str, Any]]:
-        """One group: parts and critic learn at the same rate."""
+        """One group: decoder and discriminator learn at the same rate."""
         return [{"params": list(self.parameters()), "peak": self.config.learning_rate, "from": 0}]
 
     def initialise(self, batches: Any) -> None:
@@ -58,10 +70,34 @@ class DecoderTask(nn.Module):
         """Start from an exported conditional decoder."""
         load_part(self, "decoder", load_conditional_decoder(folder / FILE), folder)
 
-    def _decoded(self, truth: Tensor, enlarged: Tensor, generator: torch.Generator) -> Tensor:
-        """What is decoded of one true crop's latent, which is no more exact than a denoised one."""
+    def _decode(self, truth: Tensor, upsampled: Tensor, generator: torch.Generator) -> Tensor:
+        """Frames from the latent of one true crop, made as inexact as a denoised one is."""
         latent = self.codec.encode(truth).clone()
         level = self.config.objective.condition_noise * torch.rand((), generator=generator).item()
         latent = latent + level * torch.randn(latent.shape, generator=generator).to(latent)
-        with modulated(self.codec.decoder_input, self.decoder, self.decoder.condition_of(enlarged.clamp(0, 1))):
+        with modulated(self.codec.decoder_input, self.decoder, self.decoder.condition_of(upsampled.clamp(0, 1))):
             return self.codec.frames_of(latent)
+
+
+def _make_run(config: TrainConfig, options: Namespace) -> Run:
+    """The data is a folder of footage.
+
+    Raises:
+        PatchVSRError: when the VAE was not named.
+    """
+    if options.vae is None:
+        raise PatchVSRError("A conditional decoder is trained for a VAE; name the Wan's VAE file with --vae.")
+    codec = load_vae(options.vae, device=options.device)
+    torch.manual_seed(config.seed)
+    task = DecoderTask(config, codec, config.section("decoder"))
+    return Run(task, Batches(options.data, options.out / "decoded", config.data, config.seed))
+
+
+def _export(config: TrainConfig, average: dict[str, Tensor], target: Path, base: Path | None) -> None:
+    decoder = ConditionalDecoder(config.section("decoder"))
+    prefix = "decoder."
+    decoder.load_state_dict({n.removeprefix(prefix): v for n, v in average.items() if n.startswith(prefix)})
+    save_conditional_decoder(decoder, target)
+
+
+register(TrainingTask("decoder", _make_run, _export, weights_file=FILE))

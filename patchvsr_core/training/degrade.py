@@ -47,7 +47,7 @@ class Degradation:
     """Constant rate factor 1 to 51; 0: no H.264."""
     seed: int = 0
 
-    def without_damage(self) -> Degradation:
+    def blur_only(self) -> Degradation:
         """The blur alone."""
         return Degradation(blur=self.blur, blur_angle=self.blur_angle)
 

@@ -22,6 +22,8 @@ from .config import DataConfig, TrainConfig
 from .crops import Crop, Crops, draw_sizes
 
 INDEX = "latents.json"
+STORED = {"upsampled": "enlarged"}
+"""Names of tensors in the files where they are not those of the fields."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,9 +31,9 @@ class LatentBatch:
     """N precomputed crops of one size and length; latents are (N, C, t, h, w)."""
 
     truth: Tensor
-    enlarged: Tensor
+    upsampled: Tensor
     view: Tensor
-    """Latent of the whole enlarged video at crop size."""
+    """Latent of the whole upsampled video at crop size."""
     location: Tensor
     """(N, 1, h, w)."""
     position: Tensor
@@ -73,7 +75,7 @@ def _encoded(codec: Codec, crop: Crop, scale: int) -> dict[str, Tensor]:
     cells = crop.side // codec.stride_px
     latents = {
         "truth": codec.encode(crop.truth)[0],
-        "enlarged": codec.encode(crop.enlarged())[0],
+        STORED["upsampled"]: codec.encode(crop.upsampled())[0],
         "view": encode_global(codec, crop.small, canvas, (cells, cells))[0],
     }
     return {
@@ -103,4 +105,5 @@ class Latents(Dataset[LatentBatch]):
         sizes = np.array([len(files) for files in self.buckets.values()], dtype=np.float64)
         bucket = list(self.buckets.values())[rng.choice(len(sizes), p=sizes / sizes.sum())]
         chosen = [load_file(str(bucket[k])) for k in rng.integers(len(bucket), size=self.config.batch)]
-        return LatentBatch(**{name: torch.stack([sample[name].float() for sample in chosen]) for name in chosen[0]})
+        names = {name: STORED.get(name, name) for name in LatentBatch.__dataclass_fields__}
+        return LatentBatch(**{n: torch.stack([sample[key].float() for sample in chosen]) for n, key in names.items()})

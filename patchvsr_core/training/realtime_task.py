@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,13 +22,16 @@ from ..files import write_tensors
 from ..realtime.dap import DAP, SCALE, load_dap, save_dap
 from ..realtime.gbuffers import g_buffers
 from ..realtime.rdg import BUFFERS, RDG, load_rdg, save_rdg
-from ..realtime.upscaler import SHIPPED
+from ..realtime.upscaler import SHIPPED, FastUpscaler
 from . import losses
 from .config import DataConfig, TrainConfig
 from .crops import Crops
+from .export import update_manifest
 from .footage import PHOTOGRAPH, read_photograph
-from .refiner_task import load_part
+from .initial_weights import load_part
+from .registry import Run, Score, TrainingTask, register
 from .renders import light_noise, render_clip
+from .validation import validate
 
 INDEX = "clips.json"
 
@@ -67,9 +71,9 @@ def keep_clips(config: TrainConfig, folder: Path, out: Path, numbers: Sequence[i
             continue
         rng = np.random.default_rng((config.seed, number))
         if crops is None or rng.random() < data.renders:
-            tensors = _rendered(rng, textures, data)
+            tensors = _render(rng, textures, data)
         else:
-            tensors = _filmed(rng, crops, data)
+            tensors = _cut_footage(rng, crops, data)
         write_tensors(path, tensors)
     (out / INDEX).write_text(json.dumps({"seed": config.seed}) + "\n")
 
@@ -86,19 +90,19 @@ def read_photographs(paths: Sequence[Path]) -> list[Tensor]:
     return photographs
 
 
-def _rendered(rng: np.random.Generator, textures: list[Tensor], data: DataConfig) -> dict[str, Tensor]:
+def _render(rng: np.random.Generator, textures: list[Tensor], data: DataConfig) -> dict[str, Tensor]:
     side = data.kept_px
     clip = render_clip(rng, textures, max(data.frames), (side, side), SCALE)
     buffers = g_buffers(clip.small, clip.passes())
-    return {**_pictures(clip.truth, clip.small), **{name: buffers[name][0].half() for name in BUFFERS}}
+    return {**_to_bytes(clip.truth, clip.small), **{name: buffers[name][0].half() for name in BUFFERS}}
 
 
-def _filmed(rng: np.random.Generator, crops: Crops, data: DataConfig) -> dict[str, Tensor]:
+def _cut_footage(rng: np.random.Generator, crops: Crops, data: DataConfig) -> dict[str, Tensor]:
     crop = crops.draw(rng, max(data.frames), SCALE, data.kept_px)[0]
-    return _pictures(crop.truth, crop.piece())
+    return _to_bytes(crop.truth, crop.input_crop())
 
 
-def _pictures(truth: Tensor, small: Tensor) -> dict[str, Tensor]:
+def _to_bytes(truth: Tensor, small: Tensor) -> dict[str, Tensor]:
     """Both clips as bytes."""
     clips = {"truth": truth, "image": small}
     return {name: (frames.clamp(0, 1) * 255).round().to(torch.uint8) for name, frames in clips.items()}
@@ -156,16 +160,18 @@ class RealtimeTask(nn.Module):
         self.network: DAP | RDG
         if config.dap is not None:
             self.network = DAP(config.dap)
+        elif not config.rdg_channels:
+            raise PatchVSRError("A real-time network is trained by a table [dap] or by rdg_channels; give one of them.")
         else:
             self.network = RDG(config.rdg_channels, scaled_motion=True, residual=True)
 
     def forward(self, batch: ClipBatch, generator: torch.Generator, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """(loss, its readable parts) of one batch."""
         objective = self.config.objective
-        made = self._made(batch).movedim(2, -1).float()
-        enlarged = F.interpolate(batch.image.flatten(0, 1), scale_factor=SCALE, mode="bicubic").movedim(1, -1)
+        made = self._run_network(batch).movedim(2, -1).float()
+        upsampled = F.interpolate(batch.image.flatten(0, 1), scale_factor=SCALE, mode="bicubic").movedim(1, -1)
         terms = {
-            "bicubic": losses.charbonnier(enlarged, batch.truth.flatten(0, 1)),
+            "bicubic": losses.charbonnier(upsampled, batch.truth.flatten(0, 1)),
             "result": losses.charbonnier(made, batch.truth),
         }
         loss = terms["result"] + objective.spectrum_weight * losses.spectrum(made, batch.truth)
@@ -193,7 +199,7 @@ class RealtimeTask(nn.Module):
         path = folder / network_file(self.config)
         load_part(self, "network", load_dap(path) if self.config.dap is not None else load_rdg(path), folder)
 
-    def _made(self, batch: ClipBatch) -> Tensor:
+    def _run_network(self, batch: ClipBatch) -> Tensor:
         if isinstance(self.network, DAP):
             return self.network(batch.image)
         buffers = (batch.image, batch.motion, batch.depth, batch.normal, batch.brdf)
@@ -212,3 +218,30 @@ def save_network(task: RealtimeTask, folder: Path) -> None:
         save_dap(task.network, path)
     else:
         save_rdg(task.network, path)
+
+
+def _precompute(config: TrainConfig, options: Namespace) -> None:
+    keep_clips(config, options.data, options.out, range(options.first, options.first + options.samples))
+
+
+def _make_run(config: TrainConfig, options: Namespace) -> Run:
+    torch.manual_seed(config.seed)
+    return Run(RealtimeTask(config), ClipBatches(options.data, config))
+
+
+def _make_score(task: RealtimeTask, config: TrainConfig, options: Namespace) -> Score:
+    def score(sheet: Path) -> dict[str, float]:
+        upscaler = FastUpscaler(task.network, device=options.device)
+        return validate(upscaler.upscale, options.validate, SCALE, sheet)
+
+    return score
+
+
+def _export(config: TrainConfig, average: dict[str, Tensor], target: Path, base: Path | None) -> None:
+    task = RealtimeTask(config)
+    task.load_state_dict(average)
+    save_network(task, target)
+    update_manifest(target, config, f"config of {network_file(config)}")
+
+
+register(TrainingTask("realtime", _make_run, _export, _precompute, _make_score))

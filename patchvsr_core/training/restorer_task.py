@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,16 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from ..finish.degradation import damage_level
-from ..optical_flow.estimators import dis
+from ..optical_flow.estimators import Estimator, dis
 from ..restorer.network import SCALE, Restorer, load_restorer, save_restorer
 from . import losses
 from .config import DataConfig, TrainConfig
 from .degrade import draw_degradation, make_input
-from .packed import PackedFootage
-from .refiner_task import load_part
+from .export import update_manifest
+from .initial_weights import load_part
+from .packed import PackedFootage, pack_footage
+from .registry import Run, Score, TrainingTask, register
+from .validation import validate
 
 MARGIN_PX = 16
 """Of the input, around a crop: flow is measured with it, so that motion across the crop's border is seen."""
@@ -63,24 +67,46 @@ class MovingBatches(Dataset[MovingBatch]):
         """In the order of :class:`MovingBatch`, without the first axis."""
         view = side + 2 * MARGIN_PX
         large = torch.from_numpy(self.footage.draw(rng, frames, view * SCALE)).float() / 255
-        small, level = _input(rng, large, view, self.config.data)
+        small, level = _make_input(rng, large, view, self.config.data)
         small, truth = small.movedim(-1, 1), large.movedim(-1, 1)
-        to_next, to_previous = small.new_zeros(0, 2, view, view), small.new_zeros(0, 2, view, view)
-        if frames > 1:
-            to_next, to_previous = self.flow(small[:-1], small[1:]), self.flow(small[1:], small[:-1])
+        to_next, to_previous = measure_flows(small, self.flow)
         middle = slice(MARGIN_PX, MARGIN_PX + side)
         wide = slice(MARGIN_PX * SCALE, (MARGIN_PX + side) * SCALE)
         cut = (x[..., middle, middle].contiguous() for x in (small, to_next, to_previous))
         return (truth[..., wide, wide].contiguous(), *cut, level)
 
 
-def _input(rng: np.random.Generator, large: Tensor, side: int, data: DataConfig) -> tuple[Tensor, Tensor]:
+def measure_flows(clip: Tensor, flow: Estimator) -> tuple[Tensor, Tensor]:
+    """(to next, to previous), (T - 1, 2, h, w) each as :meth:`Restorer.forward` takes them, of a clip (T, 3, h, w)."""
+    if len(clip) < 2:
+        none = clip.new_zeros(0, 2, *clip.shape[2:])
+        return none, none
+    return flow(clip[:-1], clip[1:]), flow(clip[1:], clip[:-1])
+
+
+@torch.no_grad()
+def upscale_clip(network: Restorer, frames: Tensor, flow: Estimator) -> Tensor:
+    """Upscale a whole clip at once, taken for clean.
+
+    Args:
+        frames: (T, h, w, 3) in [0, 1].
+
+    Returns:
+        (T, 4 h, 4 w, 3) in [0, 1], on the device of ``frames``.
+    """
+    clip = frames.movedim(-1, 1).to(network.stem.weight.device)
+    to_next, to_previous = measure_flows(clip, flow)
+    made = network(clip[None], to_next[None], to_previous[None]).frames[0]
+    return made.movedim(1, -1).clamp(0, 1).to(frames.device)
+
+
+def _make_input(rng: np.random.Generator, large: Tensor, side: int, data: DataConfig) -> tuple[Tensor, Tensor]:
     """(T, side, side, 3) of what is to be restored, and the level of its degradation."""
     if not data.degraded or rng.random() >= data.degraded:
         return make_input(large, (side, side)), torch.tensor(0.0)
     degradation = draw_degradation(rng)
     small = make_input(large, (side, side), degradation)
-    clean = make_input(large, (side, side), degradation.without_damage())
+    clean = make_input(large, (side, side), degradation.blur_only())
     return small, damage_level((small - clean).square().mean().sqrt())
 
 
@@ -89,9 +115,8 @@ class RestorerTask(nn.Module):
 
     def __init__(self, config: TrainConfig) -> None:
         super().__init__()
-        assert config.restorer is not None
         self.config = config
-        self.restorer = Restorer(config.restorer).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.restorer = Restorer(config.section("restorer")).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, batch: MovingBatch, generator: torch.Generator, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """(loss, its readable parts) of one batch."""
@@ -118,6 +143,29 @@ class RestorerTask(nn.Module):
         load_part(self, "restorer", load_restorer(folder / FILE), folder)
 
 
-def save_task(task: RestorerTask, folder: Path) -> None:
-    """Write the network under its name."""
-    save_restorer(task.restorer, folder / FILE)
+def _precompute(config: TrainConfig, options: Namespace) -> None:
+    pack_footage(options.data, options.out, config.data)
+
+
+def _make_run(config: TrainConfig, options: Namespace) -> Run:
+    torch.manual_seed(config.seed)
+    return Run(RestorerTask(config), MovingBatches(options.data, config))
+
+
+def _make_score(task: RestorerTask, config: TrainConfig, options: Namespace) -> Score:
+    """Scores the network with the optical flow that it is trained with."""
+    flow = dis()
+
+    return lambda sheet: validate(
+        lambda small, size: upscale_clip(task.restorer, small, flow), options.validate, SCALE, sheet
+    )
+
+
+def _export(config: TrainConfig, average: dict[str, Tensor], target: Path, base: Path | None) -> None:
+    task = RestorerTask(config)
+    task.load_state_dict(average)
+    save_restorer(task.restorer, target / FILE)
+    update_manifest(target, config, "config of the restorer")
+
+
+register(TrainingTask("restorer", _make_run, _export, _precompute, _make_score))

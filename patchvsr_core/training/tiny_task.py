@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,30 +11,38 @@ import numpy as np
 import torch
 from diffusers import WanTransformer3DModel
 from einops import rearrange
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from ..adapter import Adapter, MicroConditions, load_adapter
-from ..finish.refine import load_refiner, new_refiner
+from ..adapter import Adapter, MicroConditions, load_adapter, save_adapter
+from ..finish.refine import load_refiner, new_refiner, save_refiner
 from ..hosts.diffusers.denoiser import Base, DiffusersDenoiser, new_transformer
 from ..hosts.diffusers.loading import load_base
+from ..hosts.diffusers.models import Models
 from ..optical_flow.align import aligned_window, neighbour_flows
+from ..settings import TINY
 from ..vae.codec import SpaceToDepth
 from ..vae.encode import encode_global
 from . import losses
 from .config import DataConfig, TrainConfig
 from .crops import Crop, Crops, draw_sizes
+from .export import update_manifest
 from .frequency import weighted_frequency
+from .initial_weights import load_part
 from .pca_init import principal_components, whiten_
-from .refiner_task import Pieces, drawn_detail, load_part, refiner_groups, refining_loss
+from .pipeline_validation import score_pipeline
+from .refiner_loss import CropBatch, draw_detail, refiner_groups, refiner_loss
+from .registry import Run, Score, TrainingTask, register
+from .wan_names import original_name
 
 
 @dataclass(frozen=True, eq=False)
-class Batch(Pieces):
-    """N crops with what the model is told about them; latents are (N, C, t, h, w)."""
+class Batch(CropBatch):
+    """N crops with what the model is given about them; latents are (N, C, t, h, w)."""
 
     view: Tensor
-    """Latent of the whole enlarged video at crop size."""
+    """Latent of the whole upsampled video at crop size."""
     location: Tensor
     """(N, 1, h, w)."""
     position: Tensor
@@ -43,9 +52,9 @@ class Batch(Pieces):
         """(N, 192, t, h, w) latents of the truth."""
         return _latent(self.truth)
 
-    def latent_enlarged(self) -> Tensor:
-        """(N, 192, t, h, w) latents of the enlarged input."""
-        return _latent(self.enlarged)
+    def latent_upsampled(self) -> Tensor:
+        """(N, 192, t, h, w) latents of the upsampled input."""
+        return _latent(self.upsampled)
 
 
 class Batches(Dataset[Batch]):
@@ -67,9 +76,8 @@ def _tensors(crop: Crop) -> tuple[Tensor, ...]:
     neighbours = aligned_window(crop.small, neighbour_flows(crop.small), crop.canvas, *crop.window)
     cells = crop.side // 8
     view = encode_global(SpaceToDepth(), crop.small, crop.canvas, (cells, cells))[0]
-    damage = torch.tensor(crop.damage)
-    known = crop.truth, crop.enlarged(), neighbours, crop.piece(), damage
-    return *known, view, crop.location(cells), crop.position
+    common = crop.truth, crop.upsampled(), neighbours, crop.input_crop(), torch.tensor(crop.degradation)
+    return *common, view, crop.location(cells), crop.position
 
 
 class TinyDefault(nn.Module):
@@ -89,25 +97,25 @@ class TinyDefault(nn.Module):
         objective, truth = self.config.objective, batch.truth
         x, sigma, condition, level = self._noised(batch, generator)
         decoded = self._denoise(batch, x, sigma, condition, level)
-        terms = {"bicubic": losses.charbonnier(batch.enlarged, truth), "base": losses.charbonnier(decoded, truth)}
+        terms = {"bicubic": losses.charbonnier(batch.upsampled, truth), "base": losses.charbonnier(decoded, truth)}
         planes = decoded.movedim(-1, -3), truth.movedim(-1, -3)
         frequency = weighted_frequency(*planes, sigma, objective.frequency_weight)
         if step < self.config.joint:
             shape = losses.shape(decoded, truth, objective.spectrum_weight, objective.motion_weight)
             return (1 + objective.base_weight) * terms["base"] + shape + frequency, terms
-        detail = drawn_detail(objective, generator)
+        detail = draw_detail(objective, generator)
         # The base does not know how much detail is asked for, and is not to guess it.
         given = decoded.detach() if detail else decoded
-        loss, refined = refining_loss(self.refiner, objective, batch, given, detail, generator)
+        loss, refined = refiner_loss(self.refiner, objective, batch, given, detail, generator)
         return loss + objective.base_weight * terms["base"] + frequency, {**terms, **refined}
 
     @torch.no_grad()
     def decode(self, batch: Batch) -> Tensor:
         """The base's frames as the product makes them, shaped as ``batch.truth``."""
-        enlarged = batch.latent_enlarged()
-        noise = torch.randn(enlarged.shape, generator=torch.Generator().manual_seed(0)).to(enlarged)
-        x = enlarged + self.config.start_noise * noise
-        return self._denoise(batch, x, torch.ones(()).to(x), enlarged, torch.zeros(()).to(x))
+        upsampled = batch.latent_upsampled()
+        noise = torch.randn(upsampled.shape, generator=torch.Generator().manual_seed(0)).to(upsampled)
+        x = upsampled + self.config.start_noise * noise
+        return self._denoise(batch, x, torch.ones(()).to(x), upsampled, torch.zeros(()).to(x))
 
     def optimizer_groups(self) -> list[dict[str, Any]]:
         """Parameters with the peak of their learning rate and the step from which they learn."""
@@ -142,7 +150,7 @@ class TinyDefault(nn.Module):
     def initialise(self, batches: Batches) -> None:
         """Patch embeddings start at the principal components of the data."""
         objective, width = self.config.objective, self.config.base.width
-        components = principal_components((batches[k].latent_enlarged() for k in range(24)), width)
+        components = principal_components((batches[k].latent_upsampled() for k in range(24)), width)
         noise = objective.start_noise / 2
         whiten_(self.base.patch_embedding, components, noise)
         if self.adapter.patch is not None and self.config.adapter_config.width == width:
@@ -153,7 +161,7 @@ class TinyDefault(nn.Module):
         top, left = batch.position.unbind(1)
         micro = MicroConditions(torch.full_like(top, batch.scale), top, left, noise.expand_as(top))
         control = self.adapter.control(
-            condition, micro, anchor=batch.latent_enlarged(), view=batch.view, location=batch.location
+            condition, micro, anchor=batch.latent_upsampled(), view=batch.view, location=batch.location
         )
         return _frames(self._denoiser(x, sigma, control)[0].float())
 
@@ -164,10 +172,10 @@ class TinyDefault(nn.Module):
         sigma = torch.tensor(1.0 if draw[0] < objective.full_bridge else max(draw[1], 0.02), device=device)
         start_noise = objective.start_noise * draw[2] ** 3
         level = torch.tensor(objective.condition_noise * max(0.0, 2 * draw[3] - 1), device=device)
-        truth, enlarged = batch.latent_truth(), batch.latent_enlarged()
+        truth, upsampled = batch.latent_truth(), batch.latent_upsampled()
         noise = [torch.randn(truth.shape, generator=generator).to(device) for _ in range(2)]
-        x = (1 - sigma) * truth + sigma * (enlarged + start_noise * noise[0])
-        return x, sigma, (1 - level) * enlarged + level * noise[1], level
+        x = (1 - sigma) * truth + sigma * (upsampled + start_noise * noise[0])
+        return x, sigma, (1 - level) * upsampled + level * noise[1], level
 
 
 @torch.no_grad()
@@ -188,3 +196,42 @@ def _latent(frames: Tensor) -> Tensor:
 
 def _frames(latent: Tensor) -> Tensor:
     return (rearrange(latent, "n (c p q) t h w -> n t (h p) (w q) c", p=8, q=8) + 1) / 2
+
+
+def pipeline_models(task: TinyDefault) -> Models:
+    """The parts as the product's pipeline takes them; weights are shared, not copied."""
+    base = Base(task.base, "residual", task.config.start_noise)
+    device = task.base.proj_out.weight.device
+    prompt, refiner = task.adapter.prompt.detach(), task.refiner
+    return Models(base, SpaceToDepth(), prompt, task.adapter, refiner, TINY, device, meter=refiner.meter)
+
+
+def _make_run(config: TrainConfig, options: Namespace) -> Run:
+    torch.manual_seed(config.seed)
+    task = TinyDefault(config)
+    return Run(task, Batches(options.data, options.out / "decoded", config.data, config.seed))
+
+
+def _make_score(task: TinyDefault, config: TrainConfig, options: Namespace) -> Score:
+    return lambda sheet: score_pipeline(pipeline_models(task), options.validate, sheet)
+
+
+def _export(config: TrainConfig, average: dict[str, Tensor], target: Path, base: Path | None) -> None:
+    """Base (in bfloat16, under the names of Wan's original checkpoints), adapter and refiner."""
+    task = TinyDefault(config)
+    task.load_state_dict(average)
+    metadata = {
+        "format": "patchvsr-base",
+        "prediction": "residual",
+        "codec": "space_to_depth_8",
+        "start_noise": str(config.start_noise),
+    }
+    tensors = {original_name(name): value for name, value in task.base.state_dict().items()}
+    halves = {name: value.detach().to(torch.bfloat16).contiguous() for name, value in tensors.items()}
+    save_file(halves, str(target / "tiny_base.safetensors"), metadata=metadata)
+    save_adapter(task.adapter, target / "tiny_adapter.safetensors")
+    save_refiner(task.refiner, target / "tiny_refiner.safetensors")
+    update_manifest(target, config)
+
+
+register(TrainingTask("tiny", _make_run, _export, make_score=_make_score))

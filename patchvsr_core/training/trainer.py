@@ -8,7 +8,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,8 +19,10 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from ..errors import PatchVSRError
+from .batches import move_batch
 from .config import TrainConfig
 from .muon import Muon
+from .state import read_state
 
 FLOOR = 0.01
 """Learning rate at the end, relative to the peak."""
@@ -165,7 +166,7 @@ class Trainer:
         for part in range(self.config.accumulate):
             number = self._number(self.step * self.config.accumulate + part)
             generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + number)
-            batch = moved(next(batches), self.accelerator.device)
+            batch = move_batch(next(batches), self.accelerator.device)
             loss, terms = self.model(batch, generator, self.step)
             self.accelerator.backward(loss / self.config.accumulate)
             for name, value in terms.items():
@@ -185,7 +186,7 @@ class Trainer:
             group["lr"] = group["peak"] * max(warm, 0.0) * cosine
 
     def _resume(self) -> None:
-        state = torch.load(self.checkpoint, map_location=self.accelerator.device, weights_only=True)
+        state = read_state(self.checkpoint, self.accelerator.device)
         self.task.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.average, self.step = state["average"], state["step"]
@@ -197,13 +198,7 @@ def _load(task: Any, init: Path) -> None:
         return
     if not init.is_file():
         raise PatchVSRError(f"There is no training state at {init}; give the state.pt of an earlier run.")
-    task.load_state_dict(torch.load(init, map_location="cpu", weights_only=True)["average"])
-
-
-def moved(batch: Any, device: torch.device | str) -> Any:
-    """A dataclass with its tensors on ``device``."""
-    tensors = {name: value.to(device) for name, value in vars(batch).items() if isinstance(value, Tensor)}
-    return replace(batch, **tensors)
+    task.load_state_dict(read_state(init)["average"])
 
 
 def _outlive_signals(worker: int) -> None:

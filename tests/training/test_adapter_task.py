@@ -99,7 +99,7 @@ def test_variants_share_the_truth_alone(folder: Path) -> None:
     with safe_open(str(files[0]), "pt") as first, safe_open(str(files[1]), "pt") as second:
         assert torch.equal(first.get_tensor("truth"), second.get_tensor("truth"))
     assert sum(map(len, latents.buckets.values())) == 12 and len(latents.buckets) == 2
-    assert latents[5].truth.shape == latents[5].view.shape == latents[5].enlarged.shape
+    assert latents[5].truth.shape == latents[5].view.shape == latents[5].upsampled.shape
     assert torch.equal(latents[5].truth, latents[5].truth)
 
 

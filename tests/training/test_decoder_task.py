@@ -13,7 +13,6 @@ from patchvsr_core.hosts.diffusers.loading import load_vae
 from patchvsr_core.training.__main__ import main
 from patchvsr_core.training.config import DataConfig, TrainConfig
 from patchvsr_core.training.decoder_task import FILE, DecoderTask
-from patchvsr_core.training.factory import decoder_run, run_for
 from patchvsr_core.training.tiny_task import Batches
 from patchvsr_core.training.trainer import Trainer
 from patchvsr_core.vae.conditional_decoder import ConditionalDecoderConfig, load_conditional_decoder
@@ -59,6 +58,7 @@ def test_it_is_trained_on_the_command_line(
 def test_it_learns(data: Path, vae: Path, tmp_path: Path, small: TrainConfig) -> None:
     config = replace(
         small,
+        task="decoder",
         decoder=ConditionalDecoderConfig(features=32, condition=32),
         data=DataConfig(tokens=20, crop_px=(32,), frames=(5,), scales=(2,)),
         learning_rate=3e-3,
@@ -66,7 +66,6 @@ def test_it_learns(data: Path, vae: Path, tmp_path: Path, small: TrainConfig) ->
         warmup=1,
         ema=0.5,
     )
-    assert run_for(config) is decoder_run
     batches = Batches(data, tmp_path / "cache", config.data, 0)
     task = DecoderTask(config, load_vae(vae), config.decoder)
     run = Trainer(task, batches, config, tmp_path / "run")

@@ -12,9 +12,11 @@ from patchvsr_core.finish.conditional_refiner import ConditionalRefiner
 from patchvsr_core.finish.refine import Refiner, RefinerConfig, load_refiner, save_refiner
 from patchvsr_core.training.__main__ import main
 from patchvsr_core.training.config import TrainConfig
-from patchvsr_core.training.discriminator import Critic
+from patchvsr_core.training.decoded_batches import DecodedBatches, augment, write_decoded
+from patchvsr_core.training.discriminator import Discriminator
 from patchvsr_core.training.export import export_run
-from patchvsr_core.training.refiner_task import DecodedBatches, RefinerTask, _turned, refining_loss, write_decoded
+from patchvsr_core.training.refiner_loss import refiner_loss
+from patchvsr_core.training.refiner_task import RefinerTask
 from patchvsr_core.training.tiny_task import Batches, TinyDefault
 from patchvsr_core.training.trainer import Trainer
 
@@ -34,9 +36,9 @@ def test_kept_batches_are_the_batches(kept: Path, data: Path, small: TrainConfig
     for one, other in zip(found, again, strict=True):
         assert torch.equal(one.truth, other.truth) and torch.equal(one.neighbours, other.neighbours)
         # An untrained base gives the enlarged input back, but for the start noise; half precision was kept.
-        assert (one.decoded - one.enlarged).abs().max() < 0.1
+        assert (one.decoded - one.upsampled).abs().max() < 0.1
         original = min((batches[k] for k in range(3)), key=lambda b: abs(float(b.truth.mean() - one.truth.mean())))
-        assert one.scale == original.scale and torch.equal(one.damage, original.damage)
+        assert one.scale == original.scale and torch.equal(one.degradation, original.degradation)
         torch.testing.assert_close(one.truth.mean(), original.truth.mean(), atol=2e-3, rtol=0)
         torch.testing.assert_close(one.small.mean(), original.small.mean(), atol=2e-3, rtol=0)
 
@@ -52,8 +54,8 @@ def test_turning_keeps_neighbours_in_their_place() -> None:
     frames = torch.rand(1, 4, 6, 6, 3)
     before, after = (frames[:, [0, 0, 1, 2]], frames[:, [1, 2, 3, 3]])
     stored = torch.cat([before, after], -1)
-    turned = _turned("neighbours", stored, np.array([True, False, True, True]))
-    picture = _turned("truth", frames, np.array([True, False, True, True]))
+    turned = augment("neighbours", stored, np.array([True, False, True, True]))
+    picture = augment("truth", frames, np.array([True, False, True, True]))
     torch.testing.assert_close(turned[:, 1:, ..., :3], picture[:, :-1])
     torch.testing.assert_close(turned[:, :-1, ..., 3:], picture[:, 1:])
 
@@ -61,19 +63,19 @@ def test_turning_keeps_neighbours_in_their_place() -> None:
 def test_the_refiner_learns_alone(kept: Path, tmp_path: Path, small: TrainConfig) -> None:
     objective = replace(small.objective, detailed=0.0)
     config = replace(
-        small, refiner_alone=True, objective=objective, steps=120, refiner_learning_rate=1e-2, warmup=1, ema=0.5
+        small, task="refiner", objective=objective, steps=120, refiner_learning_rate=1e-2, warmup=1, ema=0.5
     )
     run = Trainer(RefinerTask(config), DecodedBatches(kept, 0), config, tmp_path / "run")
 
     def errors() -> dict[str, float]:
         with torch.no_grad():
             parts = [run.task(run.batches[k], torch.Generator().manual_seed(0), 0)[1] for k in range(3)]
-        return {name: sum(float(part[name]) for part in parts) for name in ("result", "damage")}
+        return {name: sum(float(part[name]) for part in parts) for name in ("result", "degradation")}
 
     before = errors()
     run.run()
     after = errors()
-    assert after["result"] < 0.98 * before["result"] and after["damage"] < 0.6 * before["damage"]
+    assert after["result"] < 0.98 * before["result"] and after["degradation"] < 0.6 * before["degradation"]
     export_run(config, tmp_path / "run", tmp_path / "out")
     assert load_refiner(tmp_path / "out" / "tiny_refiner.safetensors").config == small.refiner
     fresh = RefinerTask(config)
@@ -94,8 +96,8 @@ def test_a_conditional_refiner_starts_from_a_plain_one_and_learns(
     config = replace(
         small,
         refiner=replace(small.refiner, kind="conditional"),
-        objective=replace(small.objective, detailed=1.0, critic_weight=0.01),
-        refiner_alone=True,
+        objective=replace(small.objective, detailed=1.0, adversarial_weight=0.01),
+        task="refiner",
         steps=4,
         refiner_learning_rate=1e-2,
         warmup=1,
@@ -127,46 +129,46 @@ def test_other_sizes_are_named(tmp_path: Path, small: TrainConfig) -> None:
         RefinerTask(replace(small, refiner=replace(small.refiner, kind="conditional"))).load_weights(tmp_path)
 
 
-def test_each_side_of_the_contest_learns_its_own_part() -> None:
+def test_generator_and_discriminator_each_learn_from_their_own_loss() -> None:
     torch.manual_seed(0)
-    critic, truth = Critic(), torch.rand(1, 2, 32, 32, 3)
+    discriminator, truth = Discriminator(), torch.rand(1, 2, 32, 32, 3)
     refined = torch.rand(1, 2, 32, 32, 3, requires_grad=True)
-    critic.doubt(refined).backward()
-    assert refined.grad.abs().sum() > 0 and all(p.grad is None for p in critic.parameters())
+    discriminator.generator_loss(refined).backward()
+    assert refined.grad.abs().sum() > 0 and all(p.grad is None for p in discriminator.parameters())
     refined.grad = None
-    critic.mistakes(refined, truth).backward()
-    assert refined.grad is None and all(p.grad is not None for p in critic.parameters())
+    discriminator.discriminator_loss(refined, truth).backward()
+    assert refined.grad is None and all(p.grad is not None for p in discriminator.parameters())
 
 
-def test_the_critic_learns_to_tell_smooth_from_crisp() -> None:
+def test_the_discriminator_learns_to_tell_smooth_from_crisp() -> None:
     torch.manual_seed(0)
-    critic = Critic(8)
-    optimizer = torch.optim.AdamW(critic.parameters(), lr=1e-2)
+    discriminator = Discriminator(8)
+    optimizer = torch.optim.AdamW(discriminator.parameters(), lr=1e-2)
     crisp = torch.rand(4, 1, 32, 32, 3)
     smooth = crisp.movedim(-1, 2).flatten(0, 1)
     smooth = torch.nn.functional.avg_pool2d(smooth, 3, 1, 1).unflatten(0, (4, 1)).movedim(2, -1)
-    first = critic.mistakes(smooth, crisp).item()
+    first = discriminator.discriminator_loss(smooth, crisp).item()
     for _ in range(30):
         optimizer.zero_grad()
-        loss = critic.mistakes(smooth, crisp)
+        loss = discriminator.discriminator_loss(smooth, crisp)
         loss.backward()
         optimizer.step()
     assert loss.item() < 0.5 * first
     with torch.no_grad():
-        assert critic.doubt(crisp) < critic.doubt(smooth)
+        assert discriminator.generator_loss(crisp) < discriminator.generator_loss(smooth)
 
 
-def test_the_critic_is_heard_only_where_detail_is_asked_for(kept: Path, small: TrainConfig) -> None:
+def test_the_discriminator_is_used_only_where_detail_is_asked_for(kept: Path, small: TrainConfig) -> None:
     torch.manual_seed(0)
-    objective = replace(small.objective, critic_weight=0.5)
-    refiner, critic, batch = Refiner(small.refiner), Critic(8), DecodedBatches(kept, 0)[0]
+    objective = replace(small.objective, adversarial_weight=0.5)
+    refiner, discriminator, batch = Refiner(small.refiner), Discriminator(8), DecodedBatches(kept, 0)[0]
 
-    def loss(detail: float, heard: Critic | None) -> float:
+    def loss(detail: float, used: Discriminator | None) -> float:
         generator = torch.Generator().manual_seed(0)
-        return refining_loss(refiner, objective, batch, batch.decoded, detail, generator, heard)[0].item()
+        return refiner_loss(refiner, objective, batch, batch.decoded, detail, generator, used)[0].item()
 
-    assert loss(0.0, critic) == loss(0.0, None)
-    assert loss(1.0, critic) != loss(1.0, None)
+    assert loss(0.0, discriminator) == loss(0.0, None)
+    assert loss(1.0, discriminator) != loss(1.0, None)
 
 
 def test_what_is_missing_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

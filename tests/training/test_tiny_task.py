@@ -21,12 +21,13 @@ from patchvsr_core.errors import MediaError, PatchVSRError
 from patchvsr_core.finish.refine import load_refiner
 from patchvsr_core.hosts.diffusers.loading import load_base
 from patchvsr_core.training.config import TrainConfig, load_config
-from patchvsr_core.training.export import export_run, original_name
+from patchvsr_core.training.export import export_run
 from patchvsr_core.training.losses import charbonnier, motion, spectrum
 from patchvsr_core.training.pca_init import principal_components, whiten_
 from patchvsr_core.training.shot_filter import usable_shots
 from patchvsr_core.training.tiny_task import Batch, Batches, TinyDefault
 from patchvsr_core.training.trainer import Trainer
+from patchvsr_core.training.wan_names import original_name
 
 
 def trainer(config: TrainConfig, data: Path, out: Path, init: Path | None = None) -> Trainer:
@@ -40,23 +41,23 @@ def test_batches_are_functions_of_seed_and_index(data: Path, tmp_path: Path, sma
     batches = Batches(data, tmp_path, small.data, 0)
     for index in range(6):
         batch, again = batches[index], Batches(data, tmp_path, small.data, 0)[index]
-        assert torch.equal(batch.truth, again.truth) and torch.equal(batch.enlarged, again.enlarged)
-        assert batch.truth.shape == batch.enlarged.shape
+        assert torch.equal(batch.truth, again.truth) and torch.equal(batch.upsampled, again.upsampled)
+        assert batch.truth.shape == batch.upsampled.shape
         assert batch.truth.shape[2:] == (32, 32, 3)
         assert len(batch.truth) == 16 // (batch.truth.shape[1] * 4)
         assert batch.location.shape == (len(batch.truth), 1, 4, 4)
         assert batch.position.min() >= 0 and batch.position.max() < 1
-        assert 0 < (batch.truth - batch.enlarged).abs().mean() < 0.2
+        assert 0 < (batch.truth - batch.upsampled).abs().mean() < 0.2
     assert not torch.equal(Batches(data, tmp_path, small.data, 1)[0].truth[:1, :1], batches[0].truth[:1, :1])
 
 
 def test_degraded_clips_differ_in_the_input_alone(data: Path, tmp_path: Path, small: TrainConfig) -> None:
     clean = Batches(data, tmp_path, small.data, 0)
-    damaged = Batches(data, tmp_path, replace(small.data, degraded=1.0), 0)
-    further = [(damaged[k].enlarged - damaged[k].truth).abs().mean() for k in range(4)]
-    near = [(clean[k].enlarged - clean[k].truth).abs().mean() for k in range(4)]
+    degraded_batches = Batches(data, tmp_path, replace(small.data, degraded=1.0), 0)
+    further = [(degraded_batches[k].upsampled - degraded_batches[k].truth).abs().mean() for k in range(4)]
+    near = [(clean[k].upsampled - clean[k].truth).abs().mean() for k in range(4)]
     assert sum(further) > sum(near)
-    assert torch.equal(damaged[1].enlarged, Batches(data, tmp_path, damaged.config, 0)[1].enlarged)
+    assert torch.equal(degraded_batches[1].upsampled, Batches(data, tmp_path, degraded_batches.config, 0)[1].upsampled)
 
 
 def test_empty_folders_are_refused(tmp_path: Path, small: TrainConfig) -> None:
@@ -89,10 +90,10 @@ def test_losses() -> None:
 
 def test_whitening_gives_unit_variance(data: Path, tmp_path: Path, small: TrainConfig) -> None:
     batches = Batches(data, tmp_path, small.data, 0)
-    components = principal_components((batches[k].latent_enlarged() for k in range(24)), 16)
+    components = principal_components((batches[k].latent_upsampled() for k in range(24)), 16)
     embedding = torch.nn.Conv3d(192, 16, (1, 2, 2), (1, 2, 2))
     whiten_(embedding, components, noise=0.0)
-    tokens = torch.cat([embedding(batches[k].latent_enlarged()).movedim(1, -1).reshape(-1, 16) for k in range(24)])
+    tokens = torch.cat([embedding(batches[k].latent_upsampled()).movedim(1, -1).reshape(-1, 16) for k in range(24)])
     torch.testing.assert_close(tokens.mean(0), torch.zeros(16), atol=0.02, rtol=0)
     torch.testing.assert_close(tokens.var(0), torch.ones(16), atol=0.05, rtol=0)
 

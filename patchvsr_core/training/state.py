@@ -1,0 +1,29 @@
+"""The state of a run on disk, ``state.pt``: step, weights, their average, and the optimizer's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+RENAMED = {"critic.": "discriminator."}
+"""Prefixes of tensors in states of earlier versions, and what they are now."""
+
+
+def read_state(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """A state as it was written, its tensors under their names of today."""
+    state = torch.load(path, map_location=device, weights_only=True)
+    return {**state, **{part: _renamed(state[part]) for part in ("model", "average") if part in state}}
+
+
+def _renamed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {_new_name(name): value for name, value in tensors.items()}
+
+
+def _new_name(name: str) -> str:
+    for old, new in RENAMED.items():
+        if name.startswith(old):
+            return new + name.removeprefix(old)
+    return name
