@@ -25,12 +25,12 @@ import metrics
 from pairs import Pair, read_pair
 from tables import Table, as_text, number, write_markdown
 
-from patchvsr_core.finish.degradation import measured_damage
+from patchvsr_core.finish.degradation import estimate_degradation
 from patchvsr_core.finish.refine import refine_frames
 from patchvsr_core.hosts.diffusers.models import Models, load_models
 from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.quality import patch_colour_variance
-from patchvsr_core.stages import finished, make_plan
+from patchvsr_core.stages import make_plan, postprocess
 
 PLAIN = {"refine_strength": 0.0, "fidelity_rounds": 0}
 """The prediction alone, without what comes after it."""
@@ -82,9 +82,11 @@ def row(name: str, pair: Pair, models: Models) -> tuple[str, ...]:
 def _finished(prediction: Tensor, pair: Pair, models: Models) -> Tensor:
     """Refiner and back-projection, as the pipeline has them."""
     assert models.refiner is not None
-    damage = measured_damage(models.meter, pair.small, models.defaults.restore_strength)
+    degradation = estimate_degradation(models.estimator, pair.small, models.defaults.restore_strength)
     refine = partial(refine_frames, models.refiner)
-    return finished(prediction.clone(), pair.small, models.defaults, lambda *_: None, models.codec, refine, damage)
+    return postprocess(
+        prediction.clone(), pair.small, models.defaults, lambda *_: None, models.codec, refine, degradation
+    )
 
 
 def main() -> None:

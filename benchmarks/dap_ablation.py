@@ -28,7 +28,7 @@ from tables import Table, as_text, number, write_markdown
 from patchvsr_core.realtime.dap import DAP, DAPConfig
 from patchvsr_core.training.losses import charbonnier
 
-SMALL = DAPConfig(channels=24, features=16, keys=8, levels=4, places=2, blocks=1)
+SMALL = DAPConfig(channels=24, features=16, keys=8, levels=4, points=2, blocks=1)
 ROWS = {
     "full": {},
     "no attention": {"attention": False},
@@ -63,8 +63,8 @@ def toy_clips(count: int, seed: int) -> tuple[Tensor, Tensor]:
     steps = steps * (2 * torch.randint(0, 2, (count, 2), generator=generator) - 1)
     clips = []
     for texture, (down, across) in zip(textures, steps.tolist(), strict=True):
-        places = [(reach + k * down, reach + k * across) for k in range(FRAMES)]
-        clips.append(torch.stack([texture[:, y : y + side, x : x + side] for y, x in places]))
+        points = [(reach + k * down, reach + k * across) for k in range(FRAMES)]
+        clips.append(torch.stack([texture[:, y : y + side, x : x + side] for y, x in points]))
     truth = torch.stack(clips)
     small = F.avg_pool2d(truth.flatten(0, 1), SCALE).unflatten(0, (count, FRAMES))
     spots = torch.rand(count, FRAMES, 1, SIDE // SPOT, SIDE // SPOT, generator=generator) < HIDDEN

@@ -41,7 +41,7 @@ from patchvsr_core.kernels import (
     mix_along_flow,
 )
 from patchvsr_core.kernels.references import add_reference, blend_reference, mix_reference
-from patchvsr_core.plan.planner import crossfaded
+from patchvsr_core.plan.planner import tile_axis
 from patchvsr_core.version import VERSION
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -60,7 +60,7 @@ class Blend:
     overlap: int
 
     def lattice(self, device: torch.device) -> Lattice:
-        axes = (Axis.of(crossfaded(length, min(self.tile, length), self.overlap)) for length in self.size[1:])
+        axes = (Axis.of(tile_axis(length, min(self.tile, length), self.overlap)) for length in self.size[1:])
         return Lattice(Axis.whole(self.size[0]), *axes).on(device)
 
     def tiles(self, lattice: Lattice, dtype: torch.dtype, device: torch.device) -> list[Tensor]:

@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from tables import Table, as_text, conditions, number, write_markdown
 
-from patchvsr_core.devices import seconds_once, synchronise
+from patchvsr_core.devices import synchronise, time_call
 from patchvsr_core.run.malloc import trim_malloc
 
 MIB = 2**20
@@ -69,7 +69,7 @@ class Timing:
 def timed(work: Work) -> tuple[float, float]:
     """(seconds, seconds of the processor)."""
     start = time.process_time()
-    wall = seconds_once(work)
+    wall = time_call(work)
     return wall, time.process_time() - start
 
 

@@ -30,13 +30,13 @@ REFINER, FLOW = "refine: network", "refine: optical flow"
 NETWORKS = (BASE, ADAPTER, REFINER, FLOW)
 """What is spent in networks and the optical flow."""
 PIECES: tuple[tuple[Any, str, str], ...] = (
-    (pipeline, "encoded_canvas", "encode"),
+    (pipeline, "encode_input", "encode"),
     (pipeline, "encode_global", "encode"),
     (WanTransformer3DModel, "forward", BASE),
     (Adapter, "features", ADAPTER),
-    (pipeline, "decoded_frames", "decode"),
+    (pipeline, "decode_frames", "decode"),
     (Refiner, "forward", REFINER),
-    (refine, "neighbour_flows", FLOW),
+    (refine, "estimate_neighbour_flows", FLOW),
     (pipeline, "refine_frames", "refine: the rest"),
     (stages, "back_project", "fidelity"),
 )

@@ -30,7 +30,7 @@ from pairs import INPUTS, Pair, read_pair
 from pictures import Versions, contact_sheet, middle, save_versions, write_png
 from tables import Table, as_text, mean, number, write_markdown
 
-from patchvsr_core.finish.back_projection import AGREED, back_project
+from patchvsr_core.finish.back_projection import TOLERANCE, back_project
 from patchvsr_core.finish.refine import load_refiner
 from patchvsr_core.hosts.diffusers.models import Models, load_models
 from patchvsr_core.hosts.diffusers.pipeline import upscale
@@ -77,7 +77,7 @@ def refined_by(path: Path, **changes: float) -> Method:
     refiner = load_refiner(path)
 
     def run(small: Tensor, size: tuple[int, int], models: Models) -> Tensor:
-        others = replace(models, refiner=refiner.to(models.device), meter=refiner.meter)
+        others = replace(models, refiner=refiner.to(models.device), estimator=refiner.estimator)
         return upscale(small, size, others, replace(models.defaults, **changes))
 
     return run
@@ -86,7 +86,7 @@ def refined_by(path: Path, **changes: float) -> Method:
 def restored_by(path: Path) -> Method:
     """The restorer in a file alone, and back-projection."""
     network = load_restorer(path)
-    return lambda small, size, models: back_project(restore_clip(network, small, size), small, agreed=AGREED)
+    return lambda small, size, models: back_project(restore_clip(network, small, size), small, agreed=TOLERANCE)
 
 
 def fast(name: str) -> Method:

@@ -31,13 +31,13 @@ from patchvsr_core.hosts.diffusers.models import load_models
 from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.optical_flow.estimators import dis
 from patchvsr_core.realtime.dap import DAP, SCALE, DAPConfig, load_dap
-from patchvsr_core.realtime.gbuffers import g_buffers
-from patchvsr_core.realtime.optimize import fast_step, prepared
+from patchvsr_core.realtime.gbuffers import make_gbuffers
+from patchvsr_core.realtime.optimize import optimize_step, prepare
 from patchvsr_core.realtime.rdg import RDG, load_rdg
 from patchvsr_core.resample import resize
 from patchvsr_core.weights import FOLDER
 
-SMALL = DAPConfig(channels=64, features=24, keys=24, places=4, blocks=5)
+SMALL = DAPConfig(channels=64, features=24, keys=24, points=4, blocks=5)
 WARM_UP = 3
 """Frames before those that count; a compiler is done by then."""
 COLUMNS = (
@@ -72,8 +72,8 @@ def streams(clip: Tensor, options: argparse.Namespace) -> dict[str, Upscale]:
     estimate = dis()
 
     def ready(network: DAP | RDG, inputs: Callable[[int], Any]) -> Upscale:
-        prepared(network, device=options.device, dtype=getattr(torch, options.dtype))
-        step, state = fast_step(network, compiled=options.compile), None
+        prepare(network, device=options.device, dtype=getattr(torch, options.dtype))
+        step, state = optimize_step(network, compiled=options.compile), None
 
         def next_frame(index: int) -> Tensor:
             nonlocal state
@@ -86,7 +86,7 @@ def streams(clip: Tensor, options: argparse.Namespace) -> dict[str, Upscale]:
         return images[index : index + 1]
 
     def buffers(index: int) -> dict[str, Tensor]:
-        found = {name: values[:, 0] for name, values in g_buffers(clip[index : index + 1].cpu()).items()}
+        found = {name: values[:, 0] for name, values in make_gbuffers(clip[index : index + 1].cpu()).items()}
         if index:
             found["Motion"] = estimate(image(index).cpu(), image(index - 1).cpu())
         return {name: values.to(options.device) for name, values in found.items()}

@@ -8,7 +8,7 @@ import folder_paths
 from comfy_api.latest import io
 
 from ..patchvsr_core.finish.back_projection import check_pair
-from ..patchvsr_core.finish.degradation import measured_damage
+from ..patchvsr_core.finish.degradation import estimate_degradation
 from ..patchvsr_core.hosts.comfy import Progress, codec_of, load_decoder, refiner_at, run_refiner
 from ..patchvsr_core.vae.decode import InputCondition, decode_tiles
 from ..patchvsr_core.weights import shipped
@@ -62,10 +62,10 @@ class ConditionalRefiner(io.ComfyNode):
         frames, source = decoded[..., :3], source[..., :3]
         check_pair(frames, source)
         path = _path(refiner)
-        damage = measured_damage(refiner_at(path).meter, source, cleanup)
+        degradation = estimate_degradation(refiner_at(path).estimator, source, cleanup)
         if strength > 0:
-            frames = run_refiner(frames, source, strength, detail, damage, Progress(), path=path)
-        return io.NodeOutput(agreeing(frames, source, rounds, fidelity, cleanup, damage))
+            frames = run_refiner(frames, source, strength, detail, degradation, Progress(), path=path)
+        return io.NodeOutput(agreeing(frames, source, rounds, fidelity, cleanup, degradation))
 
 
 class ConditionalDecoder(io.ComfyNode):

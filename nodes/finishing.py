@@ -5,11 +5,11 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..patchvsr_core.finish.back_projection import check_pair
-from ..patchvsr_core.finish.base_layer import mixed
-from ..patchvsr_core.finish.strength_map import Strength, held_frames
-from ..patchvsr_core.hosts.comfy import Progress, run_refiner, shape_of, shipped_damage, timed_stage
+from ..patchvsr_core.finish.base_layer import blend_base_layer
+from ..patchvsr_core.finish.strength_map import StrengthMap, apply_strength_map
+from ..patchvsr_core.hosts.comfy import Progress, estimate_input_degradation, run_refiner, shape_of, timed_stage
 from ..patchvsr_core.settings import Settings
-from ..patchvsr_core.stages import back_projected
+from ..patchvsr_core.stages import back_project_onto_input
 from .sockets import CATEGORY
 from .widgets import finishing_widgets, strength_widgets
 
@@ -56,26 +56,29 @@ class RefineFidelity(io.ComfyNode):
         strength_map: io.Mask.Type | None = None,
         map_white: float = 1.0,
     ) -> io.NodeOutput:
-        strength = Strength(map=strength_map, white=map_white)
+        strength = StrengthMap(map=strength_map, white=map_white)
         frames, source = image[..., :3], source[..., :3]
         check_pair(frames, source)
-        damage = shipped_damage(source, cleanup)
+        degradation = estimate_input_degradation(source, cleanup)
         if refine_strength > 0:
-            frames = run_refiner(frames, source, refine_strength, detail, damage, Progress())
+            frames = run_refiner(frames, source, refine_strength, detail, degradation, Progress())
         if base_layer is not None:
-            frames = mixed(
-                frames.clone() if refine_strength == 0 else frames, base_layer[..., :3], detail=detail, damage=damage
+            frames = blend_base_layer(
+                frames.clone() if refine_strength == 0 else frames,
+                base_layer[..., :3],
+                detail=detail,
+                degradation=degradation,
             )
-        result = agreeing(frames, source, rounds, fidelity, cleanup, damage)
+        result = agreeing(frames, source, rounds, fidelity, cleanup, degradation)
         if strength.acts:
-            result = held_frames(result, source if base_layer is None else base_layer[..., :3], strength)
+            result = apply_strength_map(result, source if base_layer is None else base_layer[..., :3], strength)
         return io.NodeOutput(result)
 
 
 def agreeing(
-    frames: io.Image.Type, source: io.Image.Type, rounds: int, fidelity: float, cleanup: float, damage: float
+    frames: io.Image.Type, source: io.Image.Type, rounds: int, fidelity: float, cleanup: float, degradation: float
 ) -> io.Image.Type:
     """Frames made to agree with the input, with a progress bar; in [0, 1]."""
     settings = Settings(fidelity_rounds=rounds, fidelity_strength=fidelity, restore_strength=cleanup)
     with timed_stage("fidelity", **shape_of(frames)):
-        return back_projected(frames, source, settings, damage, Progress()).clamp(0, 1)
+        return back_project_onto_input(frames, source, settings, degradation, Progress()).clamp(0, 1)

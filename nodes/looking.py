@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from comfy_api.latest import io, ui
 
-from ..patchvsr_core.hosts.comfy import codec_of, run_refiner, sample_focus, shipped_damage, shipped_refiner
+from ..patchvsr_core.hosts.comfy import codec_of, estimate_input_degradation, run_refiner, sample_focus, shipped_refiner
 from ..patchvsr_core.preview.compare import DIRECTIONS, Version, crop_grid, same_size, split_view
-from ..patchvsr_core.preview.patch_preview import look_at
-from ..patchvsr_core.preview.region import focus_on, richest_place
+from ..patchvsr_core.preview.patch_preview import preview_patch
+from ..patchvsr_core.preview.region import most_detailed_position, select_region
 from ..patchvsr_core.sampling.joint_modulation import check_canvas
 from ..patchvsr_core.stages import defaults_for
 from ..patchvsr_core.vae.encode import check_frames
@@ -86,8 +86,8 @@ class PatchPreview(io.ComfyNode):
         check_canvas(latent["samples"], plan)
         check_frames(source, plan.canvas)
         reach = shipped_refiner().reach_frames if refine_strength > 0 else 0
-        number = patch or richest_place(plan, source[min(first_frame, len(source) - 1)])
-        focus = focus_on(plan, number, first_frame, frames, reach_frames=reach, neighbours=neighbours)
+        number = patch or most_detailed_position(plan, source[min(first_frame, len(source) - 1)])
+        focus = select_region(plan, number, first_frame, frames, reach_frames=reach, neighbours=neighbours)
         settings = replace(
             defaults_for(codec),
             refine_strength=refine_strength,
@@ -97,7 +97,7 @@ class PatchPreview(io.ComfyNode):
             restore_strength=cleanup,
         )
         sampled = sample_focus(noise, guider, sampler, sigmas, latent, focus)
-        look = look_at(
+        look = preview_patch(
             sampled["samples"],
             source,
             plan,
@@ -106,7 +106,7 @@ class PatchPreview(io.ComfyNode):
             settings,
             refine=run_refiner,
             reach_frames=reach,
-            damage=shipped_damage(source, cleanup),
+            degradation=estimate_input_degradation(source, cleanup),
         )
         comparison = look.beside()
         return io.NodeOutput(comparison, look.result, number, ui=ui.PreviewImage(comparison, cls=cls))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..patchvsr_core.errors import PatchVSRError
-from ..patchvsr_core.finish.strength_map import Strength
+from ..patchvsr_core.finish.strength_map import StrengthMap
 from ..patchvsr_core.hosts.comfy import (
     EnhanceOptions,
     FusionOptions,
@@ -138,7 +138,7 @@ class ApplyPatchVSR(io.ComfyNode):
         )
         held = EnhanceOptions(structure_lock, projection_steps, churn)
         enhanced = attach_enhancement(patched, plan, patch_cond, held)
-        strength = Strength(fidelity, strength_map, map_white)
+        strength = StrengthMap(fidelity, strength_map, map_white)
         return io.NodeOutput(attach_strength(enhanced, plan.canvas, patch_cond, strength))
 
 

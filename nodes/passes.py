@@ -12,7 +12,7 @@ from comfy_api.latest import io
 from ..patchvsr_core.errors import MediaError
 from ..patchvsr_core.hosts.comfy.progress import Progress
 from ..patchvsr_core.realtime.exr_passes import frame_files, read_passes
-from ..patchvsr_core.realtime.gbuffers import normalised_depth
+from ..patchvsr_core.realtime.gbuffers import normalise_depth
 from ..patchvsr_core.video.exr import openexr
 from .sockets import CATEGORY, Flow
 
@@ -124,7 +124,7 @@ class LoadRenderPasses(io.ComfyNode):
         image, alpha, passes = read_passes(
             located(path), first_frame, frame_count, exposure, view_layer.strip(), Progress()
         )
-        depth = None if passes.depth is None else normalised_depth(passes.depth).movedim(1, -1).repeat(1, 1, 1, 3)
+        depth = None if passes.depth is None else normalise_depth(passes.depth).movedim(1, -1).repeat(1, 1, 1, 3)
         normal = None if passes.normal is None else (passes.normal + 1) / 2
         mask = torch.zeros(image.shape[:3]) if alpha is None else 1 - alpha
         outputs = {"flow": passes.flows, "depth": depth, "normal": normal, "albedo": passes.albedo}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..patchvsr_core.plan.positions import places
-from ..patchvsr_core.plan.split_patches import PLANNED, WINDOWS, cut_out, join_cutouts
+from ..patchvsr_core.plan.positions import list_positions
+from ..patchvsr_core.plan.split_patches import PLANNED, WINDOWS, join_patches, split_patches
 from .sockets import CATEGORY, Plan
 
 
@@ -36,8 +36,8 @@ class SplitPatches(io.ComfyNode):
 
     @classmethod
     def execute(cls, image: io.Image.Type, plan: Plan.Type) -> io.NodeOutput:
-        where = places(plan)
-        return io.NodeOutput(cut_out(image, plan), [place.x for place in where], [place.y for place in where])
+        where = list_positions(plan)
+        return io.NodeOutput(split_patches(image, plan), [place.x for place in where], [place.y for place in where])
 
 
 class JoinPatches(io.ComfyNode):
@@ -66,4 +66,4 @@ class JoinPatches(io.ComfyNode):
 
     @classmethod
     def execute(cls, patches: list[io.Image.Type], plan: list[Plan.Type], window: list[str]) -> io.NodeOutput:
-        return io.NodeOutput(join_cutouts(patches, plan[0], window[0]))
+        return io.NodeOutput(join_patches(patches, plan[0], window[0]))

@@ -11,7 +11,7 @@ from comfy.cli_args import args
 from comfy_api.latest import io, ui
 
 from ..patchvsr_core.errors import PlanError
-from ..patchvsr_core.finish.strength_map import Strength
+from ..patchvsr_core.finish.strength_map import StrengthMap
 from ..patchvsr_core.hosts.comfy import NativeModels, as_video, upscale_video
 from ..patchvsr_core.plan.planner import LAYOUTS
 from ..patchvsr_core.settings import BASE_LAYERS, BICUBIC
@@ -249,7 +249,7 @@ class UpscaleVideo(io.ComfyNode):
             overlap=overlap_frames,
             find_cuts=find_cuts,
             fresh=when_unfinished == "start again",
-            strength=Strength(map=strength_map),
+            strength=StrengthMap(map=strength_map),
             notes=workflow_tags(cls.hidden),
         )
         return io.NodeOutput(as_video(path), ui=ui.PreviewVideo([saved(path)]))

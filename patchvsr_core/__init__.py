@@ -8,7 +8,7 @@ demand, because it loads diffusers.
 from .adapter import Adapter, AdapterConfig, BaseSpec, PatchControl, load_adapter, save_adapter
 from .errors import AdapterError, Cancelled, MediaError, ModelError, OutputError, PatchVSRError, PlanError
 from .finish import Refiner, back_project, load_refiner, match_colors, refine_frames
-from .optical_flow import ESTIMATORS, ClipFlows, clip_flows
+from .optical_flow import ESTIMATORS, ClipFlows, estimate_clip_flows
 from .plan import LAYOUTS, Canvas, Patch, PatchPlan, plan_patches
 from .propagation import AttentionOptions, AttentionRun, CanvasPropagation, PropagationOptions, propagate
 from .quality import QualityReport, measure_quality
@@ -54,10 +54,10 @@ __all__ = [
     "WanVAE",
     "back_project",
     "blend_tiles",
-    "clip_flows",
     "decode_tiles",
     "encode_canvas",
     "encode_global",
+    "estimate_clip_flows",
     "fuse",
     "load_adapter",
     "load_refiner",

@@ -11,7 +11,7 @@ import torch
 from .errors import ModelError
 
 
-def usable_device(name: str) -> torch.device:
+def resolve_device(name: str) -> torch.device:
     """A torch device; ``auto`` is a CUDA GPU if there is one, otherwise the CPU.
 
     Raises:
@@ -36,13 +36,13 @@ def free_bytes(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
-def seconds_of(work: Callable[[], object]) -> float:
+def time_warm_call(work: Callable[[], object]) -> float:
     """Seconds of the second of two calls; the first one warms up."""
-    seconds_once(work)
-    return seconds_once(work)
+    time_call(work)
+    return time_call(work)
 
 
-def seconds_once(work: Callable[[], object]) -> float:
+def time_call(work: Callable[[], object]) -> float:
     """Seconds of one call, until a GPU is done with it too."""
     synchronise()
     start = time.perf_counter()

@@ -27,7 +27,7 @@ def weight_files(path: Path) -> list[Path]:
     return sorted(path.rglob("*.safetensors")) if path.is_dir() else [path]
 
 
-def stamp(path: str | Path) -> str:
+def fingerprint(path: str | Path) -> str:
     """Name, size and time of a file or of all files of a folder."""
     stats = [(file.name, file.stat()) for file in weight_files(Path(path))]
     return " ".join(f"{name}:{stat.st_size}:{stat.st_mtime_ns}" for name, stat in stats)
@@ -43,7 +43,7 @@ def sha256(*paths: Path) -> str:
     return digest.hexdigest()
 
 
-def settle(partial: Path, path: Path) -> None:
+def commit_file(partial: Path, path: Path) -> None:
     """Give a complete file its name; what has the name is on the disk, even after a power cut."""
     with partial.open("rb+") as file:
         os.fsync(file.fileno())
@@ -80,7 +80,7 @@ def read_weights(path: Path, wanted: str, kind: str) -> tuple[dict[str, Any], di
     """
     if not path.is_file():
         raise ModelError(f"There is no {kind} file at {path}; check the path.")
-    with damaged(path):
+    with explain_read_errors(path):
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}
@@ -90,7 +90,7 @@ def read_weights(path: Path, wanted: str, kind: str) -> tuple[dict[str, Any], di
 
 
 @contextmanager
-def damaged(path: Path) -> Iterator[None]:
+def explain_read_errors(path: Path) -> Iterator[None]:
     """What goes wrong within while a file is read becomes one sentence.
 
     Raises:
@@ -109,7 +109,7 @@ def read_metadata(path: Path) -> dict[str, str]:
     Raises:
         ModelError: when it is damaged.
     """
-    with damaged(path), safe_open(str(path), framework="pt") as file:
+    with explain_read_errors(path), safe_open(str(path), framework="pt") as file:
         return dict(file.metadata() or {})
 
 

@@ -16,12 +16,12 @@ from torch import Tensor
 
 from .plan.canvas import Canvas
 
-PIXELS_TOGETHER = 2**22
+PIXELS_PER_BATCH = 2**22
 
 
-def frames_together(size: tuple[int, int]) -> int:
+def frames_per_batch(size: tuple[int, int]) -> int:
     """How many frames of (height, width) to work on at a time: large ones one by one, as copies of them are large."""
-    return max(1, PIXELS_TOGETHER // (size[0] * size[1]))
+    return max(1, PIXELS_PER_BATCH // (size[0] * size[1]))
 
 
 def resize(frames: Tensor, size: tuple[int, int]) -> Tensor:
@@ -32,7 +32,7 @@ def resize(frames: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(planes, size=size, mode="bicubic", antialias=True).movedim(1, -1).to(frames)
 
 
-def upsampled_window(frames: Tensor, canvas: Canvas, rows: slice, columns: slice) -> Tensor:
+def upsample_window(frames: Tensor, canvas: Canvas, rows: slice, columns: slice) -> Tensor:
     """A window of the input enlarged onto the padded canvas.
 
     Args:
@@ -65,7 +65,7 @@ class _WindowMatrix:
 
 @lru_cache(maxsize=256)
 def _window_matrix(length: int, target: int, start: int, stop: int) -> _WindowMatrix:
-    rows = reflected(np.arange(start, stop), target)
+    rows = reflect_index(np.arange(start, stop), target)
     scale = length / target
     support = 2.0 * max(scale, 1.0)
     centres = (rows + 0.5) * scale
@@ -74,7 +74,7 @@ def _window_matrix(length: int, target: int, start: int, stop: int) -> _WindowMa
     return _WindowMatrix(weights / weights.sum(axis=1, keepdims=True))
 
 
-def reflected(index: np.ndarray, length: int) -> np.ndarray:
+def reflect_index(index: np.ndarray, length: int) -> np.ndarray:
     """Fold indices at or beyond ``length`` back, mirrored at the last element, as often as needed."""
     if length == 1:
         return np.zeros_like(index)

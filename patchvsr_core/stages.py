@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from .distributed import current_group
-from .finish.back_projection import AGREED, back_project
-from .finish.base_layer import base_layer, mixed, starts_from_base
+from .finish.back_projection import TOLERANCE, back_project
+from .finish.base_layer import blend_base_layer, make_base_layer, starts_from_base
 from .finish.color_fix import match_colors
 from .finish.refine import Refiner
 from .plan.canvas import Canvas, Patch, PatchPlan
@@ -85,7 +85,7 @@ def steps_of_run(settings: Settings) -> list[int]:
     return steps + steps[1:] if settings.solver == "heun" else steps
 
 
-def encoded_canvas(frames: Tensor, canvas: Canvas, codec: Codec, settings: Settings, report: OnProgress) -> Tensor:
+def encode_input(frames: Tensor, canvas: Canvas, codec: Codec, settings: Settings, report: OnProgress) -> Tensor:
     """The enlarged input on the canvas, (1, C, t, h, w)."""
     base = _base_layer(frames, canvas.target, settings, report) if starts_from_base(codec) else None
     return encode_canvas(
@@ -118,7 +118,7 @@ def propagation_options(settings: Settings) -> PropagationOptions | None:
     return PropagationOptions(settings.propagation, settings.propagation_start, settings.propagation_end)
 
 
-def decoded_frames(
+def decode_frames(
     latent: Tensor,
     source: Tensor,
     canvas: Canvas,
@@ -146,21 +146,21 @@ def decoded_frames(
     return match_colors(blended, source[current_group().frame_span(canvas.frames)], settings.color).clamp_(0, 1)
 
 
-def finished(
+def postprocess(
     frames: Tensor,
     source: Tensor,
     settings: Settings,
     report: OnProgress,
     codec: Codec,
     refine: Refine | None,
-    damage: float,
+    degradation: float,
 ) -> Tensor:
     """The refiner, the base layer where it joins at the end, and what makes the result agree with the input.
 
     Args:
         frames: decoded, this process's own; given away, they may be changed.
         codec: that of the model which made them.
-        damage: measured in the input, see :func:`finish.degradation.measured_damage`.
+        degradation: measured in the input, see :func:`finish.degradation.estimate_degradation`.
 
     Returns:
         (T, H, W, 3) in [0, 1]; this process's own frames.
@@ -174,26 +174,26 @@ def finished(
             source,
             strength=settings.refine_strength,
             detail=settings.detail,
-            damage=damage,
+            degradation=degradation,
             on_frames=lambda done, total: report("refine", done, total),
         )
     if not starts_from_base(codec):
         size = (int(frames.shape[1]), int(frames.shape[2]))
         base = _base_layer(source[: own.stop], size, settings, report)  # its frames depend on those before
         if base is not None:
-            frames = mixed(frames, resize(base[own], size), detail=settings.detail, damage=damage)
+            frames = blend_base_layer(frames, resize(base[own], size), detail=settings.detail, degradation=degradation)
             del base
-    return back_projected(
+    return back_project_onto_input(
         frames,
         source[own],
         settings,
-        damage,
+        degradation,
         lambda done, total: report("fidelity", group.done_by_all(done, len(source)), len(source)),
     ).clamp_(0, 1)
 
 
-def back_projected(
-    frames: Tensor, source: Tensor, settings: Settings, damage: float, on_frames: OnDone | None = None
+def back_project_onto_input(
+    frames: Tensor, source: Tensor, settings: Settings, degradation: float, on_frames: OnDone | None = None
 ) -> Tensor:
     """Frames back-projected onto the input as far as the settings ask for; see :mod:`finish.back_projection`."""
     return back_project(
@@ -201,11 +201,11 @@ def back_projected(
         source,
         rounds=settings.fidelity_rounds,
         strength=settings.fidelity_strength,
-        damage=damage,
-        agreed=AGREED if settings.restore_strength else 0.0,
+        degradation=degradation,
+        agreed=TOLERANCE if settings.restore_strength else 0.0,
         on_frames=on_frames,
     )
 
 
 def _base_layer(frames: Tensor, target: tuple[int, int], settings: Settings, report: OnProgress) -> Tensor | None:
-    return base_layer(settings.base_layer, frames, target, lambda done, total: report("base", done, total))
+    return make_base_layer(settings.base_layer, frames, target, lambda done, total: report("base", done, total))

@@ -138,7 +138,7 @@ def random_adapter(base: BaseSpec, *, seed: int = 0, **config: object) -> Adapte
 def random_dap(*, seed: int = 0) -> DAP:
     """A real-time network in which every part has a say."""
     torch.manual_seed(seed)
-    network = DAP(DAPConfig(channels=16, features=8, keys=8, levels=3, places=2, blocks=1))
+    network = DAP(DAPConfig(channels=16, features=8, keys=8, levels=3, points=2, blocks=1))
     for offsets in network.offsets:
         torch.nn.init.normal_(offsets[-1].weight, std=0.1)
     return network.requires_grad_(False).eval()

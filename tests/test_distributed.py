@@ -281,7 +281,7 @@ def test_one_process_forms_no_group(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_process_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr("patchvsr_core.cli.torchrun.usable_device", torch.device)
+    monkeypatch.setattr("patchvsr_core.cli.torchrun.resolve_device", torch.device)
     assert own_device("auto", 1) == own_device("cuda", 1) == torch.device("cuda:1")
     assert own_device("cpu", 5) == torch.device("cpu")
     with pytest.raises(ModelError, match="--nproc-per-node 2"):

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from patchvsr_core.plan.canvas import Canvas
-from patchvsr_core.resample import reflected, resize, upsampled_window
+from patchvsr_core.resample import reflect_index, resize, upsample_window
 
 
 def clip(*shape: int) -> torch.Tensor:
@@ -28,7 +28,7 @@ def test_windows_equal_the_whole_enlarged_clip(scale: float) -> None:
     target = round(13 * scale), round(17 * scale)
     canvas = Canvas(2, (13, 17), target)
     whole = F.interpolate(frames.movedim(-1, 1), size=target, mode="bicubic", antialias=True).movedim(1, -1)
-    window = upsampled_window(frames, canvas, slice(3, target[0]), slice(0, target[1] - 2))
+    window = upsample_window(frames, canvas, slice(3, target[0]), slice(0, target[1] - 2))
     torch.testing.assert_close(window, whole[:, 3:, :-2], atol=1e-5, rtol=0)
 
 
@@ -36,7 +36,7 @@ def test_padding_mirrors_in_space_and_stands_still_in_time() -> None:
     frames = clip(3, 10, 9, 3)
     canvas = Canvas(3, (10, 9), (20, 18), stride_frames=4)
     height, width = canvas.padded_px
-    padded = upsampled_window(frames, canvas, slice(0, height), slice(0, width))
+    padded = upsample_window(frames, canvas, slice(0, height), slice(0, width))
     assert padded.shape == (5, 32, 32, 3)
     torch.testing.assert_close(padded[:, 20], padded[:, 18])
     torch.testing.assert_close(padded[:, :, 18], padded[:, :, 16])
@@ -44,5 +44,5 @@ def test_padding_mirrors_in_space_and_stands_still_in_time() -> None:
 
 
 def test_reflection_folds_as_often_as_needed() -> None:
-    assert reflected(np.arange(8), 3).tolist() == [0, 1, 2, 1, 0, 1, 2, 1]
-    assert reflected(np.arange(4), 1).tolist() == [0, 0, 0, 0]
+    assert reflect_index(np.arange(8), 3).tolist() == [0, 1, 2, 1, 0, 1, 2, 1]
+    assert reflect_index(np.arange(4), 1).tolist() == [0, 0, 0, 0]

@@ -1,6 +1,6 @@
 """The trained part of PatchVSR: two branches, micro-conditions, LoRA and a fixed prompt."""
 
-from .adapter import Adapter, Features, PatchControl, Strengths, joined
+from .adapter import Adapter, Features, PatchControl, Strengths, concat_features
 from .conditioning import MicroConditions
 from .config import AdapterConfig, BaseSpec
 from .file import load_adapter, save_adapter
@@ -13,7 +13,7 @@ __all__ = [
     "MicroConditions",
     "PatchControl",
     "Strengths",
-    "joined",
+    "concat_features",
     "load_adapter",
     "save_adapter",
 ]

@@ -42,10 +42,10 @@ class Features:
 
     def repeated(self, times: int) -> Features:
         """The same patches ``times`` over."""
-        return joined([self] * times)
+        return concat_features([self] * times)
 
 
-def joined(parts: Sequence[Features]) -> Features:
+def concat_features(parts: Sequence[Features]) -> Features:
     """The features of several batches of patches as those of one."""
     if len(parts) == 1:
         return parts[0]

@@ -16,7 +16,7 @@ from ..errors import MediaError, PlanError
 from ..plan.target_size import target_size
 
 if TYPE_CHECKING:
-    from ..finish.strength_map import Strength
+    from ..finish.strength_map import StrengthMap
     from ..run.video_job import Job
     from ..video import VideoInfo
     from ..video.chunk_files import Encoding
@@ -85,13 +85,13 @@ def upscale(options: argparse.Namespace, launch: Launch) -> None:
     print(f"{output}: {frames} frames of {target[1]}x{target[0]} in {seconds:.0f} s")
 
 
-def _strength(options: argparse.Namespace) -> Strength:
-    from ..finish.strength_map import Strength
+def _strength(options: argparse.Namespace) -> StrengthMap:
+    from ..finish.strength_map import StrengthMap
     from ..video import read_clip
 
     if options.strength_map is None:
-        return Strength()
-    return Strength(map=read_clip(options.strength_map).frames[:1, ..., :3].mean(-1))
+        return StrengthMap()
+    return StrengthMap(map=read_clip(options.strength_map).frames[:1, ..., :3].mean(-1))
 
 
 def _looked_at(

@@ -14,7 +14,7 @@ import psutil
 import torch
 from safetensors import SafetensorError, safe_open
 
-from ..devices import free_bytes, usable_device
+from ..devices import free_bytes, resolve_device
 from ..errors import ModelError
 from ..files import sha256
 from ..kernels import kernel_status
@@ -61,7 +61,7 @@ def examine(device: str = "auto", comfyui: str | None = None) -> Iterator[Findin
     yield Finding("PatchVSR", f"{VERSION}, Python {platform.python_version()} on {platform.platform(terse=True)}")
     yield from _devices()
     try:
-        where = usable_device(device)
+        where = resolve_device(device)
         yield Finding("runs on", str(where))
     except ModelError as error:
         where = torch.device("cpu")

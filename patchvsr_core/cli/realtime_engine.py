@@ -11,13 +11,13 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import Tensor
 
-from ..devices import seconds_of, usable_device
+from ..devices import resolve_device, time_warm_call
 from ..plan.chunks import Chunk
 from ..realtime.upscaler import FastUpscaler, State, load_fast, upscale_chunk
 from ..resample import resize
 from ..run.memory import streamed_frames
 from ..run.oom_backoff import Work
-from ..video.chunk_files import Encoding, piece_suffix, write_piece
+from ..video.chunk_files import Encoding, chunk_suffix, write_chunk
 from ..video.info import VideoInfo
 from ..video.reader import read_frames
 from .engine import Cost
@@ -85,7 +85,7 @@ def fast_engine(info: VideoInfo, target: tuple[int, int], network: str, device: 
     Raises:
         ModelError: in one sentence.
     """
-    where = usable_device(device)
+    where = resolve_device(device)
     dtype = torch.float16 if where.type == "cuda" else torch.float32
     return FastEngine(info, target, load_fast(network, device=where, dtype=dtype))
 
@@ -100,7 +100,7 @@ def frame_seconds(upscaler: FastUpscaler, frames: Tensor, target: tuple[int, int
     size = round(rows * target[0] / height), round(columns * target[1] / width)
     before: State = {}
     upscaler.upscale(piece[:1], size, state=before)
-    seconds = seconds_of(lambda: upscaler.upscale(piece[-1:], size, state=dict(before)))
+    seconds = time_warm_call(lambda: upscaler.upscale(piece[-1:], size, state=dict(before)))
     return seconds * (height * width) / (rows * columns)
 
 
@@ -111,5 +111,5 @@ def writing_seconds(
     count = max(1, WRITTEN_PX // (target[0] * target[1]))
     enlarged = resize(frames[:count], target).clamp(0, 1)
     with TemporaryDirectory() as folder:
-        pieces = (Path(folder, f"{number}{piece_suffix(output)}") for number in itertools.count())
-        return seconds_of(lambda: write_piece(next(pieces), enlarged, output, info, encoding)) / len(enlarged)
+        pieces = (Path(folder, f"{number}{chunk_suffix(output)}") for number in itertools.count())
+        return time_warm_call(lambda: write_chunk(next(pieces), enlarged, output, info, encoding)) / len(enlarged)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..devices import seconds_of
+from ..devices import time_warm_call
 from ..finish.back_projection import back_project
 from ..finish.refine import refine_frames
 from ..hosts.diffusers.denoiser import DiffusersDenoiser
@@ -79,8 +79,8 @@ def _patch_seconds(plan: PatchPlan, models: Models) -> tuple[float, float]:
     control = controls([patch])
     try:
         return (
-            seconds_of(lambda: controls([patch], again=False)),
-            seconds_of(lambda: denoiser(latent, torch.tensor(1.0), control)),
+            time_warm_call(lambda: controls([patch], again=False)),
+            time_warm_call(lambda: denoiser(latent, torch.tensor(1.0), control)),
         )
     finally:
         denoiser.close()
@@ -92,7 +92,7 @@ def _codec_seconds(canvas: Canvas, models: Models, settings: Settings) -> float:
     row, column = next(iter(tiles))
     frames = min(canvas.latent_frames, 2)
     tile = torch.zeros(1, models.codec.channels, frames, len(row.weight), len(column.weight), device=models.device)
-    both = seconds_of(lambda: models.codec.encode(models.codec.decode(tile).clamp(0, 1)))
+    both = time_warm_call(lambda: models.codec.encode(models.codec.decode(tile).clamp(0, 1)))
     return len(tiles) * both * canvas.latent_frames / frames
 
 
@@ -107,4 +107,4 @@ def _finishing_seconds(canvas: Canvas, models: Models, settings: Settings) -> fl
         back_project(refined, source, rounds=settings.fidelity_rounds, strength=settings.fidelity_strength)
 
     pixels = canvas.frames * canvas.target[0] * canvas.target[1]
-    return seconds_of(finish) * pixels / (PIECE_FRAMES * PIECE_PX**2)
+    return time_warm_call(finish) * pixels / (PIECE_FRAMES * PIECE_PX**2)

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import torch
 from torch import distributed
 
-from ..devices import usable_device
+from ..devices import resolve_device
 from ..distributed import PROCESS_LOST, SINGLE, TIMEOUT, ProcessGroup
 from ..errors import ModelError, PlanError, ProcessGroupError
 
@@ -186,7 +186,7 @@ def own_device(name: str, local_rank: int) -> torch.device:
             f"Process {local_rank + 1} of this machine finds no GPU of its own, there are {count}; start torchrun with "
             f"--nproc-per-node {count}, or choose --device cpu."
         )
-    return usable_device(f"cuda:{local_rank}" if name == "cuda" else name)
+    return resolve_device(f"cuda:{local_rank}" if name == "cuda" else name)
 
 
 def _destroy_process_group() -> None:

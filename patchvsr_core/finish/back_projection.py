@@ -8,13 +8,13 @@ from torch import Tensor
 
 from ..errors import PlanError
 from ..progress import OnDone
-from ..resample import frames_together, resize
+from ..resample import frames_per_batch, resize
 
-SOUND, HARMED = 0.6, 1.1
+FULL_TRUST, NO_TRUST = 0.6, 1.1
 """Level of damage up to which an input is believed wholly, and from which not at all."""
-AGREED = 0.29 / 255
+TOLERANCE = 0.29 / 255
 """Root mean square of the difference below which a place gets no further round: that of rounding to 8 bits."""
-PLACE_PX = 17
+NEIGHBOURHOOD_PX = 17
 """Side of the square of the input, around every pixel, in which it is taken."""
 
 
@@ -41,7 +41,7 @@ def back_project(
     *,
     rounds: int = 8,
     strength: float = 1.0,
-    damage: float = 0.0,
+    degradation: float = 0.0,
     agreed: float = 0.0,
     on_frames: OnDone | None = None,
 ) -> Tensor:
@@ -56,13 +56,13 @@ def back_project(
         source: (T, h, w, C) input y.
         rounds: iterations, at most; 0 leaves the result alone.
         strength: 0 (off) to 1; below 1 keeps more of the model's own low frequencies.
-        damage: level of noise and compression in the input, where it was measured (see
+        degradation: level of noise and compression in the input, where it was measured (see
             :mod:`.degradation`): what the model removed of them is not to come back.
         agreed: root mean square of the difference below which a place gets no further round;
-            more rounds than it takes only add flicker (:data:`AGREED` suits inputs of 8 bits).
+            more rounds than it takes only add flicker (:data:`TOLERANCE` suits inputs of 8 bits).
             It is judged place by place, so that a part of a picture comes out as in the whole.
     """
-    share = trust(damage)
+    share = degradation_weight(degradation)
     if rounds == 0 or strength == 0:
         return frames
     if share == 0:
@@ -71,14 +71,14 @@ def back_project(
         return frames
     out = torch.empty_like(frames)
     size, small = (int(frames.shape[1]), int(frames.shape[2])), (int(source.shape[1]), int(source.shape[2]))
-    together = frames_together(size)
+    together = frames_per_batch(size)
     for start in range(0, len(frames), together):
         chunk = slice(start, start + together)
-        x = _planar(frames[chunk])
+        x = _to_planar(frames[chunk])
         for number in range(rounds):
             missing = share * (source[chunk] - resize(x, small))
             if agreed and number:
-                missing = missing * (_deviation(missing) > agreed)
+                missing = missing * (_local_rms(missing) > agreed)
             x.add_(resize(missing, size), alpha=strength)
         out[chunk] = x
         if on_frames:
@@ -86,22 +86,22 @@ def back_project(
     return out
 
 
-def trust(damage: float) -> float:
+def degradation_weight(degradation: float) -> float:
     """How far an input is to be believed: 1 when it is clean, 0 when noise or an encoder changed it much.
 
     Args:
-        damage: level, see :func:`degradation.damage_level`.
+        degradation: level, see :func:`degradation.degradation_level`.
     """
-    return min(1.0, max(0.0, (HARMED - damage) / (HARMED - SOUND)))
+    return min(1.0, max(0.0, (NO_TRUST - degradation) / (NO_TRUST - FULL_TRUST)))
 
 
-def _deviation(difference: Tensor) -> Tensor:
+def _local_rms(difference: Tensor) -> Tensor:
     """(T, h, w, 1) root mean square of (T, h, w, C) around every pixel."""
     squares = difference.square().mean(-1)[:, None]
-    around = F.avg_pool2d(squares, PLACE_PX, 1, PLACE_PX // 2, count_include_pad=False)
+    around = F.avg_pool2d(squares, NEIGHBOURHOOD_PX, 1, NEIGHBOURHOOD_PX // 2, count_include_pad=False)
     return around.sqrt().movedim(1, -1)
 
 
-def _planar(frames: Tensor) -> Tensor:
+def _to_planar(frames: Tensor) -> Tensor:
     """A copy, (T, H, W, C) to read but channel by channel in memory, which resampling is faster on."""
     return frames.movedim(-1, 1).clone(memory_format=torch.contiguous_format).movedim(1, -1)

@@ -18,11 +18,13 @@ from ..realtime.upscaler import load_fast
 from ..settings import BICUBIC
 from ..vae.codec import Codec, SpaceToDepth
 
-SHARE = 0.6
+BASE_WEIGHT = 0.6
 """Of the base layer in the mean with the result of a clean input, at ``detail`` 0."""
 
 
-def base_layer(name: str, frames: Tensor, target: tuple[int, int], on_frame: OnDone | None = None) -> Tensor | None:
+def make_base_layer(
+    name: str, frames: Tensor, target: tuple[int, int], on_frame: OnDone | None = None
+) -> Tensor | None:
     """The clip enlarged to (height, width), or by 4 where that is less; None for bicubic.
 
     Args:
@@ -43,15 +45,15 @@ def starts_from_base(codec: Codec) -> bool:
     return not isinstance(codec, SpaceToDepth)
 
 
-def mixed(frames: Tensor, base: Tensor, *, detail: float = 0.0, damage: float = 0.0) -> Tensor:
+def blend_base_layer(frames: Tensor, base: Tensor, *, detail: float = 0.0, degradation: float = 0.0) -> Tensor:
     """The result and the base layer together.
 
     Args:
         frames: (T, H, W, 3) given away, they are changed.
         base: the same clip, of the same size.
         detail: the crisper the result is to be, the less the base layer counts: nothing at 1.
-        damage: of the input, see :func:`degradation.measured_damage`; the refiner removes it, a base layer enlarges it
-            and counts nothing from 1 on.
+        degradation: of the input, see :func:`degradation.estimate_degradation`; the refiner removes it, a base layer
+            enlarges it and has no weight from 1 on.
 
     Raises:
         PlanError: when it is another clip.
@@ -61,7 +63,7 @@ def mixed(frames: Tensor, base: Tensor, *, detail: float = 0.0, damage: float = 
             f"The base layer is {len(base)} frames of {base.shape[2]}x{base.shape[1]}, the result {len(frames)} of "
             f"{frames.shape[2]}x{frames.shape[1]}; enlarge the same clip to the same size."
         )
-    weight = SHARE * (1 - detail) * max(0.0, 1 - damage)
+    weight = BASE_WEIGHT * (1 - detail) * max(0.0, 1 - degradation)
     for frame, other in zip(frames, base, strict=True):
         frame.copy_(torch.lerp(frame, other.to(frame), weight))
     return frames

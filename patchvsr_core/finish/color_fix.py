@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..errors import PatchVSRError
 from ..progress import OnDone
-from ..resample import frames_together, resize
+from ..resample import frames_per_batch, resize
 
 WAVELET_LEVELS = 5
 
@@ -50,7 +50,7 @@ def match_colors(frames: Tensor, source: Tensor, method: str = "wavelet", *, on_
         return frames
     out = torch.empty_like(frames)
     size = (int(frames.shape[1]), int(frames.shape[2]))
-    together = frames_together(size)
+    together = frames_per_batch(size)
     for start in range(0, len(frames), together):
         chunk = slice(start, start + together)
         style = resize(source[chunk].to(frames), size)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..vae.sft import Modulation, PositionNorm, ResidualBlockPlus, of_each_frame
-from .refiner import CONSTANTS, FOLDED, Refiner, RefinerConfig
+from ..vae.sft import Modulation, PositionNorm, ResidualBlockPlus, apply_per_frame
+from .refiner import CONTROLS, FOLDED, Refiner, RefinerConfig
 
-CONDITION = 32
+CONDITION_CHANNELS = 32
 """Channels of the features of the input."""
-EVERY = 4
+BLOCKS_PER_MODULATION = 4
 """Features are modulated after the second block and so many blocks later again."""
 
 
@@ -26,11 +26,13 @@ class ConditionalRefiner(Refiner):
 
     def __init__(self, config: RefinerConfig = RefinerConfig(kind="conditional")) -> None:
         super().__init__(config)
-        self.stem = nn.Conv2d(CONSTANTS + FOLDED, CONDITION, 1)
-        self.condition = nn.Sequential(*(ResidualBlockPlus(CONDITION, CONDITION, PositionNorm) for _ in range(2)))
+        self.stem = nn.Conv2d(CONTROLS + FOLDED, CONDITION_CHANNELS, 1)
+        self.condition = nn.Sequential(
+            *(ResidualBlockPlus(CONDITION_CHANNELS, CONDITION_CHANNELS, PositionNorm) for _ in range(2))
+        )
         self.modulations = nn.ModuleList(
-            Modulation(CONDITION, config.channels, PositionNorm, hidden=CONDITION, kernel=1)
-            for _ in range((config.blocks + 2) // EVERY)
+            Modulation(CONDITION_CHANNELS, config.channels, PositionNorm, hidden=CONDITION_CHANNELS, kernel=1)
+            for _ in range((config.blocks + 2) // BLOCKS_PER_MODULATION)
         )
 
     def start_from(self, plain: Refiner) -> None:
@@ -42,19 +44,22 @@ class ConditionalRefiner(Refiner):
         self.load_state_dict({**self.state_dict(), **plain.state_dict()})
 
     def _deepened(self, features: Tensor, seen: Tensor) -> Tensor:
-        known = torch.cat([seen[:, :CONSTANTS], seen[:, CONSTANTS + FOLDED : CONSTANTS + 2 * FOLDED]], 1)
-        condition = self.condition(of_each_frame(self.stem, _clip(known)))
+        known = torch.cat([seen[:, :CONTROLS], seen[:, CONTROLS + FOLDED : CONTROLS + 2 * FOLDED]], 1)
+        condition = self.condition(apply_per_frame(self.stem, _as_clip(known)))
         for block, modulation in zip(self.blocks, self._places(), strict=True):
             features = block(features)
             if modulation is not None:
-                features = modulation(condition, _clip(features))[0].transpose(0, 1)
+                features = modulation(condition, _as_clip(features))[0].transpose(0, 1)
         return features
 
     def _places(self) -> list[nn.Module | None]:
         """For every block the modulation after it."""
-        return [self.modulations[k // EVERY] if k % EVERY == 1 else None for k in range(len(self.blocks))]
+        return [
+            self.modulations[k // BLOCKS_PER_MODULATION] if k % BLOCKS_PER_MODULATION == 1 else None
+            for k in range(len(self.blocks))
+        ]
 
 
-def _clip(frames: Tensor) -> Tensor:
+def _as_clip(frames: Tensor) -> Tensor:
     """(T, C, H, W) to (1, C, T, H, W)."""
     return frames.transpose(0, 1)[None]

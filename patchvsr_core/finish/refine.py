@@ -12,12 +12,12 @@ from torch import Tensor
 
 from ..distributed import ProcessGroup, current_group, sharded
 from ..errors import ModelError
-from ..files import damaged, read_weights, write_weights
-from ..optical_flow.align import aligned_window, neighbour_flows
+from ..files import explain_read_errors, read_weights, write_weights
+from ..optical_flow.align import align_window, estimate_neighbour_flows
 from ..plan.canvas import Canvas, Span, overlap
 from ..plan.planner import plan_tiles
 from ..progress import OnDone
-from ..resample import reflected, upsampled_window
+from ..resample import reflect_index, upsample_window
 from .conditional_refiner import ConditionalRefiner
 from .refiner import FOLD, Refiner, RefinerConfig
 
@@ -56,7 +56,7 @@ def refine_frames(
     *,
     strength: float = 1.0,
     detail: float = 0.0,
-    damage: float = 0.0,
+    degradation: float = 0.0,
     tile_px: int = TILE_PX,
     chunk_frames: int = CHUNK_FRAMES,
     region: tuple[slice, slice] | None = None,
@@ -71,7 +71,8 @@ def refine_frames(
         source: (T, h, w, 3) input clip in [0, 1].
         strength: 0 (off) to 1.
         detail: 0 (most faithful) to 1 (crispest).
-        damage: level of noise and compression in the input, see :func:`degradation.measured_damage`; 0: clean.
+        degradation: level of noise and compression in the input, see :func:`degradation.estimate_degradation`; 0 for
+            a clean one.
         region: rows and columns, pixels: tiles outside it are left as they are.
 
     Returns:
@@ -80,16 +81,16 @@ def refine_frames(
     group = current_group()
     canvas = Canvas(len(frames), _hw(source), _hw(frames), stride_px=FOLD)
     out = torch.zeros_like(frames, dtype=torch.float32)
-    tile_px, chunk_frames = _cut(canvas, refiner, tile_px, chunk_frames, group)
+    tile_px, chunk_frames = _choose_tiling(canvas, refiner, tile_px, chunk_frames, group)
     for number, first in enumerate(range(0, canvas.frames, chunk_frames)):
         last = min(first + chunk_frames, canvas.frames)
         low, high = max(first - refiner.reach_frames, 0), min(last + refiner.reach_frames, canvas.frames)
         part = Canvas(high - low, canvas.source, canvas.target, stride_px=FOLD)
         tiles = tuple(plan_tiles(part, tile_px, 2 * refiner.reach_px, "cut"))
         given = source[low:high].to(refiner.head.weight.device)
-        flows = neighbour_flows(given)
+        flows = estimate_neighbour_flows(given)
         own_tiles = sharded(tiles, offset=number * len(tiles))
-        refined = _refine_tiles(refiner, frames[low:high], given, flows, part, (detail, damage), own_tiles, region)
+        refined = _refine_tiles(refiner, frames[low:high], given, flows, part, (detail, degradation), own_tiles, region)
         out[first:last] = refined[first - low : last - low]
         if on_frames:
             on_frames(last, canvas.frames)
@@ -97,7 +98,9 @@ def refine_frames(
     return out if strength == 1 else torch.lerp(group.local_frames(frames).float(), out, strength)
 
 
-def _cut(canvas: Canvas, refiner: Refiner, tile_px: int, chunk_frames: int, group: ProcessGroup) -> tuple[int, int]:
+def _choose_tiling(
+    canvas: Canvas, refiner: Refiner, tile_px: int, chunk_frames: int, group: ProcessGroup
+) -> tuple[int, int]:
     """(side of a tile, frames of a chunk), up to these, with which the busiest process has least to do."""
     least = 4 * refiner.reach_px
     if group.size == 1:
@@ -131,8 +134,8 @@ def _refine_tiles(
         refined = _reflected_window(frames, rows, columns).to(out)
         if region is None or (overlap(rows, region[0]) and overlap(columns, region[1])):
             decoded = refined.movedim(-1, 1).to(weight)
-            enlarged = upsampled_window(source, canvas, rows, columns).movedim(-1, 1).to(weight)
-            neighbours = aligned_window(source, flows, canvas, rows, columns).movedim(-1, 1).to(weight)
+            enlarged = upsample_window(source, canvas, rows, columns).movedim(-1, 1).to(weight)
+            neighbours = align_window(source, flows, canvas, rows, columns).movedim(-1, 1).to(weight)
             refined = refiner(decoded, enlarged, neighbours, canvas.scale, *wishes).to(out).movedim(1, -1)
         kept = [span.weights(out).repeat_interleave(FOLD) for span in (row, column)]
         refined *= torch.outer(*kept)[..., None]
@@ -144,7 +147,7 @@ def _refine_tiles(
 def _reflected_window(frames: Tensor, rows: slice, columns: slice) -> Tensor:
     """A window that may reach beyond the right and lower edge, where the picture is mirrored."""
     y, x = (
-        torch.from_numpy(reflected(np.arange(span.start, span.stop), length)).to(frames.device)
+        torch.from_numpy(reflect_index(np.arange(span.start, span.stop), length)).to(frames.device)
         for span, length in ((rows, frames.shape[1]), (columns, frames.shape[2]))
     )
     return frames[:, y][:, :, x]
@@ -163,7 +166,7 @@ def load_refiner(path: str | Path, dtype: torch.dtype = torch.float32) -> Refine
     """
     path = Path(path)
     config, tensors = read_weights(path, FORMAT, "refiner")
-    with damaged(path):
+    with explain_read_errors(path):
         refiner = new_refiner(RefinerConfig(**config))
         refiner.load_state_dict(tensors)
     return refiner.to(dtype).requires_grad_(False).eval()

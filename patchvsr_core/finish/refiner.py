@@ -17,10 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .degradation import DamageMeter
+from .degradation import DegradationEstimator
 
 Kind = Literal["plain", "conditional"]
-CONSTANTS = 3
+CONTROLS = 3
 """What holds for the whole clip: detail, scale, damage."""
 FOLD = 4
 """Pixels along one side that are folded into channels."""
@@ -47,29 +47,30 @@ class Refiner(nn.Module):
     def __init__(self, config: RefinerConfig = RefinerConfig()) -> None:
         super().__init__()
         self.config = config
-        self.meter = DamageMeter()
-        self.head = nn.Conv2d(CONSTANTS + 4 * FOLDED, config.channels, 3, padding=1)
+        self.estimator = DegradationEstimator()
+        self.head = nn.Conv2d(CONTROLS + 4 * FOLDED, config.channels, 3, padding=1)
         self.blocks = nn.ModuleList(_Block(config.channels, bool(k % 2)) for k in range(config.blocks))
         self.tail = nn.Conv2d(config.channels, FOLDED, 3, padding=1)
+        self.register_load_state_dict_pre_hook(_rename_old_keys)
         for parameter in self.tail.parameters():
             nn.init.zeros_(parameter)  # an untrained refiner changes nothing
 
     def forward(
-        self, decoded: Tensor, enlarged: Tensor, neighbours: Tensor, scale: float, detail: float, damage: float
+        self, decoded: Tensor, enlarged: Tensor, neighbours: Tensor, scale: float, detail: float, degradation: float
     ) -> Tensor:
         """Correct a clip.
 
         Args:
             decoded, enlarged: (T, 3, H, W), sides in multiples of 4.
-            neighbours: (T, 6, H, W), see :func:`optical_flow.align.aligned_window`.
+            neighbours: (T, 6, H, W), see :func:`optical_flow.align.align_window`.
             scale: factor by which the input was enlarged.
             detail: 0 for the most probable picture, 1 for one as crisp as the original may have been.
-            damage: see :func:`degradation.damage_level`.
+            degradation: see :func:`degradation.degradation_level`.
 
         Returns:
             (T, 3, H, W).
         """
-        seen = self._seen(decoded, enlarged, neighbours, (detail, math.log2(scale), damage))
+        seen = self._seen(decoded, enlarged, neighbours, (detail, math.log2(scale), degradation))
         features = self.head(seen)
         return decoded + F.pixel_shuffle(self.tail(self._deepened(features, seen) + features), FOLD)
 
@@ -95,6 +96,12 @@ class Refiner(nn.Module):
     def reach_px(self) -> int:
         """Pixels on either side that a pixel's result depends on, at most."""
         return FOLD * (2 * len(self.blocks) + 3)
+
+
+def _rename_old_keys(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+    """Load files and checkpoints in which the degradation estimator was called ``meter``."""
+    for name in [name for name in state if name.startswith(f"{prefix}meter.")]:
+        state[f"{prefix}estimator.{name.removeprefix(f'{prefix}meter.')}"] = state.pop(name)
 
 
 class _Block(nn.Module):

@@ -15,16 +15,16 @@ from torch import Tensor
 
 from ..errors import PlanError
 from ..plan.canvas import Canvas
-from ..resample import frames_together, resize
+from ..resample import frames_per_batch, resize
 from ..vae.codec import Codec, SpaceToDepth, check_codec
 
-MOST = 2.0
-NEAR = 1.1 / 255
+MAX_STRENGTH = 2.0
+SNAP_DISTANCE = 1.1 / 255
 """From black and white a map may be so far away and still mean them: ComfyUI loads white of a grey picture as 0.996."""
 
 
 @dataclass(frozen=True, eq=False)
-class Strength:
+class StrengthMap:
     """Strength everywhere, and a map of it.
 
     Raises:
@@ -41,8 +41,10 @@ class Strength:
     def __post_init__(self) -> None:
         if not -1 <= self.fidelity <= 1:
             raise PlanError(f"Fidelity is {self.fidelity}; it must lie between -1 and 1.")
-        if not 0 <= self.white <= MOST:
-            raise PlanError(f"White of the strength map stands for {self.white}; it must lie between 0 and {MOST:g}.")
+        if not 0 <= self.white <= MAX_STRENGTH:
+            raise PlanError(
+                f"White of the strength map stands for {self.white}; it must lie between 0 and {MAX_STRENGTH:g}."
+            )
         if self.map is not None and (self.map.ndim != 3 or not self.map.numel()):
             raise PlanError(
                 f"The strength map has shape {tuple(self.map.shape)}; it must be a mask: one for all frames, or one "
@@ -57,14 +59,16 @@ class Strength:
         return hashlib.sha256(f"{self.fidelity} {self.white} {shape}".encode() + data).hexdigest()
 
     @property
-    def is_still(self) -> bool:
+    def is_static(self) -> bool:
         """Whether it is the same in all frames."""
         return self.map is None or len(self.map) == 1
 
     @property
     def acts(self) -> bool:
         """Whether it changes anything."""
-        return self.fidelity != 0 or (self.map is not None and not bool((_cleared(self.map) * self.white == 1).all()))
+        return self.fidelity != 0 or (
+            self.map is not None and not bool((_snap_extremes(self.map) * self.white == 1).all())
+        )
 
     def of_frames(self, frames: int, size: tuple[int, int], chosen: slice = slice(None)) -> Tensor:
         """(1 or chosen frames, height, width) strength in 0 to 2.
@@ -85,11 +89,11 @@ class Strength:
                 f"The strength map has {len(self.map)} frames but the clip {frames}; it must have one for all frames, "
                 "or one for each."
             )
-        part = self.map if self.is_still else self.map[chosen]
-        weight = _cleared(part)
+        part = self.map if self.is_static else self.map[chosen]
+        weight = _snap_extremes(part)
         if weight.shape[1:] != size:
             weight = F.interpolate(weight[:, None], size=size, mode="bilinear", antialias=True)[:, 0]
-        return (weight * (self.white * everywhere)).clamp(0, MOST)
+        return (weight * (self.white * everywhere)).clamp(0, MAX_STRENGTH)
 
     def of_latent(self, codec: Codec, canvas: Canvas) -> Tensor:
         """Strength per latent cell, to broadcast over (1, C, t, h, w).
@@ -108,16 +112,16 @@ class Strength:
             return (codec.encode(weight[..., None].expand(-1, -1, -1, 3)) + 1) / 2
         cells = F.avg_pool2d(weight[:, None], canvas.stride_px)[:, 0]
         if len(cells) > 1:
-            cells = _latent_frames(cells, canvas)
+            cells = _average_over_time(cells, canvas)
         return cells[None, None]
 
 
-def held_to(base: Tensor, result: Tensor, weight: Tensor) -> Tensor:
+def blend_with_base(base: Tensor, result: Tensor, weight: Tensor) -> Tensor:
     """``base`` where the weight is 0, ``result`` where it is 1, exactly; beyond both in between and above."""
     return torch.lerp(base, result, weight.to(result))
 
 
-def held_frames(frames: Tensor, base: Tensor, strength: Strength) -> Tensor:
+def apply_strength_map(frames: Tensor, base: Tensor, strength: StrengthMap) -> Tensor:
     """Frames held to the base layer.
 
     Args:
@@ -128,23 +132,23 @@ def held_frames(frames: Tensor, base: Tensor, strength: Strength) -> Tensor:
         (T, H, W, 3) in [0, 1].
     """
     size = (int(frames.shape[1]), int(frames.shape[2]))
-    out, together = torch.empty_like(frames), frames_together(size)
-    still = strength.of_frames(len(frames), size).to(frames) if strength.is_still else None
+    out, together = torch.empty_like(frames), frames_per_batch(size)
+    still = strength.of_frames(len(frames), size).to(frames) if strength.is_static else None
     for start in range(0, len(frames), together):
         chunk = slice(start, min(start + together, len(frames)))
         weight = strength.of_frames(len(frames), size, chunk).to(frames) if still is None else still
         enlarged = resize(base[chunk], size).clamp(0, 1).to(frames)
-        out[chunk] = held_to(enlarged, frames[chunk], weight[..., None]).clamp(0, 1)
+        out[chunk] = blend_with_base(enlarged, frames[chunk], weight[..., None]).clamp(0, 1)
     return out
 
 
-def _cleared(values: Tensor) -> Tensor:
+def _snap_extremes(values: Tensor) -> Tensor:
     """A map with black and white as they are meant."""
     values = values.float().clamp(0, 1)
-    return torch.where(values > 1 - NEAR, 1.0, torch.where(values < NEAR, 0.0, values))
+    return torch.where(values > 1 - SNAP_DISTANCE, 1.0, torch.where(values < SNAP_DISTANCE, 0.0, values))
 
 
-def _latent_frames(cells: Tensor, canvas: Canvas) -> Tensor:
+def _average_over_time(cells: Tensor, canvas: Canvas) -> Tensor:
     """(T, h, w) to (t, h, w): the mean of the frames of each; the last one is repeated into the padding."""
     index = torch.arange(canvas.padded_frames).clamp(max=canvas.frames - 1)
     rest = cells[index[1:]].unflatten(0, (-1, canvas.stride_frames)).mean(1)

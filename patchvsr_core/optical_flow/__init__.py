@@ -4,6 +4,6 @@ The estimators are DIS, a pyramidal Lucas-Kanade and RAFT; any other is a functi
 """
 
 from .estimators import ESTIMATORS, Estimator
-from .flow import ClipFlows, clip_flows, consistency, warp
+from .flow import ClipFlows, consistency, estimate_clip_flows, warp
 
-__all__ = ["ESTIMATORS", "ClipFlows", "Estimator", "clip_flows", "consistency", "warp"]
+__all__ = ["ESTIMATORS", "ClipFlows", "Estimator", "consistency", "estimate_clip_flows", "warp"]

@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..plan.canvas import Canvas
-from ..resample import reflected
-from .flow import clip_flows
+from ..resample import reflect_index
+from .flow import estimate_clip_flows
 
 
-def neighbour_flows(source: Tensor) -> tuple[Tensor, Tensor]:
+def estimate_neighbour_flows(source: Tensor) -> tuple[Tensor, Tensor]:
     """Flows from every frame to the one before and to the one after; the ends look at themselves.
 
     Args:
@@ -24,11 +24,11 @@ def neighbour_flows(source: Tensor) -> tuple[Tensor, Tensor]:
     still = source.new_zeros(1, 2, *source.shape[1:3])
     if len(source) == 1:
         return still, still
-    flows = clip_flows(source.movedim(-1, 1))
+    flows = estimate_clip_flows(source.movedim(-1, 1))
     return torch.cat([still, flows.to_previous]), torch.cat([flows.to_next, still])
 
 
-def aligned_window(source: Tensor, flows: tuple[Tensor, Tensor], canvas: Canvas, rows: slice, columns: slice) -> Tensor:
+def align_window(source: Tensor, flows: tuple[Tensor, Tensor], canvas: Canvas, rows: slice, columns: slice) -> Tensor:
     """A window of the frame before and of the frame after, as the frame at hand would show them.
 
     Every pixel of the large picture is fetched straight from the small neighbour (bicubic, at the
@@ -36,15 +36,15 @@ def aligned_window(source: Tensor, flows: tuple[Tensor, Tensor], canvas: Canvas,
 
     Args:
         source: (T, h, w, 3) input clip of the canvas.
-        flows: what :func:`neighbour_flows` answers for it.
+        flows: what :func:`estimate_neighbour_flows` answers for it.
         rows, columns: window of the padded canvas, pixels.
 
     Returns:
         (T, rows, columns, 6): the one before, the one after; the ends are their own neighbours.
     """
     height, width = source.shape[1:3]
-    down = _places(rows, canvas.target[0], height, source)
-    across = _places(columns, canvas.target[1], width, source)
+    down = _source_positions(rows, canvas.target[0], height, source)
+    across = _source_positions(columns, canvas.target[1], width, source)
     y, x = torch.meshgrid(down, across, indexing="ij")
     grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], dim=-1).expand(len(source), -1, -1, -1)
     unit = torch.tensor([2 / width, 2 / height], device=source.device)
@@ -58,7 +58,7 @@ def aligned_window(source: Tensor, flows: tuple[Tensor, Tensor], canvas: Canvas,
     return torch.cat(found, 1).movedim(1, -1)
 
 
-def _places(span: slice, target: int, length: int, like: Tensor) -> Tensor:
+def _source_positions(span: slice, target: int, length: int, like: Tensor) -> Tensor:
     """Centres of the window's pixels, in pixels of the input."""
-    index = torch.from_numpy(reflected(np.arange(span.start, span.stop), target)).to(like.device, torch.float32)
+    index = torch.from_numpy(reflect_index(np.arange(span.start, span.stop), target)).to(like.device, torch.float32)
     return (index + 0.5) * (length / target) - 0.5

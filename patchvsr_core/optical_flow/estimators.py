@@ -13,7 +13,7 @@ from ..errors import PlanError
 from .lucas_kanade import pyramid
 from .raft import raft
 
-LEAST_PX = 16
+MIN_SIDE_PX = 16
 """Shortest side that OpenCV's estimators take; smaller frames are mirrored up to it."""
 QUALITIES = ("ultrafast", "fast", "medium")
 """Presets of dense inverse search, from the fastest to the most exact."""
@@ -53,7 +53,7 @@ def dis(quality: str = "medium") -> Estimator:
         def measure(a: np.ndarray, b: np.ndarray) -> np.ndarray:
             return cv2.DISOpticalFlow.create(preset).calc(a, b, None)  # one that was used remembers what it saw
 
-        return _by_brightness(measure, first, second)
+        return _estimate_on_luma(measure, first, second)
 
     return estimate
 
@@ -71,7 +71,7 @@ def farneback() -> Estimator:
                 a, b, start, scale, levels, window_px, rounds, neighbours_px, sigma, flags=0
             )
 
-        return _by_brightness(measure, first, second)
+        return _estimate_on_luma(measure, first, second)
 
     return estimate
 
@@ -85,7 +85,7 @@ ESTIMATORS: Mapping[str, Callable[..., Estimator]] = {
 """What makes an estimator, by name; only ``raft`` has an argument that it cannot do without: a file of weights."""
 
 
-def _by_brightness(measure: Callable[[np.ndarray, np.ndarray], np.ndarray], first: Tensor, second: Tensor) -> Tensor:
+def _estimate_on_luma(measure: Callable[[np.ndarray, np.ndarray], np.ndarray], first: Tensor, second: Tensor) -> Tensor:
     """Pair by pair, in 8 bits."""
     height, width = first.shape[-2:]
     flows = [measure(a, b)[:height, :width] for a, b in zip(_gray(first), _gray(second), strict=True)]
@@ -96,5 +96,5 @@ def _gray(frames: Tensor) -> list[np.ndarray]:
     """8-bit brightness (BT.601), mirrored up to the least size."""
     weights = torch.tensor([0.299, 0.587, 0.114], device=frames.device)
     gray = (frames.float().clamp(0, 1) * 255 * weights[:, None, None]).sum(1).round().byte().cpu().numpy()
-    pad = [(0, max(0, LEAST_PX - side)) for side in gray.shape[1:]]
+    pad = [(0, max(0, MIN_SIDE_PX - side)) for side in gray.shape[1:]]
     return [np.ascontiguousarray(np.pad(frame, pad, mode="symmetric")) for frame in gray]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..distributed import current_group, sharded
 from ..progress import OnDone
-from ..resample import frames_together
+from ..resample import frames_per_batch
 from .estimators import Estimator, dis
 
 
@@ -59,7 +59,9 @@ class ClipFlows:
         return ClipFlows(self.to_next[pairs.start : pairs.stop], self.to_previous[pairs.start : pairs.stop])
 
 
-def clip_flows(frames: Tensor, estimator: Estimator | None = None, on_pairs: OnDone | None = None) -> ClipFlows:
+def estimate_clip_flows(
+    frames: Tensor, estimator: Estimator | None = None, on_pairs: OnDone | None = None
+) -> ClipFlows:
     """Measure the motion of a clip.
 
     Args:
@@ -71,7 +73,7 @@ def clip_flows(frames: Tensor, estimator: Estimator | None = None, on_pairs: OnD
     pairs, size = len(frames) - 1, (int(frames.shape[-2]), int(frames.shape[-1]))
     to_next, to_previous = (frames.new_zeros(pairs, 2, *size, dtype=torch.float32) for _ in range(2))
     group = current_group()
-    together = max(1, min(frames_together(size), -(-pairs // group.size)))
+    together = max(1, min(frames_per_batch(size), -(-pairs // group.size)))
     for start in sharded(range(0, pairs, together)):
         here, after = frames[start:pairs][:together], frames[start + 1 :][:together]
         to_next[start : start + together] = estimator(here, after)

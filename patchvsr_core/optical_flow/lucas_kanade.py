@@ -13,18 +13,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-LEAST_SIDE_PX = 12
+MIN_SIDE_PX = 12
 """The coarsest level is the first one whose shortest side is not longer than twice this."""
-ROUNDS = 3
+ITERATIONS = 3
 """Steps on each of the other levels."""
-COARSE_ROUNDS = 8
+COARSE_ITERATIONS = 8
 """Steps on the coarsest level, where the whole way has to be found."""
 WINDOW_PX = 9
-LIGHT_PX = 31
+ILLUMINATION_PX = 31
 """What is brighter over so much may be lit otherwise, and says nothing of motion."""
-SLACK = 0.02
+RESIDUAL_SCALE = 0.02
 """Change of brightness from which on a pixel counts less: it may belong to another surface."""
-FLATNESS = 1e-4
+REGULARISATION = 1e-4
 """Squared slope of brightness below which a window knows no motion of its own, and keeps the coarser level's."""
 
 
@@ -46,11 +46,11 @@ def pyramid(device: torch.device | str | None = None) -> Callable[[Tensor, Tenso
 def _coarse_to_fine(first: Tensor, second: Tensor) -> Tensor:
     """Flow of (B, 1, H, W) planes: that of the planes at half the size, refined."""
     height, width = first.shape[-2:]
-    if min(height, width) <= 2 * LEAST_SIDE_PX:
-        return _refined(first, second, first.new_zeros(len(first), 2, height, width), COARSE_ROUNDS)
-    coarse = _coarse_to_fine(_halved(first), _halved(second))
+    if min(height, width) <= 2 * MIN_SIDE_PX:
+        return _refine(first, second, first.new_zeros(len(first), 2, height, width), COARSE_ITERATIONS)
+    coarse = _coarse_to_fine(_downsample(first), _downsample(second))
     finer = F.interpolate(2 * coarse, scale_factor=2, mode="bilinear", align_corners=False)
-    return _refined(first, second, finer[..., :height, :width], ROUNDS)
+    return _refine(first, second, finer[..., :height, :width], ITERATIONS)
 
 
 def _brightness(frames: Tensor) -> Tensor:
@@ -59,33 +59,33 @@ def _brightness(frames: Tensor) -> Tensor:
     return (frames.float().clamp(0, 1) * weights[:, None, None]).sum(1, keepdim=True)
 
 
-def _halved(plane: Tensor) -> Tensor:
+def _downsample(plane: Tensor) -> Tensor:
     """Half the size, rounded up; pixel i covers 2 i and 2 i + 1."""
     return F.avg_pool2d(plane, 2, ceil_mode=True, count_include_pad=False)
 
 
-def _refined(first: Tensor, second: Tensor, flow: Tensor, rounds: int) -> Tensor:
+def _refine(first: Tensor, second: Tensor, flow: Tensor, rounds: int) -> Tensor:
     """Lucas-Kanade steps on one level, then a median that takes out what single windows got wrong."""
-    first, second = (plane - _mean_around(plane, LIGHT_PX) for plane in (first, second))
+    first, second = (plane - _box_mean(plane, ILLUMINATION_PX) for plane in (first, second))
     padded = F.pad(first, (1, 1, 1, 1), mode="replicate")
     slope_x = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
     slope_y = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
-    fetch = _fetcher(second)
+    fetch = _make_sampler(second)
     for _ in range(rounds):
         moved, inside = fetch(flow)
         change = moved - first
-        weight = inside / (change.abs() + SLACK)
+        weight = inside / (change.abs() + RESIDUAL_SCALE)
         products = [slope_x * slope_x, slope_x * slope_y, slope_y * slope_y, slope_x * change, slope_y * change]
-        sums = _mean_around(torch.cat([*products, torch.ones_like(weight)], 1) * weight, WINDOW_PX)
+        sums = _box_mean(torch.cat([*products, torch.ones_like(weight)], 1) * weight, WINDOW_PX)
         xx, xy, yy, xt, yt, total = sums.split(1, 1)
-        xx, yy = xx + FLATNESS * total, yy + FLATNESS * total
+        xx, yy = xx + REGULARISATION * total, yy + REGULARISATION * total
         scale = (xx * yy - xy * xy).clamp(min=torch.finfo(xx.dtype).tiny)
         step = torch.cat([xy * yt - yy * xt, xy * xt - xx * yt], 1) / scale
         flow = _median(flow + step.clamp(-2, 2))
     return flow
 
 
-def _fetcher(plane: Tensor) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+def _make_sampler(plane: Tensor) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
     """(``plane`` from where a flow points, 1 where that lies inside it)."""
     height, width = plane.shape[-2:]
     y, x = torch.meshgrid(
@@ -102,7 +102,7 @@ def _fetcher(plane: Tensor) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
     return fetch
 
 
-def _mean_around(planes: Tensor, side: int) -> Tensor:
+def _box_mean(planes: Tensor, side: int) -> Tensor:
     """Mean over the square around every pixel, as far as it lies in the frame."""
     half = side // 2
     planes = F.avg_pool2d(planes, (1, side), 1, (0, half), count_include_pad=False)

@@ -12,12 +12,12 @@ from torch import Tensor
 from ..errors import MediaError
 from .flow import ClipFlows
 
-UNSEEN_PX = 30000.0
+OCCLUDED_PX = 30000.0
 """Length of the flow of places that the other frame does not show: out of any picture, so that no flow agrees with it.
 
 It stays so after averaging and shrinking, and fits 16 bits.
 """
-LEAST_SHARE = 0.25
+MIN_COVERAGE = 0.25
 """Of a pixel that has to be pointed at; a zoom by 1.5 leaves no pixel with less."""
 ROUNDING = 1e-4
 
@@ -55,13 +55,13 @@ def flows_from_motion(motion_to_next: Tensor | None = None, motion_to_previous: 
     """
     if motion_to_next is None and motion_to_previous is None:
         raise MediaError("There are no motion vectors; give those to the next frame, to the previous one, or both.")
-    ahead = None if motion_to_next is None else _pixels(motion_to_next)[:-1]
-    back = None if motion_to_previous is None else _pixels(motion_to_previous)[1:]
+    ahead = None if motion_to_next is None else _to_flow(motion_to_next)[:-1]
+    back = None if motion_to_previous is None else _to_flow(motion_to_previous)[1:]
     if ahead is None:
         assert back is not None
-        ahead = reversed_flow(back)
+        ahead = reverse_flow(back)
     elif back is None:
-        back = reversed_flow(ahead)
+        back = reverse_flow(ahead)
     if ahead.shape != back.shape:
         raise MediaError(
             f"Motion to the next frame has shape {tuple(ahead.shape)} and to the previous one {tuple(back.shape)}; "
@@ -70,14 +70,14 @@ def flows_from_motion(motion_to_next: Tensor | None = None, motion_to_previous: 
     return ClipFlows(ahead, back)
 
 
-def reversed_flow(flow: Tensor) -> Tensor:
+def reverse_flow(flow: Tensor) -> Tensor:
     """The flow the other way: each vector, turned round, is left where it points (bilinear splatting).
 
     Args:
         flow: (B, 2, H, W) pixels.
 
     Returns:
-        (B, 2, H, W): where several meet their mean, where none arrives :data:`UNSEEN_PX` both ways.
+        (B, 2, H, W): where several meet their mean, where none arrives :data:`OCCLUDED_PX` both ways.
     """
     count, _, height, width = flow.shape
     y, x = torch.meshgrid(
@@ -96,12 +96,12 @@ def reversed_flow(flow: Tensor) -> Tensor:
             index = (row.clamp(0, height - 1) * width + column.clamp(0, width - 1)).long().flatten(1)
             total.scatter_add_(2, index[:, None].expand(-1, 3, -1), carried * share.flatten(1)[:, None])
     found, share = total[:, :2], total[:, 2:]
-    back = torch.where(share > LEAST_SHARE - ROUNDING, found / share.clamp(min=ROUNDING), UNSEEN_PX)
+    back = torch.where(share > MIN_COVERAGE - ROUNDING, found / share.clamp(min=ROUNDING), OCCLUDED_PX)
     return back.view(flow.shape)
 
 
-def _pixels(motion: Tensor) -> Tensor:
+def _to_flow(motion: Tensor) -> Tensor:
     """(T, 2, H, W) with y down; what is no number, or too long, is unseen."""
     flow = torch.stack([motion[..., 0], -motion[..., 1]], 1).float()
-    seen = flow.isfinite().all(1, keepdim=True) & (flow.abs() < UNSEEN_PX).all(1, keepdim=True)
-    return torch.where(seen, flow, UNSEEN_PX)
+    seen = flow.isfinite().all(1, keepdim=True) & (flow.abs() < OCCLUDED_PX).all(1, keepdim=True)
+    return torch.where(seen, flow, OCCLUDED_PX)

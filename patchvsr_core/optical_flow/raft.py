@@ -23,7 +23,7 @@ UPDATES = 20
 """Rounds of refinement, as Upscale-A-Video runs them."""
 CELL_PX = 8
 """The network works on cells of so many pixels."""
-LEAST_PX = 128
+MIN_SIDE_PX = 128
 """Shortest side that leaves something of the coarsest of its four levels."""
 
 
@@ -45,7 +45,7 @@ def estimator_from_module(module: nn.Module, device: torch.device | str | None =
     def estimate(first: Tensor, second: Tensor) -> Tensor:
         weight = next(module.parameters())
         height, width = first.shape[-2:]
-        a, b = (_padded(frames.to(device or weight.device, weight.dtype)) * 2 - 1 for frames in (first, second))
+        a, b = (_pad(frames.to(device or weight.device, weight.dtype)) * 2 - 1 for frames in (first, second))
         # the correlations of a pair grow with the square of its pixels: one pair at a time
         flows = [module(*pair, num_flow_updates=UPDATES)[-1] for pair in zip(a.split(1), b.split(1), strict=True)]
         return torch.cat(flows)[..., :height, :width].to(first.device, torch.float32)
@@ -89,8 +89,8 @@ def _torchvision_networks() -> Any:
     return optical_flow
 
 
-def _padded(frames: Tensor) -> Tensor:
+def _pad(frames: Tensor) -> Tensor:
     """Its last row and column repeated, up to whole cells and the least size."""
     height, width = frames.shape[-2:]
-    down, across = (max(LEAST_PX, -(-side // CELL_PX) * CELL_PX) - side for side in (height, width))
+    down, across = (max(MIN_SIDE_PX, -(-side // CELL_PX) * CELL_PX) - side for side in (height, width))
     return F.pad(frames, (0, across, 0, down), mode="replicate")

@@ -24,7 +24,7 @@ class Chunk:
     end: int
     lead: int
     """How many of them the chunk before has too; 0 at the begin of a shot."""
-    goes_on: bool = False
+    continues_shot: bool = False
     """Whether the chunk before is of the same shot."""
 
     @property

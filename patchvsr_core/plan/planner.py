@@ -57,7 +57,8 @@ def plan_patches(
     token_px = canvas.stride_px * TOKEN_CELLS
     if patch_px < token_px or patch_px % token_px:
         raise PlanError(
-            f"Patch size {patch_px} px must be a multiple of {token_px} px; try {_near(patch_px, token_px)}."
+            f"Patch size {patch_px} px must be a multiple of {token_px} px; "
+            f"try {_nearest_multiple(patch_px, token_px)}."
         )
     if layout not in LAYOUTS:
         raise PlanError(f"Layout {layout!r} is unknown; choose one of {', '.join(LAYOUTS)}.")
@@ -67,33 +68,33 @@ def plan_patches(
         )
     size = canvas.latent_size
     height, width = (min(side, patch_px // canvas.stride_px) for side in size)
-    windows = time_windows(canvas, window_frames, overlap_frames)
-    patches = _over_time(windows, LAYOUTS[layout](size, (height, width)))
-    primary = _over_time(windows, _primary(size, (height, width)))
+    windows = temporal_windows(canvas, window_frames, overlap_frames)
+    patches = _repeat_over_time(windows, LAYOUTS[layout](size, (height, width)))
+    primary = _repeat_over_time(windows, _primary(size, (height, width)))
     return PatchPlan(canvas, layout, patches, primary, phases=1 + max(p.phase for p in patches))
 
 
-def _over_time(windows: list[Span], planar: list[PlanarPatch]) -> tuple[Patch, ...]:
+def _repeat_over_time(windows: list[Span], planar: list[PlanarPatch]) -> tuple[Patch, ...]:
     """Every planar patch in every window of time."""
-    in_space = [(r.start, c.start, kind, _tensor(weight), phase) for r, c, kind, weight, phase in planar]
+    in_space = [(r.start, c.start, kind, _to_tensor(weight), phase) for r, c, kind, weight, phase in planar]
     return tuple(
-        Patch((window.start, y, x), (len(window.weight), *weight.shape), kind, _tensor(window.weight), weight, phase)
+        Patch((window.start, y, x), (len(window.weight), *weight.shape), kind, _to_tensor(window.weight), weight, phase)
         for window in windows
         for y, x, kind, weight, phase in in_space
     )
 
 
-def time_windows(canvas: Canvas, window_frames: int, overlap_frames: int) -> list[Span]:
+def temporal_windows(canvas: Canvas, window_frames: int, overlap_frames: int) -> list[Span]:
     """Windows over the latent frames, cross-faded linearly where they overlap."""
-    return crossfaded(canvas.latent_frames, *_window(canvas, window_frames, overlap_frames))
+    return tile_axis(canvas.latent_frames, *_window_length(canvas, window_frames, overlap_frames))
 
 
 def count_windows(canvas: Canvas, window_frames: int, overlap_frames: int) -> int:
-    """How many windows :func:`time_windows` makes, without making them: clips may be long."""
-    return len(_spread(canvas.latent_frames, *_window(canvas, window_frames, overlap_frames)))
+    """How many windows :func:`temporal_windows` makes, without making them: clips may be long."""
+    return len(_spread_starts(canvas.latent_frames, *_window_length(canvas, window_frames, overlap_frames)))
 
 
-def _window(canvas: Canvas, window_frames: int, overlap_frames: int) -> tuple[int, int]:
+def _window_length(canvas: Canvas, window_frames: int, overlap_frames: int) -> tuple[int, int]:
     """(length, overlap) of windows of time, latent frames."""
     stride = canvas.stride_frames
     window = min(1 + (window_frames - 1) // stride, canvas.latent_frames)
@@ -111,13 +112,13 @@ def plan_tiles(canvas: Canvas, tile_px: int = 512, overlap_px: int = 64, shape: 
         raise PlanError(
             f"Tiles of {tile_px} px with an overlap of {overlap_px} px do not work; the overlap must be smaller."
         )
-    rows, columns = (crossfaded(length, min(tile, length), overlap, shape) for length in canvas.latent_size)
+    rows, columns = (tile_axis(length, min(tile, length), overlap, shape) for length in canvas.latent_size)
     return TileGrid(tuple(rows), tuple(columns))
 
 
-def crossfaded(length: int, window: int, overlap: int, shape: str = "linear") -> list[Span]:
+def tile_axis(length: int, window: int, overlap: int, shape: str = "linear") -> list[Span]:
     """Evenly spread windows that share at least ``overlap`` cells and fade into one another."""
-    return crossfade(length, window, _spread(length, window, overlap), shape)
+    return crossfade(length, window, _spread_starts(length, window, overlap), shape)
 
 
 def crossfade(length: int, window: int, starts: list[int], shape: str = "linear") -> list[Span]:
@@ -139,12 +140,12 @@ def crossfade(length: int, window: int, starts: list[int], shape: str = "linear"
         if k + 1 < len(starts) and (shared := start + window - starts[k + 1]) > 0:
             weight = np.minimum(weight, (window - cells) / shared)
         spans.append(Span(start, FADES[shape](weight)))
-    return _normalised(length, spans)
+    return _normalise(length, spans)
 
 
-def faded(length: int, window: int) -> list[Span]:
+def hat_weights(length: int, window: int) -> list[Span]:
     """Primary and border windows with the hat weights of joint modulation."""
-    starts = _spread(length, window, 0)
+    starts = _spread_starts(length, window, 0)
     borders = [(a + window + b) // 2 for a, b in itertools.pairwise(starts)]
     edges = [0, *borders, length]
     centres = [(a + b) / 2 for a, b in itertools.pairwise(edges)]
@@ -158,10 +159,10 @@ def faded(length: int, window: int) -> list[Span]:
         Span(start, np.interp(start + np.arange(window) + 0.5, nodes, hats[k]), is_border)
         for k, (_, start, is_border) in enumerate(windows)
     ]
-    return _normalised(length, spans)
+    return _normalise(length, spans)
 
 
-def _spread(length: int, window: int, overlap: int) -> list[int]:
+def _spread_starts(length: int, window: int, overlap: int) -> list[int]:
     """Starts of the fewest windows that cover ``length`` with at least ``overlap`` shared cells."""
     if window >= length:
         return [0]
@@ -169,7 +170,7 @@ def _spread(length: int, window: int, overlap: int) -> list[int]:
     return [round(k * (length - window) / (count - 1)) for k in range(count)]
 
 
-def _normalised(length: int, spans: list[Span]) -> list[Span]:
+def _normalise(length: int, spans: list[Span]) -> list[Span]:
     total = np.zeros(length)
     for span in spans:
         total[span.cells] += span.weight
@@ -180,15 +181,15 @@ def _corner(size: tuple[int, int], patch: tuple[int, int]) -> list[PlanarPatch]:
     """All combinations of primary and border spans; continuous everywhere."""
     return [
         (row, column, _kind(row, column), np.outer(row.weight, column.weight), 0)
-        for row in faded(size[0], patch[0])
-        for column in faded(size[1], patch[1])
+        for row in hat_weights(size[0], patch[0])
+        for column in hat_weights(size[1], patch[1])
     ]
 
 
 def _uniform(size: tuple[int, int], patch: tuple[int, int]) -> list[PlanarPatch]:
     """The corner layout with weight 1/count; an ablation that shows its seams."""
     rows, columns = (
-        _normalised(length, [replace(s, weight=np.ones(window)) for s in faded(length, window)])
+        _normalise(length, [replace(s, weight=np.ones(window)) for s in hat_weights(length, window)])
         for length, window in zip(size, patch, strict=True)
     )
     return [(r, c, _kind(r, c), np.outer(r.weight, c.weight), 0) for r in rows for c in columns]
@@ -200,7 +201,7 @@ def _pairwise(size: tuple[int, int], patch: tuple[int, int]) -> list[PlanarPatch
     With u, v the border hats of the two axes: primary (1-u)(1-v)/D, auxiliary u(1-v)/D and
     v(1-u)/D, D = 1-uv. A partition of unity, continuous except at the crossings themselves.
     """
-    rows, columns = faded(size[0], patch[0]), faded(size[1], patch[1])
+    rows, columns = hat_weights(size[0], patch[0]), hat_weights(size[1], patch[1])
     v, u = _border_hat(size[0], rows), _border_hat(size[1], columns)
     planar: list[PlanarPatch] = []
     for row in rows:
@@ -223,13 +224,13 @@ def _border_hat(length: int, spans: list[Span]) -> Array:
 
 def _primary(size: tuple[int, int], patch: tuple[int, int]) -> list[PlanarPatch]:
     """The primary grid alone, cross-faded only where its patches happen to overlap."""
-    rows, columns = (crossfaded(length, window, 0) for length, window in zip(size, patch, strict=True))
+    rows, columns = (tile_axis(length, window, 0) for length, window in zip(size, patch, strict=True))
     return [(r, c, "primary", np.outer(r.weight, c.weight), 0) for r in rows for c in columns]
 
 
 def _overlapping(size: tuple[int, int], patch: tuple[int, int]) -> list[PlanarPatch]:
     """One grid whose patches share a quarter of their side at least, and fade into one another across it."""
-    rows, columns = (crossfaded(length, window, window // 4) for length, window in zip(size, patch, strict=True))
+    rows, columns = (tile_axis(length, window, window // 4) for length, window in zip(size, patch, strict=True))
     return [(r, c, "primary", np.outer(r.weight, c.weight), 0) for r in rows for c in columns]
 
 
@@ -241,7 +242,7 @@ def _alternating(size: tuple[int, int], patch: tuple[int, int]) -> list[PlanarPa
 
 
 def _half_shifted(length: int, window: int) -> list[Span]:
-    borders = {span.start for span in faded(length, window) if span.is_border}
+    borders = {span.start for span in hat_weights(length, window) if span.is_border}
     return crossfade(length, window, sorted({0, length - window} | borders))
 
 
@@ -249,11 +250,11 @@ def _kind(row: Span, column: Span) -> str:
     return ("primary", "auxiliary", "corner")[row.is_border + column.is_border]
 
 
-def _near(value: int, multiple: int) -> int:
+def _nearest_multiple(value: int, multiple: int) -> int:
     return max(multiple, round(value / multiple) * multiple)
 
 
-def _tensor(weight: Array) -> Tensor:
+def _to_tensor(weight: Array) -> Tensor:
     return torch.from_numpy(weight).float()
 
 

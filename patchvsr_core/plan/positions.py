@@ -14,7 +14,7 @@ KINDS = tuple(COLORS)
 
 
 @dataclass(frozen=True)
-class Place:
+class Position:
     """Where patches lie, in every window of time and every phase; pixels of the result, clipped to the frame."""
 
     number: int
@@ -37,14 +37,14 @@ class Place:
         return slice(self.x, self.x + self.width)
 
 
-def places(plan: PatchPlan) -> tuple[Place, ...]:
+def list_positions(plan: PatchPlan) -> tuple[Position, ...]:
     """The places of a plan, in the order of their numbers."""
     stride, (frame_height, frame_width) = plan.canvas.stride_px, plan.canvas.target
     height, width = (cells * stride for cells in plan.patch_size[1:])
     found = []
-    for number, (kind, (y, x)) in enumerate(_positions(plan), 1):
+    for number, (kind, (y, x)) in enumerate(_numbered_cells(plan), 1):
         top, left = y * stride, x * stride
-        found.append(Place(number, kind, top, left, min(height, frame_height - top), min(width, frame_width - left)))
+        found.append(Position(number, kind, top, left, min(height, frame_height - top), min(width, frame_width - left)))
     return tuple(found)
 
 
@@ -54,14 +54,14 @@ def patches_at(plan: PatchPlan, number: int) -> tuple[Patch, ...]:
     Raises:
         PlanError: for a number that no place has.
     """
-    positions = _positions(plan)
+    positions = _numbered_cells(plan)
     if not 1 <= number <= len(positions):
         raise PlanError(f"The plan has no patch {number}; choose a number from 1 to {len(positions)}.")
     _, position = positions[number - 1]
     return tuple(patch for patch in plan.patches if patch.origin[1:] == position)
 
 
-def _positions(plan: PatchPlan) -> list[tuple[str, tuple[int, int]]]:
+def _numbered_cells(plan: PatchPlan) -> list[tuple[str, tuple[int, int]]]:
     """(kind, (y, x) in cells) of every place, in the order of their numbers."""
     kinds: dict[tuple[int, int], str] = {}
     for patch in plan.patches:

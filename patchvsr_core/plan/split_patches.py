@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from ..errors import PlanError
 from .canvas import PatchPlan
-from .positions import Place, patches_at, places
+from .positions import Position, list_positions, patches_at
 
 PLANNED = "plan"
 """The window that fades as the plan's own patches do."""
@@ -18,7 +18,7 @@ WINDOWS = (PLANNED, "linear", "cosine")
 """How cutouts may fade into one another."""
 
 
-def cut_out(frames: Tensor, plan: PatchPlan) -> list[Tensor]:
+def split_patches(frames: Tensor, plan: PatchPlan) -> list[Tensor]:
     """Every place of ``plan`` as a clip of its own, in the order of the places' numbers.
 
     Args:
@@ -36,14 +36,14 @@ def cut_out(frames: Tensor, plan: PatchPlan) -> list[Tensor]:
             f"The frames are {width}x{height} but the plan makes {target[1]}x{target[0]}; connect enlarged frames, "
             "such as those of Blender or of Refine & Fidelity."
         )
-    return [_cutout(frames, place, _cutout_px(plan)) for place in places(plan)]
+    return [_crop(frames, place, _patch_px(plan)) for place in list_positions(plan)]
 
 
-def join_cutouts(cutouts: Sequence[Tensor], plan: PatchPlan, window: str = PLANNED) -> Tensor:
+def join_patches(cutouts: Sequence[Tensor], plan: PatchPlan, window: str = PLANNED) -> Tensor:
     """Put cutouts back where they came from; they fade into one another with weights that sum to 1 in every pixel.
 
     Args:
-        cutouts: (T, h, w, C) each, as :func:`cut_out` orders and sizes them.
+        cutouts: (T, h, w, C) each, as :func:`split_patches` orders and sizes them.
         window: ``plan`` weighs as the plan does, in pixels; ``linear`` and ``cosine`` fade from the middle of a
             cutout to its edges.
 
@@ -53,8 +53,8 @@ def join_cutouts(cutouts: Sequence[Tensor], plan: PatchPlan, window: str = PLANN
     Raises:
         PlanError: when a cutout is missing, or has another size than the rest.
     """
-    where = places(plan)
-    _check(cutouts, len(where), _cutout_px(plan))
+    where = list_positions(plan)
+    _check(cutouts, len(where), _patch_px(plan))
     height, width = plan.canvas.target
     first = cutouts[0]
     weights = [_weight(plan, place, window).to(first.device)[: place.height, : place.width] for place in where]
@@ -68,26 +68,26 @@ def join_cutouts(cutouts: Sequence[Tensor], plan: PatchPlan, window: str = PLANN
     return joined
 
 
-def _cutout_px(plan: PatchPlan) -> tuple[int, int]:
+def _patch_px(plan: PatchPlan) -> tuple[int, int]:
     """(height, width) of every cutout."""
     height, width = (cells * plan.canvas.stride_px for cells in plan.patch_size[1:])
     return height, width
 
 
-def _cutout(frames: Tensor, place: Place, size: tuple[int, int]) -> Tensor:
+def _crop(frames: Tensor, place: Position, size: tuple[int, int]) -> Tensor:
     seen = frames[:, place.rows, place.columns]
     beyond = (0, size[1] - place.width, 0, size[0] - place.height)
     return F.pad(seen.movedim(-1, 1), beyond, mode="replicate").movedim(1, -1).contiguous()
 
 
-def _weight(plan: PatchPlan, place: Place, window: str) -> Tensor:
+def _weight(plan: PatchPlan, place: Position, window: str) -> Tensor:
     """(h, w) share of a cutout in its pixels, up to the factor that makes all shares sum to 1."""
     if window == PLANNED:
         cells = torch.stack([patch.weight_yx for patch in patches_at(plan, place.number)]).sum(0)
         return _in_pixels(cells, plan.canvas.stride_px)
     if window not in WINDOWS:
         raise PlanError(f"Window {window!r} is unknown; choose one of {', '.join(WINDOWS)}.")
-    rows, columns = (_fade(length, window) for length in _cutout_px(plan))
+    rows, columns = (_fade(length, window) for length in _patch_px(plan))
     return torch.outer(rows, columns)
 
 

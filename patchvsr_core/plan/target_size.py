@@ -6,8 +6,8 @@ import re
 
 from ..errors import PlanError
 
-LARGEST_SIDE = 16384
-LARGEST_SCALE = 16.0
+MAX_SIDE = 16384
+MAX_SCALE = 16.0
 
 
 def target_size(source: tuple[int, int], *, scale: float | None = None, size: str | None = None) -> tuple[int, int]:
@@ -23,15 +23,15 @@ def target_size(source: tuple[int, int], *, scale: float | None = None, size: st
     """
     height, width = source
     if size is not None:
-        target = _parsed(size, height, width)
+        target = _parse(size, height, width)
     else:
         scale = 4.0 if scale is None else scale
-        if not 1 <= scale <= LARGEST_SCALE:
-            raise PlanError(f"A scale of {scale:g} is out of range; it must lie between 1 and {LARGEST_SCALE:g}.")
+        if not 1 <= scale <= MAX_SCALE:
+            raise PlanError(f"A scale of {scale:g} is out of range; it must lie between 1 and {MAX_SCALE:g}.")
         target = round(height * scale), round(width * scale)
-    if max(target) > LARGEST_SIDE:
+    if max(target) > MAX_SIDE:
         raise PlanError(
-            f"An output of {target[1]}x{target[0]} is too large; neither side may exceed {LARGEST_SIDE} pixels."
+            f"An output of {target[1]}x{target[0]} is too large; neither side may exceed {MAX_SIDE} pixels."
         )
     if target[0] < height or target[1] < width:
         raise PlanError(
@@ -40,12 +40,12 @@ def target_size(source: tuple[int, int], *, scale: float | None = None, size: st
     return target
 
 
-SIGNS = "[x\u00d7\u0445*]"
+SEPARATORS = "[x\u00d7\u0445*]"
 """What may stand between width and height: the letter, the sign, the Cyrillic letter, the star."""
 
 
-def _parsed(size: str, height: int, width: int) -> tuple[int, int]:
-    parts = [part.strip() for part in re.split(SIGNS, size.lower())]
+def _parse(size: str, height: int, width: int) -> tuple[int, int]:
+    parts = [part.strip() for part in re.split(SEPARATORS, size.lower())]
     if len(parts) != 2 or not all(part.isdecimal() for part in parts):
         raise PlanError(f"A size of {size!r} cannot be read; write WIDTHxHEIGHT, such as 1920x1080.")
     new_width, new_height = (int(part) for part in parts)

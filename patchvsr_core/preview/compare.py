@@ -19,7 +19,7 @@ LINE_PX = 2
 """Width of what divides pictures."""
 GAP_PX = 4
 CAPTION_PX = 22
-LETTERS = 0.5
+FONT_SCALE = 0.5
 PAD_PX = 6
 DIRECTIONS = ("left and right", "above and below")
 
@@ -68,7 +68,7 @@ def split_view(versions: Sequence[Version], *, position: float = 0.5, direction:
             continue
         part = out.narrow(axis, start, stop - start)
         part.copy_(version.frames.narrow(axis, start, stop - start))
-        _write(part, version.name)
+        _draw_name(part, version.name)
         if start:
             out.narrow(axis, start, min(LINE_PX, stop - start)).fill_(1)
     return out
@@ -81,7 +81,7 @@ def side_by_side(versions: Sequence[Version]) -> Tensor:
         versions: of the same size and length.
     """
     named = any(version.name for version in versions)
-    columns = [_captioned(version) if named else version.frames for version in versions]
+    columns = [_add_caption(version) if named else version.frames for version in versions]
     gap = columns[0].new_zeros(*columns[0].shape[:2], GAP_PX, 3)
     return torch.cat([part for column in columns for part in (gap, column)][1:], dim=2)
 
@@ -97,14 +97,14 @@ def crop_grid(versions: Sequence[Version], *, crop_px: int = 192, crops: int = 3
         crops: how many, at most: as many as fit.
     """
     rows: list[Tensor] = []
-    for y, x, height, width in places_that_differ(versions, crop_px, crops):
+    for y, x, height, width in most_different_crops(versions, crop_px, crops):
         cut = [Version("" if rows else v.name, v.frames[:, y : y + height, x : x + width]) for v in versions]
         rows.append(side_by_side(cut))
     gap = rows[0].new_zeros(len(rows[0]), GAP_PX, rows[0].shape[2], 3)
     return torch.cat([part for row in rows for part in (gap, row)][1:], dim=1)
 
 
-def places_that_differ(versions: Sequence[Version], crop_px: int, crops: int) -> list[tuple[int, int, int, int]]:
+def most_different_crops(versions: Sequence[Version], crop_px: int, crops: int) -> list[tuple[int, int, int, int]]:
     """(y, x, height, width) of the crops in which the versions of one size differ most."""
     first, *others = (version.frames for version in versions)
     if others:
@@ -121,21 +121,23 @@ def places_that_differ(versions: Sequence[Version], crop_px: int, crops: int) ->
     return sorted(found)
 
 
-def _captioned(version: Version) -> Tensor:
+def _add_caption(version: Version) -> Tensor:
     strip = version.frames.new_zeros(len(version.frames), CAPTION_PX, version.frames.shape[2], 3)
-    _write(strip, version.name)
+    _draw_name(strip, version.name)
     return torch.cat([strip, version.frames], dim=1)
 
 
-def _write(frames: Tensor, name: str) -> None:
+def _draw_name(frames: Tensor, name: str) -> None:
     """Write a name into the upper left corner, white on black; left out where there is no room."""
     if not name:
         return
-    (width, height), below = cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, LETTERS, 1)
+    (width, height), below = cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, FONT_SCALE, 1)
     box = CAPTION_PX, width + 2 * PAD_PX
     if box[0] > frames.shape[1] or box[1] > frames.shape[2]:
         return
     picture = np.zeros((*box, 3), np.uint8)
     baseline = (CAPTION_PX + height - below // 2) // 2
-    cv2.putText(picture, name, (PAD_PX, baseline), cv2.FONT_HERSHEY_SIMPLEX, LETTERS, (255, 255, 255), 1, cv2.LINE_AA)
+    cv2.putText(
+        picture, name, (PAD_PX, baseline), cv2.FONT_HERSHEY_SIMPLEX, FONT_SCALE, (255, 255, 255), 1, cv2.LINE_AA
+    )
     frames[:, : box[0], : box[1]] = torch.from_numpy(picture).to(frames) / 255

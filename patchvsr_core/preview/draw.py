@@ -8,18 +8,18 @@ import torch
 from torch import Tensor
 
 from ..plan.canvas import PatchPlan
-from ..plan.positions import COLORS, KINDS, Place, places
+from ..plan.positions import COLORS, KINDS, Position, list_positions
 
 LONGEST_SIDE = 1024
 INSETS = {"primary": 1, "auxiliary": 4, "corner": 7}
 """Pixels that outlines lie inside the real ones, so that neighbours do not cover one another."""
 FONT, FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.5
-LEAST_LEGEND_PX = 240
+MIN_LEGEND_PX = 240
 """Width of a picture below which it has no legend."""
 LINE_PX, MARGIN_PX, GAP_PX = 22, 8, 18
 GREY = (0.75, 0.75, 0.75)
-GROUND = (18, 18, 18)
-DIMMED = 0.6
+BACKGROUND = (18, 18, 18)
+FRAME_GAIN = 0.6
 """Part of its light that the frame keeps behind the outlines."""
 WHEEL = {
     0: (1.0, 0.0, 0.0),
@@ -31,9 +31,9 @@ WHEEL = {
     55: (1.0, 0.0, 0.0),
 }
 """Hues around the circle, spread so that steps look equal (Baker et al. 2011, the Middlebury flow colours)."""
-SHARE_BELOW_FULL = 0.99
+FULL_QUANTILE = 0.99
 """Of all motion is drawn paler than the strongest colour; single wrong vectors would make the rest too pale."""
-LEAST_FULL_PX = 1.0
+MIN_FULL_PX = 1.0
 """Motion that a still picture seems to have is not drawn strongly."""
 
 
@@ -51,19 +51,19 @@ def draw_plan(plan: PatchPlan, frame: Tensor) -> Tensor:
     size = max(1, round(width * shrink)), max(1, round(height * shrink))
     pixels = np.ascontiguousarray(frame[..., :3].float().cpu().numpy())
     picture = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if shrink < 1 else cv2.INTER_CUBIC)
-    picture = (np.clip(picture, 0, 1) * DIMMED * 255).astype(np.uint8)
-    found = places(plan)
+    picture = (np.clip(picture, 0, 1) * FRAME_GAIN * 255).astype(np.uint8)
+    found = list_positions(plan)
     for place in found:
         _outline(picture, place, shrink)
     for place in found:  # numbers on top
         if place.kind == "primary":
             _number(picture, place, shrink)
-    if size[0] >= LEAST_LEGEND_PX:
+    if size[0] >= MIN_LEGEND_PX:
         picture = np.concatenate([picture, _legend(size[0], _costs(plan))])
     return torch.from_numpy(picture.astype(np.float32) / 255)[None]
 
 
-def _outline(picture: np.ndarray, place: Place, shrink: float) -> None:
+def _outline(picture: np.ndarray, place: Position, shrink: float) -> None:
     inset, (bottom, right) = INSETS[place.kind], picture.shape[:2]
     first = round(place.x * shrink) + inset, round(place.y * shrink) + inset
     last = (
@@ -73,7 +73,7 @@ def _outline(picture: np.ndarray, place: Place, shrink: float) -> None:
     cv2.rectangle(picture, first, last, _levels(COLORS[place.kind]), 2, cv2.LINE_AA)
 
 
-def _number(picture: np.ndarray, place: Place, shrink: float) -> None:
+def _number(picture: np.ndarray, place: Position, shrink: float) -> None:
     """In the upper left corner on a dark ground, where it fills no more than a third of the place."""
     text = str(place.number)
     (wide, high), _ = cv2.getTextSize(text, FONT, FONT_SCALE, 1)
@@ -82,7 +82,7 @@ def _number(picture: np.ndarray, place: Place, shrink: float) -> None:
         return
     origin = round(place.x * shrink) + inset, round(place.y * shrink) + inset + high
     first, last = (origin[0] - 3, origin[1] - high - 3), (origin[0] + wide + 2, origin[1] + 3)
-    cv2.rectangle(picture, first, last, GROUND, cv2.FILLED)
+    cv2.rectangle(picture, first, last, BACKGROUND, cv2.FILLED)
     cv2.putText(picture, text, origin, FONT, FONT_SCALE, _levels(COLORS[place.kind]), 1, cv2.LINE_AA)
 
 
@@ -114,7 +114,7 @@ def _legend(width: int, words: list[tuple[str, tuple[float, float, float]]]) -> 
             rows, x = rows + 1, MARGIN_PX
         placed.append((text, (x, (rows + 1) * LINE_PX - 4), color))
         x += wide + GAP_PX
-    strip = np.full(((rows + 1) * LINE_PX + MARGIN_PX // 2, width, 3), GROUND[0], np.uint8)
+    strip = np.full(((rows + 1) * LINE_PX + MARGIN_PX // 2, width, 3), BACKGROUND[0], np.uint8)
     for text, origin, color in placed:
         cv2.putText(strip, text, origin, FONT, FONT_SCALE, _levels(color), 1, cv2.LINE_AA)
     return strip
@@ -132,7 +132,7 @@ def draw_flow(flow: Tensor) -> Tensor:
     length = flow.float().square().sum(1).sqrt()
     shown = length <= float(np.hypot(*flow.shape[-2:]))
     lengths = length[shown].flatten().cpu().numpy()
-    full = max(LEAST_FULL_PX, float(np.quantile(lengths, SHARE_BELOW_FULL)) if len(lengths) else 0.0)
+    full = max(MIN_FULL_PX, float(np.quantile(lengths, FULL_QUANTILE)) if len(lengths) else 0.0)
     turn = torch.atan2(flow[:, 1], flow[:, 0]).float().cpu().numpy() / (2 * np.pi) % 1 * max(WHEEL)
     channels = [np.interp(turn, list(WHEEL), values) for values in zip(*WHEEL.values(), strict=True)]
     hue = torch.from_numpy(np.stack(channels, -1).astype(np.float32)).to(flow.device)

@@ -11,14 +11,14 @@ from ..finish.color_fix import match_colors
 from ..plan.canvas import PatchPlan
 from ..resample import resize
 from ..settings import Settings
-from ..stages import Refine, back_projected
+from ..stages import Refine, back_project_onto_input
 from ..vae.codec import Codec
 from .compare import Version, side_by_side
-from .region import Focus, decoded_place
+from .region import PreviewRegion, decode_region
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class PatchPreview:
     """One place, a few frames: three clips of the same size, (T, h, w, 3) in [0, 1]."""
 
     original: Tensor
@@ -33,18 +33,18 @@ class Look:
         return side_by_side([Version(name, clip) for name, clip in zip(names, clips, strict=True)])
 
 
-def look_at(
+def preview_patch(
     latent: Tensor,
     source: Tensor,
     plan: PatchPlan,
     codec: Codec,
-    focus: Focus,
+    focus: PreviewRegion,
     settings: Settings,
     *,
     refine: Refine,
     reach_frames: int,
-    damage: float,
-) -> Look:
+    degradation: float,
+) -> PatchPreview:
     """Decode, refine and back-project one place as a whole run does.
 
     Args:
@@ -52,12 +52,12 @@ def look_at(
         source: (T, h, w, 3) input clip.
         settings: of what comes after the model.
         refine: as in :func:`stages.finished`, with a ``region``; it looks ``reach_frames`` before and after.
-        damage: of the whole clip, see :func:`finish.degradation.measured_damage`.
+        degradation: of the whole clip, see :func:`finish.degradation.estimate_degradation`.
     """
     needed = focus.with_margin(reach_frames, len(source))
     around = source[needed.start : needed.stop]
     enlarged = resize(around.float(), plan.canvas.target).clamp(0, 1)
-    frames = decoded_place(codec, latent, enlarged, plan.canvas, focus.region, needed)
+    frames = decode_region(codec, latent, enlarged, plan.canvas, focus.region, needed)
     frames = match_colors(frames, around, settings.color).clamp(0, 1)
     if settings.refine_strength > 0:
         frames = refine(
@@ -65,18 +65,18 @@ def look_at(
             around,
             strength=settings.refine_strength,
             detail=settings.detail,
-            damage=damage,
+            degradation=degradation,
             region=focus.region,
         )
     shown = slice(focus.frames.start - needed.start, focus.frames.stop - needed.start)
-    result = back_projected(frames[shown], around[shown], settings, damage).clamp(0, 1)
+    result = back_project_onto_input(frames[shown], around[shown], settings, degradation).clamp(0, 1)
     rows, columns = focus.region
-    clips = (squares(around[shown], plan.canvas.target), enlarged[shown], result)
+    clips = (upsample_nearest(around[shown], plan.canvas.target), enlarged[shown], result)
     original, bicubic, finished = (clip[:, rows, columns].contiguous() for clip in clips)
-    return Look(original, bicubic, finished)
+    return PatchPreview(original, bicubic, finished)
 
 
-def squares(frames: Tensor, size: tuple[int, int]) -> Tensor:
+def upsample_nearest(frames: Tensor, size: tuple[int, int]) -> Tensor:
     """Enlarged without any interpolation."""
     y, x = (
         ((2 * torch.arange(length, device=frames.device) + 1) * side // (2 * length)).clamp(max=side - 1)

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..errors import PlanError
 from ..plan.canvas import Canvas, Patch, PatchPlan, Span, overlap
 from ..plan.planner import crossfade, plan_tiles
-from ..plan.positions import Place, patches_at, places
+from ..plan.positions import Position, list_positions, patches_at
 from ..vae.codec import Codec, check_codec
 
 Origins = frozenset[tuple[int, int, int]]
@@ -21,10 +21,10 @@ Region = tuple[slice, slice]
 
 
 @dataclass(frozen=True, eq=False)
-class Focus:
+class PreviewRegion:
     """What runs, and what of it is looked at."""
 
-    place: Place
+    place: Position
     frames: range
     """Of the clip."""
     origins: Origins
@@ -39,13 +39,13 @@ class Focus:
         return range(max(self.frames.start - reach_frames, 0), min(self.frames.stop + reach_frames, length))
 
 
-def focus_on(
+def select_region(
     plan: PatchPlan, number: int, first_frame: int, frames: int, *, reach_frames: int = 0, neighbours: bool = False
-) -> Focus:
+) -> PreviewRegion:
     """Choose what has to run for a look at one place.
 
     Args:
-        number: of the place, see :func:`plan.positions.places`.
+        number: of the place, see :func:`plan.positions.list_positions`.
         first_frame: counted from 0.
         frames: how many; fewer where the clip ends.
         reach_frames: how far what comes after the model looks before and after them.
@@ -62,14 +62,14 @@ def focus_on(
         )
     chosen = patches_at(plan, number)
     shown = range(first_frame, min(first_frame + frames, length))
-    focus = Focus(places(plan)[number - 1], shown, Origins())
+    focus = PreviewRegion(list_positions(plan)[number - 1], shown, Origins())
     needed = focus.with_margin(reach_frames, length)
     patches = _overlapping(plan, chosen[0]) if neighbours or plan.phases > 1 else chosen
     running = Origins(patch.origin for patch in patches if _lasts_through(patch, needed, plan.canvas))
-    return Focus(focus.place, shown, running)
+    return PreviewRegion(focus.place, shown, running)
 
 
-def richest_place(plan: PatchPlan, frame: Tensor) -> int:
+def most_detailed_position(plan: PatchPlan, frame: Tensor) -> int:
     """The number of the primary place with the most detail in it.
 
     Args:
@@ -78,7 +78,7 @@ def richest_place(plan: PatchPlan, frame: Tensor) -> int:
     canvas = plan.canvas
     scales = [source / target for source, target in zip(canvas.source, canvas.target, strict=True)]
 
-    def detail(place: Place) -> float:
+    def detail(place: Position) -> float:
         top, left = int(place.y * scales[0]), int(place.x * scales[1])
         bottom, right = (
             max(top + 1, int((place.y + place.height) * scales[0])),
@@ -88,10 +88,10 @@ def richest_place(plan: PatchPlan, frame: Tensor) -> int:
         changes = [part.diff(dim=axis).abs().sum() for axis in (0, 1)]
         return float(sum(changes))
 
-    return max((place for place in places(plan) if place.kind == "primary"), key=detail).number
+    return max((place for place in list_positions(plan) if place.kind == "primary"), key=detail).number
 
 
-class Spotlight:
+class RegionOnly:
     """Lets every patch rest but those in focus, which share the cells that they cover among themselves.
 
     What they do not cover stays the enlarged input.
@@ -104,10 +104,10 @@ class Spotlight:
         self.origins, self.enlarged = origins, enlarged
         self._lit: Tensor | None = None
 
-    def parted(self, patches: Sequence[Patch], step: int) -> tuple[list[Patch], list[Patch]]:
+    def split(self, patches: Sequence[Patch], step: int) -> tuple[list[Patch], list[Patch]]:
         """The patches that run at a step, with weights that sum to 1 where they lie, and those that rest."""
         lit = [p for p in patches if p.origin in self.origins]
-        over_time, over_space = _totals(lit, self.enlarged[0])
+        over_time, over_space = _sum_weights(lit, self.enlarged[0])
         self._lit = (over_time > 0)[:, None, None] & (over_space > 0)
         shared = [
             replace(
@@ -119,17 +119,17 @@ class Spotlight:
         ]
         return shared, [p for p in patches if p.origin not in self.origins]
 
-    def recalled(self, patches: Iterable[Patch], device: torch.device) -> list[Tensor]:
+    def reuse(self, patches: Iterable[Patch], device: torch.device) -> list[Tensor]:
         """What the others add to the predictions of the whole canvas, (1, C, t, h, w) float32 per condition."""
         assert self._lit is not None, "first they are parted"
         dark = (~self._lit).to(device)
         return [canvas.to(device, torch.float32) * dark for canvas in self.enlarged]
 
-    def remember(self, fused: list[Tensor]) -> None:
+    def store(self, fused: list[Tensor]) -> None:
         """Nothing is taken from step to step."""
 
 
-def _totals(patches: Sequence[Patch], canvas: Tensor) -> tuple[Tensor, Tensor]:
+def _sum_weights(patches: Sequence[Patch], canvas: Tensor) -> tuple[Tensor, Tensor]:
     """(t,) and (h, w) sums of weights over the distinct windows of time, and over the distinct places."""
     over_time, over_space = torch.zeros(canvas.shape[2]), torch.zeros(canvas.shape[3:])
     for p in {p.origin[0]: p for p in patches}.values():
@@ -148,7 +148,7 @@ def _share(weight: Tensor, total: Tensor) -> Tensor:
     return torch.where(total > 0, weight / total, 0.0)
 
 
-def decoded_place(
+def decode_region(
     codec: Codec, latent: Tensor, enlarged: Tensor, canvas: Canvas, region: Region, frames: range
 ) -> Tensor:
     """Decode what covers a region, on the grid of :func:`vae.decode.decode_tiles`; the rest is the enlarged input.
@@ -168,7 +168,7 @@ def decoded_place(
         _touching(_in_pixels(spans, canvas.stride_px, length), part)
         for spans, length, part in zip((grid.rows, grid.columns), canvas.padded_px, region, strict=True)
     ]
-    covered = [_sum_of(spans, length) for spans, length in zip(axes, canvas.target, strict=True)]
+    covered = [_sum_spans(spans, length) for spans, length in zip(axes, canvas.target, strict=True)]
     out = enlarged * (1 - torch.outer(*covered)[..., None].to(enlarged))
     stride = canvas.stride_px
     for row, column in itertools.product(*axes):
@@ -180,7 +180,7 @@ def decoded_place(
     return out
 
 
-def _sum_of(spans: Iterable[Span], length: int) -> Tensor:
+def _sum_spans(spans: Iterable[Span], length: int) -> Tensor:
     """(length,) sum of the weights of windows, cut off there."""
     total = torch.zeros(length)
     for span in spans:

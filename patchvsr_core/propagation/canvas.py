@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..errors import PlanError
 from ..optical_flow.estimators import Estimator
-from ..optical_flow.flow import ClipFlows, clip_flows, warp
+from ..optical_flow.flow import ClipFlows, estimate_clip_flows, warp
 from ..plan.canvas import Canvas
 from ..plan.chunks import ChunkState
 from ..resample import resize
@@ -84,7 +84,7 @@ class CanvasPropagation:
         self._entrance: ClipFlows | None = None
         if self.chunk_state.before is not None and source is not None:
             pair = torch.stack([self.chunk_state.before[SOURCE].to(source), source[0]])
-            self._entrance = clip_flows(_enlarged(pair, flows.size).movedim(-1, 1), estimator)
+            self._entrance = estimate_clip_flows(_enlarged(pair, flows.size).movedim(-1, 1), estimator)
         if self.chunk_state.until is not None and source is not None:
             self.last = (self.chunk_state.until - 1) // canvas.stride_frames
             self.chunk_state.after = {SOURCE: source[self.last * canvas.stride_frames].clone()}
@@ -187,7 +187,7 @@ def measured(
     if pixels and max(size) < MEASURED_PX:
         shrink = min(1.0, MEASURED_PX / max(canvas.target))
         size = (round(canvas.target[0] * shrink), round(canvas.target[1] * shrink))
-    flows = clip_flows(_enlarged(source, size).movedim(-1, 1), estimator)
+    flows = estimate_clip_flows(_enlarged(source, size).movedim(-1, 1), estimator)
     return CanvasPropagation(
         options, canvas, flows, pixels=pixels, source=source, chunk_state=chunk_state, estimator=estimator
     )

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..plan.canvas import PatchPlan
-from .frame_pairs import beside_source
+from .frame_pairs import pair_with_source
 from .seams import check_size
 
 LEVELS = 255
@@ -40,7 +40,7 @@ class ColourDrift:
 
 def colour_drift(frames: Tensor, source: Tensor) -> ColourDrift:
     """How far the mean colour of every frame is from the source's; both (T, ., ., 3) in [0, 1]."""
-    differences = [mean_colour(frame - large) for frame, large in beside_source(frames, source)]
+    differences = [mean_colour(frame - large) for frame, large in pair_with_source(frames, source)]
     return ColourDrift(LEVELS * torch.stack(differences))
 
 
@@ -54,7 +54,7 @@ def patch_colour_variance(frames: Tensor, source: Tensor, plan: PatchPlan) -> Te
         PlanError: when the plan is for frames of another size.
     """
     check_size(frames, plan)
-    means = [patch_colours(frame - large, plan) for frame, large in beside_source(frames, source)]
+    means = [patch_colours(frame - large, plan) for frame, large in pair_with_source(frames, source)]
     return variance_of(torch.stack(means))
 
 

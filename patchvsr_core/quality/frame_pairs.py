@@ -18,7 +18,7 @@ LUMA = (0.299, 0.587, 0.114)
 """Brightness of red, green and blue (BT.601)."""
 
 
-def beside_source(frames: Tensor, source: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+def pair_with_source(frames: Tensor, source: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Every frame with the source's brought to its size, two (1, H, W, 3) float32.
 
     Raises:
@@ -55,12 +55,12 @@ def gradient_energy(frames: Tensor) -> float:
 
 def detail_energy(frames: Tensor, source: Tensor) -> float:
     """Gradient energy relative to that of the enlarged source: below 1 is softer, above 1 sharper than it."""
-    pairs = [(gradient_energy(frame), gradient_energy(large)) for frame, large in beside_source(frames, source)]
+    pairs = [(gradient_energy(frame), gradient_energy(large)) for frame, large in pair_with_source(frames, source)]
     mine, plain = (sum(energies) for energies in zip(*pairs, strict=True))
     return mine / plain if plain else float("nan")
 
 
-def disagreement(frame: Tensor, source: Tensor) -> Tensor:
+def downsampled_difference(frame: Tensor, source: Tensor) -> Tensor:
     """How far a frame, shrunk again, is from the source's: (1, 1, h, w), mean over channels of the difference.
 
     Args:

@@ -21,7 +21,7 @@ class Rule:
 
     label: str
     shown: str
-    """Format of the number; :func:`derived` adds some names."""
+    """Format of the number; :func:`add_display_units` adds some names."""
     judged: Callable[[Numbers], float]
     """What the limits of ``bands`` are for."""
     bands: tuple[tuple[float, str, str], ...]
@@ -38,8 +38,8 @@ class Rule:
         return f"{self.label:<16}{self.shown.format(**numbers):<34}{grade}: {sentence}"
 
 
-STEADY = "add Flow Propagation, raise window_frames and overlap_frames, or lower detail and noise_level."
-COLOURS = "set the Blender's color_fix to wavelet, or run Refine & Fidelity with 8 rounds."
+TEMPORAL_ADVICE = "add Flow Propagation, raise window_frames and overlap_frames, or lower detail and noise_level."
+COLOUR_ADVICE = "set the Blender's color_fix to wavelet, or run Refine & Fidelity with 8 rounds."
 NO_MOTION = "needs 2 frames or more with motion that can be followed."
 
 RULES = (
@@ -49,8 +49,8 @@ RULES = (
         lambda n: n["flicker"],
         (
             (5, "good", "what was added moves along with the picture."),
-            (10, "fair", f"fine detail shimmers, or there is grain; if it shows at full speed, {STEADY}"),
-            (inf, "poor", f"detail changes from frame to frame; {STEADY}"),
+            (10, "fair", f"fine detail shimmers, or there is grain; if it shows at full speed, {TEMPORAL_ADVICE}"),
+            (inf, "poor", f"detail changes from frame to frame; {TEMPORAL_ADVICE}"),
         ),
         NO_MOTION,
     ),
@@ -60,8 +60,8 @@ RULES = (
         lambda n: n["brightness_flicker"] - n["source_brightness_flicker"],
         (
             (2, "good", "as steady as the source."),
-            (6, "fair", f"frames differ a little in brightness; {COLOURS}"),
-            (inf, "poor", f"the picture pumps; {COLOURS}"),
+            (6, "fair", f"frames differ a little in brightness; {COLOUR_ADVICE}"),
+            (inf, "poor", f"the picture pumps; {COLOUR_ADVICE}"),
         ),
         "needs 3 frames or more.",
     ),
@@ -71,8 +71,8 @@ RULES = (
         lambda n: n["warping_error"] - 2 * n["source_warping_error"],
         (
             (0.04, "good", "neighbouring frames agree; sharper pictures have more of it than soft ones."),
-            (0.2, "fair", f"more change between frames than sharpness explains; {STEADY}"),
-            (inf, "poor", f"neighbouring frames contradict each other; {STEADY}"),
+            (0.2, "fair", f"more change between frames than sharpness explains; {TEMPORAL_ADVICE}"),
+            (inf, "poor", f"neighbouring frames contradict each other; {TEMPORAL_ADVICE}"),
         ),
         NO_MOTION,
     ),
@@ -82,8 +82,8 @@ RULES = (
         lambda n: n["seam_energy"],
         (
             (1.06, "good", "patch borders do not show."),
-            (1.25, "fair", f"some borders may show on flat areas; choose the layout corner, and {COLOURS}"),
-            (inf, "poor", f"patch borders show; choose the layout corner, and {COLOURS}"),
+            (1.25, "fair", f"some borders may show on flat areas; choose the layout corner, and {COLOUR_ADVICE}"),
+            (inf, "poor", f"patch borders show; choose the layout corner, and {COLOUR_ADVICE}"),
         ),
         "connect the plan, of more than one patch, to have it measured.",
     ),
@@ -93,8 +93,8 @@ RULES = (
         lambda n: n["patch_colours"],
         (
             (0.3, "good", "all patches have the same colours."),
-            (1, "fair", f"patches differ by what shows on flat areas; {COLOURS}"),
-            (inf, "poor", f"patches differ in colour; {COLOURS}"),
+            (1, "fair", f"patches differ by what shows on flat areas; {COLOUR_ADVICE}"),
+            (inf, "poor", f"patches differ in colour; {COLOUR_ADVICE}"),
         ),
         "connect the plan to have it measured.",
     ),
@@ -104,8 +104,8 @@ RULES = (
         lambda n: n["colour_drift"],
         (
             (1, "good", "the colours are the source's throughout."),
-            (3, "fair", f"whole frames are off in colour; {COLOURS}"),
-            (inf, "poor", f"the colours are not the source's; {COLOURS}"),
+            (3, "fair", f"whole frames are off in colour; {COLOUR_ADVICE}"),
+            (inf, "poor", f"the colours are not the source's; {COLOUR_ADVICE}"),
         ),
         "needs a frame.",
     ),
@@ -136,7 +136,7 @@ RULES = (
 )
 
 
-def derived(measures: Numbers) -> dict[str, float]:
+def add_display_units(measures: Numbers) -> dict[str, float]:
     """The measures, and those that are shown in other units."""
     return {
         **measures,
@@ -145,7 +145,7 @@ def derived(measures: Numbers) -> dict[str, float]:
     }
 
 
-def verdict_lines(measures: Numbers) -> list[str]:
+def grade_lines(measures: Numbers) -> list[str]:
     """One line for every number."""
-    numbers = derived(measures)
+    numbers = add_display_units(measures)
     return [rule.line(numbers) for rule in RULES]

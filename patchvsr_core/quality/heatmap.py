@@ -16,11 +16,11 @@ from .frame_pairs import luma
 
 CELL_PX = 4
 """Side of a cell of a map; maps are small beside the frames."""
-DIM = 0.27
+BACKGROUND_GAIN = 0.27
 LIGHTNESS = 0.42, 0.97
 HUE_DEGREES = 300.0, 465.0
 CHROMA = 0.2
-QUIET, COVERED = 0.06, 0.4
+VISIBLE_FROM, OPAQUE_FROM = 0.06, 0.4
 """Parts of full scale from which on there is colour at all, and from which on it hides the frame."""
 STEPS = 256
 OKLAB_TO_CONES = (
@@ -35,12 +35,12 @@ CONES_TO_RGB = (
 )
 
 
-def pooled(values: Tensor) -> Tensor:
+def pool_cells(values: Tensor) -> Tensor:
     """(1, 1, H, W) pixels to the mean of each cell, (1, 1, rows, columns)."""
     return F.avg_pool2d(values, CELL_PX, ceil_mode=True)
 
 
-def heat_picture(frame: Tensor, heat: Tensor) -> Tensor:
+def overlay_heatmap(frame: Tensor, heat: Tensor) -> Tensor:
     """A map over its frame, dimmed and grey.
 
     Args:
@@ -53,13 +53,13 @@ def heat_picture(frame: Tensor, heat: Tensor) -> Tensor:
     height, width = frame.shape[1:3]
     size = heat.shape[2] * CELL_PX, heat.shape[3] * CELL_PX
     level = F.interpolate(heat.float(), size=size, mode="bilinear")[0, 0, :height, :width].clamp(0, 1)
-    colours = colour_scale().to(frame.device)[(level * (STEPS - 1)).round().long()]
-    share = ((level - QUIET) / (COVERED - QUIET)).clamp(0, 1)[..., None]
-    return (DIM * luma(frame).clamp(0, 1)[:, 0, ..., None]).lerp(colours[None], share[None])
+    colours = make_colormap().to(frame.device)[(level * (STEPS - 1)).round().long()]
+    share = ((level - VISIBLE_FROM) / (OPAQUE_FROM - VISIBLE_FROM)).clamp(0, 1)[..., None]
+    return (BACKGROUND_GAIN * luma(frame).clamp(0, 1)[:, 0, ..., None]).lerp(colours[None], share[None])
 
 
 @lru_cache(maxsize=1)
-def colour_scale() -> Tensor:
+def make_colormap() -> Tensor:
     """(256, 3) sRGB of a value from 0 to 1; each colour is lighter than the one before it."""
     position = torch.linspace(0, 1, STEPS, dtype=torch.float64)
     low, high = LIGHTNESS

@@ -13,11 +13,11 @@ from ..errors import PlanError
 from ..plan.canvas import PatchPlan
 from ..progress import OnDone
 from .color_drift import LEVELS, ColourDrift, mean_colour, patch_colours, patch_windows, variance_of
-from .frame_pairs import beside_source, check_lengths, disagreement, gradient_energy, luma
-from .grading import verdict_lines
-from .heatmap import CELL_PX, heat_picture, pooled
+from .frame_pairs import check_lengths, downsampled_difference, gradient_energy, luma, pair_with_source
+from .grading import grade_lines
+from .heatmap import CELL_PX, overlay_heatmap, pool_cells
 from .seams import SeamEnergies, check_size, seam_map
-from .temporal import MeanAlongMotion, bend, change, motion_between
+from .temporal import MeanAlongMotion, brightness_jitter, compensated_difference, estimate_motion
 
 FULL_SCALE = {"flicker": 16 / LEVELS, "seams": 8 / LEVELS, "mismatch": 16 / LEVELS}
 """Heat maps by kind, and the difference that they show in the brightest colour; the same in every clip."""
@@ -69,7 +69,7 @@ class QualityReport:
     def as_text(self) -> str:
         """A short table: each number with what it means, and what to do if it is not good."""
         count, height, width = self.frames.shape[:3]
-        return "\n".join([f"Quality of {count} frames of {width}x{height}", "", *verdict_lines(asdict(self.measures))])
+        return "\n".join([f"Quality of {count} frames of {width}x{height}", "", *grade_lines(asdict(self.measures))])
 
     def heat_map(self, kind: str) -> Tensor:
         """Where it is: (T, H, W, 3) in [0, 1], colours over the dimmed frames.
@@ -83,7 +83,7 @@ class QualityReport:
         check_kind(kind, has_plan="seams" in self.maps)
         out = torch.empty_like(self.frames, dtype=torch.float32)
         for k, heat in enumerate(self.maps[kind]):
-            out[k : k + 1] = heat_picture(self.frames[k : k + 1], heat[None].float() / FULL_SCALE[kind])
+            out[k : k + 1] = overlay_heatmap(self.frames[k : k + 1], heat[None].float() / FULL_SCALE[kind])
         return out
 
 
@@ -117,15 +117,15 @@ def measure_quality(
     check_lengths(frames, source)
     if plan is not None:
         check_size(frames, plan)
-    tally = _Tally(frames, plan)
-    for k, (frame, large) in enumerate(beside_source(frames, source)):
+    tally = _Accumulator(frames, plan)
+    for k, (frame, large) in enumerate(pair_with_source(frames, source)):
         tally.add_frame(frame, large, source[k : k + 1])
         if on_frames:
             on_frames(k + 1, len(frames))
     return QualityReport(tally.measures(), frames, tally.maps)
 
 
-class _Tally:
+class _Accumulator:
     """Sums of everything, frame by frame."""
 
     def __init__(self, frames: Tensor, plan: PatchPlan | None) -> None:
@@ -150,7 +150,7 @@ class _Tally:
         difference = frame - large
         self.brightness.append((_mean(luma(frame)), _mean(luma(large))))
         self.energies.append((gradient_energy(frame), gradient_energy(large)))
-        now, apart = len(self.mismatch), disagreement(frame, small)
+        now, apart = len(self.mismatch), downsampled_difference(frame, small)
         self.mismatch.append(_mean(apart))
         self.colours[now] = mean_colour(difference)
         self.maps["mismatch"][now] = F.interpolate(apart, size=self.cells, mode="area")[0]
@@ -160,16 +160,18 @@ class _Tally:
             self.maps["seams"][now] = seam_map(frame, large, self.plan, CELL_PX)[0]
 
     def _add_pair(self, frame: Tensor, large: Tensor, next_frame: Tensor, next_large: Tensor) -> None:
-        motion = motion_between(large, next_large)
-        self.warping.add(change(frame, next_frame, motion).square(), motion)
-        self.source_warping.add(change(large, next_large, motion).square(), motion)
-        flicker = self.flicker.add(change(frame - large, next_frame - next_large, motion).abs(), motion)
-        self.maps["flicker"][len(self.mismatch) - 1 :][:2] = pooled(flicker)  # the last frame shows the last pair's
+        motion = estimate_motion(large, next_large)
+        self.warping.add(compensated_difference(frame, next_frame, motion).square(), motion)
+        self.source_warping.add(compensated_difference(large, next_large, motion).square(), motion)
+        flicker = self.flicker.add(compensated_difference(frame - large, next_frame - next_large, motion).abs(), motion)
+        self.maps["flicker"][len(self.mismatch) - 1 :][:2] = pool_cells(flicker)  # the last frame shows the last pair's
 
     def measures(self) -> Measures:
         """The numbers so far."""
         drift = ColourDrift(LEVELS * self.colours)
-        (brightness, source_brightness) = (bend(list(values)) for values in zip(*self.brightness, strict=True))
+        (brightness, source_brightness) = (
+            brightness_jitter(list(values)) for values in zip(*self.brightness, strict=True)
+        )
         detail, plain = (sum(values) for values in zip(*self.energies, strict=True))
         return Measures(
             flicker=self.flicker.thousandths,

@@ -11,17 +11,17 @@ from torch import Tensor
 
 from ..errors import PlanError
 from ..plan.canvas import PatchPlan
-from .frame_pairs import beside_source
+from .frame_pairs import pair_with_source
 
 HEIGHT, WIDTH = 1, 2
 """Axes of (T, H, W, 3) frames."""
-AWAY = (-2, -1, 1, 2)
+REFERENCE_OFFSETS = (-2, -1, 1, 2)
 """Lines that a border is compared with, in cells of the codec: as its own grid has a texture, between cells too."""
-ALONG_PX = 33
+SMOOTHING_PX = 33
 """A seam is a step that goes on along its line; detail changes its sign from pixel to pixel."""
-PIECE_PX = 32
+SEGMENT_PX = 32
 """Borders are judged in pieces of this length."""
-FLOOR = (0.5 / 255) ** 2
+NOISE_FLOOR = (0.5 / 255) ** 2
 """Mean squared step that is added to all: about what rounding to 8 bits makes; nobody sees less."""
 
 
@@ -36,7 +36,7 @@ def seam_energy(frames: Tensor, source: Tensor, plan: PatchPlan) -> float:
     """
     check_size(frames, plan)
     energies = SeamEnergies(plan)
-    for frame, large in beside_source(frames, source):
+    for frame, large in pair_with_source(frames, source):
         energies.add(frame, large)
     return energies.ratio
 
@@ -45,14 +45,14 @@ class SeamEnergies:
     """The sums behind :func:`seam_energy`, frame by frame."""
 
     def __init__(self, plan: PatchPlan) -> None:
-        self.borders = {axis: list(borders_beside(plan, axis)) for axis in (HEIGHT, WIDTH)}
+        self.borders = {axis: list(borders_with_references(plan, axis)) for axis in (HEIGHT, WIDTH)}
         self.logarithms, self.pieces = 0.0, 0
 
     def add(self, frame: Tensor, large: Tensor) -> None:
         """Add one frame and the enlarged source's, (1, H, W, 3)."""
         for axis, borders in self.borders.items():
             for border, beside in borders:
-                result, plain = (_contrast(steps_at(v, axis, [border, *beside])) for v in (frame, large))
+                result, plain = (_contrast(steps_across(v, axis, [border, *beside])) for v in (frame, large))
                 self.logarithms += float((result - plain).sum(dtype=torch.float64))
                 self.pieces += len(result)
 
@@ -101,18 +101,18 @@ def borders_px(plan: PatchPlan, axis: int) -> list[int]:
     return sorted(edge for edge in edges if 0 < edge < length)
 
 
-def borders_beside(plan: PatchPlan, axis: int) -> Iterator[tuple[int, list[int]]]:
+def borders_with_references(plan: PatchPlan, axis: int) -> Iterator[tuple[int, list[int]]]:
     """(border, lines beside it that are no borders) as indices of differences; those with no such line left out."""
     stride, length = plan.canvas.stride_px, plan.canvas.target[axis - 1]
     edges = borders_px(plan, axis)
     for edge in edges:
-        beside = [line for line in (edge + cells * stride for cells in AWAY) if 0 < line < length]
+        beside = [line for line in (edge + cells * stride for cells in REFERENCE_OFFSETS) if 0 < line < length]
         beside = [line - 1 for line in beside if line not in edges]
         if beside:
             yield edge - 1, beside
 
 
-def steps_at(frame: Tensor, axis: int, lines: list[int]) -> Tensor:
+def steps_across(frame: Tensor, axis: int, lines: list[int]) -> Tensor:
     """(lines, length, 3) differences of neighbours of a (1, H, W, 3) frame, at chosen places along ``axis``."""
     picture = frame[0].movedim(axis - 1, 0)
     first = torch.tensor(lines, device=frame.device)
@@ -133,8 +133,8 @@ def seam_map(frame: Tensor, large: Tensor, plan: PatchPlan, cell_px: int) -> Ten
     rows, columns = (-(-side // cell_px) for side in difference.shape[1:3])
     found = torch.zeros(rows, columns, device=frame.device)
     for axis, view in ((HEIGHT, found), (WIDTH, found.T)):
-        for border, beside in borders_beside(plan, axis):
-            steps = _lasting(steps_at(difference, axis, [border, *beside]))
+        for border, beside in borders_with_references(plan, axis):
+            steps = _coherent_steps(steps_across(difference, axis, [border, *beside]))
             excess = (steps[0] - steps[1:].mean(0)).clamp(min=0)
             strip = F.avg_pool1d(excess[None], cell_px, ceil_mode=True)[0]
             for cell in {border // cell_px, (border + 1) // cell_px}:
@@ -155,14 +155,14 @@ def _contrast(steps: Tensor) -> Tensor:
     Args:
         steps: (lines, length, 3).
     """
-    energies = F.avg_pool1d(steps.square().mean(2), PIECE_PX, ceil_mode=True) + FLOOR
+    energies = F.avg_pool1d(steps.square().mean(2), SEGMENT_PX, ceil_mode=True) + NOISE_FLOOR
     logarithms = energies.log()
     return logarithms[0] - logarithms[1:].mean(0)
 
 
-def _lasting(steps: Tensor) -> Tensor:
+def _coherent_steps(steps: Tensor) -> Tensor:
     """(lines, length) size of the part of (lines, length, 3) steps that goes on along the line."""
     planes = steps.movedim(-1, 1)
-    window = min(ALONG_PX, 2 * ((planes.shape[-1] - 1) // 2) + 1)
+    window = min(SMOOTHING_PX, 2 * ((planes.shape[-1] - 1) // 2) + 1)
     mean = F.avg_pool1d(planes, window, stride=1, padding=window // 2, count_include_pad=False)
     return mean.abs().mean(1)

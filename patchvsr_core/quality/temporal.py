@@ -13,8 +13,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from ..optical_flow.flow import clip_flows, consistency, warp
-from .frame_pairs import beside_source, luma
+from ..optical_flow.flow import consistency, estimate_clip_flows, warp
+from .frame_pairs import luma, pair_with_source
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,9 +27,9 @@ class Motion:
     """(1, 1, H, W), 1 where the flow leads there and back and stays inside the picture, 0 elsewhere."""
 
 
-def motion_between(first: Tensor, second: Tensor) -> Motion:
+def estimate_motion(first: Tensor, second: Tensor) -> Motion:
     """Motion from ``first`` to ``second``, (1, H, W, 3) in [0, 1]."""
-    flows = clip_flows(torch.cat([first, second]).movedim(-1, 1))
+    flows = estimate_clip_flows(torch.cat([first, second]).movedim(-1, 1))
     inside = warp(torch.ones_like(flows.to_next[:, :1]), flows.to_next).ge(0.999)
     return Motion(flows.to_next, consistency(flows.to_next, flows.to_previous) * inside)
 
@@ -37,10 +37,10 @@ def motion_between(first: Tensor, second: Tensor) -> Motion:
 def clip_motion(reference: Tensor) -> Iterator[Motion]:
     """Motion of every frame of a (T, H, W, 3) clip to the next one."""
     for first, second in pairwise(reference[k : k + 1] for k in range(len(reference))):
-        yield motion_between(first, second)
+        yield estimate_motion(first, second)
 
 
-def change(first: Tensor, second: Tensor, motion: Motion) -> Tensor:
+def compensated_difference(first: Tensor, second: Tensor, motion: Motion) -> Tensor:
     """What ``first`` has that ``second``, moved back onto it, has not; all (1, C, H, W)."""
     first, second = first.movedim(-1, 1), second.movedim(-1, 1)
     return first - warp(second, motion.flow)
@@ -57,7 +57,7 @@ def warping_error(frames: Tensor, reference: Tensor, motion: Iterable[Motion] | 
         reference: (T, h, w, 3); its motion, enlarged to the size of ``frames``, is the path.
         motion: of the reference at the size of ``frames``, where it is known.
     """
-    return _mean_along_motion(beside_source(frames, reference), motion, Tensor.square)
+    return _mean_along_motion(pair_with_source(frames, reference), motion, Tensor.square)
 
 
 def temporal_error(frames: Tensor, reference: Tensor, motion: Iterable[Motion] | None = None) -> float:
@@ -66,7 +66,7 @@ def temporal_error(frames: Tensor, reference: Tensor, motion: Iterable[Motion] |
     0 for the reference and for any error that moves along with the picture; flicker counts in full,
     sharpness by itself not at all.
     """
-    versions = ((frame - large, large) for frame, large in beside_source(frames, reference))
+    versions = ((frame - large, large) for frame, large in pair_with_source(frames, reference))
     return _mean_along_motion(versions, motion, Tensor.square)
 
 
@@ -76,7 +76,7 @@ def flicker(frames: Tensor, source: Tensor, motion: Iterable[Motion] | None = No
     As :func:`temporal_error`, but in proportion to what is seen: 10 is a hundredth of full range
     from each frame to the next.
     """
-    versions = ((frame - large, large) for frame, large in beside_source(frames, source))
+    versions = ((frame - large, large) for frame, large in pair_with_source(frames, source))
     return _mean_along_motion(versions, motion, Tensor.abs)
 
 
@@ -86,10 +86,10 @@ def brightness_flicker(frames: Tensor) -> float:
     0 for still brightness and for any even fade; brightness that jumps by +d and -d about its mean
     from frame to frame has 4000 d. Not a number below 3 frames.
     """
-    return bend([float(luma(frames[k : k + 1]).mean(dtype=torch.float64)) for k in range(len(frames))])
+    return brightness_jitter([float(luma(frames[k : k + 1]).mean(dtype=torch.float64)) for k in range(len(frames))])
 
 
-def bend(brightness: list[float]) -> float:
+def brightness_jitter(brightness: list[float]) -> float:
     """:func:`brightness_flicker` of the mean brightness of every frame."""
     if len(brightness) < 3:
         return float("nan")
@@ -122,6 +122,6 @@ def _mean_along_motion(
     """Mean ``size`` of change over (judged, reference) frames."""
     mean, known = MeanAlongMotion(), None if motion is None else iter(motion)
     for (first, first_reference), (second, second_reference) in pairwise(versions):
-        path = motion_between(first_reference, second_reference) if known is None else next(known)
-        mean.add(size(change(first, second, path)), path)
+        path = estimate_motion(first_reference, second_reference) if known is None else next(known)
+        mean.add(size(compensated_difference(first, second, path)), path)
     return mean.thousandths

@@ -48,7 +48,7 @@ class _Recorded:
     following: tuple[Any, Callable[[], None]]
 
 
-class Graphed:
+class GraphedStep:
     """A step of one stream, replayed wherever that works, and called as it is elsewhere.
 
     Frames are the caller's own. The state is not: what a call answers is overwritten by the next one. Give it back as
@@ -67,7 +67,7 @@ class Graphed:
 
     def __call__(self, inputs: Any, state: Any) -> tuple[Tensor, Any]:
         """As the step itself."""
-        on_cuda = leaves(inputs)[0].is_cuda
+        on_cuda = tree_leaves(inputs)[0].is_cuda
         if self._failed or not (on_cuda or self._capture):
             return self.step(inputs, state)
         with torch.inference_mode(False), torch.no_grad():  # memory made here is written again from anywhere
@@ -83,32 +83,32 @@ class Graphed:
             return self._replay(self._recorded, inputs, state)
 
     def _record(self, inputs: Any) -> _Recorded:
-        inputs = mapped(torch.clone, inputs)
-        device = leaves(inputs)[0].device
+        inputs = tree_map(torch.clone, inputs)
+        device = tree_leaves(inputs)[0].device
         capture = self._capture or cuda_capture
         if self._capture is not None:
             _, state = self.step(inputs, None)
-            state, pool = mapped(torch.clone, state), None
+            state, pool = tree_map(torch.clone, state), None
         else:
-            state, pool = _warmed(self.step, inputs, device), torch.cuda.graph_pool_handle()
+            state, pool = _warm_up(self.step, inputs, device), torch.cuda.graph_pool_handle()
 
         def work(before: Any) -> Tensor:
             frame, after = self.step(inputs, before)
-            copied(after, state)
+            copy_tree(after, state)
             return frame
 
         return _Recorded(inputs, state, capture(lambda: work(None), pool), capture(lambda: work(state), pool))
 
     def _replay(self, recorded: _Recorded, inputs: Any, state: Any) -> tuple[Tensor, Any]:
-        copied(inputs, recorded.inputs)
+        copy_tree(inputs, recorded.inputs)
         if state is not None and state is not recorded.state:
-            copied(state, recorded.state)
+            copy_tree(state, recorded.state)
         frame, replay = recorded.first if state is None else recorded.following
         replay()
         return frame.clone(), recorded.state
 
 
-def _warmed(step: Step, inputs: Any, device: torch.device) -> Any:
+def _warm_up(step: Step, inputs: Any, device: torch.device) -> Any:
     """Run both kinds of step beside the work of others; the state they leave, in memory of its own."""
     here, aside = torch.cuda.current_stream(device), torch.cuda.Stream(device)
     aside.wait_stream(here)
@@ -117,23 +117,23 @@ def _warmed(step: Step, inputs: Any, device: torch.device) -> Any:
         for _ in range(WARM_UP):
             _, state = step(inputs, None)
             _, state = step(inputs, state)
-        state = mapped(torch.clone, state)
+        state = tree_map(torch.clone, state)
     here.wait_stream(aside)
     return state
 
 
-def mapped(change: Callable[[Tensor], Tensor], tree: Any) -> Any:
+def tree_map(change: Callable[[Tensor], Tensor], tree: Any) -> Any:
     """The same mappings, sequences and dataclasses with other tensors."""
     if isinstance(tree, Tensor):
         return change(tree)
     if isinstance(tree, Mapping):
-        return {name: mapped(change, part) for name, part in tree.items()}
+        return {name: tree_map(change, part) for name, part in tree.items()}
     if is_dataclass(tree) and not isinstance(tree, type):
-        return type(tree)(**{field.name: mapped(change, getattr(tree, field.name)) for field in fields(tree)})
-    return type(tree)(mapped(change, part) for part in tree)
+        return type(tree)(**{field.name: tree_map(change, getattr(tree, field.name)) for field in fields(tree)})
+    return type(tree)(tree_map(change, part) for part in tree)
 
 
-def leaves(tree: Any) -> list[Tensor]:
+def tree_leaves(tree: Any) -> list[Tensor]:
     """All tensors of it, in order."""
     found: list[Tensor] = []
 
@@ -141,15 +141,15 @@ def leaves(tree: Any) -> list[Tensor]:
         found.append(tensor)
         return tensor
 
-    mapped(keep, tree)
+    tree_map(keep, tree)
     return found
 
 
-def copied(source: Any, target: Any) -> None:
+def copy_tree(source: Any, target: Any) -> None:
     """Write all tensors of one tree over those of another."""
-    for one, other in zip(leaves(source), leaves(target), strict=True):
+    for one, other in zip(tree_leaves(source), tree_leaves(target), strict=True):
         other.copy_(one, non_blocking=True)
 
 
 def _shapes(tree: Any) -> list[tuple[Any, ...]]:
-    return [(tuple(tensor.shape), tensor.dtype, tensor.device) for tensor in leaves(tree)]
+    return [(tuple(tensor.shape), tensor.dtype, tensor.device) for tensor in tree_leaves(tree)]

@@ -15,11 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..files import damaged, read_weights, write_weights
-from .deformable_gather import places
+from ..files import explain_read_errors, read_weights, write_weights
+from .deformable_gather import sample_points
 
 SCALE = 4
 FORMAT = "patchvsr-dap"
+RENAMED = {"places": "points"}
+"""Fields of a configuration by the names that older files have for them."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class DAPConfig:
     """Of queries and keys."""
     levels: int = 4
     """Of the pyramid, each half as large as the one before."""
-    places: int = 8
+    points: int = 8
     """Offsets at every pixel."""
     blocks: int = 8
     """Of the residual network."""
@@ -69,8 +71,8 @@ def load_dap(path: str | Path) -> DAP:
     """
     path = Path(path)
     config, tensors = read_weights(path, FORMAT, "DAP network")
-    with damaged(path):
-        network = DAP(DAPConfig(**config))
+    with explain_read_errors(path):
+        network = DAP(DAPConfig(**{RENAMED.get(name, name): value for name, value in config.items()}))
         network.load_state_dict(tensors)
     return network.requires_grad_(False).eval()
 
@@ -87,7 +89,7 @@ class DAP(nn.Module):
             for level in range(config.levels)
         )
         self.offsets = nn.ModuleList(
-            _Offsets(features, config.places) for _ in range(config.levels if config.pyramid else 1)
+            _Offsets(features, config.points) for _ in range(config.levels if config.pyramid else 1)
         )
         self.query = nn.Conv2d(features + 3, config.keys, 1)
         self.key = nn.Conv2d(width + features, config.keys, 1)
@@ -96,7 +98,7 @@ class DAP(nn.Module):
         self.body = nn.Sequential(*(_Residual(width) for _ in range(config.blocks)))
         self.hidden = nn.Conv2d(width, width, 3, padding=1)
         self.picture = nn.Conv2d(width, 3 * SCALE**2, 3, padding=1)
-        self.enlarge = _Enlarge()
+        self.enlarge = _BicubicUpsample()
 
     def forward(self, frames: Tensor) -> Tensor:
         """Upscale a clip, (B, T, 3, h, w) in [0, 1] to (B, T, 3, 4 h, 4 w)."""
@@ -132,7 +134,7 @@ class DAP(nn.Module):
             (B, h, w, places, 2) float32 offsets (dx, dy) in pixels.
         """
         here = features[0]
-        count = self.config.places
+        count = self.config.points
         if not self.config.offsets:
             return here.new_zeros(len(here), *here.shape[2:], 1, 2, dtype=torch.float32)
         found: Tensor | None = None
@@ -142,7 +144,7 @@ class DAP(nn.Module):
                 guess = here.new_zeros(len(here), 2 * count, *here.shape[2:], dtype=torch.float32)
             else:
                 guess = 2 * F.interpolate(found, size=here.shape[2:], mode="bilinear", align_corners=False)
-            fetched = places(_pairs(guess)).summed(before[level])
+            fetched = sample_points(_pairs(guess)).summed(before[level])
             found = guess + self.offsets[level](torch.cat([here, fetched, guess.to(here)], 1))
         assert found is not None
         return _pairs(found)
@@ -158,7 +160,7 @@ class DAP(nn.Module):
         """
         before, here = frames[:, :-1].flatten(0, 1), frames[:, 1:].flatten(0, 1)
         offsets = self.motion(self._features(here), self._features(before))
-        return places(offsets).summed(before.float()).unflatten(0, (len(frames), -1))
+        return sample_points(offsets).summed(before.float()).unflatten(0, (len(frames), -1))
 
     def _features(self, frame: Tensor) -> tuple[Tensor, ...]:
         levels, x = [], frame
@@ -169,7 +171,7 @@ class DAP(nn.Module):
 
     def _fused(self, frame: Tensor, features: Tensor, before: DAPState, offsets: Tensor) -> Tensor:
         """The hidden state of the frame before, fetched from all places and weighed."""
-        where, value = places(offsets), self.value(before.hidden)
+        where, value = sample_points(offsets), self.value(before.hidden)
         if not self.config.attention:
             return where.summed(value)
         query = self.query(torch.cat([features, frame], 1)).movedim(1, -1)
@@ -191,11 +193,11 @@ class _Level(nn.Sequential):
 class _Offsets(nn.Sequential):
     """Corrections of all offsets at one size; none before training."""
 
-    def __init__(self, features: int, places: int) -> None:
-        last = nn.Conv2d(features, 2 * places, 3, padding=1)
+    def __init__(self, features: int, sample_points: int) -> None:
+        last = nn.Conv2d(features, 2 * sample_points, 3, padding=1)
         for parameter in last.parameters():
             nn.init.zeros_(parameter)
-        super().__init__(nn.Conv2d(2 * features + 2 * places, features, 3, padding=1), nn.ReLU(True), last)
+        super().__init__(nn.Conv2d(2 * features + 2 * sample_points, features, 3, padding=1), nn.ReLU(True), last)
 
 
 class _Residual(nn.Module):
@@ -207,7 +209,7 @@ class _Residual(nn.Module):
         return x + self.conv2(F.relu(self.conv1(x), inplace=True))
 
 
-class _Enlarge(nn.Module):
+class _BicubicUpsample(nn.Module):
     """Bicubic enlargement by 4 as one convolution, before :func:`pixel_shuffle`; in the frame's own precision."""
 
     ONE = 2**22

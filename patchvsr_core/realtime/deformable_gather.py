@@ -16,7 +16,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True, eq=False)
-class Places:
+class SamplePoints:
     """Where to read pictures of one size."""
 
     index: Tensor
@@ -35,14 +35,14 @@ class Places:
             (B, C, h, w); places outside count as zero.
         """
         share = self.share / self.share.shape[3] if weights is None else self.share * weights[..., None].float()
-        return _sums(x, self.index.flatten(3), share.flatten(3)).movedim(-1, 1)
+        return _gather_sums(x, self.index.flatten(3), share.flatten(3)).movedim(-1, 1)
 
     def each(self, x: Tensor) -> Tensor:
         """(B, C, h, w) at every place by itself: (B, h, w, places, C)."""
-        return _sums(x, self.index, self.share)
+        return _gather_sums(x, self.index, self.share)
 
 
-def places(offsets: Tensor) -> Places:
+def sample_points(offsets: Tensor) -> SamplePoints:
     """Places given as (B, h, w, places, 2) offsets (dx, dy) from every pixel, in pixels."""
     batch, height, width = offsets.shape[:3]
     device = offsets.device
@@ -58,23 +58,23 @@ def places(offsets: Tensor) -> Places:
             pixel = row.clamp(0, height - 1).to(torch.int32) * width + column.clamp(0, width - 1).to(torch.int32)
             index.append(pixel + frames[:, None, None, None] * (height * width))
             share.append(share_x * share_y * inside)
-    return Places(torch.stack(index, -1), torch.stack(share, -1))
+    return SamplePoints(torch.stack(index, -1), torch.stack(share, -1))
 
 
-def _sums(x: Tensor, index: Tensor, share: Tensor) -> Tensor:
+def _gather_sums(x: Tensor, index: Tensor, share: Tensor) -> Tensor:
     """Weighted sums of pixels of (B, C, h, w) over the last axis of (..., n) numbers and weights: (..., C)."""
     pixels = x.movedim(1, -1).reshape(-1, x.shape[1])
-    found = weighted_rows(pixels, index.flatten(0, -2), share.flatten(0, -2).to(x.dtype))
+    found = sum_weighted_rows(pixels, index.flatten(0, -2), share.flatten(0, -2).to(x.dtype))
     return found.unflatten(0, share.shape[:-1])
 
 
-def weighted_rows(table: Tensor, index: Tensor, weights: Tensor) -> Tensor:
+def sum_weighted_rows(table: Tensor, index: Tensor, weights: Tensor) -> Tensor:
     """Rows of an (R, C) table summed with (N, n) weights by (N, n) numbers: (N, C)."""
     if table.device.type in ("cpu", "cuda"):
         return F.embedding_bag(index, table, per_sample_weights=weights, mode="sum")
-    return gathered_rows(table, index, weights)
+    return sum_gathered_rows(table, index, weights)
 
 
-def gathered_rows(table: Tensor, index: Tensor, weights: Tensor) -> Tensor:
-    """:func:`weighted_rows` with the rows held at once, for devices that lack the kernel."""
+def sum_gathered_rows(table: Tensor, index: Tensor, weights: Tensor) -> Tensor:
+    """:func:`sum_weighted_rows` with the rows held at once, for devices that lack the kernel."""
     return (table[index.long()] * weights[..., None]).sum(1)

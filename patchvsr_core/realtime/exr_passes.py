@@ -40,9 +40,9 @@ KINDS = {
     "Glossy Color": (Kind(("glosscol", "glossycolor"), ("rgb",)),),
     "Albedo": (Kind(("albedo", "diffusealbedo", "basecolor", "denoisingalbedo"), ("rgb",)),),
 }
-NAMED = 6
+MAX_NAMED = 6
 """How many of what is missing or found a message names."""
-Places = dict[str, tuple[str, str]]
+PassChannels = dict[str, tuple[str, str]]
 """(layer, components) of each pass that a file has."""
 
 
@@ -76,12 +76,12 @@ def read_passes(
         MediaError: when files are missing, damaged, of several sizes or without a picture.
     """
     files = frame_files(path, first, count)
-    places: Places = {}
+    places: PassChannels = {}
     values: dict[str, Tensor] = {}
     for index, file in enumerate(files):
         picture = read_exr(file)
         if not places:
-            places = _places(picture, view_layer)
+            places = _find_passes(picture, view_layer)
         for name, plane in _read(picture, places, exposure).items():
             if name not in values:
                 values[name] = torch.empty(len(files), *plane.shape)
@@ -125,17 +125,17 @@ def frame_files(path: str | Path, first: int = 0, count: int = 0) -> list[Path]:
                 "such as shot_%04d.exr."
             )
         numbered[number or 0] = file
-    return _in_a_row(numbered, path, first, count)
+    return _require_contiguous(numbered, path, first, count)
 
 
-def _in_a_row(numbered: dict[int, Path], path: Path, first: int, count: int) -> list[Path]:
+def _require_contiguous(numbered: dict[int, Path], path: Path, first: int, count: int) -> list[Path]:
     begin, last = max(first, min(numbered)), max(numbered)
     if begin > last:
         raise MediaError(f"{path} ends with frame {last}, before frame {first}; choose an earlier first frame.")
     end = min(begin + count - 1, last) if count else last
     missing = [number for number in range(begin, end + 1) if number not in numbered]
     if missing:
-        some = ", ".join(str(number) for number in missing[:NAMED]) + (", ..." if len(missing) > NAMED else "")
+        some = ", ".join(str(number) for number in missing[:MAX_NAMED]) + (", ..." if len(missing) > MAX_NAMED else "")
         raise MediaError(
             f"{len(missing)} of the frames {begin} to {end} in {path} are missing ({some}); render them, as motion "
             "leads from every frame to the next."
@@ -143,7 +143,7 @@ def _in_a_row(numbered: dict[int, Path], path: Path, first: int, count: int) -> 
     return [numbered[number] for number in range(begin, end + 1)]
 
 
-def _places(picture: Picture, view_layer: str) -> Places:
+def _find_passes(picture: Picture, view_layer: str) -> PassChannels:
     """Where the passes of a view layer are.
 
     Raises:
@@ -159,7 +159,7 @@ def _places(picture: Picture, view_layer: str) -> Places:
         complete = {group: places for group, places in complete.items() if group.lower() == view_layer.lower()}
     if not complete:
         names = [layer or "the picture" for layer in picture.layers]
-        some = ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
+        some = ", ".join(names[:MAX_NAMED]) + (", ..." if len(names) > MAX_NAMED else "")
         where = f" in the view layer {view_layer}" if view_layer else ""
         raise MediaError(
             f"{picture.path.name} has no Combined pass{where}, only {some}; render with Combined turned on."
@@ -167,7 +167,7 @@ def _places(picture: Picture, view_layer: str) -> Places:
     return max(complete.values(), key=len)
 
 
-def _of_group(picture: Picture, names: dict[str, str]) -> Places:
+def _of_group(picture: Picture, names: dict[str, str]) -> PassChannels:
     places = {}
     for kind, choices in KINDS.items():
         fitting = (
@@ -183,10 +183,10 @@ def _of_group(picture: Picture, names: dict[str, str]) -> Places:
     return places
 
 
-def _read(picture: Picture, places: Places, exposure: float) -> dict[str, Tensor]:
+def _read(picture: Picture, places: PassChannels, exposure: float) -> dict[str, Tensor]:
     """The passes of one frame as they are given back: (h, w, C), or (h, w) for alpha and depth."""
     layer, _ = places["Combined"]
-    values = {"Combined": _displayed(picture.planes(*places["Combined"]) * 2.0**exposure)}
+    values = {"Combined": _to_display(picture.planes(*places["Combined"]) * 2.0**exposure)}
     if "a" in picture.layers.get(layer, ()):
         values["Alpha"] = picture.planes(layer, "a")[..., 0].nan_to_num(0.0).clamp(0, 1)
     if "Vector" in places:
@@ -200,9 +200,9 @@ def _read(picture: Picture, places: Places, exposure: float) -> dict[str, Tensor
     if not colors and "Albedo" in places:
         colors = [picture.planes(*places["Albedo"])]
     if colors:
-        values["Albedo"] = _displayed(torch.stack(colors).sum(0))
+        values["Albedo"] = _to_display(torch.stack(colors).sum(0))
     return values
 
 
-def _displayed(linear: Tensor) -> Tensor:
+def _to_display(linear: Tensor) -> Tensor:
     return to_display(linear.nan_to_num(0.0)).clamp(0, 1)

@@ -39,7 +39,7 @@ class RenderPasses:
     """(T, h, w, 3) colour of the material without light, with the curve of a display as the frames have it."""
 
 
-def g_buffers(
+def make_gbuffers(
     frames: Tensor, passes: RenderPasses = RenderPasses(), estimator: Estimator | None = None
 ) -> dict[str, Tensor]:
     """A clip as :meth:`rdg.RDG.forward` takes it.
@@ -57,15 +57,15 @@ def g_buffers(
     """
     check_surfaces(frames, passes)
     image = frames.movedim(-1, 1).float()
-    depth = torch.zeros_like(image[:, :1]) if passes.depth is None else normalised_depth(passes.depth)
-    normal = normals_of(depth) if passes.normal is None else passes.normal.movedim(-1, 1).float()
-    albedo = _unshaded(image) if passes.albedo is None else passes.albedo.movedim(-1, 1).float()
+    depth = torch.zeros_like(image[:, :1]) if passes.depth is None else normalise_depth(passes.depth)
+    normal = estimate_normals(depth) if passes.normal is None else passes.normal.movedim(-1, 1).float()
+    albedo = _remove_shading(image) if passes.albedo is None else passes.albedo.movedim(-1, 1).float()
     buffers = {
         "Image": image,
         "Motion": _motion(image, passes.flows, estimator),
         "Depth": depth,
         "Normal": (normal + 1) / 2,
-        "BRDF": _normalised(albedo),
+        "BRDF": _normalise(albedo),
     }
     return {name: values[None].to(frames.device) for name, values in buffers.items()}
 
@@ -85,15 +85,15 @@ def check_surfaces(frames: Tensor, passes: RenderPasses) -> None:
             )
 
 
-def normalised_depth(depth: Tensor) -> Tensor:
+def normalise_depth(depth: Tensor) -> Tensor:
     """(T, h, w) distances as (T, 1, h, w): 0 at the nearest point of every frame, 1 at the farthest and at nothing."""
     depth = depth[:, None].float()
     there = depth.isfinite() & (depth < NOTHING_THERE)
     far = depth.where(there, -torch.inf).amax((1, 2, 3), keepdim=True)
-    return _normalised(torch.where(there, depth, far.where(far.isfinite(), 0.0)))
+    return _normalise(torch.where(there, depth, far.where(far.isfinite(), 0.0)))
 
 
-def normals_of(depth: Tensor) -> Tensor:
+def estimate_normals(depth: Tensor) -> Tensor:
     """Unit normals of normalised (T, 1, h, w) depth by Sobel's filter.
 
     Returns:
@@ -119,7 +119,7 @@ def _motion(image: Tensor, flows: ClipFlows | None, estimator: Estimator | None)
     return torch.cat([flows.to_previous.to(last), last])
 
 
-def _unshaded(image: Tensor) -> Tensor:
+def _remove_shading(image: Tensor) -> Tensor:
     """The frame over its brightness at large."""
     brightness = image.mean(1, keepdim=True)
     height, width = image.shape[2:]
@@ -128,7 +128,7 @@ def _unshaded(image: Tensor) -> Tensor:
     return image / (shading.movedim(-1, 1) + 0.1)
 
 
-def _normalised(values: Tensor) -> Tensor:
+def _normalise(values: Tensor) -> Tensor:
     """Every frame's values between 0 and 1; 0 where they are all the same."""
     least, most = values.amin((1, 2, 3), keepdim=True), values.amax((1, 2, 3), keepdim=True)
     return (values - least) / (most - least).clamp(min=1e-6)

@@ -7,14 +7,14 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from .cuda_graphs import Graphed, Step
+from .cuda_graphs import GraphedStep, Step
 from .dap import DAP
 from .rdg import RDG
 
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def prepared(
+def prepare(
     network: Network, *, device: torch.device | str, dtype: torch.dtype = torch.float32, channels_last: bool = True
 ) -> Network:
     """Move a network to where and how it is to run; itself, ready to answer.
@@ -32,12 +32,12 @@ def prepared(
     return network.requires_grad_(False).eval()
 
 
-def fast_step(network: DAP | RDG, *, compiled: bool = False, graphed: bool = True) -> Step:
+def optimize_step(network: DAP | RDG, *, compiled: bool = False, graphed: bool = True) -> Step:
     """The network's step for one stream of frames of one size.
 
     Args:
         compiled: let torch fuse it; takes a minute at the first frames, and a C++ compiler (CPU) or Triton (CUDA).
-        graphed: replay it as CUDA graphs on CUDA; elsewhere no difference. See :class:`cuda_graphs.Graphed` for its
+        graphed: replay it as CUDA graphs on CUDA; elsewhere no difference. See :class:`cuda_graphs.GraphedStep` for its
             state.
 
     Returns:
@@ -46,4 +46,4 @@ def fast_step(network: DAP | RDG, *, compiled: bool = False, graphed: bool = Tru
     step: Step = network.step
     if compiled:
         step = torch.compile(step, fullgraph=True, dynamic=False)
-    return Graphed(step) if graphed else step
+    return GraphedStep(step) if graphed else step

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from ..errors import MediaError, ModelError
-from ..files import damaged, sha256
+from ..files import explain_read_errors, sha256
 from ..optical_flow.estimators import dis
 from ..optical_flow.flow import ClipFlows
 from ..plan.chunks import ChunkState
@@ -20,8 +20,8 @@ from ..resample import resize
 from ..weights import shipped
 from .dap import DAP, SCALE, DAPState, load_dap
 from .dap import FORMAT as DAP_FORMAT
-from .gbuffers import RenderPasses, check_surfaces, g_buffers
-from .optimize import prepared
+from .gbuffers import RenderPasses, check_surfaces, make_gbuffers
+from .optimize import prepare
 from .rdg import RDG, load_rdg
 
 SHIPPED = {"dap": "dap_small.safetensors", "rdg": "rdg_small.safetensors"}
@@ -43,7 +43,7 @@ def load_fast(
         ModelError: in one sentence, what is wrong with the file.
     """
     path = network_path(name_or_path)
-    network = prepared(load_network(path), device=device, dtype=dtype)
+    network = prepare(load_network(path), device=device, dtype=dtype)
     return FastUpscaler(network, device=device, dtype=dtype, identity=sha256(path))
 
 
@@ -63,7 +63,7 @@ def load_network(path: Path) -> DAP | RDG:
         raise ModelError(f"There is no file of a real-time network at {path}; choose dap, rdg, or such a file.")
     if path.suffix != ".safetensors":
         return load_rdg(path)
-    with damaged(path), safe_open(str(path), framework="pt") as file:
+    with explain_read_errors(path), safe_open(str(path), framework="pt") as file:
         written, names = (file.metadata() or {}).get("format"), set(file.keys())
     if written == DAP_FORMAT:
         return load_dap(path)
@@ -130,7 +130,7 @@ class FastUpscaler:
         memory = {name: values.to(self.device) for name, values in (state or {}).items()}
         if self.name == "rdg":
             check_surfaces(frames, passes)
-            _check_motion(frames, passes.flows, goes_on=bool(memory))
+            _check_motion(frames, passes.flows, continues=bool(memory))
         result = torch.empty(count, *size, 3, device=frames.device)
         for index in range(count):
             if index in cuts:
@@ -149,7 +149,7 @@ class FastUpscaler:
         """Memory that a frame of (height, width) takes while it is upscaled: the features alive at once."""
         if isinstance(self.network, DAP):
             config = self.network.config
-            values = config.places * (2 * config.channels + config.keys) + 3 * config.channels
+            values = config.points * (2 * config.channels + config.keys) + 3 * config.channels
         else:
             values = 20 * self.network.channels
         picture = 3 * SCALE**2 * (self.dtype.itemsize + torch.float32.itemsize)
@@ -164,7 +164,7 @@ class FastUpscaler:
                 before = DAPState(tuple(memory[f"features {level}"] for level in levels), memory["hidden"])
             result, after = self.network.step(image.movedim(-1, 1), before)
             return result, {"hidden": after.hidden} | {f"features {k}": x for k, x in enumerate(after.features)}
-        buffers = g_buffers(image, _of_frame(passes, place))
+        buffers = make_gbuffers(image, _of_frame(passes, place))
         if memory:
             buffers["Motion"] = _motion(image, memory["frame"], passes.flows, place)[None].to(self.device)
         guides = {name: values[0] for name, values in buffers.items()}
@@ -196,14 +196,14 @@ def upscale_chunk(
     )
 
 
-def _check_motion(frames: Tensor, flows: ClipFlows | None, *, goes_on: bool) -> None:
+def _check_motion(frames: Tensor, flows: ClipFlows | None, *, continues: bool) -> None:
     if flows is None:
         return
     count, height, width, _ = frames.shape
-    if (flows.frames, *flows.size) != (count + goes_on, height, width):
+    if (flows.frames, *flows.size) != (count + continues, height, width):
         raise MediaError(
             f"The motion is that of {flows.frames} frames of {flows.size[1]}x{flows.size[0]}, and that of "
-            f"{count + goes_on} of {width}x{height} is needed; give the motion of this very clip."
+            f"{count + continues} of {width}x{height} is needed; give the motion of this very clip."
         )
 
 

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..files import damaged, read_weights, write_weights
+from ..files import explain_read_errors, read_weights, write_weights
 
 SCALE = 4
 FORMAT = "patchvsr-restorer"
@@ -84,7 +84,7 @@ class Restorer(nn.Module):
             clip: (B, T, 3, h, w) in [0, 1].
             to_next: (B, T - 1, 2, h, w) optical flow in pixels from every frame but the last to the next one.
             to_previous: (B, T - 1, 2, h, w) from every frame but the first to the one before.
-            degradation: (B,) level of noise and compression, see :func:`degradation.damage_level`; None: clean.
+            degradation: (B,) level of noise and compression, see :func:`degradation.degradation_level`; None: clean.
         """
         batch, length = clip.shape[:2]
         features = self.frame_features(clip.flatten(0, 1), degradation).unflatten(0, (batch, length))
@@ -192,7 +192,7 @@ def load_restorer(path: str | Path) -> Restorer:
     """
     path = Path(path)
     config, tensors = read_weights(path, FORMAT, "restorer")
-    with damaged(path):
+    with explain_read_errors(path):
         network = Restorer(RestorerConfig(**config))
         network.load_state_dict(tensors)
     return network.to(memory_format=torch.channels_last).requires_grad_(False).eval()  # type: ignore[call-overload]

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..optical_flow.flow import ClipFlows, clip_flows
+from ..optical_flow.flow import ClipFlows, estimate_clip_flows
 from ..plan.canvas import Span
-from ..plan.planner import crossfaded
+from ..plan.planner import tile_axis
 from ..progress import OnDone
 from ..resample import resize
 from .network import SCALE, Restorer, picture, upsampled
@@ -68,8 +68,8 @@ def restore_clip(
     height, width = int(frames.shape[1]), int(frames.shape[2])
     size = size or (SCALE * height, SCALE * width)
     clip = frames[..., :3].movedim(-1, 1).float()
-    flows = flows or clip_flows(clip)
-    rows, columns = (crossfaded(n, min(n, tile_px), min(OVERLAP_PX, n - 1)) for n in (height, width))
+    flows = flows or estimate_clip_flows(clip)
+    rows, columns = (tile_axis(n, min(n, tile_px), min(OVERLAP_PX, n - 1)) for n in (height, width))
     tiles = [(row, column) for row in rows for column in columns]
     states: list[Tensor | None] = [None] * len(tiles)
     level = torch.full((1,), degradation)

@@ -13,7 +13,7 @@ from ..errors import PlanError
 from ..finish.refine import Refiner, working_bytes
 from ..plan.canvas import Canvas, PatchPlan
 from ..plan.planner import count_windows, plan_patches, plan_tiles
-from ..plan.positions import KINDS, Place, places
+from ..plan.positions import KINDS, Position, list_positions
 from ..plan.target_size import target_size
 from ..sampling.joint_modulation import check_steps
 from ..sampling.schedules import step_count
@@ -123,7 +123,7 @@ class Forecast:
     target: tuple[int, int]
     """(height, width)."""
     layout: str
-    places: tuple[Place, ...]
+    places: tuple[Position, ...]
     counts: Mapping[str, int]
     """Patches of one window of time, by kind."""
     windows: int
@@ -174,7 +174,7 @@ def forecast(request: Request, pace: Throughput = Throughput(), refiner: Refiner
     return Forecast(
         target=target,
         layout=settings.layout,
-        places=places(plan),
+        places=list_positions(plan),
         counts={kind: sum(patch.kind == kind for patch in plan.patches) for kind in KINDS},
         windows=windows,
         steps=step_count(settings),

@@ -18,16 +18,16 @@ from torch import Tensor
 
 from ..distributed import SINGLE, ProcessGroup
 from ..files import sha256
-from ..finish.strength_map import Strength, held_frames
+from ..finish.strength_map import StrengthMap, apply_strength_map
 from ..plan.chunks import Chunk, ChunkState, cross_fade, plan_chunks
 from ..progress import OnProgress
 from ..settings import Settings
 from ..vae.encode import seeded_noise
 from ..version import VERSION
-from ..video.chunk_files import Encoding, join_pieces, piece_frames, piece_suffix, write_piece
+from ..video.chunk_files import Encoding, chunk_suffix, count_chunk_frames, join_chunks, write_chunk
 from ..video.info import VideoInfo
 from ..video.journal import Journal
-from ..video.reader import Timeline, decoded, to_tensor
+from ..video.reader import Timeline, iter_frames, to_tensor
 from ..video.sequence import images, is_sequence
 from .alpha import shown, with_extras
 from .malloc import trim_malloc
@@ -50,7 +50,7 @@ class Job:
     encoding: Encoding = field(default=Encoding())
     fresh: bool = False
     """Discard what an unfinished run left."""
-    strength: Strength = field(default=Strength())
+    strength: StrengthMap = field(default=StrengthMap())
     """How far the result may depart from the enlarged input; one map for all frames."""
     notes: Mapping[str, str] = field(default_factory=dict)
     """Tags to write into the file; the result does not depend on them."""
@@ -84,7 +84,7 @@ def upscale_file(
     chunks = plan_chunks(len(timeline.timestamps), timeline.cuts, job.chunk_frames, job.overlap_frames)
     if not group.is_leader:
         return _follow(job, chunks, models, work, group)
-    journal = Journal(job.output, piece_suffix(job.output), _identity(job, chunks, weights), fresh=job.fresh)
+    journal = Journal(job.output, chunk_suffix(job.output), _identity(job, chunks, weights), fresh=job.fresh)
     _forget_damaged(journal, chunks)
     todo = group.broadcast_object(lambda: [number for number in range(len(chunks)) if not journal.is_done(number)])
     frames = _Window(job.info)
@@ -106,7 +106,7 @@ def upscale_file(
     if on_chunk:
         on_chunk(len(chunks), len(chunks))
     pieces = [journal.piece(number) for number in range(len(chunks))]
-    join_pieces(pieces, job.output, timeline, job.info, job.encoding, job.notes)
+    join_chunks(pieces, job.output, timeline, job.info, job.encoding, job.notes)
     journal.remove()
 
 
@@ -121,8 +121,8 @@ def _follow(job: Job, chunks: tuple[Chunk, ...], models: Any, work: Work, group:
         trim_malloc()
 
 
-def _held(strength: Strength, make: Callable[..., Tensor], frames: Tensor, *others: Any) -> Tensor:
-    return held_frames(make(frames, *others), frames, strength)
+def _held(strength: StrengthMap, make: Callable[..., Tensor], frames: Tensor, *others: Any) -> Tensor:
+    return apply_strength_map(make(frames, *others), frames, strength)
 
 
 def _seed(job: Job) -> int:
@@ -132,10 +132,10 @@ def _seed(job: Job) -> int:
 def _forget_damaged(journal: Journal, chunks: tuple[Chunk, ...]) -> None:
     """After a power cut pieces may be there but not whole; and a chunk needs what the one before left."""
     for number in range(len(chunks)):
-        if journal.is_done(number) and piece_frames(journal.piece(number)) != _own_frames(chunks, number):
+        if journal.is_done(number) and count_chunk_frames(journal.piece(number)) != _own_frames(chunks, number):
             journal.forget(number)
     for number in range(len(chunks)):
-        needed = chunks[number].goes_on and not journal.is_done(number) and journal.is_done(number - 1)
+        needed = chunks[number].continues_shot and not journal.is_done(number) and journal.is_done(number - 1)
         if needed and not journal.has_tail(number - 1):
             for earlier in range(number - _place_in_shot(chunks, number), number):
                 journal.forget(earlier)
@@ -158,20 +158,20 @@ def _keep(
     own = _own_frames(chunks, number)
     if _is_continued(chunks, number):
         journal.keep_tail(number, result[own:], chunk_state.after or {})
-    write_piece(journal.piece(number), result[:own], job.output, job.info, job.encoding)
+    write_chunk(journal.piece(number), result[:own], job.output, job.info, job.encoding)
     journal.forget_tail(number - 1)
 
 
 def _chunk_state(journal: Journal, chunks: tuple[Chunk, ...], number: int) -> ChunkState:
     """What is remembered goes on from chunk to chunk of a shot."""
-    before = journal.state(number - 1) if chunks[number].goes_on else {}
+    before = journal.state(number - 1) if chunks[number].continues_shot else {}
     until = chunks[number + 1].first - chunks[number].first if _is_continued(chunks, number) else None
     return ChunkState(before or None, until)
 
 
 def _is_continued(chunks: tuple[Chunk, ...], number: int) -> bool:
     """Whether another chunk of the same shot follows."""
-    return number + 1 < len(chunks) and chunks[number + 1].goes_on
+    return number + 1 < len(chunks) and chunks[number + 1].continues_shot
 
 
 def chunk_noise(chunks: tuple[Chunk, ...], number: int, seed: int, shape: torch.Size) -> Tensor:
@@ -193,7 +193,7 @@ def chunk_noise(chunks: tuple[Chunk, ...], number: int, seed: int, shape: torch.
 def _place_in_shot(chunks: tuple[Chunk, ...], number: int) -> int:
     """How many chunks of the same shot come before."""
     place = 0
-    while chunks[number - place].goes_on:
+    while chunks[number - place].continues_shot:
         place += 1
     return place
 
@@ -202,7 +202,7 @@ class _Window:
     """The frames of a file, in order; only those that a chunk still needs are kept."""
 
     def __init__(self, info: VideoInfo) -> None:
-        self._frames: Iterator[Any] = decoded(info.path)
+        self._frames: Iterator[Any] = iter_frames(info.path)
         self._alpha = info.picture.alpha
         self._next = 0
         self._kept: dict[int, Tensor] = {}

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..adapter import Adapter, Features, MicroConditions, PatchControl, Strengths, joined
+from ..adapter import Adapter, Features, MicroConditions, PatchControl, Strengths, concat_features
 from ..devices import free_bytes
 from ..plan.canvas import Patch, PatchPlan
 from ..vae.codec import Codec
-from ..vae.encode import noise_augmented
+from ..vae.encode import augment_noise
 
 KEPT_SHARE = 0.25
 """Part of the free memory that features of patches may take, and ..."""
@@ -36,7 +36,7 @@ class PatchConditions:
 
     def augmented(self) -> Tensor:
         """The latent with the noise mixed in."""
-        return noise_augmented(self.latent, self.noise_level, self.seed)
+        return augment_noise(self.latent, self.noise_level, self.seed)
 
 
 class Controls:
@@ -109,7 +109,7 @@ class Controls:
         made = self._encoded(adapter, new, device) if new else None
         parts = {} if made is None else {patch.origin: made.of(n) for n, patch in enumerate(new)}
         self._keep(parts, device)
-        return joined([parts.get(p.origin) or self._kept[p.origin] for p in patches])
+        return concat_features([parts.get(p.origin) or self._kept[p.origin] for p in patches])
 
     def _keep(self, parts: dict[tuple[int, int, int], Features], device: torch.device) -> None:
         """All patches return equally often, so the first that come are as good to keep as any."""

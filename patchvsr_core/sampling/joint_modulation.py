@@ -54,8 +54,8 @@ def fuse(
         x0 of the whole canvas per condition, each (1, C, T, H, W) float32.
     """
     group = current_group()
-    running, resting = (patches, []) if economy is None else economy.parted(patches, step)
-    fused = economy.recalled(resting, x.device) if economy is not None and resting and group.is_leader else []
+    running, resting = (patches, []) if economy is None else economy.split(patches, step)
+    fused = economy.reuse(resting, x.device) if economy is not None and resting and group.is_leader else []
     own, done = group.shard(running), 0
     if resting and on_patches:
         on_patches(len(resting), len(patches))
@@ -76,7 +76,7 @@ def fuse(
     if attention:
         attention.leave(fused[0])
     if economy is not None:
-        economy.remember(fused)
+        economy.store(fused)
     return fused
 
 

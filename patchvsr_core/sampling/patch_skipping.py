@@ -59,13 +59,13 @@ def calm_patches(frames: Tensor, plan: PatchPlan) -> Calm:
 class Resting(Protocol):
     """Says who rests at a step, and answers for them."""
 
-    def parted(self, patches: Sequence[Patch], step: int) -> tuple[list[Patch], list[Patch]]:
+    def split(self, patches: Sequence[Patch], step: int) -> tuple[list[Patch], list[Patch]]:
         """The patches that run, and those that rest."""
 
-    def recalled(self, patches: Iterable[Patch], device: torch.device) -> list[Tensor]:
+    def reuse(self, patches: Iterable[Patch], device: torch.device) -> list[Tensor]:
         """What resting patches add to the predictions of the whole canvas."""
 
-    def remember(self, fused: list[Tensor]) -> None:
+    def store(self, fused: list[Tensor]) -> None:
         """The predictions of a step, for the one after."""
 
 
@@ -84,13 +84,13 @@ class Economy:
         self._before = enlarged
         self._never = Origins() if enlarged is None else calm.flat
 
-    def parted(self, patches: Sequence[Patch], step: int) -> tuple[list[Patch], list[Patch]]:
+    def split(self, patches: Sequence[Patch], step: int) -> tuple[list[Patch], list[Patch]]:
         """The patches that run at a step, and those that rest."""
         runs_all = step % self.every == 0 or step == self.steps - 1
         resting = self._never if runs_all else self.calm.flat | self.calm.still
         return [p for p in patches if p.origin not in resting], [p for p in patches if p.origin in resting]
 
-    def recalled(self, patches: Iterable[Patch], device: torch.device) -> list[Tensor]:
+    def reuse(self, patches: Iterable[Patch], device: torch.device) -> list[Tensor]:
         """What resting patches add to the predictions of the whole canvas, (1, C, t, h, w) float32 per condition.
 
         Args:
@@ -99,7 +99,7 @@ class Economy:
         assert self._before is not None, "at the first step only those rest that the input answers for"
         return [_weighted(canvas.to(device), patches) for canvas in self._before]
 
-    def remember(self, fused: list[Tensor]) -> None:
+    def store(self, fused: list[Tensor]) -> None:
         """The predictions of a step, for the one after; they are kept, not copied."""
         self._before = fused
 

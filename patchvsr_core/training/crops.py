@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..plan.canvas import Canvas, location_mask
-from ..resample import upsampled_window
+from ..resample import upsample_window
 from .config import DataConfig
 from .degrade import Degradation, draw_degradation, make_input
 from .footage import Footage
@@ -58,7 +58,7 @@ class Crop:
 
     def upsampled(self) -> Tensor:
         """(T, side, side, 3) the crop of the bicubically upsampled input."""
-        return upsampled_window(self.small, self.canvas, *self.window).clamp(0, 1)
+        return upsample_window(self.small, self.canvas, *self.window).clamp(0, 1)
 
     def location(self, cells: int) -> Tensor:
         """(1, cells, cells) mask of the crop in a view of the whole clip."""

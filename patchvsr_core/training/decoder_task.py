@@ -16,7 +16,7 @@ from ..vae.conditional_decoder import (
     ConditionalDecoder,
     ConditionalDecoderConfig,
     load_conditional_decoder,
-    modulated,
+    modulate_decoder,
     save_conditional_decoder,
 )
 from . import losses
@@ -75,8 +75,10 @@ class DecoderTask(nn.Module):
         latent = self.codec.encode(truth).clone()
         level = self.config.objective.condition_noise * torch.rand((), generator=generator).item()
         latent = latent + level * torch.randn(latent.shape, generator=generator).to(latent)
-        with modulated(self.codec.decoder_input, self.decoder, self.decoder.condition_of(upsampled.clamp(0, 1))):
-            return self.codec.frames_of(latent)
+        with modulate_decoder(
+            self.codec.decoder_input, self.decoder, self.decoder.encode_condition(upsampled.clamp(0, 1))
+        ):
+            return self.codec.decode_with_grad(latent)
 
 
 def _make_run(config: TrainConfig, options: Namespace) -> Run:

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import MediaError
-from ..resample import reflected, resize
+from ..resample import reflect_index, resize
 from .config import DataConfig
 from .shot_filter import usable_shots
 
@@ -129,7 +129,7 @@ def _with_occluder(rng: np.random.Generator, behind: Tensor, front: Tensor) -> T
     radii = [rng.uniform(0.08, 0.3) * min(height, width) for _ in range(2)]
     y, x = torch.arange(height)[:, None], torch.arange(width)[None, :]
     rows, columns = (
-        torch.from_numpy(reflected(np.arange(side), length))
+        torch.from_numpy(reflect_index(np.arange(side), length))
         for side, length in ((height, front.shape[1]), (width, front.shape[2]))
     )
     out = behind.clone()

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from ..errors import MediaError, PatchVSRError
 from ..files import write_tensors
 from ..realtime.dap import DAP, SCALE, load_dap, save_dap
-from ..realtime.gbuffers import g_buffers
+from ..realtime.gbuffers import make_gbuffers
 from ..realtime.rdg import BUFFERS, RDG, load_rdg, save_rdg
 from ..realtime.upscaler import SHIPPED, FastUpscaler
 from . import losses
@@ -93,7 +93,7 @@ def read_photographs(paths: Sequence[Path]) -> list[Tensor]:
 def _render(rng: np.random.Generator, textures: list[Tensor], data: DataConfig) -> dict[str, Tensor]:
     side = data.kept_px
     clip = render_clip(rng, textures, max(data.frames), (side, side), SCALE)
-    buffers = g_buffers(clip.small, clip.passes())
+    buffers = make_gbuffers(clip.small, clip.passes())
     return {**_to_bytes(clip.truth, clip.small), **{name: buffers[name][0].half() for name in BUFFERS}}
 
 
@@ -142,7 +142,7 @@ class ClipBatches(Dataset[ClipBatch]):
         if is_render and rng.random() < self.config.guided:
             motion, depth, normal, brdf = (cut(tensors[name]) for name in BUFFERS)
         else:
-            guessed = g_buffers(image.movedim(1, -1))
+            guessed = make_gbuffers(image.movedim(1, -1))
             motion, depth, normal, brdf = (guessed[name][0] for name in BUFFERS)
         mirrored, upside_down = rng.random(2) < 0.5
         axes = [axis for axis, wanted in ((-1, mirrored), (-2, upside_down)) if wanted]

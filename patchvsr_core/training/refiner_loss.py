@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..finish.degradation import damage_level
+from ..finish.degradation import degradation_level
 from ..finish.refine import Refiner
 from . import losses
 from .config import Objective, TrainConfig
@@ -53,13 +53,13 @@ def refiner_loss(
         detail: how much detail is asked for, 0 to 1.
         discriminator: used only where detail is asked for, so that detail = 0 stays the most probable picture.
     """
-    level = damage_level(batch.degradation)
+    level = degradation_level(batch.degradation)
     given = (level + LEVEL_JITTER * torch.randn(level.shape, generator=generator).to(level)).clamp(min=0)
     stacks = (frames.movedim(-1, 2) for frames in (decoded, batch.upsampled, batch.neighbours))
     clips = zip(*stacks, given.tolist(), strict=True)
     refined = torch.stack([refiner(*clip[:3], batch.scale, detail, clip[3]) for clip in clips])
     refined = refined.movedim(2, -1).float()
-    estimate = torch.stack([refiner.meter(clip.movedim(-1, 1)) for clip in batch.small])
+    estimate = torch.stack([refiner.estimator(clip.movedim(-1, 1)) for clip in batch.small])
     terms = {
         "result": losses.charbonnier(refined, batch.truth),
         "degradation": nn.functional.smooth_l1_loss(estimate.float(), level, beta=0.2),
@@ -76,11 +76,11 @@ def refiner_loss(
 
 def refiner_groups(refiner: Refiner, config: TrainConfig, first: int) -> list[dict[str, Any]]:
     """Parameters with the peak of their learning rate and the step from which they learn; the meter learns faster."""
-    meter = list(refiner.meter.parameters())
-    rest = [p for p in refiner.parameters() if all(p is not m for m in meter)]
+    estimator = list(refiner.estimator.parameters())
+    rest = [p for p in refiner.parameters() if all(p is not m for m in estimator)]
     return [
         {"params": rest, "peak": config.refiner_learning_rate, "from": first},
-        {"params": meter, "peak": METER_RATE * config.refiner_learning_rate, "from": first},
+        {"params": estimator, "peak": METER_RATE * config.refiner_learning_rate, "from": first},
     ]
 
 

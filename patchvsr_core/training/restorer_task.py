@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from ..finish.degradation import damage_level
+from ..finish.degradation import degradation_level
 from ..optical_flow.estimators import Estimator, dis
 from ..restorer.network import SCALE, Restorer, load_restorer, save_restorer
 from . import losses
@@ -43,7 +43,7 @@ class MovingBatch:
     """(N, T - 1, 2, h, w) pixels of the input."""
     to_previous: Tensor
     degradation: Tensor
-    """(N,) level, see :func:`degradation.damage_level`."""
+    """(N,) level, see :func:`degradation.degradation_level`."""
 
 
 class MovingBatches(Dataset[MovingBatch]):
@@ -107,7 +107,7 @@ def _make_input(rng: np.random.Generator, large: Tensor, side: int, data: DataCo
     degradation = draw_degradation(rng)
     small = make_input(large, (side, side), degradation)
     clean = make_input(large, (side, side), degradation.blur_only())
-    return small, damage_level((small - clean).square().mean().sqrt())
+    return small, degradation_level((small - clean).square().mean().sqrt())
 
 
 class RestorerTask(nn.Module):

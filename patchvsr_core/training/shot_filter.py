@@ -7,7 +7,7 @@ import itertools
 import cv2
 import numpy as np
 
-from ..video.shot_detection import CutFinder
+from ..video.shot_detection import ShotDetector
 
 STILL_DIFFERENCE = 0.2 / 255
 SOFT_VARIANCE = 8.0
@@ -23,7 +23,7 @@ def usable_shots(video: np.ndarray) -> list[tuple[int, int]]:
     """
     if len(video) == 1:
         return [(0, 1)]
-    finder = CutFinder()
+    finder = ShotDetector()
     borders = [0, *(k for k, frame in enumerate(video) if finder.begins_shot(frame)), len(video)]
     thumbs = np.stack([_thumb(frame) for frame in video])
     change = np.abs(np.diff(thumbs, axis=0)).mean(axis=(1, 2))

@@ -20,7 +20,7 @@ from ..finish.refine import load_refiner, new_refiner, save_refiner
 from ..hosts.diffusers.denoiser import Base, DiffusersDenoiser, new_transformer
 from ..hosts.diffusers.loading import load_base
 from ..hosts.diffusers.models import Models
-from ..optical_flow.align import aligned_window, neighbour_flows
+from ..optical_flow.align import align_window, estimate_neighbour_flows
 from ..settings import TINY
 from ..vae.codec import SpaceToDepth
 from ..vae.encode import encode_global
@@ -73,7 +73,7 @@ class Batches(Dataset[Batch]):
 
 def _tensors(crop: Crop) -> tuple[Tensor, ...]:
     """In the order of :class:`Batch`."""
-    neighbours = aligned_window(crop.small, neighbour_flows(crop.small), crop.canvas, *crop.window)
+    neighbours = align_window(crop.small, estimate_neighbour_flows(crop.small), crop.canvas, *crop.window)
     cells = crop.side // 8
     view = encode_global(SpaceToDepth(), crop.small, crop.canvas, (cells, cells))[0]
     common = crop.truth, crop.upsampled(), neighbours, crop.input_crop(), torch.tensor(crop.degradation)
@@ -203,7 +203,7 @@ def pipeline_models(task: TinyDefault) -> Models:
     base = Base(task.base, "residual", task.config.start_noise)
     device = task.base.proj_out.weight.device
     prompt, refiner = task.adapter.prompt.detach(), task.refiner
-    return Models(base, SpaceToDepth(), prompt, task.adapter, refiner, TINY, device, meter=refiner.meter)
+    return Models(base, SpaceToDepth(), prompt, task.adapter, refiner, TINY, device, estimator=refiner.estimator)
 
 
 def _make_run(config: TrainConfig, options: Namespace) -> Run:

@@ -87,9 +87,9 @@ class WanVAE:
 
     def decode(self, latent: Tensor) -> Tensor:
         with torch.inference_mode():
-            return self.frames_of(latent)
+            return self.decode_with_grad(latent)
 
-    def frames_of(self, latent: Tensor) -> Tensor:
+    def decode_with_grad(self, latent: Tensor) -> Tensor:
         """What :meth:`decode` gives, with the gradient of a conditional decoder that is trained."""
         latent = latent.to(self.vae.device, self.vae.dtype)
         mean, std = self._statistics(latent)

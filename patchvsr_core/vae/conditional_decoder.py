@@ -17,7 +17,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ..errors import ModelError
-from ..files import damaged, read_weights, write_weights
+from ..files import explain_read_errors, read_weights, write_weights
 from .sft import Modulation, PositionNorm, ResidualBlockPlus
 
 FORMAT = "patchvsr-conditional-decoder"
@@ -56,7 +56,7 @@ class ConditionalDecoder(nn.Module):
         )
         self.modulation = Modulation(config.condition, config.features, PositionNorm)
 
-    def condition_of(self, enlarged: Tensor) -> Tensor:
+    def encode_condition(self, enlarged: Tensor) -> Tensor:
         """Features of the enlarged input of one tile, over its whole length.
 
         Args:
@@ -72,7 +72,7 @@ class ConditionalDecoder(nn.Module):
 
 
 @contextmanager
-def modulated(
+def modulate_decoder(
     conv_in: nn.Module, decoder: ConditionalDecoder, condition: Tensor, weight: float = 1.0
 ) -> Iterator[None]:
     """Within, what a VAE's decoder begins with is modulated; one clip may be decoded, in any number of parts.
@@ -82,7 +82,7 @@ def modulated(
 
     Args:
         conv_in: the first convolution of the decoder: ``conv_in`` in diffusers, ``conv1`` in ComfyUI.
-        condition: what :meth:`ConditionalDecoder.condition_of` answers.
+        condition: what :meth:`ConditionalDecoder.encode_condition` answers.
         weight: 0 (off) to 1.
 
     Raises:
@@ -124,7 +124,7 @@ def load_conditional_decoder(path: str | Path, dtype: torch.dtype = torch.float3
             f"{path.name} has version {config.get('version')} of its format and this PatchVSR reads {VERSION}; "
             "update PatchVSR, or get a file that fits."
         )
-    with damaged(path):
+    with explain_read_errors(path):
         decoder = ConditionalDecoder(ConditionalDecoderConfig(**config))
         decoder.load_state_dict(tensors)
     return decoder.to(dtype).requires_grad_(False).eval()

@@ -16,9 +16,9 @@ from ..kernels import Axis, Lattice, gather_blend
 from ..plan.canvas import Canvas, Span
 from ..plan.planner import crossfade, plan_tiles
 from ..progress import OnDone
-from ..resample import upsampled_window
+from ..resample import upsample_window
 from .codec import Codec, check_codec
-from .conditional_decoder import ConditionalDecoder, modulated
+from .conditional_decoder import ConditionalDecoder, modulate_decoder
 from .encode import check_frames
 
 
@@ -84,7 +84,7 @@ def decode_tiles(
 
     def decoded(window: tuple[Span, Span]) -> Tensor:
         part = latent[..., window[0].cells, window[1].cells]
-        tile = codec.decode(part) if condition is None else _conditioned(codec, part, canvas, window, condition)
+        tile = codec.decode(part) if condition is None else _decode_conditioned(codec, part, canvas, window, condition)
         return tile[: canvas.frames]
 
     group, pixels = current_group(), []
@@ -116,7 +116,7 @@ def blend_tiles(tiles: Tiles, *, window: str = "linear", dtype: torch.dtype = to
 
 
 @torch.inference_mode()
-def _conditioned(
+def _decode_conditioned(
     codec: Codec, latent: Tensor, canvas: Canvas, window: tuple[Span, Span], given: InputCondition
 ) -> Tensor:
     first = getattr(codec, "decoder_input", None)
@@ -127,6 +127,6 @@ def _conditioned(
             "cell, and this VAE is none; decode without it, or use the VAE that it was trained with."
         )
     rows, columns = (slice(span.start * canvas.stride_px, span.stop * canvas.stride_px) for span in window)
-    enlarged = upsampled_window(given.source, canvas, rows, columns).clamp(0, 1)
-    with modulated(first, given.decoder, given.decoder.condition_of(enlarged), given.strength):
+    enlarged = upsample_window(given.source, canvas, rows, columns).clamp(0, 1)
+    with modulate_decoder(first, given.decoder, given.decoder.encode_condition(enlarged), given.strength):
         return codec.decode(latent)

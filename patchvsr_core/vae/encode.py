@@ -13,7 +13,7 @@ from ..kernels import Placement, blend_into
 from ..plan.canvas import Canvas
 from ..plan.planner import plan_tiles
 from ..progress import OnDone
-from ..resample import resize, upsampled_window
+from ..resample import resize, upsample_window
 from .codec import Codec, check_codec
 
 CONDITION_STREAM = 0x5DEECE66D
@@ -43,14 +43,14 @@ def encode_canvas(
     check_frames(frames, canvas)
     check_codec(codec, canvas)
     if base is not None:
-        frames, canvas = _base_of(base, canvas)
+        frames, canvas = _fit_base(base, canvas)
     grid = plan_tiles(canvas, tile_px, overlap_px)
     latent: Tensor | None = None
     stride = canvas.stride_px
     for row, column in sharded(tuple(grid), on_tile):
         rows = slice(row.start * stride, row.stop * stride)
         columns = slice(column.start * stride, column.stop * stride)
-        tile = codec.encode(upsampled_window(frames, canvas, rows, columns).clamp(0, 1)).float()
+        tile = codec.encode(upsample_window(frames, canvas, rows, columns).clamp(0, 1)).float()
         if latent is None:
             latent = tile.new_zeros((1, tile.shape[1], *canvas.latent_shape))
         weight = torch.outer(row.weights(like=tile), column.weights(like=tile))
@@ -60,7 +60,7 @@ def encode_canvas(
     return current_group().all_reduce(latent)
 
 
-def _base_of(base: Tensor, canvas: Canvas) -> tuple[Tensor, Canvas]:
+def _fit_base(base: Tensor, canvas: Canvas) -> tuple[Tensor, Canvas]:
     """(clip, canvas it is enlarged onto); one that is larger than the result is reduced first.
 
     Raises:
@@ -68,7 +68,7 @@ def _base_of(base: Tensor, canvas: Canvas) -> tuple[Tensor, Canvas]:
     """
     if len(base) != canvas.frames or base.shape[-1] < 3:
         raise PlanError(
-            f"The base layer is {_size(base.shape)}, the clip has {canvas.frames} frames; enlarge the very clip "
+            f"The base layer is {_describe(base.shape)}, the clip has {canvas.frames} frames; enlarge the very clip "
             "that was planned."
         )
     base = base[..., :3]
@@ -92,7 +92,7 @@ def encode_global(codec: Codec, frames: Tensor, canvas: Canvas, size_cells: tupl
     return codec.encode(view).float()
 
 
-def noise_augmented(latent: Tensor, level: float, seed: int) -> Tensor:
+def augment_noise(latent: Tensor, level: float, seed: int) -> Tensor:
     """Mix ``level`` of Gaussian noise into a condition: (1 - level) z + level eps.
 
     The noise is independent of the one that a run with the same seed starts from.
@@ -119,11 +119,11 @@ def check_frames(frames: Tensor, canvas: Canvas) -> None:
     expected = (canvas.frames, *canvas.source, 3)
     if tuple(frames.shape) != expected:
         raise PlanError(
-            f"The clip is {_size(frames.shape)} but the plan was made for {_size(expected)}; "
+            f"The clip is {_describe(frames.shape)} but the plan was made for {_describe(expected)}; "
             "plan again from the same clip."
         )
 
 
-def _size(shape: tuple[int, ...] | torch.Size) -> str:
+def _describe(shape: tuple[int, ...] | torch.Size) -> str:
     channels = "" if shape[3] == 3 else f" with {shape[3]} channels"
     return f"{shape[0]} frames of {shape[2]}x{shape[1]}{channels}"

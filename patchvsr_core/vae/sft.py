@@ -53,9 +53,9 @@ class ResidualBlock2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, T, H, W) to (B, outputs, T, H, W)."""
-        y = of_each_frame(self.conv1, F.silu(self.norm1(x)))
-        y = of_each_frame(self.conv2, F.silu(self.norm2(y)))
-        return of_each_frame(self.conv_shortcut, x) + y
+        y = apply_per_frame(self.conv1, F.silu(self.norm1(x)))
+        y = apply_per_frame(self.conv2, F.silu(self.norm2(y)))
+        return apply_per_frame(self.conv_shortcut, x) + y
 
 
 class ResidualBlockPlus(ResidualBlock2d):
@@ -65,7 +65,7 @@ class ResidualBlockPlus(ResidualBlock2d):
         super().__init__(inputs, outputs, norm)
         self.norm_3d = norm(outputs)
         self.conv_3d = nn.Conv3d(outputs, outputs, 3, padding=(0, 1, 1))
-        _zero(self.conv_3d)
+        _zero_init(self.conv_3d)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, T, H, W) to (B, outputs, T, H, W)."""
@@ -98,23 +98,23 @@ class Modulation(nn.Module):
         self.scale = nn.Conv2d(hidden, features, kernel, padding=kernel // 2)
         self.shift = nn.Conv2d(hidden, features, kernel, padding=kernel // 2)
         for conv in (self.scale, self.shift):
-            _zero(conv)
+            _zero_init(conv)
 
     def forward(self, condition: Tensor, features: Tensor, weight: float = 1.0) -> Tensor:
         """(B, condition, T, H, W) and (B, features, T, H, W) to features; ``weight`` 0 leaves them as they are."""
         # Joined frame by frame, so that memory stays in the order that the convolutions want.
         both = torch.cat([condition.transpose(1, 2), features.transpose(1, 2)], 2).transpose(1, 2)
         shared = self.shared(both)
-        scale, shift = of_each_frame(self.scale, shared), of_each_frame(self.shift, shared)
+        scale, shift = apply_per_frame(self.scale, shared), apply_per_frame(self.shift, shared)
         return features.add(torch.addcmul(shift, features, scale), alpha=weight)
 
 
-def of_each_frame(conv: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+def apply_per_frame(conv: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """A function of pictures (N, C, H, W), of every frame of (B, C, T, H, W)."""
     frames = conv(x.transpose(1, 2).flatten(0, 1))
     return frames.unflatten(0, (x.shape[0], x.shape[2])).transpose(1, 2)
 
 
-def _zero(conv: nn.Module) -> None:
+def _zero_init(conv: nn.Module) -> None:
     for parameter in conv.parameters():
         nn.init.zeros_(parameter)

@@ -16,7 +16,7 @@ from .info import Picture, VideoInfo
 from .reader import Timeline
 from .remux import check_container, display_order, join
 from .sequence import is_sequence, name, numbers, pattern, write_image
-from .writer import VideoWriter, explained
+from .writer import VideoWriter, explain_write_errors
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,12 @@ def check_output(output: Path, size: tuple[int, int], info: VideoInfo, encoding:
         )
 
 
-def piece_suffix(output: Path) -> str:
+def chunk_suffix(output: Path) -> str:
     """How the name of a piece ends."""
     return ".images" if is_sequence(output) else output.suffix
 
 
-def write_piece(piece: Path, frames: Tensor, output: Path, info: VideoInfo, encoding: Encoding) -> None:
+def write_chunk(piece: Path, frames: Tensor, output: Path, info: VideoInfo, encoding: Encoding) -> None:
     """Encode (T, H, W, C) frames; the piece appears under its name when it is complete."""
     picture = encoding.picture(info)
     if is_sequence(output):
@@ -82,7 +82,7 @@ def write_piece(piece: Path, frames: Tensor, output: Path, info: VideoInfo, enco
         writer.write(frames)
 
 
-def join_pieces(
+def join_chunks(
     pieces: Sequence[Path],
     output: Path,
     timeline: Timeline,
@@ -119,7 +119,7 @@ def join_pieces(
 def _write_images(piece: Path, frames: Tensor, suffix: str, depth: int) -> None:
     partial = piece.with_name(f"{piece.name}.part")
     shutil.rmtree(partial, ignore_errors=True)
-    with explained(piece):
+    with explain_write_errors(piece):
         partial.mkdir()
         try:
             for number, frame in enumerate(frames):
@@ -129,7 +129,7 @@ def _write_images(piece: Path, frames: Tensor, suffix: str, depth: int) -> None:
             shutil.rmtree(partial, ignore_errors=True)
 
 
-def piece_frames(piece: Path) -> int:
+def count_chunk_frames(piece: Path) -> int:
     """How many frames a finished piece holds; 0 when it is damaged."""
     if piece.is_dir():
         return len(list(piece.iterdir()))
@@ -142,7 +142,7 @@ def piece_frames(piece: Path) -> int:
 def _place_images(pieces: Sequence[Path], target: Path, numbers: Sequence[int]) -> None:
     """Copies, so that a run that is stopped here can do it again; where the disk allows, without taking space."""
     images = [image for piece in pieces for image in sorted(piece.iterdir())]
-    with explained(target):
+    with explain_write_errors(target):
         for image, number in zip(images, numbers, strict=True):
             placed = target.with_name(name(target, number))
             placed.unlink(missing_ok=True)

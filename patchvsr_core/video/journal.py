@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import OutputError
-from ..files import settle
+from ..files import commit_file
 
 RECORD = "job.json"
 FRAMES, STATE = "frames", "state "
@@ -78,7 +78,7 @@ class Journal:
             self.folder.mkdir(exist_ok=True)
             partial = record.with_suffix(".part")
             partial.write_text(json.dumps(job))
-            settle(partial, record)
+            commit_file(partial, record)
         except OSError as error:
             raise OutputError(f"{self.folder} cannot be written ({error.strerror}); choose another place.") from error
 
@@ -109,7 +109,7 @@ class Journal:
         tensors = {FRAMES: frames} | {f"{STATE}{name}": x for name, x in state.items()}
         try:
             save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, str(partial))
-            settle(partial, self._tail(number))
+            commit_file(partial, self._tail(number))
         except (OSError, SafetensorError) as error:
             partial.unlink(missing_ok=True)
             raise OutputError(

@@ -16,11 +16,11 @@ from .encoders import SUFFIXES
 
 log = logging.getLogger("patchvsr")
 COPIED = ("audio", "subtitle", "attachment")
-MADE_ANEW = {"encoder", "duration", "major_brand", "minor_version", "compatible_brands", "creation_time"}
+REGENERATED_TAGS = {"encoder", "duration", "major_brand", "minor_version", "compatible_brands", "creation_time"}
 """Tags that describe the file and not the film."""
 
 
-class OtherStreams:
+class PassthroughStreams:
     """Packets of a file's other streams, handed over in the order of time.
 
     Args:
@@ -48,7 +48,7 @@ class OtherStreams:
         for stream in self.source.streams:
             if stream.type in COPIED and (subtitles or stream.type == "audio"):
                 self._add(path, stream)
-        copy_names(self.source, target)
+        copy_metadata(self.source, target)
         chosen = [self.source.streams[index] for index in self.streams]
         self.packets = self.source.demux(*chosen) if chosen else iter(())
         self.pending: Any = None
@@ -100,12 +100,12 @@ class OtherStreams:
                 f"{' or give --no-subtitles' if what == 'subtitles' else ''}."
             )
         copy = self.target.add_stream_from_template(stream, opaque=True)
-        copy.metadata.update(_of_the_film(stream.metadata))
+        copy.metadata.update(_keep_descriptive(stream.metadata))
         copy.disposition = stream.disposition
         self.streams[stream.index] = copy
 
 
-def write_sound(path: Path, wave: Tensor, rate: int) -> None:
+def write_audio(path: Path, wave: Tensor, rate: int) -> None:
     """Write (channels, samples) in [-1, 1] as AAC."""
     layout = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}.get(len(wave), "stereo")
     samples = np.ascontiguousarray(wave[: 2 if layout == "stereo" else None].cpu().float().numpy())
@@ -117,13 +117,13 @@ def write_sound(path: Path, wave: Tensor, rate: int) -> None:
         target.mux(stream.encode(None))
 
 
-def copy_names(source: av.container.InputContainer, target: av.container.OutputContainer) -> None:
+def copy_metadata(source: av.container.InputContainer, target: av.container.OutputContainer) -> None:
     """Title, author and chapters."""
-    target.metadata.update(_of_the_film(source.metadata))
+    target.metadata.update(_keep_descriptive(source.metadata))
     chapters = source.chapters() if hasattr(source, "chapters") else []  # PyAV has them since 15
     if chapters:
         target.set_chapters(chapters)
 
 
-def _of_the_film(metadata: dict[str, str]) -> dict[str, str]:
-    return {name: value for name, value in metadata.items() if name.lower() not in MADE_ANEW}
+def _keep_descriptive(metadata: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in metadata.items() if name.lower() not in REGENERATED_TAGS}

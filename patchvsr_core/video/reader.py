@@ -68,10 +68,10 @@ def read_clip(path: str | Path) -> Clip:
     info = probe(path)
     frames = []
     timestamps: list[int | None] = []
-    for frame in decoded(info.path):
+    for frame in iter_frames(info.path):
         frames.append(to_tensor(frame, info.picture.alpha))
         timestamps.append(frame.pts)
-    return Clip(info, torch.stack(frames), _increasing(timestamps, info), info.time_base)
+    return Clip(info, torch.stack(frames), _make_monotonic(timestamps, info), info.time_base)
 
 
 def read_frames(path: str | Path, count: int) -> Tensor:
@@ -80,7 +80,7 @@ def read_frames(path: str | Path, count: int) -> Tensor:
     Raises:
         MediaError: as :func:`read_clip` does.
     """
-    return torch.stack([to_tensor(frame) for frame in itertools.islice(decoded(Path(path)), count)])
+    return torch.stack([to_tensor(frame) for frame in itertools.islice(iter_frames(Path(path)), count)])
 
 
 def scan(path: str | Path, *, find_cuts: bool = True, on_frame: Callable[[], None] | None = None) -> Timeline:
@@ -92,25 +92,25 @@ def scan(path: str | Path, *, find_cuts: bool = True, on_frame: Callable[[], Non
     Raises:
         MediaError: as :func:`read_clip` does.
     """
-    from .shot_detection import CutFinder, thumb_size
+    from .shot_detection import ShotDetector, thumbnail_size
 
     info = probe(path)
-    finder = CutFinder()
+    finder = ShotDetector()
     timestamps: list[int | None] = []
     cuts = []
-    for frame in decoded(info.path):
+    for frame in iter_frames(info.path):
         if find_cuts:
-            width, height = thumb_size(frame.width, frame.height)
+            width, height = thumbnail_size(frame.width, frame.height)
             thumb = frame.to_ndarray(format="rgb24", width=width, height=height, interpolation=Interpolation.AREA)
             if finder.begins_shot(thumb):
                 cuts.append(len(timestamps))
         timestamps.append(frame.pts)
         if on_frame:
             on_frame()
-    return Timeline(_increasing(timestamps, info), info.time_base, tuple(cuts))
+    return Timeline(_make_monotonic(timestamps, info), info.time_base, tuple(cuts))
 
 
-def decoded(path: Path) -> Iterator[av.VideoFrame]:
+def iter_frames(path: Path) -> Iterator[av.VideoFrame]:
     """The frames of a file, or the images of a sequence, one by one, all of one size.
 
     Raises:
@@ -205,7 +205,7 @@ def _planes(frame: av.VideoFrame) -> Tensor:
     return torch.from_numpy(np.stack([pixels[k] for k in order], -1))
 
 
-def _increasing(timestamps: list[int | None], info: VideoInfo) -> tuple[int, ...]:
+def _make_monotonic(timestamps: list[int | None], info: VideoInfo) -> tuple[int, ...]:
     """The file's own timestamps; what is missing or runs back is set a frame after the one before."""
     step = max(1, round(1 / info.fps / info.time_base))
     known: list[int] = []

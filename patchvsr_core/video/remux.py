@@ -17,11 +17,11 @@ from typing import Any
 import av
 
 from ..errors import OutputError
-from ..files import settle
+from ..files import commit_file
 from .info import VideoInfo
-from .passthrough import OtherStreams
+from .passthrough import PassthroughStreams
 from .sequence import is_sequence
-from .writer import SAME_BYTES, VideoWriter, explained, partial_of
+from .writer import DETERMINISTIC, VideoWriter, explain_write_errors, partial_of
 
 
 def check_container(path: Path, size: tuple[int, int], info: VideoInfo, **choices: Any) -> None:
@@ -36,17 +36,17 @@ def check_container(path: Path, size: tuple[int, int], info: VideoInfo, **choice
     subtitles = choices.pop("subtitles", True)
     sources = [None] if is_sequence(info.path) else [None, info.path]  # first alone: is it the picture or the sound?
     for source in sources:
-        with suppress(_Enough), VideoWriter(path, size, (), 1 / info.fps, fps=info.fps, **choices) as writer:
-            others = OtherStreams(source, writer.container, subtitles=subtitles) if source else None
+        with suppress(_HeaderWritten), VideoWriter(path, size, (), 1 / info.fps, fps=info.fps, **choices) as writer:
+            others = PassthroughStreams(source, writer.container, subtitles=subtitles) if source else None
             _start(path, writer.container, others)
-            raise _Enough
+            raise _HeaderWritten
 
 
-class _Enough(Exception):
+class _HeaderWritten(Exception):
     """Leaves a writer without a file."""
 
 
-def _start(path: Path, container: av.container.OutputContainer, others: OtherStreams | None) -> None:
+def _start(path: Path, container: av.container.OutputContainer, others: PassthroughStreams | None) -> None:
     """Write the header: what the muxer refuses shows now."""
     try:
         container.start_encoding()
@@ -87,14 +87,16 @@ def join(
             "start again with --fresh."
         )
     try:
-        with explained(path), av.open(str(partial), "w", options=_container_options(path, notes)) as target:
+        with explain_write_errors(path), av.open(str(partial), "w", options=_container_options(path, notes)) as target:
             video = _picture_stream(segments[0], target, time_base)
-            others = OtherStreams(others_from, target, origin=origin, subtitles=subtitles) if others_from else None
+            others = (
+                PassthroughStreams(others_from, target, origin=origin, subtitles=subtitles) if others_from else None
+            )
             for name in [name for name in target.metadata if name.lower() in notes]:
                 del target.metadata[name]
             target.metadata.update(notes)
             _copy(segments, orders, timestamps, target, video, others, fps)
-        settle(partial, path)
+        commit_file(partial, path)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -102,7 +104,7 @@ def join(
 def _container_options(path: Path, notes: Mapping[str, str]) -> dict[str, str]:
     """MP4 keeps tags of any name only when asked to."""
     any_tags = {"movflags": "use_metadata_tags"} if notes and path.suffix.lower() in (".mp4", ".mov") else {}
-    return {**SAME_BYTES, **any_tags}
+    return {**DETERMINISTIC, **any_tags}
 
 
 def _picture_stream(first: Path, target: av.container.OutputContainer, time_base: Fraction) -> av.VideoStream:
@@ -122,7 +124,7 @@ def _copy(
     timestamps: Sequence[int],
     target: av.container.OutputContainer,
     video: av.VideoStream,
-    others: OtherStreams | None,
+    others: PassthroughStreams | None,
     fps: Fraction,
 ) -> None:
     time_base = video.time_base

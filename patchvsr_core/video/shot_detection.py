@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from torch import Tensor
 
-THUMB_PX = 128
+THUMBNAIL_PX = 128
 """Longer side of the pictures that are compared."""
 BINS = 8
 UNEXPLAINED = 0.45
@@ -19,7 +19,7 @@ EVIDENCE = 0.2
 """What that share, times the distance of the colour histograms (Bhattacharyya, 0 to 1), must exceed."""
 
 
-class CutFinder:
+class ShotDetector:
     """Asked frame by frame, in order; keeps one thumbnail."""
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class CutFinder:
         Args:
             frame: (H, W, 3) uint8 RGB.
         """
-        thumb = _thumb(frame)
+        thumb = _thumbnail(frame)
         histogram = cv2.calcHist([thumb], [0, 1, 2], None, [BINS] * 3, [0, 256] * 3)
         cv2.normalize(histogram, histogram, 1.0, norm_type=cv2.NORM_L1)
         last, self._last = self._last, (thumb, histogram)
@@ -46,7 +46,7 @@ class CutFinder:
 
     def _unexplained(self, before: np.ndarray, after: np.ndarray) -> float:
         """Mean difference that motion leaves, of two pictures brought to the same brightness and contrast."""
-        first, second = (_normalised(cv2.cvtColor(thumb, cv2.COLOR_RGB2GRAY)) for thumb in (before, after))
+        first, second = (_normalise(cv2.cvtColor(thumb, cv2.COLOR_RGB2GRAY)) for thumb in (before, after))
         flow = self._flow.calc(first, second, None)
         height, width = first.shape
         x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
@@ -55,24 +55,24 @@ class CutFinder:
         return float(np.abs(first.astype(np.float32) - moved).mean()) / contrast
 
 
-def cuts_in(frames: Tensor) -> tuple[int, ...]:
+def detect_cuts(frames: Tensor) -> tuple[int, ...]:
     """First frames of new shots in a clip, (T, H, W, 3 or more) in [0, 1]."""
-    finder = CutFinder()
+    finder = ShotDetector()
     shown = ((frame[..., :3].clamp(0, 1) * 255).round().byte().cpu().numpy() for frame in frames)
     return tuple(index for index, frame in enumerate(shown) if finder.begins_shot(frame))
 
 
-def _thumb(frame: np.ndarray) -> np.ndarray:
-    return cv2.resize(frame, thumb_size(frame.shape[1], frame.shape[0]), interpolation=cv2.INTER_AREA)
+def _thumbnail(frame: np.ndarray) -> np.ndarray:
+    return cv2.resize(frame, thumbnail_size(frame.shape[1], frame.shape[0]), interpolation=cv2.INTER_AREA)
 
 
-def thumb_size(width: int, height: int) -> tuple[int, int]:
+def thumbnail_size(width: int, height: int) -> tuple[int, int]:
     """(width, height) of the picture that a frame is reduced to."""
-    factor = THUMB_PX / max(width, height)
+    factor = THUMBNAIL_PX / max(width, height)
     return max(16, round(width * factor)), max(16, round(height * factor))
 
 
-def _normalised(gray: np.ndarray) -> np.ndarray:
+def _normalise(gray: np.ndarray) -> np.ndarray:
     """8-bit picture of middle brightness and fixed contrast, so that a flash is no new place."""
     values = (gray.astype(np.float32) - gray.mean()) / max(float(gray.std()), 2.0)
     return np.clip(values * 48 + 128, 0, 255).astype(np.uint8)

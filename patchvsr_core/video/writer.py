@@ -13,13 +13,13 @@ from av.video.frame import VideoFrame
 from torch import Tensor
 
 from ..errors import OutputError
-from ..files import settle
+from ..files import commit_file
 from .encoders import CRF, SUFFIXES, choose_encoder, tags
 from .info import SWS_COLORSPACE, Picture
 from .reader import PRECISE
 from .sequence import DEFAULT_NAME, folder_of, image_kind, is_named, is_sequence, pattern, to_integers
 
-SAME_BYTES = {"fflags": "+bitexact"}
+DETERMINISTIC = {"fflags": "+bitexact"}
 """Without it, a Matroska file has random numbers in it, and never comes out the same twice."""
 
 
@@ -59,10 +59,10 @@ class VideoWriter:
         self.encoder = choose_encoder(self.path, size, picture, codec, crf)
 
     def __enter__(self) -> VideoWriter:
-        with explained(self.path):
-            self.container = av.open(str(self.partial), "w", options=SAME_BYTES)
+        with explain_write_errors(self.path):
+            self.container = av.open(str(self.partial), "w", options=DETERMINISTIC)
         try:
-            with explained(self.path):
+            with explain_write_errors(self.path):
                 self.video = self._video_stream()
         except BaseException:
             self.container.close()
@@ -84,7 +84,7 @@ class VideoWriter:
             )
             shown.color_primaries, shown.color_trc = self.picture.primaries, self.picture.transfer
             shown.pts, shown.time_base = self.timestamps[self.written], self.time_base
-            with explained(self.path):
+            with explain_write_errors(self.path):
                 self.container.mux(self.video.encode(shown))
             self.written += 1
 
@@ -92,14 +92,14 @@ class VideoWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            with explained(self.path):
+            with explain_write_errors(self.path):
                 try:
                     if error is None:
                         self.container.mux(self.video.encode(None))
                 finally:
                     self.container.close()
                 if error is None:
-                    settle(self.partial, self.path)
+                    commit_file(self.partial, self.path)
         finally:
             self.partial.unlink(missing_ok=True)
 
@@ -121,7 +121,7 @@ class VideoWriter:
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
+def explain_write_errors(path: Path) -> Iterator[None]:
     """Turn operating-system and encoder errors into one sentence."""
     try:
         yield

@@ -14,7 +14,7 @@ from comfyui_server import Graph, Server, api_graph, assert_success, changed, ke
 
 from patchvsr_core.plan.canvas import Canvas
 from patchvsr_core.plan.planner import plan_patches
-from patchvsr_core.plan.positions import Place, places
+from patchvsr_core.plan.positions import Position, list_positions
 from patchvsr_core.video import VideoWriter, read_clip
 
 WORKFLOWS = Path(__file__).parents[2] / "example_workflows"
@@ -58,10 +58,10 @@ def whole(server: Server, graph: Graph) -> Any:
     return assert_success(server.run(graph))
 
 
-def place_of(number: int) -> Place:
+def place_of(number: int) -> Position:
     canvas = Canvas(FRAMES, SOURCE, SIZE)
     plan = plan_patches(canvas, patch_px=PATCH_PX, layout="overlapping", window_frames=8, overlap_frames=2)
-    return places(plan)[number - 1]
+    return list_positions(plan)[number - 1]
 
 
 def difference(server: Server, graph: Graph, whole: Any, **chosen: Any) -> torch.Tensor:

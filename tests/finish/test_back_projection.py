@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from patchvsr_core.finish.back_projection import AGREED, back_project, trust
+from patchvsr_core.finish.back_projection import TOLERANCE, back_project, degradation_weight
 from patchvsr_core.resample import resize
 
 
@@ -34,19 +34,21 @@ def test_strength_and_rounds() -> None:
     assert torch.equal(wrong, before)
 
 
-@pytest.mark.parametrize(("damage", "share"), [(0.0, 1.0), (0.6, 1.0), (0.85, 0.5), (1.1, 0.0), (3.0, 0.0)])
-def test_a_damaged_input_is_believed_less(damage: float, share: float) -> None:
-    assert trust(damage) == pytest.approx(share)
+@pytest.mark.parametrize(("degradation", "share"), [(0.0, 1.0), (0.6, 1.0), (0.85, 0.5), (1.1, 0.0), (3.0, 0.0)])
+def test_a_damaged_input_is_believed_less(degradation: float, share: float) -> None:
+    assert degradation_weight(degradation) == pytest.approx(share)
     source, wrong = torch.rand(2, 8, 8, 3), torch.rand(2, 32, 32, 3)
     full = back_project(wrong, source, rounds=1)
-    torch.testing.assert_close(back_project(wrong, source, rounds=1, damage=damage), torch.lerp(wrong, full, share))
+    torch.testing.assert_close(
+        back_project(wrong, source, rounds=1, degradation=degradation), torch.lerp(wrong, full, share)
+    )
 
 
 def test_frames_that_agree_are_left_alone() -> None:
     source = torch.rand(2, 24, 24, 3)
     wrong = torch.cat([resize(source[:1], (96, 96)), torch.rand(1, 96, 96, 3)])
-    many, few = back_project(wrong, source, rounds=40), back_project(wrong, source, rounds=40, agreed=AGREED)
+    many, few = back_project(wrong, source, rounds=40), back_project(wrong, source, rounds=40, agreed=TOLERANCE)
     once = back_project(wrong, source, rounds=1)
     left = (resize(few, (24, 24)) - source).square().mean((1, 2, 3)).sqrt()
-    assert (left <= AGREED).all() and not torch.equal(many, few)
+    assert (left <= TOLERANCE).all() and not torch.equal(many, few)
     assert not torch.equal(few[1], once[1]), "the frame that did not agree got more rounds"

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from patchvsr_core.errors import PlanError
-from patchvsr_core.finish.base_layer import SHARE, base_layer, mixed, starts_from_base
+from patchvsr_core.finish.base_layer import BASE_WEIGHT, blend_base_layer, make_base_layer, starts_from_base
 from patchvsr_core.hosts.diffusers.models import load_models
 from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.resample import resize
@@ -17,14 +17,14 @@ from patchvsr_core.vae.codec import SpaceToDepth
 
 
 def test_bicubic_is_no_layer_of_its_own() -> None:
-    assert base_layer("bicubic", torch.rand(1, 8, 8, 3), (32, 32)) is None
+    assert make_base_layer("bicubic", torch.rand(1, 8, 8, 3), (32, 32)) is None
 
 
 @pytest.mark.parametrize(("target", "made"), [((32, 40), (32, 40)), ((20, 25), (20, 25)), ((80, 100), (32, 40))])
 def test_sizes(target: tuple[int, int], made: tuple[int, int]) -> None:
     """A real-time network enlarges by 4; smaller is reduced from that, larger is left to the canvas."""
     done = []
-    base = base_layer("dap", torch.rand(2, 8, 10, 3), target, lambda k, total: done.append((k, total)))
+    base = make_base_layer("dap", torch.rand(2, 8, 10, 3), target, lambda k, total: done.append((k, total)))
     assert base is not None and base.shape == (2, *made, 3)
     assert done[-1] == (2, 2)
 
@@ -34,7 +34,7 @@ def test_it_is_the_clip_but_not_bicubic() -> None:
     clip = (0.5 + 0.3 * torch.sin(0.9 * x + 0.4 * y))[None, ..., None].expand(3, -1, -1, 3)
     bicubic = resize(clip, (64, 80))
     for name in BASE_LAYERS[1:]:
-        base = base_layer(name, clip, (64, 80))
+        base = make_base_layer(name, clip, (64, 80))
         assert base is not None
         inner = (slice(None), slice(8, -8), slice(8, -8))
         assert 1e-4 < (base - bicubic)[inner].abs().mean() < 0.05
@@ -42,12 +42,16 @@ def test_it_is_the_clip_but_not_bicubic() -> None:
 
 def test_mixing_is_a_mean_that_gives_way_to_detail_and_damage() -> None:
     frames, base = torch.rand(2, 4, 6, 3), torch.rand(2, 4, 6, 3)
-    torch.testing.assert_close(mixed(frames.clone(), base), torch.lerp(frames, base, SHARE))
-    torch.testing.assert_close(mixed(frames.clone(), base, detail=0.5), torch.lerp(frames, base, SHARE / 2))
-    torch.testing.assert_close(mixed(frames.clone(), base, damage=0.5), torch.lerp(frames, base, SHARE / 2))
-    assert torch.equal(mixed(frames.clone(), base, detail=1.0), frames)
+    torch.testing.assert_close(blend_base_layer(frames.clone(), base), torch.lerp(frames, base, BASE_WEIGHT))
+    torch.testing.assert_close(
+        blend_base_layer(frames.clone(), base, detail=0.5), torch.lerp(frames, base, BASE_WEIGHT / 2)
+    )
+    torch.testing.assert_close(
+        blend_base_layer(frames.clone(), base, degradation=0.5), torch.lerp(frames, base, BASE_WEIGHT / 2)
+    )
+    assert torch.equal(blend_base_layer(frames.clone(), base, detail=1.0), frames)
     with pytest.raises(PlanError, match="base layer"):
-        mixed(frames, base[:, :2])
+        blend_base_layer(frames, base[:, :2])
 
 
 def test_only_models_that_start_from_the_enlarged_input_start_from_it() -> None:
@@ -66,6 +70,6 @@ def test_a_run_is_the_mean_of_both() -> None:
         upscale(frames, (64, 96), models, replace(TINY, fidelity_rounds=0, restore_strength=0.0, base_layer=name))
         for name in ("bicubic", "dap")
     )
-    base = base_layer("dap", frames, (64, 96))
+    base = make_base_layer("dap", frames, (64, 96))
     assert base is not None
-    torch.testing.assert_close(with_base, torch.lerp(plain, base, SHARE).clamp(0, 1), atol=1e-4, rtol=0)
+    torch.testing.assert_close(with_base, torch.lerp(plain, base, BASE_WEIGHT).clamp(0, 1), atol=1e-4, rtol=0)

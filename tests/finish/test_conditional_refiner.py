@@ -34,8 +34,8 @@ def test_from_a_plain_refiner_it_is_that_refiner() -> None:
     conditional = ConditionalRefiner()
     conditional.start_from(plain)
     frames, source = torch.rand(4, 40, 56, 3), torch.rand(4, 10, 14, 3)
-    expected = refine_frames(plain, frames, source, detail=0.5, damage=0.3)
-    assert torch.equal(refine_frames(conditional, frames, source, detail=0.5, damage=0.3), expected)
+    expected = refine_frames(plain, frames, source, detail=0.5, degradation=0.3)
+    assert torch.equal(refine_frames(conditional, frames, source, detail=0.5, degradation=0.3), expected)
     assert (expected - frames).abs().mean() > 1e-3
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from patchvsr_core.finish.degradation import DamageMeter, damage_level
+from patchvsr_core.finish.degradation import DegradationEstimator, degradation_level
 from patchvsr_core.finish.refine import load_refiner, refine_frames
 from patchvsr_core.resample import resize
 from patchvsr_core.training.degrade import Degradation, degraded, make_input
@@ -24,24 +24,24 @@ def clean() -> Tensor:
 
 
 def test_level_counts_from_clean() -> None:
-    levels = damage_level(torch.tensor([0.0, 1, 3, 15]) / 255)
+    levels = degradation_level(torch.tensor([0.0, 1, 3, 15]) / 255)
     torch.testing.assert_close(levels, torch.tensor([0.0, 0.5, 1.0, 2.0]))
 
 
 @pytest.mark.parametrize("size", [(1, 1, 1), (1, 3, 500), (30, 20, 20), (2, 700, 700)])
 def test_any_size_is_measured(size: tuple[int, int, int]) -> None:
-    level = DamageMeter().measure(torch.rand(*size, 3))
+    level = DegradationEstimator().measure(torch.rand(*size, 3))
     assert 0 <= level < 10
 
 
 def test_the_shipped_meter_tells_damage(clean: Tensor) -> None:
-    meter = load_refiner(shipped("tiny_refiner.safetensors")).meter
+    estimator = load_refiner(shipped("tiny_refiner.safetensors")).estimator
     kinds = [Degradation(noise=5 / 255), Degradation(noise=12 / 255), Degradation(h264=30), Degradation(jpeg=45)]
     for kind in kinds:
         damaged = degraded(clean, kind)
-        true = damage_level((damaged - clean).square().mean().sqrt())
-        assert meter.measure(damaged) == pytest.approx(float(true), abs=0.45), kind
-    assert meter.measure(clean) < 0.35
+        true = degradation_level((damaged - clean).square().mean().sqrt())
+        assert estimator.measure(damaged) == pytest.approx(float(true), abs=0.45), kind
+    assert estimator.measure(clean) < 0.35
 
 
 def test_cleanup_removes_noise(clean: Tensor) -> None:
@@ -49,7 +49,7 @@ def test_cleanup_removes_noise(clean: Tensor) -> None:
     noisy = degraded(clean, Degradation(noise=8 / 255))
     enlarged = resize(noisy, (200, 480))
     errors = [
-        (refine_frames(refiner, enlarged, noisy, damage=damage) - resize(clean, (200, 480))).square().mean()
-        for damage in (0.0, 1.5)
+        (refine_frames(refiner, enlarged, noisy, degradation=degradation) - resize(clean, (200, 480))).square().mean()
+        for degradation in (0.0, 1.5)
     ]
     assert errors[1] < errors[0]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from patchvsr_core.errors import PlanError
-from patchvsr_core.finish.strength_map import Strength, held_frames, held_to
+from patchvsr_core.finish.strength_map import StrengthMap, apply_strength_map, blend_with_base
 from patchvsr_core.plan.canvas import Canvas
 from patchvsr_core.resample import resize
 from patchvsr_core.vae.codec import SpaceToDepth
@@ -28,7 +28,7 @@ def source():
 
 
 def test_protected_is_the_base_and_the_rest_the_result_to_the_bit(frames, source):
-    held = held_frames(frames, source, Strength(map=LEFT_HALF))
+    held = apply_strength_map(frames, source, StrengthMap(map=LEFT_HALF))
     base = resize(source, SIZE).clamp(0, 1)
     middle = SIZE[1] // 2
     assert torch.equal(held[:, :, :middle], base[:, :, :middle])
@@ -37,62 +37,70 @@ def test_protected_is_the_base_and_the_rest_the_result_to_the_bit(frames, source
 
 def test_a_map_per_frame_is_taken_frame_by_frame(frames, source):
     per_frame = torch.arange(FRAMES)[:, None, None].expand(-1, *SIZE).clamp(max=1).float()
-    held = held_frames(frames, source, Strength(map=per_frame))
+    held = apply_strength_map(frames, source, StrengthMap(map=per_frame))
     assert torch.equal(held[0], resize(source[:1], SIZE)[0].clamp(0, 1))
     assert torch.equal(held[1:], frames[1:])
-    assert torch.equal(Strength(map=per_frame).of_frames(FRAMES, SIZE, slice(1, 3)), torch.ones(2, *SIZE))
+    assert torch.equal(StrengthMap(map=per_frame).of_frames(FRAMES, SIZE, slice(1, 3)), torch.ones(2, *SIZE))
 
 
 def test_fidelity_and_white_multiply(frames, source):
     base = resize(source, SIZE).clamp(0, 1)
-    doubled = held_frames(frames, source, Strength(fidelity=-1.0))
+    doubled = apply_strength_map(frames, source, StrengthMap(fidelity=-1.0))
     torch.testing.assert_close(doubled, (2 * frames - base).clamp(0, 1), atol=1e-5, rtol=0)
     grey = torch.full((1, 4, 4), 0.5)
-    for strength in (Strength(map=grey, white=2.0), Strength(map=grey * 2), Strength(map=grey, white=1.0, fidelity=-1)):
-        torch.testing.assert_close(held_frames(frames, source, strength), frames, atol=1e-6, rtol=0)
-    torch.testing.assert_close(held_frames(frames, source, Strength(fidelity=1.0)), base)
+    for strength in (
+        StrengthMap(map=grey, white=2.0),
+        StrengthMap(map=grey * 2),
+        StrengthMap(map=grey, white=1.0, fidelity=-1),
+    ):
+        torch.testing.assert_close(apply_strength_map(frames, source, strength), frames, atol=1e-6, rtol=0)
+    torch.testing.assert_close(apply_strength_map(frames, source, StrengthMap(fidelity=1.0)), base)
 
 
 def test_white_and_black_of_a_picture_are_meant(frames, source):
     """As ComfyUI loads a grey one."""
     loaded = torch.where(LEFT_HALF > 0, 254.0078 / 255, 0.996 / 255)
-    held = held_frames(frames, source, Strength(map=loaded))
-    assert torch.equal(held, held_frames(frames, source, Strength(map=LEFT_HALF)))
-    assert not Strength(map=torch.full((1, 4, 4), 254.0078 / 255)).acts
-    grey = Strength(map=torch.full((1, 4, 4), 252 / 255)).of_frames(FRAMES, SIZE)
+    held = apply_strength_map(frames, source, StrengthMap(map=loaded))
+    assert torch.equal(held, apply_strength_map(frames, source, StrengthMap(map=LEFT_HALF)))
+    assert not StrengthMap(map=torch.full((1, 4, 4), 254.0078 / 255)).acts
+    grey = StrengthMap(map=torch.full((1, 4, 4), 252 / 255)).of_frames(FRAMES, SIZE)
     torch.testing.assert_close(grey, torch.full_like(grey, 252 / 255))
 
 
 def test_what_changes_nothing_does_not_act():
-    assert not Strength().acts and not Strength(map=LEFT_HALF * 0 + 1).acts
-    assert not Strength(map=torch.full((1, 4, 4), 0.5), white=2.0).acts
-    assert Strength(fidelity=0.1).acts and Strength(map=LEFT_HALF).acts and Strength(white=0.5, map=LEFT_HALF).acts
+    assert not StrengthMap().acts and not StrengthMap(map=LEFT_HALF * 0 + 1).acts
+    assert not StrengthMap(map=torch.full((1, 4, 4), 0.5), white=2.0).acts
+    assert (
+        StrengthMap(fidelity=0.1).acts
+        and StrengthMap(map=LEFT_HALF).acts
+        and StrengthMap(white=0.5, map=LEFT_HALF).acts
+    )
 
 
 def test_in_the_lossless_latent_it_is_exact_to_a_pixel(frames):
     codec, canvas = SpaceToDepth(), Canvas(FRAMES, (10, 14), SIZE)
     odd = torch.ones(1, *SIZE)
     odd[:, 3:29, 5:27] = 0
-    weight = Strength(map=odd).of_latent(codec, canvas)
+    weight = StrengthMap(map=odd).of_latent(codec, canvas)
     full, empty = torch.ones(FRAMES, *canvas.padded_px, 3), torch.zeros(FRAMES, *canvas.padded_px, 3)
-    decoded = codec.decode(held_to(codec.encode(empty), codec.encode(full), weight))
+    decoded = codec.decode(blend_with_base(codec.encode(empty), codec.encode(full), weight))
     assert torch.equal(decoded[:, : SIZE[0], : SIZE[1], 0], odd.expand(FRAMES, -1, -1))
 
 
 def test_for_a_vae_a_cell_gets_the_mean_of_its_pixels_and_frames():
     canvas = Canvas(6, (10, 14), SIZE, stride_px=8, stride_frames=4)
     per_frame = torch.arange(6.0)[:, None, None].expand(-1, *SIZE) / 8
-    weight = Strength(map=per_frame).of_latent(VAE, canvas)
+    weight = StrengthMap(map=per_frame).of_latent(VAE, canvas)
     assert weight.shape == (1, 1, *canvas.latent_shape)
     expected = torch.tensor([0.0, (1 + 2 + 3 + 4) / 32, 5 / 8])  # the last frame stands still in the padding
     torch.testing.assert_close(weight, expected.view(1, 1, 3, 1, 1).expand_as(weight))
-    half = Strength(map=LEFT_HALF).of_latent(VAE, canvas)
+    half = StrengthMap(map=LEFT_HALF).of_latent(VAE, canvas)
     assert half.shape[2] == 1 and half[0, 0, 0, 0].tolist() == [0, 0, 0, 0.5, 1, 1, 1, 1][: half.shape[-1]]
 
 
 def test_a_map_that_cannot_be_used_is_named(frames, source):
     with pytest.raises(PlanError, match="2 frames but the clip 5"):
-        held_frames(frames, source, Strength(map=torch.ones(2, 4, 4)))
+        apply_strength_map(frames, source, StrengthMap(map=torch.ones(2, 4, 4)))
     for wrong in ({"fidelity": 1.5}, {"white": 3.0}, {"map": torch.ones(4, 4)}, {"map": torch.ones(0, 4, 4)}):
         with pytest.raises(PlanError):
-            Strength(**wrong)
+            StrengthMap(**wrong)

@@ -27,7 +27,7 @@ from patchvsr_core.kernels import (
 )
 from patchvsr_core.kernels.references import add_reference, blend_reference, mix_reference
 from patchvsr_core.plan.canvas import Canvas, Patch
-from patchvsr_core.plan.planner import crossfaded, plan_patches
+from patchvsr_core.plan.planner import plan_patches, tile_axis
 from patchvsr_core.vae.decode import Tiles, blend_tiles
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +37,7 @@ FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 
 def lattice_of(size: tuple[int, int, int], tile: tuple[int, int, int], overlap: int = 3) -> Lattice:
     axes = [
-        Axis.of(crossfaded(length, min(w, length), min(overlap, w - 1))) for length, w in zip(size, tile, strict=True)
+        Axis.of(tile_axis(length, min(w, length), min(overlap, w - 1))) for length, w in zip(size, tile, strict=True)
     ]
     return Lattice(*axes)
 
@@ -100,7 +100,7 @@ def test_frames_as_bytes_are_the_rounded_frames(shape: str) -> None:
     canvas = Canvas(2, (20, 25), (40, 50), stride_px=8)
     height, width = canvas.padded_px
     tile = {"one tile": (height, width), "rows": (32, width), "grid": (32, 32)}[shape]
-    starts = tuple([span.start for span in crossfaded(*axis, 8)] for axis in zip(canvas.padded_px, tile, strict=True))
+    starts = tuple([span.start for span in tile_axis(*axis, 8)] for axis in zip(canvas.padded_px, tile, strict=True))
     pixels = tuple(torch.rand(2, *tile, 3) * 1.2 - 0.1 for _ in range(len(starts[0]) * len(starts[1])))
     tiles = Tiles(canvas, starts, pixels)
     frames, small = blend_tiles(tiles), blend_tiles(tiles, dtype=torch.uint8)

@@ -11,7 +11,7 @@ from torch import Tensor
 from patchvsr_core.kernels import Axis, Lattice, Placement, blend_into, gather_blend, kernel_status, mix_along_flow
 from patchvsr_core.kernels.launch import INPUTS, allowed
 from patchvsr_core.kernels.references import add_reference, blend_reference, mix_reference
-from patchvsr_core.plan.planner import crossfaded
+from patchvsr_core.plan.planner import tile_axis
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 SIZE = (9, 300, 417)
@@ -27,7 +27,7 @@ def gpu() -> torch.device:
 
 
 def lattice_and_tiles(device: torch.device, dtype: torch.dtype, planar: bool) -> tuple[Lattice, list[Tensor]]:
-    lattice = Lattice(Axis.whole(SIZE[0]), *(Axis.of(crossfaded(length, 128, 16)) for length in SIZE[1:])).on(device)
+    lattice = Lattice(Axis.whole(SIZE[0]), *(Axis.of(tile_axis(length, 128, 16)) for length in SIZE[1:])).on(device)
     shape = (3, SIZE[0], 128, 128) if planar else (SIZE[0], 128, 128, 3)
     tiles = [torch.rand(shape, device=device).mul(1.2).sub(0.1).to(dtype) for _ in range(len(lattice))]
     return lattice, [tile.movedim(0, 3) for tile in tiles] if planar else tiles

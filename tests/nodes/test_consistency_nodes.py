@@ -12,7 +12,7 @@ from fakes.wan import AveragingVAE, random_wan
 
 from patchvsr_core.hosts.diffusers.models import load_models
 from patchvsr_core.hosts.diffusers.pipeline import upscale
-from patchvsr_core.optical_flow.flow import clip_flows
+from patchvsr_core.optical_flow.flow import estimate_clip_flows
 from patchvsr_core.resample import resize
 from patchvsr_core.sampling.schedules import star_schedule
 from patchvsr_core.sampling.solvers import sigma_schedule
@@ -55,7 +55,7 @@ def plain(pack, tiny):
 
 
 def test_flow_propagation_is_that_of_the_command_line(pack, tiny, plain):
-    flow = clip_flows(resize(CLIP, SIZE).clamp(0, 1).movedim(-1, 1))
+    flow = estimate_clip_flows(resize(CLIP, SIZE).clamp(0, 1).movedim(-1, 1))
     model = changed(pack, "FlowPropagation", tiny.model, plan=the_plan(pack, tiny), flow=flow)
     frames = finished(pack, tiny, model)
     assert (frames - headless(propagation=0.5)).abs().max() < 1e-4
@@ -82,7 +82,7 @@ def test_attention_propagation_is_that_of_the_command_line(pack, tiny, plain, st
 def test_all_off_is_bit_equal(pack, tiny, plain):
     model = changed(pack, "AttentionPropagation", tiny.model, spatial=False, temporal=False)
     assert torch.equal(finished(pack, tiny, model), plain)
-    flow = clip_flows(CLIP.movedim(-1, 1))
+    flow = estimate_clip_flows(CLIP.movedim(-1, 1))
     model = changed(pack, "FlowPropagation", tiny.model, plan=the_plan(pack, tiny), flow=flow, weight=0.0)
     assert torch.equal(finished(pack, tiny, model), plain)
 
@@ -162,7 +162,7 @@ def test_widgets_are_checked_before_a_run(pack):
 
 
 def test_flow_of_another_clip_says_why(pack, tiny):
-    flow = clip_flows(CLIP[:3].movedim(-1, 1))
+    flow = estimate_clip_flows(CLIP[:3].movedim(-1, 1))
     with pytest.raises(Exception, match="motion is that of 3 frames, but 5 are upscaled"):
         changed(pack, "FlowPropagation", tiny.model, plan=the_plan(pack, tiny), flow=flow)
 
@@ -334,7 +334,7 @@ def test_out_of_memory_moves_what_patches_remember_off_the_gpu(pack, tiny, caplo
 
 
 def test_upscale_video_refuses_a_model_with_the_motion_of_one_clip(pack, tiny):
-    flow = clip_flows(CLIP.movedim(-1, 1))
+    flow = estimate_clip_flows(CLIP.movedim(-1, 1))
     model = changed(pack, "FlowPropagation", tiny.model, plan=the_plan(pack, tiny), flow=flow)
     host = pack.part("patchvsr_core.hosts.comfy.propagation")
     with pytest.raises(Exception, match="use Upscale Video's own propagation"):

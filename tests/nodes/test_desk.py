@@ -57,10 +57,10 @@ def ask(pack, user):
 def test_the_planner_is_told_what_it_will_make(ask):
     answer = ask(TINY | PLANNER)
     assert answer["target"] == [704, 1280]
-    assert answer["counts"] == {"primary": len(answer["places"]), "auxiliary": 0, "corner": 0}
+    assert answer["counts"] == {"primary": len(answer["list_positions"]), "auxiliary": 0, "corner": 0}
     assert len(answer["lines"]) == 3 and "~7 windows" in answer["lines"][0]
     assert answer["colors"]["primary"] == [255, 255, 255]
-    assert set(answer["places"][0]) == {"number", "kind", "y", "x", "height", "width"}
+    assert set(answer["list_positions"][0]) == {"number", "kind", "y", "x", "height", "width"}
 
 
 @pytest.mark.parametrize(("layout", "scale"), [("auto", 4.0), ("corner", 2.0), ("alternating", 3.0)])
@@ -70,15 +70,15 @@ def test_the_answer_is_the_plan_that_the_node_makes(pack, tiny, ask, layout, sca
     inputs = {name: chosen[name] for name in ("scale", "patch_px", "layout")}
     plan, _, width, height = run_node(pack["PatchPlanner"], image=clip, vae=tiny.vae, **inputs)
     answer = ask(TINY | chosen | {"frames": 3, "width": 60, "height": 40})
-    places = pack.part("patchvsr_core.plan.positions").places(plan)
+    list_positions = pack.part("patchvsr_core.plan.positions").places(plan)
     assert answer["target"] == [height, width]
-    assert [place["number"] for place in answer["places"]] == [place.number for place in places]
-    assert [(p["y"], p["x"]) for p in answer["places"]] == [(place.y, place.x) for place in places]
+    assert [place["number"] for place in answer["list_positions"]] == [place.number for place in list_positions]
+    assert [(p["y"], p["x"]) for p in answer["list_positions"]] == [(place.y, place.x) for place in list_positions]
 
 
 def test_upscale_video_is_told_sizes_and_nothing_to_draw(ask):
     answer = ask(TINY | VIDEO)
-    assert answer["target"] == [352, 640] and answer["places"] == []
+    assert answer["target"] == [352, 640] and answer["list_positions"] == []
     assert "disk while running" in answer["lines"][1]
 
 
@@ -152,7 +152,7 @@ def test_a_fault_of_ours_does_not_reach_the_server(pack, ask, monkeypatch):
 
 def test_too_many_patches_are_counted_and_not_drawn(ask):
     answer = ask(TINY | PLANNER | {"patch_px": 64, "layout": "corner", "size": "3840x2160"})
-    assert answer["places"] == [] and answer["total_places"] > 2500
+    assert answer["list_positions"] == [] and answer["total_places"] > 2500
 
 
 def test_where_there_is_no_server_the_nodes_come_all_the_same(pack):
@@ -187,13 +187,13 @@ def test_time_is_known_after_a_run(pack, tiny, ask, user):
 def test_back_projection_is_timed_while_it_works(pack, user, monkeypatch):
     """The time of the work, not of what prepares it."""
     finishing, times = pack.part("nodes.finishing"), pack.part("patchvsr_core.hosts.comfy.run_times")
-    original = finishing.back_projected
+    original = finishing.back_project_onto_input
 
     def slow(*args):
         time.sleep(0.2)
         return original(*args)
 
-    monkeypatch.setattr(finishing, "back_projected", slow)
+    monkeypatch.setattr(finishing, "back_project_onto_input", slow)
     finishing.agreeing(a_clip(2, 26, 34), a_clip(2, 13, 17), 2, 1.0, 1.0, 0.0)
     per_megapixel = times.throughput_of("tiny").stages["fidelity"]
     assert per_megapixel >= 0.2 / (2 * 26 * 34 / 1e6)

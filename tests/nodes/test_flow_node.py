@@ -58,13 +58,13 @@ def test_motion_is_measured_both_ways(node, clip, method):
 
 def test_dis_in_its_best_quality_unless_told_otherwise(pack, node, clip):
     from patchvsr_core.optical_flow.estimators import QUALITIES, dis
-    from patchvsr_core.optical_flow.flow import clip_flows
+    from patchvsr_core.optical_flow.flow import estimate_clip_flows
 
     planes = clip.movedim(-1, 1)
-    assert torch.equal(run_node(node, image=clip)[0].to_next, clip_flows(planes).to_next)
+    assert torch.equal(run_node(node, image=clip)[0].to_next, estimate_clip_flows(planes).to_next)
     for quality in QUALITIES:
         flow = run_node(node, image=clip, quality=quality)[0]
-        assert torch.equal(flow.to_next, clip_flows(planes, dis(quality)).to_next)
+        assert torch.equal(flow.to_next, estimate_clip_flows(planes, dis(quality)).to_next)
 
 
 def test_transparency_is_not_looked_at(node, clip):

@@ -32,7 +32,7 @@ def load(node, path, **widgets):
 
 def test_every_pass_on_its_socket(node, folder, caplog):
     from patchvsr_core.realtime.exr_passes import read_passes
-    from patchvsr_core.realtime.gbuffers import normalised_depth
+    from patchvsr_core.realtime.gbuffers import normalise_depth
 
     write_shot(folder / "render", 3)
     frames, alpha, passes = read_passes(folder / "render")
@@ -42,7 +42,7 @@ def test_every_pass_on_its_socket(node, folder, caplog):
     for name in ("image", "depth", "normal", "albedo"):
         assert loaded[name].shape == (3, HEIGHT, WIDTH, 3) and loaded[name].is_contiguous(), name
         assert loaded[name].min() >= 0 and loaded[name].max() <= 1, name
-    assert torch.equal(loaded["depth"][..., 1], normalised_depth(passes.depth)[:, 0])
+    assert torch.equal(loaded["depth"][..., 1], normalise_depth(passes.depth)[:, 0])
     assert torch.equal(loaded["normal"] * 2 - 1, passes.normal)
     assert torch.equal(loaded["albedo"], passes.albedo) and "empty" not in caplog.text
 

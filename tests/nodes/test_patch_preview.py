@@ -7,7 +7,7 @@ from fakes.chain import a_clip, run_chain, sampling
 from fakes.core_behaviour import Noise, guider, prompt, sampler
 from fakes.wan import AveragingVAE, random_wan
 
-from patchvsr_core.plan.positions import places
+from patchvsr_core.plan.positions import list_positions
 from patchvsr_core.preview.compare import CAPTION_PX, GAP_PX
 from patchvsr_core.resample import resize
 
@@ -41,7 +41,7 @@ def cut(frames, place, first=0, count=2):
 def test_it_is_the_patch_of_the_whole_run_away_from_fused_borders(pack, tiny, whole, first):
     """At the seam of two windows of time too."""
     number = 6
-    place = places(whole.plan)[number - 1]
+    place = list_positions(whole.plan)[number - 1]
     _, result, said = preview(pack, tiny, whole, patch=number, first_frame=first)
     full = cut(whole.frames, place, first)
     assert said == number and result.shape == full.shape
@@ -52,7 +52,7 @@ def test_it_is_the_patch_of_the_whole_run_away_from_fused_borders(pack, tiny, wh
 
 
 def test_with_its_neighbours_it_is_the_patch_of_the_whole_run_everywhere(pack, tiny, whole):
-    place = places(whole.plan)[5]
+    place = list_positions(whole.plan)[5]
     bare = {"refine_strength": 0.0, "rounds": 0}
     alone, together = (
         preview(pack, tiny, whole, patch=6, neighbours=neighbours, **bare)[1] - cut(whole.blended, place)
@@ -89,7 +89,7 @@ def test_the_pictures_stand_side_by_side(pack, tiny, whole):
     frames, height, width, _ = result.shape
     assert comparison.shape == (frames, height + CAPTION_PX, 3 * width + 2 * GAP_PX, 3)
     pictures = comparison[:, CAPTION_PX:]
-    place = places(whole.plan)[1]
+    place = list_positions(whole.plan)[1]
     assert torch.equal(pictures[:, :, -width:], result)
     middle = pictures[:, :, width + GAP_PX : 2 * width + GAP_PX]
     torch.testing.assert_close(middle, cut(resize(CLIP, SIZE).clamp(0, 1), place))
@@ -100,7 +100,7 @@ def test_the_pictures_stand_side_by_side(pack, tiny, whole):
 
 def test_left_to_choose_it_takes_the_richest(pack, tiny, whole):
     flat = CLIP * 0.02 + 0.5
-    place = places(whole.plan)[7]
+    place = list_positions(whole.plan)[7]
     rows, columns = slice(place.y // 4 + 4, place.y // 4 + 12), slice(place.x // 4 + 4, place.x // 4 + 12)
     flat[:, rows, columns] = CLIP[:, rows, columns]
     other = run_chain(pack, tiny, flat, patch_px=64, layout="overlapping", window_frames=6)
@@ -112,7 +112,7 @@ def test_left_to_choose_it_takes_the_richest(pack, tiny, whole):
 @pytest.mark.parametrize("layout", ["corner", "alternating"])
 def test_with_several_steps_the_middle_of_a_patch_is_right(pack, tiny, layout):
     whole = run_chain(pack, tiny, CLIP, patch_px=64, layout=layout, window_frames=6, steps=2)
-    full = cut(whole.frames, places(whole.plan)[0])
+    full = cut(whole.frames, list_positions(whole.plan)[0])
     _, result, _ = preview(pack, tiny, whole, patch=1, steps=2, neighbours=True)
     corner = (slice(None), slice(0, 20), slice(0, 20))  # of the frame: nothing is fused there
     assert (result - full)[corner].abs().max() <= 2 * LEVEL
@@ -143,7 +143,7 @@ def test_of_a_wan_too(pack):
     (frames,) = run_node(pack["Blender"], tiles=tiles, image=clip, color_fix="wavelet")
     chosen = {"patch": 1, "first_frame": 6, "frames": 3, "neighbours": True, "refine_strength": 0.0, "rounds": 0}
     _, result, _ = run_node(pack["PatchPreview"], **run, vae=vae, source=clip, **chosen)
-    full = cut(frames, places(plan)[0], 6, 3)
-    bicubic = cut(resize(clip, (128, 128)), places(plan)[0], 6, 3)
+    full = cut(frames, list_positions(plan)[0], 6, 3)
+    bicubic = cut(resize(clip, (128, 128)), list_positions(plan)[0], 6, 3)
     assert (result - full)[:, :32, :32].abs().max() <= 2 * LEVEL, "colours follow the whole frame a little"
     assert (bicubic - full)[:, :32, :32].abs().max() > 20 * LEVEL

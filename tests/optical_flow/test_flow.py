@@ -6,12 +6,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from patchvsr_core.optical_flow.align import aligned_window, neighbour_flows
+from patchvsr_core.optical_flow.align import align_window, estimate_neighbour_flows
 from patchvsr_core.optical_flow.estimators import dis
-from patchvsr_core.optical_flow.flow import ClipFlows, clip_flows, consistency, resize_flow, warp
+from patchvsr_core.optical_flow.flow import ClipFlows, consistency, estimate_clip_flows, resize_flow, warp
 from patchvsr_core.plan.canvas import Canvas
 from patchvsr_core.preview.draw import draw_flow
-from patchvsr_core.resample import resize, upsampled_window
+from patchvsr_core.resample import resize, upsample_window
 
 
 def a_texture(height: int, width: int, seed: int = 0) -> torch.Tensor:
@@ -48,14 +48,14 @@ def test_flows_that_contradict_each_other_are_not_consistent() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (3, 50), (17, 13)])
 @pytest.mark.parametrize("frames", [1, 2, 4])
 def test_clips_of_any_size_have_flows(size: tuple[int, int], frames: int) -> None:
-    flows = clip_flows(torch.rand(frames, 3, *size))
+    flows = estimate_clip_flows(torch.rand(frames, 3, *size))
     assert flows.to_next.shape == flows.to_previous.shape == (frames - 1, 2, *size)
     assert (len(flows), flows.frames, flows.size) == (frames - 1, frames, size)
 
 
 def test_a_clip_is_measured_in_parts_and_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """The estimator here says which frames it was given."""
-    monkeypatch.setattr("patchvsr_core.optical_flow.flow.frames_together", lambda size: 3)
+    monkeypatch.setattr("patchvsr_core.optical_flow.flow.frames_per_batch", lambda size: 3)
     told: list[tuple[int, int]] = []
 
     def name_frames(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
@@ -63,7 +63,7 @@ def test_a_clip_is_measured_in_parts_and_in_order(monkeypatch: pytest.MonkeyPatc
         return torch.stack([first[:, 0], second[:, 0]], 1)
 
     frames = torch.arange(8.0)[:, None, None, None].expand(8, 3, 4, 5)
-    flows = clip_flows(frames, name_frames, lambda done, total: told.append((done, total)))
+    flows = estimate_clip_flows(frames, name_frames, lambda done, total: told.append((done, total)))
     assert flows.to_next[:, :, 0, 0].tolist() == [[k, k + 1] for k in range(7)]
     assert flows.to_previous[:, :, 0, 0].tolist() == [[k + 1, k] for k in range(7)]
     assert told == [(3, 7), (6, 7), (7, 7)]
@@ -109,7 +109,7 @@ def test_flows_are_cut_as_the_frames_are(first: int, last: int) -> None:
 
 def test_a_part_of_a_clip_has_the_flows_of_that_part() -> None:
     clip = torch.cat([a_texture(40, 50).roll(k * k, dims=3) for k in range(5)])
-    whole, part = clip_flows(clip).slice(1, 4), clip_flows(clip[1:4])
+    whole, part = estimate_clip_flows(clip).slice(1, 4), estimate_clip_flows(clip[1:4])
     assert torch.equal(whole.to_next, part.to_next) and torch.equal(whole.to_previous, part.to_previous)
 
 
@@ -155,9 +155,9 @@ def test_neighbours_show_the_present_frame() -> None:
     source = resize(clip, (80, 120)).clamp(0, 1)
     canvas = Canvas(3, (80, 120), (160, 240))
     window = slice(40, 120), slice(60, 180)
-    aligned = aligned_window(source, neighbour_flows(source), canvas, *window)
+    aligned = align_window(source, estimate_neighbour_flows(source), canvas, *window)
     assert aligned.shape == (3, 80, 120, 6)
-    enlarged = upsampled_window(source, canvas, *window)
+    enlarged = upsample_window(source, canvas, *window)
     for k, neighbours in ((1, (slice(0, 3), slice(3, 6))), (2, (slice(0, 3),))):
         for neighbour in neighbours:
             assert (aligned[k, ..., neighbour] - enlarged[k]).abs().mean() < 0.02
@@ -168,7 +168,7 @@ def test_neighbours_show_the_present_frame() -> None:
 def test_a_window_is_cut_from_the_whole() -> None:
     source = torch.rand(3, 20, 26, 3)
     canvas = Canvas(3, (20, 26), (80, 104))
-    flows = neighbour_flows(source)
-    whole = aligned_window(source, flows, canvas, slice(0, 80), slice(0, 104))
-    part = aligned_window(source, flows, canvas, slice(16, 48), slice(32, 96))
+    flows = estimate_neighbour_flows(source)
+    whole = align_window(source, flows, canvas, slice(0, 80), slice(0, 104))
+    part = align_window(source, flows, canvas, slice(16, 48), slice(32, 96))
     torch.testing.assert_close(part, whole[:, 16:48, 32:96], atol=1e-5, rtol=0)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from patchvsr_core.errors import MediaError
 from patchvsr_core.optical_flow.flow import ClipFlows, consistency
-from patchvsr_core.optical_flow.motion_vectors import flows_from_motion, flows_from_vectors, reversed_flow
+from patchvsr_core.optical_flow.motion_vectors import flows_from_motion, flows_from_vectors, reverse_flow
 
 HEIGHT, WIDTH, FRAMES = 24, 32, 4
 
@@ -63,7 +63,7 @@ def test_a_smooth_flow_comes_back(part: float) -> None:
     """A zoom by 1.2 about the middle, moved by a part of a pixel."""
     y, x = torch.meshgrid(torch.arange(60.0) - 29.5, torch.arange(80.0) - 39.5, indexing="ij")
     flow = torch.stack([0.2 * x + part, 0.2 * y])[None]
-    back = reversed_flow(flow)
+    back = reverse_flow(flow)
     expected = torch.stack([-(x - part) / 6 - part, -y / 6])
     inner = (..., slice(3, -3), slice(3, -3))
     assert (back[0] - expected)[inner].abs().max() < 0.15
@@ -73,7 +73,7 @@ def test_a_smooth_flow_comes_back(part: float) -> None:
 def test_the_same_vectors_every_time_and_none_changed() -> None:
     flow = torch.randn(2, 2, 20, 30, generator=torch.Generator().manual_seed(2)) * 4
     before = flow.clone()
-    assert torch.equal(reversed_flow(flow), reversed_flow(flow)) and torch.equal(flow, before)
+    assert torch.equal(reverse_flow(flow), reverse_flow(flow)) and torch.equal(flow, before)
 
 
 @pytest.mark.parametrize("wild", [float("nan"), float("inf"), 1e10])

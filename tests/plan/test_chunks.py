@@ -32,7 +32,7 @@ def test_every_frame_is_made_and_no_chunk_crosses_a_cut(
     for before, after in itertools.pairwise(chunks):
         assert before.end - after.first == after.lead
         assert after.lead == (0 if after.first in cuts else overlap)
-        assert after.goes_on == (after.first not in cuts)
+        assert after.continues_shot == (after.first not in cuts)
         assert before.first + before.lead <= after.first, "no frame is in three chunks"
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from patchvsr_core.errors import PlanError
 from patchvsr_core.plan.canvas import Canvas, PatchPlan
 from patchvsr_core.plan.planner import LAYOUTS, plan_patches
-from patchvsr_core.plan.positions import KINDS, patches_at, places
+from patchvsr_core.plan.positions import KINDS, list_positions, patches_at
 
 
 def plan_of(height: int, width: int, frames: int = 1, **options: object) -> PatchPlan:
@@ -15,7 +15,7 @@ def plan_of(height: int, width: int, frames: int = 1, **options: object) -> Patc
 
 
 def test_two_by_two_in_numbers() -> None:
-    found = places(plan_of(500, 512))
+    found = list_positions(plan_of(500, 512))
     assert [(place.number, place.kind) for place in found] == [
         *[(k, "primary") for k in range(1, 5)],
         *[(k, "auxiliary") for k in range(5, 9)],
@@ -39,7 +39,7 @@ def test_two_by_two_in_numbers() -> None:
 )
 def test_places_cover_the_frame_and_stay_in_it(height, width, frames, patch_px, layout) -> None:
     plan = plan_of(height, width, frames, patch_px=max(patch_px, 64 if max(height, width) > 200 else 16), layout=layout)
-    found = places(plan)
+    found = list_positions(plan)
     covered = np.zeros((height, width), bool)
     for place in found:
         assert 0 <= place.y < place.y + place.height <= height
@@ -57,7 +57,7 @@ def test_every_patch_is_at_exactly_one_place(layout: str) -> None:
     plan = plan_of(600, 900, frames=20, window_frames=8, overlap_frames=2, layout=layout)
     stride = plan.canvas.stride_px
     seen = []
-    for place in places(plan):
+    for place in list_positions(plan):
         here = patches_at(plan, place.number)
         assert {(p.origin[1] * stride, p.origin[2] * stride) for p in here} == {(place.y, place.x)}
         assert place.kind in {p.kind for p in here}
@@ -69,7 +69,7 @@ def test_patches_of_all_windows_and_phases_are_at_a_place() -> None:
     """Both grids of ``alternating`` begin in the upper left corner; three windows of time."""
     plan = plan_of(512, 512, frames=20, window_frames=8, overlap_frames=2, layout="alternating")
     here = patches_at(plan, 1)
-    assert places(plan)[0].kind == "primary"
+    assert list_positions(plan)[0].kind == "primary"
     assert [(p.origin[0], p.kind) for p in here] == [(t, kind) for t in (0, 6, 12) for kind in ("primary", "auxiliary")]
 
 

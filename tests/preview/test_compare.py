@@ -11,7 +11,7 @@ from patchvsr_core.preview.compare import (
     LINE_PX,
     Version,
     crop_grid,
-    places_that_differ,
+    most_different_crops,
     same_size,
     side_by_side,
     split_view,
@@ -72,12 +72,12 @@ def test_crops_show_where_the_difference_is_and_do_not_overlap():
     before, after = flat(0.5), flat(0.5)
     after.frames[:, 40:50, 70:80] = 1.0
     after.frames[:, 5:10, 8:12] = 0.8
-    places = places_that_differ([before, after], 16, 2)
+    places = most_different_crops([before, after], 16, 2)
     assert len(places) == 2
     (y0, x0, *_), (y1, x1, *_) = places
     assert y0 <= 5 and y0 + 16 >= 10 and x0 <= 8 and x0 + 16 >= 12, "the smaller one, higher up"
     assert y1 <= 40 and y1 + 16 >= 50 and x1 <= 70 and x1 + 16 >= 80
-    many = places_that_differ([before, after], 16, 100)
+    many = most_different_crops([before, after], 16, 100)
     assert 8 <= len(many) <= (HEIGHT // 16) * (WIDTH // 16)
     assert all(abs(a[0] - b[0]) >= 16 or abs(a[1] - b[1]) >= 16 for a in many for b in many if a is not b)
 
@@ -87,7 +87,7 @@ def test_a_grid_has_a_row_for_a_crop_and_a_column_for_a_version():
     after.frames[:, 3:9, 3:9] = 1.0
     grid = crop_grid([before, after], crop_px=16, crops=3)
     assert grid.shape == (FRAMES, 3 * 16 + 2 * GAP_PX, 2 * 16 + GAP_PX, 3)
-    (y, x, *_), *_ = places_that_differ([before, after], 16, 1)
+    (y, x, *_), *_ = most_different_crops([before, after], 16, 1)
     assert torch.equal(grid[:, :16, 16 + GAP_PX :], after.frames[:, y : y + 16, x : x + 16])
     whole = crop_grid([before, after], crop_px=500, crops=4)
     assert whole.shape == (FRAMES, HEIGHT, 2 * WIDTH + GAP_PX, 3), "a crop is no larger than the picture"

@@ -16,8 +16,8 @@ from patchvsr_core.errors import PlanError
 from patchvsr_core.plan.canvas import Canvas, PatchPlan
 from patchvsr_core.plan.planner import plan_patches
 from patchvsr_core.quality.frame_pairs import luma
-from patchvsr_core.quality.heatmap import CELL_PX, colour_scale, heat_picture
-from patchvsr_core.quality.seams import FLOOR, PIECE_PX, borders_px
+from patchvsr_core.quality.heatmap import CELL_PX, make_colormap, overlay_heatmap
+from patchvsr_core.quality.seams import NOISE_FLOOR, SEGMENT_PX, borders_px
 from patchvsr_core.resample import resize
 
 HEIGHT, WIDTH, FRAMES = 64, 192, 4
@@ -97,7 +97,7 @@ def test_known_motion_is_not_measured_again(monkeypatch: pytest.MonkeyPatch) -> 
     clip = textured() + over_time([0.0, 0.01, 0.0, 0.01])
     motion = list(quality.clip_motion(textured()))
     expected = quality.flicker(clip, textured())
-    monkeypatch.setattr("patchvsr_core.quality.temporal.clip_flows", None)
+    monkeypatch.setattr("patchvsr_core.quality.temporal.estimate_clip_flows", None)
     assert len(motion) == FRAMES - 1
     assert quality.flicker(clip, textured(), motion) == pytest.approx(expected)
 
@@ -128,8 +128,8 @@ def test_a_step_at_a_border_has_a_known_energy(layout: str) -> None:
     borders = borders_px(plan, 2)
     stepped = source.clone()
     stepped[:, :, 64:] += delta
-    energy = log(((LEVEL / 2 + delta) ** 2 + FLOOR) / ((LEVEL / 2) ** 2 + FLOOR))
-    assert 64 in borders and HEIGHT % PIECE_PX == 0
+    energy = log(((LEVEL / 2 + delta) ** 2 + NOISE_FLOOR) / ((LEVEL / 2) ** 2 + NOISE_FLOOR))
+    assert 64 in borders and HEIGHT % SEGMENT_PX == 0
     assert quality.seam_energy(source, source, plan) == pytest.approx(1)
     assert quality.seam_energy(stepped, source, plan) == pytest.approx(exp(energy / len(borders)), rel=1e-3)
 
@@ -301,11 +301,11 @@ def test_flicker_is_shown_on_the_frame_before_it_and_at_the_end(jump: int, shown
 
 
 def test_more_is_always_brighter() -> None:
-    scale = colour_scale()
+    scale = make_colormap()
     assert scale.min() >= 0 and scale.max() <= 1 and luma(scale[None, None]).diff().min() > 0
     levels = torch.linspace(0, 1, 64)[None, None, None].expand(1, 1, 2, -1)
     for tone in (0.0, 1.0):
-        shown = luma(heat_picture(torch.full((1, 8, 64 * CELL_PX, 3), tone), levels))[0, 0, 4]
+        shown = luma(overlay_heatmap(torch.full((1, 8, 64 * CELL_PX, 3), tone), levels))[0, 0, 4]
         assert shown.diff().min() >= 0 and shown[-1] > 0.9 and shown[0] < 0.3
 
 

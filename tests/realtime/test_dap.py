@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from patchvsr_core.realtime.dap import DAP, DAPConfig
-from patchvsr_core.realtime.deformable_gather import places
+from patchvsr_core.realtime.deformable_gather import sample_points
 
-SMALL = DAPConfig(channels=16, features=8, keys=8, places=4, blocks=1)
+SMALL = DAPConfig(channels=16, features=8, keys=8, points=4, blocks=1)
 SWITCHES = [{}, {"attention": False}, {"pyramid": False}, {"offsets": False}, {"offsets": False, "attention": False}]
 
 
@@ -87,7 +87,7 @@ def test_offsets_learn_where_things_went() -> None:
     optimizer, generator = torch.optim.Adam(network.parameters(), lr=1e-3), torch.Generator().manual_seed(1)
     for _ in range(900):
         clips, _ = moved(8, generator)
-        fetched = places(offsets_of(network, clips)).summed(clips[:, 0])
+        fetched = sample_points(offsets_of(network, clips)).summed(clips[:, 0])
         loss = (fetched - clips[:, 1])[..., 4:-4, 4:-4].abs().mean()
         optimizer.zero_grad()
         loss.backward()

@@ -26,7 +26,7 @@ from torch import Tensor
 from patchvsr_core.errors import MediaError
 from patchvsr_core.optical_flow.motion_vectors import flows_from_vectors
 from patchvsr_core.realtime.exr_passes import frame_files, read_passes
-from patchvsr_core.realtime.gbuffers import g_buffers
+from patchvsr_core.realtime.gbuffers import make_gbuffers
 from patchvsr_core.video.exr import Channel, Picture
 
 
@@ -59,7 +59,7 @@ def test_every_pass_comes_back_as_it_was_rendered(tmp_path: Path, prefix: str, h
     expected = flows_from_vectors(stacked(shot, "Vector"))
     assert passes.flows is not None and torch.equal(passes.flows.to_previous, expected.to_previous)
     assert torch.equal(passes.flows.to_next, expected.to_next)
-    assert {name: tuple(value.shape[:2]) for name, value in g_buffers(frames, passes).items()} == dict.fromkeys(
+    assert {name: tuple(value.shape[:2]) for name, value in make_gbuffers(frames, passes).items()} == dict.fromkeys(
         ("Image", "Motion", "Depth", "Normal", "BRDF"), (1, 3)
     )
 
@@ -133,7 +133,7 @@ def test_what_is_no_number_does_no_harm(tmp_path: Path) -> None:
     values["Depth"][0, 2] = 0
     frames, alpha, passes = read_passes(write_exr(tmp_path / "a.exr", channels_of(values)))
     assert frames[0, 0, :2].tolist() == [[0.0] * 3, [1.0] * 3] and alpha is not None and alpha[0, 0, 0] == 0
-    for name, buffer in g_buffers(frames, passes).items():
+    for name, buffer in make_gbuffers(frames, passes).items():
         assert buffer.isfinite().all() and buffer.abs().max() <= 1, name
     assert passes.depth is not None and passes.depth[0, 0, 2] == torch.inf, "a distance of 0: nothing was hit"
 
@@ -236,7 +236,7 @@ def test_one_file_without_a_number_is_one_frame(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "still.exr"):
         frames, _, passes = read_passes(path)
         assert len(frames) == 1 and passes.flows is not None and passes.flows.frames == 1
-        assert not g_buffers(frames, passes)["Motion"].any()
+        assert not make_gbuffers(frames, passes)["Motion"].any()
 
 
 def test_every_frame_is_told(tmp_path: Path) -> None:

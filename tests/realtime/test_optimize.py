@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from patchvsr_core.realtime.cuda_graphs import Graphed, copied, leaves, mapped
+from patchvsr_core.realtime.cuda_graphs import GraphedStep, copy_tree, tree_leaves, tree_map
 from patchvsr_core.realtime.dap import DAP, DAPConfig
-from patchvsr_core.realtime.optimize import fast_step, prepared
+from patchvsr_core.realtime.optimize import optimize_step, prepare
 from patchvsr_core.realtime.rdg import BUFFERS, RDG
 
 KINDS = ["dap", "rdg"]
@@ -26,10 +26,10 @@ def a_network(kind: str, **options: Any) -> DAP | RDG:
     if kind == "rdg":
         network: DAP | RDG = RDG(8)
     else:
-        network = DAP(DAPConfig(channels=8, features=8, keys=8, levels=3, places=2, blocks=1))
+        network = DAP(DAPConfig(channels=8, features=8, keys=8, levels=3, points=2, blocks=1))
         for offsets in network.offsets:
             nn.init.normal_(offsets[-1].bias, std=MOTION_PX / 4)
-    return prepared(network, device="cpu", **options)
+    return prepare(network, device="cpu", **options)
 
 
 def inputs_of(kind: str, frames: int = 4, size: tuple[int, int] = (18, 22)) -> list[Any]:
@@ -59,7 +59,7 @@ def test_layouts_give_the_same_and_are_kept(kind: str) -> None:
     torch.testing.assert_close(streamed(network.step, inputs), plain, atol=1e-5, rtol=0)
     frame, state = network.step(inputs[0], None)
     frame, state = network.step(inputs[1], state)
-    for tensor in (frame, *leaves(state)):
+    for tensor in (frame, *tree_leaves(state)):
         assert tensor.is_contiguous(memory_format=torch.channels_last)
 
 
@@ -92,7 +92,7 @@ def test_sums_over_a_large_frame_stay_in_range() -> None:
 def test_steps_never_wait_for_a_value(kind: str) -> None:
     """On tensors without values, reading one is an error."""
     network = a_network(kind).to("meta")
-    empty = mapped(lambda tensor: tensor.to("meta"), inputs_of(kind, 1)[0])
+    empty = tree_map(lambda tensor: tensor.to("meta"), inputs_of(kind, 1)[0])
     _, state = network.step(empty, None)
     frame, _ = network.step(empty, state)
     assert frame.shape == (1, 3, 72, 88)
@@ -110,7 +110,7 @@ def test_steps_are_one_graph_each(kind: str) -> None:
 def test_compiled_steps_give_the_same() -> None:
     """With kernels made for it; RDG's would take minutes."""
     network, inputs = a_network("dap"), inputs_of("dap", 3, (8, 12))
-    step = fast_step(network, compiled=True)
+    step = optimize_step(network, compiled=True)
     torch.testing.assert_close(streamed(step, inputs), streamed(network.step, inputs), atol=1e-5, rtol=0)
 
 
@@ -125,13 +125,13 @@ class Recorder:
             raise RuntimeError("operation not permitted\nwhen stream is capturing")
         self.captured += 1
         answer = work()
-        return answer, lambda: copied(work(), answer)
+        return answer, lambda: copy_tree(work(), answer)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_replayed_streams_are_the_same(kind: str) -> None:
     network, inputs, recorder = a_network(kind), inputs_of(kind), Recorder()
-    graphed = Graphed(network.step, recorder)
+    graphed = GraphedStep(network.step, recorder)
     for _ in range(2):  # two shots
         assert torch.equal(streamed(graphed, inputs), streamed(network.step, inputs)), "and frames are not overwritten"
     assert recorder.captured == 2, "the first step of a shot, and all others"
@@ -143,19 +143,19 @@ def test_replayed_streams_are_the_same(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stream_that_began_elsewhere_goes_on(kind: str) -> None:
     network, inputs = a_network(kind), inputs_of(kind)
-    graphed = Graphed(network.step, Recorder())
+    graphed = GraphedStep(network.step, Recorder())
     _, state = network.step(inputs[0], None)
-    copies = [tensor.clone() for tensor in leaves(state)]
+    copies = [tensor.clone() for tensor in tree_leaves(state)]
     expected, _ = network.step(inputs[1], state)
     result, after = graphed(inputs[1], state)
     assert torch.equal(result, expected)
-    assert all(torch.equal(one, other) for one, other in zip(leaves(state), copies, strict=True)), "left as it was"
+    assert all(torch.equal(one, other) for one, other in zip(tree_leaves(state), copies, strict=True)), "left as it was"
     assert graphed(inputs[2], after)[1] is after, "held in place"
 
 
 def test_inputs_are_not_kept() -> None:
     network, inputs = a_network("dap"), inputs_of("dap")
-    graphed = Graphed(network.step, Recorder())
+    graphed = GraphedStep(network.step, Recorder())
     first, _ = graphed(inputs[0], None)
     copy = inputs[0].clone()
     graphed(inputs[1], None)
@@ -166,7 +166,7 @@ def test_inputs_are_not_kept() -> None:
 def test_what_cannot_be_captured_is_called_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
     network, inputs = a_network("dap"), inputs_of("dap")
     with caplog.at_level(logging.WARNING, "patchvsr"):
-        result = streamed(Graphed(network.step, Recorder(works=False)), inputs)
+        result = streamed(GraphedStep(network.step, Recorder(works=False)), inputs)
     assert torch.equal(result, streamed(network.step, inputs))
     assert len(caplog.messages) == 1 and "\n" not in caplog.messages[0]
     assert "operation not permitted" in caplog.messages[0]
@@ -174,8 +174,8 @@ def test_what_cannot_be_captured_is_called_and_said_once(caplog: pytest.LogCaptu
 
 def test_without_a_gpu_steps_are_called_as_they_are() -> None:
     network, inputs = a_network("rdg"), inputs_of("rdg")
-    step = fast_step(network)
-    assert isinstance(step, Graphed)
+    step = optimize_step(network)
+    assert isinstance(step, GraphedStep)
     assert torch.equal(streamed(step, inputs), streamed(network.step, inputs))
     assert step(inputs[0], None)[1] is not step(inputs[0], None)[1], "memory of its own every time"
 
@@ -184,15 +184,15 @@ def test_without_a_gpu_steps_are_called_as_they_are() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_graphs_on_the_gpu(kind: str, dtype: torch.dtype, caplog: pytest.LogCaptureFixture) -> None:
-    network = prepared(a_network(kind), device="cuda", dtype=dtype)
-    inputs = [mapped(lambda tensor: tensor.cuda(), values) for values in inputs_of(kind, size=(64, 96))]
+    network = prepare(a_network(kind), device="cuda", dtype=dtype)
+    inputs = [tree_map(lambda tensor: tensor.cuda(), values) for values in inputs_of(kind, size=(64, 96))]
     torch.cuda.set_sync_debug_mode("error")
     try:
         expected = streamed(network.step, inputs)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     with caplog.at_level(logging.WARNING, "patchvsr"):
-        graphed = Graphed(network.step)
+        graphed = GraphedStep(network.step)
         for _ in range(2):
             torch.testing.assert_close(streamed(graphed, inputs), expected, atol=2e-3, rtol=0)
     assert not caplog.messages

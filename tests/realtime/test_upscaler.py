@@ -21,7 +21,7 @@ from patchvsr_core.errors import MediaError, ModelError, PlanError
 from patchvsr_core.optical_flow.flow import ClipFlows
 from patchvsr_core.plan.chunks import plan_chunks
 from patchvsr_core.realtime.dap import load_dap, save_dap
-from patchvsr_core.realtime.gbuffers import RenderPasses, g_buffers
+from patchvsr_core.realtime.gbuffers import RenderPasses, make_gbuffers
 from patchvsr_core.realtime.rdg import load_rdg, save_rdg
 from patchvsr_core.realtime.upscaler import FastUpscaler, State, load_fast, upscale_chunk
 from patchvsr_core.resample import resize
@@ -30,7 +30,7 @@ from patchvsr_core.run.video_job import Job, upscale_file
 from patchvsr_core.video import probe, read_clip
 from patchvsr_core.video.chunk_files import Encoding
 from patchvsr_core.video.reader import Timeline, read_frames, scan
-from patchvsr_core.video.shot_detection import cuts_in
+from patchvsr_core.video.shot_detection import detect_cuts
 from patchvsr_core.weights import FOLDER
 
 ROOT = Path(__file__).parents[2]
@@ -108,7 +108,7 @@ def test_rdg_is_the_network_with_the_buffers_of_the_whole_clip(
 ) -> None:
     passes = rendered(7, (27, 35)) if given else RenderPasses()
     with torch.no_grad():
-        expected = load_rdg(files["rdg"])(g_buffers(clip, passes))[0].movedim(1, -1).clamp(0, 1)
+        expected = load_rdg(files["rdg"])(make_gbuffers(clip, passes))[0].movedim(1, -1).clamp(0, 1)
     assert (load_fast(files["rdg"]).upscale(clip, None, passes) - expected).abs().max() < 1e-6
 
 
@@ -169,7 +169,7 @@ def test_everything_is_forgotten_at_cuts(path: Path, clip: Tensor) -> None:
 
 def test_cuts_of_a_clip_are_those_of_its_file(tmp_path: Path) -> None:
     shots = torch.cat([colors(5, 48, 64), 1 - read_frames(SAMPLE, 4)[:, :48, :64]])
-    assert cuts_in(shots) == (5,) == scan(write(tmp_path / "in.mkv", shots, codec="ffv1")).cuts
+    assert detect_cuts(shots) == (5,) == scan(write(tmp_path / "in.mkv", shots, codec="ffv1")).cuts
 
 
 def test_passes_of_another_clip_are_refused(files: dict[str, Path], clip: Tensor) -> None:
@@ -293,7 +293,7 @@ def test_the_announced_time_is_that_of_the_parts_really_run(
         sizes.append((*frames.shape[:3], *size))
 
     monkeypatch.setattr(engine.models, "upscale", upscale)
-    monkeypatch.setattr("patchvsr_core.cli.realtime_engine.seconds_of", lambda work: (work(), 2.0)[1])
+    monkeypatch.setattr("patchvsr_core.cli.realtime_engine.time_warm_call", lambda work: (work(), 2.0)[1])
     chunks = engine.chunks(9, None, None)
     assert chunks == (9, 0) and engine.chunks(9, 4, None) == (4, 0)
     cost = engine.cost(plan_chunks(9, (), 9, 0), tmp_path / "out.mp4", Encoding())

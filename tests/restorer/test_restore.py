@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from patchvsr_core.optical_flow.flow import clip_flows
+from patchvsr_core.optical_flow.flow import estimate_clip_flows
 from patchvsr_core.restorer import Restorer, RestorerConfig
 from patchvsr_core.restorer.restore import LOOK_AHEAD_FRAMES, WINDOW_FRAMES, restore_clip
 
@@ -26,7 +26,7 @@ def moving(frames, height=24, width=32):
 
 def at_once(restorer, clip):
     planes = clip.movedim(-1, 1)
-    flows = clip_flows(planes)
+    flows = estimate_clip_flows(planes)
     with torch.inference_mode():
         return restorer(planes[None], flows.to_next[None], flows.to_previous[None]).frames[0].movedim(1, -1).clamp(0, 1)
 
@@ -51,7 +51,7 @@ def test_windows_carry_the_forward_state_and_look_ahead(restorer):
 
 def test_the_past_counts_and_the_far_future_does_not(restorer):
     clip = moving(2 * WINDOW_FRAMES)
-    flows = clip_flows(clip.movedim(-1, 1))
+    flows = estimate_clip_flows(clip.movedim(-1, 1))
     changed = clip.clone()
     changed[WINDOW_FRAMES + LOOK_AHEAD_FRAMES :] = 0.5
     before, after = (restore_clip(restorer, x, flows=flows) for x in (clip, changed))

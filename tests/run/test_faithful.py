@@ -20,7 +20,7 @@ from patchvsr_core.run.video_job import Job
 from patchvsr_core.settings import TINY
 from patchvsr_core.video import Picture, probe, read_clip
 from patchvsr_core.video.chunk_files import Encoding, check_output
-from patchvsr_core.video.reader import decoded
+from patchvsr_core.video.reader import iter_frames
 from patchvsr_core.video.sequence import write_image
 from patchvsr_core.video.writer import check_target
 
@@ -274,7 +274,7 @@ def test_sequences_that_cannot_be_used(tmp_path: Path) -> None:
         check_target(tmp_path / "b_%d.jpg")
     write_image(tmp_path / "a_3.png", torch.rand(8, 12, 3))
     with pytest.raises(MediaError, match="changes its resolution"):
-        list(decoded(tmp_path / "a_%d.png"))
+        list(iter_frames(tmp_path / "a_%d.png"))
 
 
 def test_a_clock_that_starts_late_or_runs_back(tmp_path: Path) -> None:

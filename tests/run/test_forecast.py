@@ -11,8 +11,8 @@ from patchvsr_core.errors import PlanError
 from patchvsr_core.finish.refine import load_refiner, working_bytes
 from patchvsr_core.hosts.diffusers.models import load_models
 from patchvsr_core.plan.canvas import Canvas
-from patchvsr_core.plan.planner import LAYOUTS, count_windows, plan_patches, time_windows
-from patchvsr_core.plan.positions import places
+from patchvsr_core.plan.planner import LAYOUTS, count_windows, plan_patches, temporal_windows
+from patchvsr_core.plan.positions import list_positions
 from patchvsr_core.run.forecast import FAMILIES, Request, Throughput, family_of, forecast
 from patchvsr_core.run.forecast_text import bytes_text, planner_lines, seconds_text, video_lines
 from patchvsr_core.run.memory import patch_bytes, tokens_of
@@ -58,7 +58,7 @@ def test_the_forecast_is_the_plan(frames, height, width, family, layout, steps, 
     )
     found, plan = forecast(request), plan_of(request)
     assert found.target == plan.canvas.target
-    assert found.places == places(plan)
+    assert found.places == list_positions(plan)
     assert found.windows == len({patch.origin[0] for patch in plan.patches})
     for kind, count in found.counts.items():
         assert count * found.windows == sum(patch.kind == kind for patch in plan.patches)
@@ -71,7 +71,7 @@ def test_the_forecast_is_the_plan(frames, height, width, family, layout, steps, 
 def test_windows_are_counted_as_they_are_made(frames: int, stride: int) -> None:
     canvas = Canvas(frames, (8, 8), (32, 32), stride_frames=stride)
     for window, overlap in ((8, 2), (8, 0), (81, 16), (2, 1)):
-        assert count_windows(canvas, window, overlap) == len(time_windows(canvas, window, overlap))
+        assert count_windows(canvas, window, overlap) == len(temporal_windows(canvas, window, overlap))
 
 
 def test_memory_and_disk_in_numbers() -> None:
@@ -149,7 +149,7 @@ def test_a_long_clip_takes_no_longer_to_plan() -> None:
 
 
 def test_a_forecast_is_json() -> None:
-    assert json.loads(json.dumps(asdict(forecast(TINY))))["places"][0]["kind"] == "primary"
+    assert json.loads(json.dumps(asdict(forecast(TINY))))["list_positions"][0]["kind"] == "primary"
 
 
 def test_the_lines() -> None:

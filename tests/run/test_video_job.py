@@ -19,7 +19,7 @@ from jobs import enlarge, run
 from torch import Tensor
 
 from patchvsr_core.errors import MediaError, OutputError
-from patchvsr_core.finish.strength_map import Strength
+from patchvsr_core.finish.strength_map import StrengthMap
 from patchvsr_core.hosts.diffusers.models import load_models
 from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.plan.chunks import ChunkState, plan_chunks
@@ -92,7 +92,7 @@ def test_a_strength_map_holds_every_chunk_and_belongs_to_the_run(clip: Path) -> 
 
     left = torch.ones(1, 64, 96)
     left[..., :48] = 0
-    lossless = {"encoding": Encoding(codec="ffv1"), "strength": Strength(map=left)}
+    lossless = {"encoding": Encoding(codec="ffv1"), "strength": StrengthMap(map=left)}
     job = replace(a_job(clip, **lossless), output=clip.with_name("out.mkv"))
     run(job, black)
     base = resize(read_clip(clip).frames, (64, 96)).clamp(0, 1)
@@ -100,7 +100,7 @@ def test_a_strength_map_holds_every_chunk_and_belongs_to_the_run(clip: Path) -> 
     assert (made - base)[:, :, :48].abs().max() <= 1.01 / 255 and made[:, :, 48:].max() == 0
     with pytest.raises(KeyboardInterrupt):
         run(job, stopping_in(2))
-    other = replace(job, strength=Strength(map=1 - left))
+    other = replace(job, strength=StrengthMap(map=1 - left))
     assert run(job) == [2, 3] and run(other) == ALL
 
 

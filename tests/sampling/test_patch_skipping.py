@@ -130,7 +130,7 @@ def test_what_is_recalled_lies_where_the_base_works() -> None:
     plan, latent = four_patches(), torch.randn(1, 3, *four_patches().canvas.latent_shape)
     economy = Economy(Calm(frozenset(), frozenset()), every=2, steps=1, enlarged=[latent])
     meta = torch.device("meta")
-    assert economy.recalled(plan.primary, meta)[0].device == meta
+    assert economy.reuse(plan.primary, meta)[0].device == meta
 
 
 def letterboxed() -> Tensor:

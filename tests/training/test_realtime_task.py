@@ -22,7 +22,7 @@ from patchvsr_core.training.config import TrainConfig, load_config
 from patchvsr_core.training.realtime_task import ClipBatches, RealtimeTask, keep_clips
 from patchvsr_core.training.trainer import Trainer
 
-SMALL_DAP = DAPConfig(channels=8, features=8, keys=4, levels=3, places=2, blocks=1)
+SMALL_DAP = DAPConfig(channels=8, features=8, keys=4, levels=3, points=2, blocks=1)
 
 
 @pytest.fixture(scope="module")

@@ -110,7 +110,7 @@ def test_a_conditional_refiner_starts_from_a_plain_one_and_learns(
     before = {name: value.clone() for name, value in task.named_parameters()}
     run.run()
     moved = {name.split(".")[1] for name, value in task.named_parameters() if not torch.equal(value, before[name])}
-    assert {"blocks", "modulations", "condition", "stem", "meter", "convs"} <= moved
+    assert {"blocks", "modulations", "condition", "stem", "estimator", "convs"} <= moved
     again = Trainer(RefinerTask(config), DecodedBatches(kept, 0), config, tmp_path / "run")
     assert again.step == 4
     for (name, one), other in zip(task.state_dict().items(), again.task.state_dict().values(), strict=True):

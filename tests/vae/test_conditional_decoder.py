@@ -17,7 +17,7 @@ from patchvsr_core.vae.conditional_decoder import (
     ConditionalDecoder,
     ConditionalDecoderConfig,
     load_conditional_decoder,
-    modulated,
+    modulate_decoder,
     save_conditional_decoder,
 )
 from patchvsr_core.vae.decode import InputCondition, decode_tiles
@@ -40,7 +40,7 @@ def busy_decoder() -> ConditionalDecoder:
 
 @torch.inference_mode()
 def decode(codec: WanVAE, latent: Tensor, decoder: ConditionalDecoder, enlarged: Tensor, weight: float = 1.0) -> Tensor:
-    with modulated(codec.decoder_input, decoder, decoder.condition_of(enlarged), weight):
+    with modulate_decoder(codec.decoder_input, decoder, decoder.encode_condition(enlarged), weight):
         return codec.decode(latent)
 
 
@@ -75,10 +75,10 @@ def test_any_number_of_parts_gives_the_same(codec: WanVAE, parts: list[int]) -> 
     conv, decoder = codec.decoder_input, busy_decoder()
     latent, enlarged = torch.randn(1, 16, 5, 4, 4), torch.rand(17, 32, 32, 3)
     with torch.inference_mode():
-        condition = decoder.condition_of(enlarged)
+        condition = decoder.encode_condition(enlarged)
         whole = decoder.modulation(condition, conv(latent))
         found, start = [], 0
-        with modulated(conv, decoder, condition):
+        with modulate_decoder(conv, decoder, condition):
             for length in parts:
                 cache = latent[:, :, max(start - 2, 0) : start] if start else None
                 found.append(conv(latent[:, :, start : start + length], cache))
@@ -147,8 +147,8 @@ def test_it_learns_while_the_vae_stays(codec: WanVAE) -> None:
     optimizer = torch.optim.AdamW(decoder.parameters(), lr=2e-3)
     errors = []
     for _ in range(3):
-        with modulated(codec.decoder_input, decoder, decoder.condition_of(truth)):
-            error = (codec.frames_of(latent) - truth).abs().mean()
+        with modulate_decoder(codec.decoder_input, decoder, decoder.encode_condition(truth)):
+            error = (codec.decode_with_grad(latent) - truth).abs().mean()
         errors.append(float(error.detach()))
         optimizer.zero_grad()
         error.backward()

@@ -6,7 +6,7 @@ from patchvsr_core.plan.canvas import Canvas
 from patchvsr_core.resample import resize
 from patchvsr_core.vae.codec import SpaceToDepth
 from patchvsr_core.vae.decode import blend_tiles, decode_tiles
-from patchvsr_core.vae.encode import encode_canvas, encode_global, noise_augmented, seeded_noise
+from patchvsr_core.vae.encode import augment_noise, encode_canvas, encode_global, seeded_noise
 
 CODEC = SpaceToDepth()
 
@@ -65,17 +65,17 @@ def test_global_view_is_the_resized_video() -> None:
 
 def test_noise_augmentation_mixes() -> None:
     latent = torch.ones(1, 4, 8, 16, 16)
-    assert noise_augmented(latent, 0, seed=1) is latent
-    noisy = noise_augmented(latent, 0.25, seed=1)
+    assert augment_noise(latent, 0, seed=1) is latent
+    noisy = augment_noise(latent, 0.25, seed=1)
     noise = (noisy - 0.75) / 0.25
     assert abs(noise.mean()) < 0.05 and abs(noise.std() - 1) < 0.05
     start = seeded_noise(latent.shape, 1)
     correlation = (noise * start).mean()
     assert abs(correlation) < 0.05, "noise of the start in the condition would give the answer away"
-    assert torch.equal(noisy, noise_augmented(latent, 0.25, seed=1))
-    assert not torch.equal(noisy, noise_augmented(latent, 0.25, seed=2))
+    assert torch.equal(noisy, augment_noise(latent, 0.25, seed=1))
+    assert not torch.equal(noisy, augment_noise(latent, 0.25, seed=2))
     with pytest.raises(PlanError, match="between 0 and 1"):
-        noise_augmented(latent, 1.5, seed=1)
+        augment_noise(latent, 1.5, seed=1)
 
 
 def test_another_clip_or_latent_is_refused() -> None:

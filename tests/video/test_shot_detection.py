@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from patchvsr_core.video.shot_detection import CutFinder
+from patchvsr_core.video.shot_detection import ShotDetector
 
 
 def a_place(seed: int) -> np.ndarray:
@@ -19,7 +19,7 @@ def a_pan(place: np.ndarray, frames: int, step: int = 8) -> list[np.ndarray]:
 
 
 def cuts(video: list[np.ndarray]) -> list[int]:
-    finder = CutFinder()
+    finder = ShotDetector()
     return [k for k, frame in enumerate(video) if finder.begins_shot(frame)]
 
 

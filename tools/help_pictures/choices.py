@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from patchvsr_core import AttentionOptions, AttentionRun, Controls, encode_canvas, sigma_schedule, star_schedule
-from patchvsr_core.finish.strength_map import Strength, held_frames
+from patchvsr_core.finish.strength_map import StrengthMap, apply_strength_map
 from patchvsr_core.hosts.diffusers.denoiser import DiffusersDenoiser
 from patchvsr_core.plan.canvas import TOKEN_CELLS
 from patchvsr_core.plan.positions import patches_at
-from patchvsr_core.quality.heatmap import CELL_PX, heat_picture
+from patchvsr_core.quality.heatmap import CELL_PX, overlay_heatmap
 from patchvsr_core.sampling.schedules import COARSE
 
 from .clips import PATCH, SHOWN, STRIDE_PX, TARGET, cut, enlarged, models, plan, sample, unrefined
@@ -61,7 +61,7 @@ def strength_map() -> np.ndarray:
     oval = np.ones(TARGET, np.float32)
     cv2.ellipse(oval, *OVAL, 0, 0, 360, 0.0, cv2.FILLED, cv2.LINE_AA)
     mask = torch.from_numpy(cv2.GaussianBlur(oval, (0, 0), SOFT_PX))
-    held = held_frames(result, base, Strength(map=mask[None]))
+    held = apply_strength_map(result, base, StrengthMap(map=mask[None]))
     added = [(0.5 + EXAGGERATED * (frames - base)).clamp(0, 1)[SHOWN] for frames in (result, held)]
     pictures = {
         "strength_map, over the frame": torch.lerp(base[SHOWN], mask[..., None].expand(-1, -1, 3), 0.75),
@@ -110,7 +110,7 @@ def looked_at(frame: Tensor, weights: Tensor) -> np.ndarray:
     token_px = TOKEN_CELLS * STRIDE_PX
     cells = F.interpolate((weights / weights.max())[None, None], scale_factor=token_px // CELL_PX)
     side = WIDTH_PX // 2 - 4
-    drawn = scaled(heat_picture(frame, cells)[0], side, side)
+    drawn = scaled(overlay_heatmap(frame, cells)[0], side, side)
     y, x = (place * token_px * side // PATCH[2] for place in LOOKING)
     outline(drawn, (y, x, token_px, token_px), WHITE, 1)
     return drawn

@@ -9,8 +9,8 @@ from patchvsr_core.plan.canvas import TOKEN_CELLS
 from patchvsr_core.plan.chunks import Chunk, plan_chunks
 from patchvsr_core.plan.positions import patches_at
 from patchvsr_core.propagation.token_sampling import frame_samples
-from patchvsr_core.quality.heatmap import heat_picture, pooled
-from patchvsr_core.quality.temporal import change, motion_between
+from patchvsr_core.quality.heatmap import overlay_heatmap, pool_cells
+from patchvsr_core.quality.temporal import compensated_difference, estimate_motion
 from patchvsr_core.realtime.exr_passes import read_passes
 
 from .clips import EXAMPLES, SHOWN, STRIDE_PX, enlarged, plan, sample, unrefined, whole_sample
@@ -50,12 +50,12 @@ FRAME_PX, THUMB_FRAMES, CHUNK_PX = 12, 4, 34
 def change_along_motion() -> np.ndarray:
     """What changes from a frame to the next, followed along its motion, without Flow Propagation and with it."""
     large = enlarged(sample())
-    motion = motion_between(large[SHOWN : SHOWN + 1], large[SHOWN + 1 : SHOWN + 2])
+    motion = estimate_motion(large[SHOWN : SHOWN + 1], large[SHOWN + 1 : SHOWN + 2])
     pictures = {}
     for text, weight in (("without", 0.0), ("weight 0.25", 0.25), ("weight 0.5", 0.5)):
         first, second = unrefined(weight)[SHOWN : SHOWN + 2].split(1)
-        changed = change(first, second, motion).abs().mean(1, keepdim=True) * motion.seen
-        pictures[text] = half(heat_picture(first, pooled(changed) / FULL_SCALE)[0])
+        changed = compensated_difference(first, second, motion).abs().mean(1, keepdim=True) * motion.seen
+        pictures[text] = half(overlay_heatmap(first, pool_cells(changed) / FULL_SCALE)[0])
     return sheet(pictures, columns=1)
 
 

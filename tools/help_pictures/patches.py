@@ -13,11 +13,11 @@ from torch import Tensor
 from patchvsr_core import Canvas, Patch, encode_canvas, fuse, plan_patches
 from patchvsr_core.plan.canvas import Span, TileGrid, location_mask
 from patchvsr_core.plan.planner import plan_tiles
-from patchvsr_core.plan.positions import places
-from patchvsr_core.plan.split_patches import cut_out, join_cutouts
+from patchvsr_core.plan.positions import list_positions
+from patchvsr_core.plan.split_patches import join_patches, split_patches
 from patchvsr_core.preview.draw import draw_plan
 from patchvsr_core.resample import resize
-from patchvsr_core.vae.encode import noise_augmented
+from patchvsr_core.vae.encode import augment_noise
 
 from .clips import COUNT, PATCH, SHOWN, SOURCE, STRIDE_PX, TARGET, cut, enlarged, models, plan, restored, sample
 from .drawing import (
@@ -66,7 +66,7 @@ def split() -> np.ndarray:
     """A frame, and its patches with their edges."""
     frames = restored(0.0)[SHOWN : SHOWN + 1]
     cells = []
-    for where, patch in zip(places(plan()), cut_out(frames, plan()), strict=True):
+    for where, patch in zip(list_positions(plan()), split_patches(frames, plan()), strict=True):
         cell = scaled(patch[0], SPLIT_PX, SPLIT_PX)
         note(cell, str(where.number), (6, 17))
         cells.append(np.concatenate([cell, label(f"x {where.x}, y {where.y}", SPLIT_PX)]))
@@ -79,9 +79,9 @@ def split() -> np.ndarray:
 def numbered_frame() -> np.ndarray:
     """A frame at half its size with the places of its patches."""
     drawn = dimmed(half(restored(0.0)[SHOWN]))
-    for where in places(plan()):
+    for where in list_positions(plan()):
         outline(drawn, (where.y // 2, where.x // 2, where.height // 2, where.width // 2), WHITE)
-    for where in places(plan()):
+    for where in list_positions(plan()):
         note(drawn, str(where.number), (where.x // 2 + 9, where.y // 2 + 20))
     return drawn
 
@@ -90,10 +90,10 @@ def join() -> np.ndarray:
     """Patches to which different things were done, and the frame of them all."""
     frames = restored(0.0)[SHOWN : SHOWN + 1]
     columns = 5
-    exposures = [EXPOSURES[sum(divmod(number, columns)) % 2] for number in range(len(places(plan())))]
-    patches = [patch * by for patch, by in zip(cut_out(frames, plan()), exposures, strict=True)]
+    exposures = [EXPOSURES[sum(divmod(number, columns)) % 2] for number in range(len(list_positions(plan())))]
+    patches = [patch * by for patch, by in zip(split_patches(frames, plan()), exposures, strict=True)]
     parts = table([scaled(patch[0], SPLIT_PX, SPLIT_PX) for patch in patches], columns, SPLIT_GAP_PX)
-    joined = join_cutouts(patches, plan(), "cosine").clamp(0, 1)[0]
+    joined = join_patches(patches, plan(), "cosine").clamp(0, 1)[0]
     texts = "patches, made lighter and darker in turn", "IMAGE, window cosine"
     return np.concatenate([parts, label(texts[0]), half(joined), label(texts[1])])
 
@@ -102,7 +102,7 @@ def encoder() -> np.ndarray:
     """The input, the canvas, and what a patch is told without noise and with it."""
     canvas = plan().canvas
     latent = encode_canvas(models().codec, sample(), canvas)
-    clean, noisy = (models().codec.decode(noise_augmented(latent, level, seed=0))[SHOWN] for level in (0.0, 0.3))
+    clean, noisy = (models().codec.decode(augment_noise(latent, level, seed=0))[SHOWN] for level in (0.0, 0.3))
     height, width = (side * 3 // 8 for side in TARGET)
     top = paper(height)
     small = bytes_of(cv2.resize(sample()[SHOWN].numpy(), (width // 4, height // 4), interpolation=cv2.INTER_AREA))
@@ -147,7 +147,7 @@ def tiles() -> np.ndarray:
         note(decoded, str(number), (span.start * STRIDE_PX // 2 + 9, 20))
     return sheet(
         {
-            f"denoised: {len(places(plan()))} patches of 256 px": numbered_frame(),
+            f"denoised: {len(list_positions(plan()))} patches of 256 px": numbered_frame(),
             f"decoded: {len(grid)} tiles of 512 px; blue: what both decode": decoded,
         },
         columns=1,

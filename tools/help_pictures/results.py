@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
-from patchvsr_core import clip_flows, measure_quality
+from patchvsr_core import estimate_clip_flows, measure_quality
 from patchvsr_core.preview.compare import Version, crop_grid, same_size, side_by_side, split_view
 from patchvsr_core.preview.draw import draw_flow
-from patchvsr_core.preview.patch_preview import squares
+from patchvsr_core.preview.patch_preview import upsample_nearest
 from patchvsr_core.realtime.exr_passes import read_passes
 from patchvsr_core.realtime.upscaler import load_fast
 from patchvsr_core.training.renders import light_noise
@@ -26,7 +26,7 @@ NOISE = 0.2
 def flow() -> np.ndarray:
     """A frame and its motion."""
     frames = enlarged(sample())
-    motion = draw_flow(clip_flows(frames.movedim(-1, 1)).to_next)
+    motion = draw_flow(estimate_clip_flows(frames.movedim(-1, 1)).to_next)
     return sheet({"frame": half(frames[SHOWN]), "motion to the next frame": half(motion[SHOWN])}, columns=1)
 
 
@@ -57,7 +57,7 @@ def dap() -> np.ndarray:
 
 def patch_preview() -> np.ndarray:
     """What Patch Preview shows of one patch."""
-    clips = {"input": squares(sample(), TARGET), "bicubic": enlarged(sample()), "PatchVSR": restored(0.0)}
+    clips = {"input": upsample_nearest(sample(), TARGET), "bicubic": enlarged(sample()), "PatchVSR": restored(0.0)}
     named = [Version(name, cut(clip[SHOWN], PATCH)[None]) for name, clip in clips.items()]
     return bytes_of(side_by_side(named)[0].numpy())
 

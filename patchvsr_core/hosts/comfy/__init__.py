@@ -10,7 +10,7 @@ from .pipeline import NativeModels, upscale_native
 from .progress import Progress, check_interrupt
 from .propagation import attach_propagation, attach_rescale
 from .realtime import run_fast
-from .refiner import refiner_at, run_refiner, shipped_damage, shipped_refiner
+from .refiner import estimate_input_degradation, refiner_at, run_refiner, shipped_refiner
 from .run_times import shape_of, throughput_of, timed_stage
 from .sampling import sample_focus, sample_latent
 from .strength_map import attach_strength
@@ -32,6 +32,7 @@ __all__ = [
     "attach_strength",
     "check_interrupt",
     "codec_of",
+    "estimate_input_degradation",
     "is_tiny",
     "load_decoder",
     "load_model_patch",
@@ -43,7 +44,6 @@ __all__ = [
     "sample_focus",
     "sample_latent",
     "shape_of",
-    "shipped_damage",
     "shipped_refiner",
     "throughput_of",
     "timed_stage",

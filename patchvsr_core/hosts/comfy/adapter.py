@@ -25,7 +25,7 @@ from ...plan.canvas import Patch, PatchPlan
 from ...sampling.conditions import Controls, PatchConditions
 from ...sampling.joint_modulation import check_canvas
 from ...sampling.patch_skipping import Calm, calm_patches
-from ...vae.encode import noise_augmented
+from ...vae.encode import augment_noise
 from .loading import adapter_of, base_spec, liem_strength_of
 from .schedule import position, schedule_of
 from .tiny import BridgeSampling, TinyConfig
@@ -84,7 +84,7 @@ def attach_control(
     controls = Controls(
         plan,
         clean,
-        augmented=noise_augmented(clean, conditions.noise_level, conditions.seed),
+        augmented=augment_noise(clean, conditions.noise_level, conditions.seed),
         noise_level=conditions.noise_level,
         view=None if view is None else model.model.process_latent_in(view),
         adapter=adapter,

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ...errors import PlanError
 from ...plan.canvas import Patch, PatchPlan
-from ...preview.region import Spotlight
+from ...preview.region import RegionOnly
 from ...propagation.attention import AttentionRun
 from ...run.memory import patches_together
 from ...sampling.joint_modulation import check_canvas, check_steps, fuse
@@ -134,7 +134,7 @@ class _JointModulation:
         """Which patches rest in the run in progress."""
         if FOCUS in transformer_options:
             clip = _input_of(transformer_options, "Patch Preview")
-            return Spotlight(transformer_options[FOCUS], [clip.enlarged] * conditions)
+            return RegionOnly(transformer_options[FOCUS], [clip.enlarged] * conditions)
         if self.options.skip_interval == 1:
             return None
         clip = _input_of(transformer_options, "Patch skipping")

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...errors import ModelError
 from ...optical_flow.estimators import ESTIMATORS, Estimator
-from ...optical_flow.flow import ClipFlows, clip_flows
+from ...optical_flow.flow import ClipFlows, estimate_clip_flows
 from ...optical_flow.raft import CELL_PX, estimator_from_module
 from .progress import Progress
 
@@ -31,7 +31,7 @@ def measure_flows(image: Tensor, method: str, quality: str, optical_flow: Any = 
     Raises:
         ModelError: when ``raft`` has no network that it can use.
     """
-    return clip_flows(image.movedim(-1, 1), _estimator(image, method, quality, optical_flow), Progress())
+    return estimate_clip_flows(image.movedim(-1, 1), _estimator(image, method, quality, optical_flow), Progress())
 
 
 def _estimator(image: Tensor, method: str, quality: str, optical_flow: Any) -> Estimator:

@@ -23,10 +23,10 @@ from ...settings import TINY, WAN, WAN_PLAIN, Settings
 from ...stages import (
     Noise,
     attention_options,
-    decoded_frames,
-    encoded_canvas,
-    finished,
+    decode_frames,
+    encode_input,
     make_plan,
+    postprocess,
     propagation_options,
 )
 from ...vae.codec import Codec
@@ -38,7 +38,7 @@ from .input_guidance import EnhanceOptions, attach_enhancement
 from .joint_modulation import FusionOptions, attach_joint_modulation
 from .loading import adapter_of
 from .propagation import attach_propagation, attach_rescale, check_no_propagation
-from .refiner import run_refiner, shipped_damage, shipped_refiner
+from .refiner import estimate_input_degradation, run_refiner, shipped_refiner
 from .run_times import timed_stage
 from .tiny import is_tiny
 
@@ -102,9 +102,9 @@ def upscale_native(
     """
     source = (int(frames.shape[1]), int(frames.shape[2]))
     plan = make_plan(len(frames), source, target, models, settings)
-    damage = shipped_damage(frames, settings.restore_strength)
+    degradation = estimate_input_degradation(frames, settings.restore_strength)
     decoded = partial(_decoded, frames, plan, models, settings, report, noise, chunk_state)
-    return finished(decoded(), frames, settings, report, models.codec, run_refiner, damage).float().cpu()
+    return postprocess(decoded(), frames, settings, report, models.codec, run_refiner, degradation).float().cpu()
 
 
 def _decoded(
@@ -119,12 +119,12 @@ def _decoded(
     """What the base makes, as frames on the CPU; the latent is gone when they are there."""
     canvas, channels = plan.canvas, models.codec.channels
     with timed_stage("encode", canvas.frames, canvas.target, channels):
-        latent = encoded_canvas(frames, canvas, models.codec, settings, report)
+        latent = encode_input(frames, canvas, models.codec, settings, report)
     if settings.start > 0:
         model = _prepared(latent, frames, plan, models, settings, report, chunk_state)
         latent = _denoised(latent, model, models, settings, noise)
     with timed_stage("decode", canvas.frames, canvas.target, channels):
-        return decoded_frames(latent, frames, canvas, models.codec, settings, report).to(frames.device)
+        return decode_frames(latent, frames, canvas, models.codec, settings, report).to(frames.device)
 
 
 def _denoised(latent: Tensor, model: Any, models: NativeModels, settings: Settings, noise: Noise) -> Tensor:

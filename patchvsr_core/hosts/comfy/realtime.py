@@ -13,10 +13,10 @@ from torch import Tensor
 
 from ...errors import ModelError
 from ...realtime.gbuffers import RenderPasses
-from ...realtime.optimize import prepared
+from ...realtime.optimize import prepare
 from ...realtime.upscaler import FastUpscaler, load_network, network_path
 from ...run.alpha import with_extras
-from ...video.shot_detection import cuts_in
+from ...video.shot_detection import detect_cuts
 from .progress import Progress
 
 TITLES = {"dap": "DAP Upscale", "rdg": "RDG Upscale"}
@@ -56,7 +56,7 @@ def run_fast(
         raise ModelError(f"{path.name} is a network of {TITLES[upscaler.name]}; use that node, or choose another file.")
     needed = upscaler.working_bytes((int(frames.shape[1]), int(frames.shape[2])))
     comfy.model_management.load_models_gpu([patcher], memory_required=needed)
-    cuts = cuts_in(frames) if find_cuts else ()
+    cuts = detect_cuts(frames) if find_cuts else ()
     return with_extras(partial(upscaler.upscale, passes=passes, cuts=cuts, on_frame=Progress()), frames, target)
 
 
@@ -64,7 +64,7 @@ def run_fast(
 def _read(path: Path, changed_ns: int, dtype: torch.dtype) -> Any:
     """Read anew when the file has changed."""
     return comfy.model_patcher.ModelPatcher(
-        prepared(load_network(path), device="cpu", dtype=dtype),
+        prepare(load_network(path), device="cpu", dtype=dtype),
         load_device=comfy.model_management.get_torch_device(),
         offload_device=comfy.model_management.unet_offload_device(),
     )

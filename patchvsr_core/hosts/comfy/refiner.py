@@ -10,7 +10,7 @@ import comfy.model_management
 import comfy.model_patcher
 from torch import Tensor
 
-from ...finish.degradation import measured_damage
+from ...finish.degradation import estimate_degradation
 from ...finish.refine import Refiner, load_refiner, refine_frames, working_bytes
 from ...progress import OnDone
 from ...weights import shipped
@@ -32,9 +32,9 @@ def refiner_at(path: Path) -> Refiner:
     return refiner
 
 
-def shipped_damage(source: Tensor, restore_strength: float) -> float:
-    """See :func:`finish.degradation.measured_damage`."""
-    return measured_damage(shipped_refiner().meter, source, restore_strength)
+def estimate_input_degradation(source: Tensor, restore_strength: float) -> float:
+    """See :func:`finish.degradation.estimate_degradation`."""
+    return estimate_degradation(shipped_refiner().estimator, source, restore_strength)
 
 
 def run_refiner(
@@ -42,7 +42,7 @@ def run_refiner(
     source: Tensor,
     strength: float,
     detail: float,
-    damage: float,
+    degradation: float,
     on_frames: OnDone | None = None,
     *,
     region: tuple[slice, slice] | None = None,
@@ -64,7 +64,7 @@ def run_refiner(
         source,
         strength=strength,
         detail=detail,
-        damage=damage,
+        degradation=degradation,
         on_frames=on_frames,
     )
     if region is not None:

@@ -9,7 +9,7 @@ import comfy.utils
 import latent_preview
 
 from ...errors import PlanError
-from ...preview.region import Focus
+from ...preview.region import PreviewRegion
 from .adapter import KEY
 from .joint_modulation import FOCUS
 
@@ -40,7 +40,7 @@ def sample_latent(noise: Any, guider: Any, sampler: Any, sigmas: Any, latent: di
 
 
 def sample_focus(
-    noise: Any, guider: Any, sampler: Any, sigmas: Any, latent: dict[str, Any], focus: Focus
+    noise: Any, guider: Any, sampler: Any, sigmas: Any, latent: dict[str, Any], focus: PreviewRegion
 ) -> dict[str, Any]:
     """As :func:`sample_latent`, but only the patches in focus run; elsewhere the enlarged input stays."""
     given = guider.model_options

@@ -9,14 +9,14 @@ from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from ...errors import PlanError
-from ...finish.strength_map import Strength, held_to
+from ...finish.strength_map import StrengthMap, blend_with_base
 from ...plan.canvas import Canvas
 from ...sampling.conditions import PatchConditions
 
 KEY = "patchvsr_strength"
 
 
-def attach_strength(model: Any, canvas: Canvas, conditions: PatchConditions, strength: Strength) -> Any:
+def attach_strength(model: Any, canvas: Canvas, conditions: PatchConditions, strength: StrengthMap) -> Any:
     """A clone of ``model`` whose runs end held to the enlarged input; ``model`` itself where nothing changes.
 
     Args:
@@ -40,4 +40,4 @@ def _held(latent: Tensor, weight: Tensor, executor: Any, guider: Any, sigmas: Te
     samples = executor(guider, sigmas, *rest, **named)
     if float(sigmas[-1]) > 0:
         return samples
-    return held_to(guider.inner_model.process_latent_in(latent).to(samples), samples, weight)
+    return blend_with_base(guider.inner_model.process_latent_in(latent).to(samples), samples, weight)

@@ -13,7 +13,7 @@ import folder_paths
 import torch
 from comfy_api.latest import InputImpl, Types
 
-from ...finish.strength_map import Strength
+from ...finish.strength_map import StrengthMap
 from ...plan.target_size import target_size
 from ...run.memory import chunk_frames
 from ...run.oom_backoff import OOMBackoff
@@ -23,7 +23,7 @@ from ...video import Picture, VideoWriter, probe, scan
 from ...video.chunk_files import Encoding, check_output
 from ...video.disk_space import check_space, disk_bytes
 from ...video.journal import unfinished_chunks
-from ...video.passthrough import write_sound
+from ...video.passthrough import write_audio
 from ...video.remux import join
 from ...video.writer import check_target
 from ...weights import manifest
@@ -51,7 +51,7 @@ def upscale_video(
     overlap: int,
     find_cuts: bool,
     fresh: bool,
-    strength: Strength,
+    strength: StrengthMap,
     notes: Mapping[str, str],
 ) -> Path:
     """Upscale a VIDEO into ComfyUI's output folder; a run that was stopped goes on where it was.
@@ -150,7 +150,7 @@ def _of_frames(parts: Any, folder: Path) -> Path:
     if not parts.audio:
         return silent
     sound, path = folder / f"patchvsr_{id(parts):x}.m4a", silent.with_stem(f"{silent.stem}_sound")
-    write_sound(sound, parts.audio["waveform"][0], int(parts.audio["sample_rate"]))
+    write_audio(sound, parts.audio["waveform"][0], int(parts.audio["sample_rate"]))
     join([silent], path, range(len(frames)), 1 / fps, fps, sound)
     return path
 

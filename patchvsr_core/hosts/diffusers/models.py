@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from ...adapter import Adapter, load_adapter
-from ...devices import usable_device
+from ...devices import resolve_device
 from ...errors import ModelError
-from ...files import stamp
-from ...finish.degradation import DamageMeter
+from ...files import fingerprint
+from ...finish.degradation import DegradationEstimator
 from ...finish.refine import Refiner, load_refiner
 from ...plan.canvas import PatchPlan
 from ...run.memory import patch_bytes, patches_together
@@ -41,7 +41,7 @@ class Models:
     device: torch.device
     identity: str = ""
     """Changes when a file that was loaded changes."""
-    meter: DamageMeter | None = None
+    estimator: DegradationEstimator | None = None
     """Says how damaged an input is; None: every input is taken for clean."""
     negative: Tensor | None = None
     """What guidance leads away from; None: the empty prompt."""
@@ -84,14 +84,14 @@ def load_models(
     Raises:
         ModelError, AdapterError: in one sentence, what is missing or does not fit.
     """
-    models = _with_refiner(_load(model, vae, adapter, usable_device(device)), refiner)
+    models = _with_refiner(_load(model, vae, adapter, resolve_device(device)), refiner)
     text_dim = models.base.spec.text_dim
     return replace(
         models,
         prompt=models.prompt if prompt is None else load_prompt(prompt, text_dim),
         negative=None if negative is None else load_prompt(negative, text_dim),
         decoder=None if decoder is None else _decoder(decoder, models),
-        identity=" ".join([models.identity, *(stamp(path) for path in (prompt, negative, decoder) if path)]),
+        identity=" ".join([models.identity, *(fingerprint(path) for path in (prompt, negative, decoder) if path)]),
     )
 
 
@@ -112,9 +112,9 @@ def _load(model: str, vae: str | Path | None, adapter: str | Path | None, where:
         chosen.config.base.check_same(base.spec)
         own_prompt = chosen.prompt.detach()
     defaults = WAN_PLAIN if chosen is None else WAN
-    identity = " ".join(stamp(path) for path in (model, vae, adapter) if path is not None)
-    meter = load_refiner(shipped("tiny_refiner.safetensors")).meter.to(where)
-    return Models(base, codec, own_prompt, chosen, None, defaults, where, identity, meter)
+    identity = " ".join(fingerprint(path) for path in (model, vae, adapter) if path is not None)
+    estimator = load_refiner(shipped("tiny_refiner.safetensors")).estimator.to(where)
+    return Models(base, codec, own_prompt, chosen, None, defaults, where, identity, estimator)
 
 
 def _tiny(device: torch.device, adapter: str | Path | None) -> Models:
@@ -123,8 +123,10 @@ def _tiny(device: torch.device, adapter: str | Path | None) -> Models:
     chosen.config.base.check_same(base.spec)
     refiner = load_refiner(shipped("tiny_refiner.safetensors")).to(device)
     files = " ".join(file["sha256"] for file in manifest()["files"].values())
-    identity = files if adapter is None else f"{files} {stamp(adapter)}"
-    return Models(base, SpaceToDepth(), chosen.prompt.detach(), chosen, refiner, TINY, device, identity, refiner.meter)
+    identity = files if adapter is None else f"{files} {fingerprint(adapter)}"
+    return Models(
+        base, SpaceToDepth(), chosen.prompt.detach(), chosen, refiner, TINY, device, identity, refiner.estimator
+    )
 
 
 def _with_refiner(models: Models, name: str | Path | None) -> Models:
@@ -132,7 +134,9 @@ def _with_refiner(models: Models, name: str | Path | None) -> Models:
         return models
     path = shipped("tiny_conditional.safetensors") if name == "conditional" else Path(name)
     refiner = load_refiner(path).to(models.device)
-    return replace(models, refiner=refiner, meter=refiner.meter, identity=f"{models.identity} {stamp(path)}")
+    return replace(
+        models, refiner=refiner, estimator=refiner.estimator, identity=f"{models.identity} {fingerprint(path)}"
+    )
 
 
 def _decoder(path: str | Path, models: Models) -> ConditionalDecoder:

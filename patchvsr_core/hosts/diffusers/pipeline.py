@@ -10,7 +10,7 @@ from torch import Tensor
 from ...adapter import Strengths
 from ...distributed import SINGLE, ProcessGroup, check_divisible, current_group, use_group
 from ...errors import PlanError
-from ...finish.degradation import measured_damage
+from ...finish.degradation import estimate_degradation
 from ...finish.refine import refine_frames
 from ...plan.canvas import PatchPlan
 from ...plan.chunks import ChunkState
@@ -28,11 +28,11 @@ from ...settings import Settings
 from ...stages import (
     Noise,
     attention_options,
-    decoded_frames,
-    encoded_canvas,
-    finished,
+    decode_frames,
+    encode_input,
     make_plan,
     patches_of_step,
+    postprocess,
     propagation_options,
     steps_of_run,
 )
@@ -87,15 +87,17 @@ def _upscale(
     source = (int(frames.shape[1]), int(frames.shape[2]))
     plan = make_plan(len(frames), source, target, models, settings)
     frames_on_device = frames.to(models.device, torch.float32)
-    damage = group.broadcast_object(lambda: measured_damage(models.meter, frames_on_device, settings.restore_strength))
-    own = finished(
+    degradation = group.broadcast_object(
+        lambda: estimate_degradation(models.estimator, frames_on_device, settings.restore_strength)
+    )
+    own = postprocess(
         _decoded(frames_on_device, plan, models, settings, report, noise, chunk_state),
         frames_on_device,
         settings,
         report,
         models.codec,
         None if models.refiner is None else partial(refine_frames, models.refiner),
-        damage,
+        degradation,
     )
     return group.gather(own, len(frames))
 
@@ -111,7 +113,7 @@ def _decoded(
 ) -> Tensor:
     """What the base makes, as frames; the latent is gone when they are there."""
     latent = sample(frames, plan, models, settings, report, noise, chunk_state)
-    return decoded_frames(latent, frames, plan.canvas, models.codec, settings, report, models.decoder)
+    return decode_frames(latent, frames, plan.canvas, models.codec, settings, report, models.decoder)
 
 
 def sample(
@@ -126,7 +128,7 @@ def sample(
     """Encode, condition and denoise with joint modulation: the fused canvas, (1, C, t, h, w)."""
     solver = _solver(models, settings)
     check_steps(plan, steps := step_count(settings))
-    latent = encoded_canvas(frames, plan.canvas, models.codec, settings, report)
+    latent = encode_input(frames, plan.canvas, models.codec, settings, report)
     if settings.start == 0:
         return latent  # nothing is to be denoised
     controls = _controls(frames, latent, plan, models, settings)
