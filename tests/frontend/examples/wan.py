@@ -65,8 +65,8 @@ The adapter tells every patch what it shows and where in the video it is; its ow
 no text encoder is loaded.
 
 **No trained adapter for Wan is distributed yet.** You can train one with PatchVSR on your own footage: see *Train an \
-adapter* in `docs/manual.md` (configuration `wan21_1p3b`; made for a GPU of 24 GB). Until then open *patchvsr_wan21*, \
-which needs none, or *patchvsr_tiny*.
+adapter* in `docs/training.md` (configuration `wan21_1p3b`; made for a GPU of 24 GB). Until then open \
+*patchvsr_wan21*, which needs none, or *patchvsr_tiny*.
 
 - **Load Adapter**: choose your file. It has to be trained for the Wan that you load.
 - **noise_level** in Patch Encoder: 0 keeps to the input, 0.25 lets it invent detail.
