@@ -141,7 +141,7 @@ class Restorer(nn.Module):
         """What the neighbour's state shows beyond bicubic where this frame is; nothing without a neighbour."""
         if state is None or flow is None:
             return torch.zeros_like(bicubic, dtype=like.dtype)
-        return (warped(state, flow) - bicubic).to(like.dtype)
+        return (warped(bounded(state), flow) - bicubic).to(like.dtype)
 
 
 def upsampled(frames: Tensor, hidden: int) -> Tensor:
@@ -160,6 +160,15 @@ def upsampled(frames: Tensor, hidden: int) -> Tensor:
 def picture(state: Tensor) -> Tensor:
     """(B, 3, 4 h, 4 w) of a state."""
     return F.pixel_shuffle(state[:, : 3 * SCALE**2], SCALE)
+
+
+def bounded(state: Tensor) -> Tensor:
+    """A state as the next step is given it: nothing that a recurrence adds up can grow without end.
+
+    The picture is kept in [0, 1], hidden channels in [-1, 1].
+    """
+    colours = 3 * SCALE**2
+    return torch.cat([state[:, :colours].clamp(0, 1), state[:, colours:].clamp(-1, 1)], 1)
 
 
 def warped(state: Tensor, flow: Tensor) -> Tensor:

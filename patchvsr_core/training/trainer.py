@@ -171,7 +171,9 @@ class Trainer:
             self.accelerator.backward(loss / self.config.accumulate)
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + value.item() / self.config.accumulate
-        self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip_gradients)
+        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip_gradients)
+        if norm is not None and not norm.isfinite():
+            return sums  # the same in every process, as gradients are shared; one bad batch must not end a run
         self.optimizer.step()
         decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
         for name, value in self.task.state_dict().items():

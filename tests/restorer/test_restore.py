@@ -80,3 +80,17 @@ def test_the_input_is_not_changed_and_progress_is_reported(restorer):
     restore_clip(restorer, clip, on_frames=lambda *numbers: done.append(numbers))
     assert torch.equal(clip, kept)
     assert done == [(WINDOW_FRAMES, WINDOW_FRAMES + 1), (WINDOW_FRAMES + 1, WINDOW_FRAMES + 1)]
+
+
+def test_a_recurrence_that_amplifies_stays_bounded(restorer):
+    """Without bounds on what is carried, a gain above one grows to infinity within a clip."""
+    torch.manual_seed(3)
+    network = Restorer(RestorerConfig(16, 1, 1, 1)).eval()
+    torch.nn.init.normal_(network.forward_state.weight, std=2.0)
+    clip = moving(16)
+    planes = clip.movedim(-1, 1)
+    flows = clip_flows(planes)
+    with torch.inference_mode():
+        found = network(planes[None], flows.to_next[None], flows.to_previous[None]).frames
+    peaks = found.abs().amax((0, 2, 3, 4))
+    assert peaks[-1] < 10 * peaks[2]
