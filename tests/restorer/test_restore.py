@@ -26,7 +26,7 @@ def moving(frames, height=24, width=32):
 
 def at_once(restorer, clip):
     planes = clip.movedim(-1, 1)
-    flows = estimate_clip_flows(planes)
+    flows = estimate_estimate_clip_flows(planes)
     with torch.inference_mode():
         return restorer(planes[None], flows.to_next[None], flows.to_previous[None]).frames[0].movedim(1, -1).clamp(0, 1)
 
@@ -89,7 +89,7 @@ def test_a_recurrence_that_amplifies_stays_bounded(restorer):
     torch.nn.init.normal_(network.forward_state.weight, std=2.0)
     clip = moving(16)
     planes = clip.movedim(-1, 1)
-    flows = clip_flows(planes)
+    flows = estimate_clip_flows(planes)
     with torch.inference_mode():
         found = network(planes[None], flows.to_next[None], flows.to_previous[None]).frames
     peaks = found.abs().amax((0, 2, 3, 4))
