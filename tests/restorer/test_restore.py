@@ -26,7 +26,7 @@ def moving(frames, height=24, width=32):
 
 def at_once(restorer, clip):
     planes = clip.movedim(-1, 1)
-    flows = estimate_estimate_clip_flows(planes)
+    flows = estimate_clip_flows(planes)
     with torch.inference_mode():
         return restorer(planes[None], flows.to_next[None], flows.to_previous[None]).frames[0].movedim(1, -1).clamp(0, 1)
 
