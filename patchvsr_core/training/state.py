@@ -14,7 +14,8 @@ RENAMED = {"critic.": "discriminator."}
 
 def read_state(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     """A state as it was written, its tensors under their names of today."""
-    state = torch.load(path, map_location=device, weights_only=True)
+    where = "cpu" if torch.device(device).type == "cpu" else device  # several processes number the CPU, cpu:0
+    state = torch.load(path, map_location=where, weights_only=True)
     return {**state, **{part: _renamed(state[part]) for part in ("model", "average") if part in state}}
 
 
