@@ -15,7 +15,7 @@ from ..patchvsr_core.weights import shipped
 from .finishing import agreeing
 from .sockets import CATEGORY, Plan, Tiles
 from .validation import in_order
-from .widgets import finishing_widgets, tile_widgets
+from .widgets import finishing_widgets, setting_widget, tile_widgets
 
 FOLDER = "model_patches"
 SHIPPED = {"tiny (shipped)": "tiny_conditional.safetensors"}
@@ -41,7 +41,7 @@ class ConditionalRefiner(io.ComfyNode):
                     options=[*SHIPPED, *folder_paths.get_filename_list(FOLDER)],
                     tooltip="Put refiner files (.safetensors) into ComfyUI's models/model_patches folder.",
                 ),
-                io.Float.Input("strength", default=1.0, min=0.0, max=1.0, step=0.05, tooltip="0 turns it off."),
+                setting_widget("refine_strength", "strength"),
                 *finishing_widgets(),
             ],
             outputs=[io.Image.Output(tooltip="The finished frames.")],

@@ -14,7 +14,7 @@ from ..patchvsr_core.propagation.frame_selection import CHOICES
 from ..patchvsr_core.propagation.latent import INTERPOLATIONS
 from .sockets import CATEGORY, Flow, Plan
 from .validation import in_order
-from .widgets import span_widgets
+from .widgets import setting_widget, span_widgets
 
 
 class FlowPropagation(io.ComfyNode):
@@ -37,12 +37,10 @@ class FlowPropagation(io.ComfyNode):
                     "of the clip enlarged (to 1280 pixels or so) for the tiny default, which needs motion that is "
                     "exact to a part of a pixel.",
                 ),
-                io.Float.Input(
+                setting_widget(
+                    "propagation",
                     "weight",
                     default=0.5,
-                    min=0.0,
-                    max=1.0,
-                    step=0.05,
                     tooltip="Part of the neighbour in the mix. 0 is off, 0.5 usual for a Wan, 0.25 for the tiny "
                     "default; 1 copies.",
                 ),
@@ -125,25 +123,9 @@ class AttentionPropagation(io.ComfyNode):
             search_aliases=["patchvsr", "dc-vsr", "sap", "tap", "attention", "consistency"],
             inputs=[
                 io.Model.Input("model", tooltip="A Wan, or the tiny default; before or after Apply PatchVSR."),
-                io.Boolean.Input(
-                    "spatial",
-                    default=True,
-                    tooltip="SAP: every patch also attends to the whole frame, thinned to as many tokens as a patch "
-                    "has. For colours and textures that differ between patches.",
-                ),
-                io.Boolean.Input(
-                    "temporal",
-                    default=True,
-                    tooltip="TAP: every patch also attends to the window of time before it and, in turn, after it. For "
-                    "long clips whose windows differ; no effect where one window holds the clip.",
-                ),
-                io.Boolean.Input(
-                    "lazy",
-                    default=False,
-                    tooltip="SAP uses what the step before recorded instead of running the patches twice: 1.5 times "
-                    "the time of a step instead of 2.3, but all windows of time are kept. No effect on a run of one "
-                    "step.",
-                ),
+                setting_widget("spatial_attention", "spatial", default=True),
+                setting_widget("temporal_attention", "temporal", default=True),
+                setting_widget("lazy_attention", "lazy"),
                 io.Int.Input(
                     "frames",
                     default=1,
@@ -160,13 +142,7 @@ class AttentionPropagation(io.ComfyNode):
                     tooltip="Which frames those are: rich, those richest in detail; nearest to this window; or "
                     "farthest.",
                 ),
-                io.String.Input(
-                    "layers",
-                    default="all",
-                    advanced=True,
-                    tooltip="Transformer blocks in which SAP and TAP act, such as 0-9, 20. Fewer take less time and "
-                    "memory.",
-                ),
+                setting_widget("attention_layers", "layers"),
                 io.Float.Input(
                     "reach",
                     default=0.0,
@@ -178,13 +154,7 @@ class AttentionPropagation(io.ComfyNode):
                     "treated as if they lay there. 0: as far as they are. 1 helps where a model was never trained on "
                     "frames so large.",
                 ),
-                io.Boolean.Input(
-                    "offload",
-                    default=False,
-                    advanced=True,
-                    tooltip="Keep the keys and values that patches remember in main memory: slower, but it needs no "
-                    "GPU memory.",
-                ),
+                setting_widget("attention_offload", "offload"),
             ],
             outputs=[io.Model.Output(tooltip="The model with this switched on.")],
         )
@@ -237,31 +207,18 @@ class DetailGuidance(io.ComfyNode):
             search_aliases=["patchvsr", "dc-vsr", "dssag", "guidance", "cfg rescale", "sharpness"],
             inputs=[
                 io.Model.Input("model", tooltip="A Wan, or the tiny default; before or after Apply PatchVSR."),
-                io.Float.Input(
+                setting_widget(
+                    "softening",
                     "softening_start",
-                    default=1.0,
-                    min=1.0,
-                    max=10.0,
-                    step=0.05,
                     tooltip="How soft attention of the negative branch is at the first step; 1 is off.",
                 ),
-                io.Float.Input(
+                setting_widget(
+                    "softening",
                     "softening_end",
                     default=1.5,
-                    min=1.0,
-                    max=10.0,
-                    step=0.05,
                     tooltip="How soft it is at the last step. Higher means more detail, and more that is invented.",
                 ),
-                io.Float.Input(
-                    "rescale",
-                    default=0.2,
-                    min=0.0,
-                    max=1.0,
-                    step=0.05,
-                    tooltip="Brings guidance back to the contrast of the positive branch (STAR has 0.2): less "
-                    "oversaturated colours. 0 is off.",
-                ),
+                setting_widget("guidance_rescale", "rescale", default=0.2),
             ],
             outputs=[io.Model.Output(tooltip="The model with this switched on.")],
         )

@@ -5,13 +5,13 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..patchvsr_core.errors import PatchVSRError
-from ..patchvsr_core.finish.color_fix import FIXES, match_colors
+from ..patchvsr_core.finish.color_fix import match_colors
 from ..patchvsr_core.hosts.comfy import Progress, codec_of, timed_stage
 from ..patchvsr_core.vae.decode import blend_tiles, decode_tiles
 from ..patchvsr_core.vae.encode import check_frames
 from .sockets import CATEGORY, Plan, Tiles
 from .validation import in_order
-from .widgets import tile_widgets
+from .widgets import setting_widget, tile_widgets
 
 
 class PatchDecoder(io.ComfyNode):
@@ -65,19 +65,8 @@ class Blender(io.ComfyNode):
             inputs=[
                 Tiles.Input("tiles", tooltip="From Patch Decoder."),
                 io.Image.Input("image", optional=True, tooltip="The input clip, for the colour fix."),
-                io.Combo.Input(
-                    "window",
-                    options=["linear", "cosine"],
-                    default="linear",
-                    tooltip="Shape of the cross-fade between tiles.",
-                ),
-                io.Combo.Input(
-                    "color_fix",
-                    options=list(FIXES),
-                    default="wavelet",
-                    tooltip="wavelet: the input's colours under the result's detail. adain: mean and contrast of whole "
-                    "frames. none: for the tiny default, whose colours are exact.",
-                ),
+                setting_widget("window"),
+                setting_widget("color", "color_fix", default="wavelet"),
             ],
             outputs=[io.Image.Output(tooltip="Frames of the planned size.")],
         )

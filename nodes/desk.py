@@ -15,10 +15,11 @@ from ..patchvsr_core.errors import PatchVSRError
 from ..patchvsr_core.hosts.comfy import shipped_refiner, throughput_of
 from ..patchvsr_core.plan.planner import LAYOUTS
 from ..patchvsr_core.plan.positions import COLORS
+from ..patchvsr_core.plan.target_size import LARGEST_SCALE, LARGEST_SIDE
 from ..patchvsr_core.run.forecast import FAMILIES, Forecast, Request, forecast
 from ..patchvsr_core.run.forecast_text import ENGLISH, Words, planner_lines, video_lines
-from ..patchvsr_core.video.encoders import CODECS, CRF
-from .widgets import AUTO
+from ..patchvsr_core.video.encoders import CODECS, CRF, CRF_RANGE
+from .widgets import AUTO, setting_limits
 
 try:
     from server import PromptServer, web  # with the aiohttp that the server itself uses
@@ -31,15 +32,12 @@ ROUTE = "/patchvsr/plan"
 LONGEST_BODY = 16_384
 MOST_DRAWN = 2_500
 """Places; more could not be told apart on a node."""
-REQUIRED = {"frames": (1, 10_000_000), "width": (1, 16384), "height": (1, 16384)}
+REQUIRED = {"frames": (1, 10_000_000), "width": (1, LARGEST_SIDE), "height": (1, LARGEST_SIDE)}
 NUMBERS = {
-    "scale": (1.0, 16.0),
-    "patch_px": (0, 2048),
-    "window_frames": (0, 257),
-    "overlap_frames": (0, 128),
-    "steps": (0, 1000),
-    "guidance": (0.0, 100.0),
-    "crf": (0, 51),
+    "scale": (1.0, LARGEST_SCALE),
+    **{name: setting_limits(name, own=True) for name in ("patch_px", "window_frames", "overlap_frames", "steps")},
+    "guidance": setting_limits("guidance"),
+    "crf": CRF_RANGE,
 }
 CHOICES = {
     "family": tuple(FAMILIES),
@@ -60,11 +58,12 @@ def register() -> bool:
     if server is None:
         return False
 
-    @server.routes.post(ROUTE)
     async def plan(request: Any) -> Any:
         text = await request.text() if (request.content_length or 0) <= LONGEST_BODY else ""
         answer = await asyncio.to_thread(answer_to, text)  # planning a large frame must not stop the server
         return web.json_response(answer)
+
+    server.routes.post(ROUTE)(plan)
 
     return True
 

@@ -11,6 +11,7 @@ from ..patchvsr_core.hosts.comfy.loading import adapter_of
 from ..patchvsr_core.sampling.conditions import PatchConditions
 from ..patchvsr_core.vae.encode import encode_canvas, encode_global
 from .sockets import CATEGORY, GlobalContext, PatchCond, Plan
+from .widgets import setting_widget
 
 
 class PatchEncoder(io.ComfyNode):
@@ -26,14 +27,7 @@ class PatchEncoder(io.ComfyNode):
                 io.Vae.Input("vae", tooltip="The VAE of the model, the same everywhere."),
                 io.Image.Input("image", tooltip="The same clip that was planned."),
                 Plan.Input("plan", tooltip="From Patch Planner."),
-                io.Float.Input(
-                    "noise_level",
-                    default=0.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="Noise mixed into the condition: 0 keeps to the input, 0.2 to 0.3 lets it invent detail.",
-                ),
+                setting_widget("noise_level"),
                 io.Int.Input(
                     "noise_seed",
                     default=0,

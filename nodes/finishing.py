@@ -11,7 +11,7 @@ from ..patchvsr_core.hosts.comfy import Progress, estimate_input_degradation, ru
 from ..patchvsr_core.settings import Settings
 from ..patchvsr_core.stages import back_project_onto_input
 from .sockets import CATEGORY
-from .widgets import finishing_widgets, strength_widgets
+from .widgets import finishing_widgets, setting_widget, strength_widgets
 
 
 class RefineFidelity(io.ComfyNode):
@@ -26,9 +26,7 @@ class RefineFidelity(io.ComfyNode):
             inputs=[
                 io.Image.Input("image", tooltip="The upscaled frames."),
                 io.Image.Input("source", tooltip="The input clip."),
-                io.Float.Input(
-                    "refine_strength", default=1.0, min=0.0, max=1.0, step=0.05, tooltip="0 turns the refiner off."
-                ),
+                setting_widget("refine_strength"),
                 *finishing_widgets(),
                 io.Image.Input(
                     "base_layer",

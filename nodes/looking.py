@@ -15,7 +15,7 @@ from ..patchvsr_core.stages import defaults_for
 from ..patchvsr_core.vae.encode import check_frames
 from .sampling import sampling_sockets
 from .sockets import CATEGORY, Plan
-from .widgets import finishing_widgets
+from .widgets import finishing_widgets, setting_widget
 
 
 class PatchPreview(io.ComfyNode):
@@ -49,9 +49,7 @@ class PatchPreview(io.ComfyNode):
                     tooltip="Also run the patches that overlap with it, so that its borders are what they will be: up "
                     "to nine times the work.",
                 ),
-                io.Float.Input(
-                    "refine_strength", default=1.0, min=0.0, max=1.0, step=0.05, tooltip="As in Refine & Fidelity."
-                ),
+                setting_widget("refine_strength", tooltip="As in Refine & Fidelity."),
                 *finishing_widgets(),
             ],
             outputs=[

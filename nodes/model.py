@@ -16,7 +16,7 @@ from ..patchvsr_core.hosts.comfy import (
 )
 from .sockets import CATEGORY, GlobalContext, PatchCond, Plan
 from .validation import in_order
-from .widgets import economy_widget, span_sigmas, span_widgets, strength_widgets
+from .widgets import setting_widget, span_sigmas, span_widgets, strength_widgets
 
 
 class ApplyPatchVSR(io.ComfyNode):
@@ -36,56 +36,15 @@ class ApplyPatchVSR(io.ComfyNode):
                 GlobalContext.Input(
                     "global_context", optional=True, tooltip="From Global Context Encoder; acts through an adapter."
                 ),
-                io.Float.Input(
-                    "patch_strength",
-                    default=1.0,
-                    min=0.0,
-                    max=2.0,
-                    step=0.05,
-                    tooltip="How strongly a patch keeps to its own content; 0 turns the patch branch off.",
-                ),
-                io.Float.Input(
-                    "global_strength",
-                    default=1.0,
-                    min=0.0,
-                    max=2.0,
-                    step=0.05,
-                    tooltip="How strongly a patch follows the whole video; 0 turns the global branch off.",
-                ),
+                setting_widget("patch_strength"),
+                setting_widget("global_strength"),
                 *span_widgets(
                     "Part of the denoising at which the adapter begins to act.",
                     "Part of the denoising at which the adapter stops acting.",
                 ),
-                io.Float.Input(
-                    "structure_lock",
-                    default=0.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.05,
-                    advanced=True,
-                    tooltip="Holds low frequencies to the input while there is noise. 0.5 suits a Wan without adapter; "
-                    "the tiny default needs none.",
-                ),
-                io.Int.Input(
-                    "projection_steps",
-                    default=0,
-                    min=0,
-                    max=100,
-                    advanced=True,
-                    tooltip="For this many of the last steps the result is made to agree with the input in pixels. 1 "
-                    "suits a Wan without adapter. Each of them decodes the whole video once and encodes it twice.",
-                ),
-                io.Float.Input(
-                    "churn",
-                    default=0.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.05,
-                    advanced=True,
-                    tooltip="Part of the noise that is exchanged at every step, so that errors do not add up. 0.2 "
-                    "suits a Wan without adapter. It takes no time, but needs the sampler euler; not for the tiny "
-                    "default.",
-                ),
+                setting_widget("low_frequency_guidance", "structure_lock"),
+                setting_widget("projection_steps"),
+                setting_widget("eta", "churn"),
                 io.Float.Input(
                     "fidelity",
                     default=0.0,
@@ -154,21 +113,14 @@ class JointModulationMerger(io.ComfyNode):
             inputs=[
                 io.Model.Input("model", tooltip="A model that went through Apply PatchVSR."),
                 Plan.Input("plan", tooltip="From Patch Planner."),
-                io.Int.Input(
-                    "patches_at_once",
-                    default=0,
-                    min=0,
-                    max=64,
-                    tooltip="Patches per model call. 0: as many as fit and are of use. It is halved when "
-                    "memory runs out.",
-                ),
+                setting_widget("patches_at_once", more="It is halved when memory runs out."),
                 *span_widgets(
                     "Auxiliary and corner patches run from this part of the denoising on.",
                     "They run up to this part of the denoising; outside it the primary grid runs alone: faster, but "
                     "with seams.",
                     names=("auxiliary_start", "auxiliary_end"),
                 ),
-                economy_widget(),
+                setting_widget("skip_interval", "economy", optional=True),
             ],
             outputs=[io.Model.Output(tooltip="The model that denoises the whole canvas.")],
         )

@@ -6,14 +6,15 @@ from comfy_api.latest import io
 
 from ..patchvsr_core.hosts.comfy import codec_of
 from ..patchvsr_core.plan.canvas import Canvas
-from ..patchvsr_core.plan.planner import LAYOUTS, plan_patches
+from ..patchvsr_core.plan.planner import plan_patches
 from ..patchvsr_core.plan.target_size import target_size
 from ..patchvsr_core.preview.draw import draw_plan
 from ..patchvsr_core.run.forecast import family_of
+from ..patchvsr_core.settings import OPTIONS
 from ..patchvsr_core.stages import layout_for
 from .sockets import CATEGORY, Plan
 from .validation import in_order
-from .widgets import AUTO, scale_widget, size_widget
+from .widgets import AUTO, scale_widget, setting_widget, size_widget
 
 
 class PatchPlanner(io.ComfyNode):
@@ -29,37 +30,14 @@ class PatchPlanner(io.ComfyNode):
                 io.Image.Input("image", tooltip="The clip to upscale, as a batch of frames."),
                 io.Vae.Input("vae", tooltip="The VAE of the model that will run; it says how pixels become latents."),
                 scale_widget(),
-                io.Int.Input(
-                    "patch_px",
-                    default=256,
-                    min=64,
-                    max=2048,
-                    step=16,
-                    tooltip="Side of a patch: 256 for the tiny default, 512 for Wan. Larger needs more memory.",
-                ),
-                io.Combo.Input(
+                setting_widget("patch_px", more="256 for the tiny default, 512 for Wan."),
+                setting_widget(
                     "layout",
-                    options=[AUTO, *LAYOUTS],
-                    default=AUTO,
-                    tooltip="auto: overlapping for the tiny default, corner for Wan. corner: free of seams at any "
-                    "number of steps. overlapping: half of corner's patches, for a single step. alternating: a third "
-                    "of them, needs 2 steps or more. pairwise: the paper's own, 20 % fewer than corner. uniform: for "
-                    "comparison.",
+                    own=True,
+                    tooltip=f"auto: overlapping for the tiny default, corner for Wan. {OPTIONS['layout'].help}",
                 ),
-                io.Int.Input(
-                    "window_frames",
-                    default=8,
-                    min=1,
-                    max=257,
-                    tooltip="Frames that the model sees at once: 8 for the tiny default, 81 for Wan.",
-                ),
-                io.Int.Input(
-                    "overlap_frames",
-                    default=2,
-                    min=0,
-                    max=128,
-                    tooltip="Frames that neighbouring windows share; more makes changes between windows softer.",
-                ),
+                setting_widget("window_frames", more="8 for the tiny default, 81 for Wan."),
+                setting_widget("overlap_frames"),
                 size_widget(),
             ],
             outputs=[

@@ -13,14 +13,11 @@ from comfy_api.latest import io, ui
 from ..patchvsr_core.errors import PlanError
 from ..patchvsr_core.finish.strength_map import StrengthMap
 from ..patchvsr_core.hosts.comfy import NativeModels, as_video, upscale_video
-from ..patchvsr_core.plan.planner import LAYOUTS
-from ..patchvsr_core.settings import BASE_LAYERS, BICUBIC
+from ..patchvsr_core.settings import BICUBIC
 from ..patchvsr_core.video.chunk_files import Encoding
-from ..patchvsr_core.video.encoders import CODECS, CRF
+from ..patchvsr_core.video.encoders import CODECS, CRF, CRF_RANGE
 from .sockets import CATEGORY
-from .widgets import AUTO, economy_widget, scale_widget, size_widget
-
-OWN = "0: what suits the model."
+from .widgets import AUTO, scale_widget, setting_widget, size_widget
 
 
 class UpscaleVideo(io.ComfyNode):
@@ -42,30 +39,9 @@ class UpscaleVideo(io.ComfyNode):
                 io.ModelPatch.Input("adapter", optional=True, tooltip="An adapter made for this model."),
                 io.Conditioning.Input("negative", optional=True, tooltip="For any guidance but 1."),
                 scale_widget(),
-                io.Float.Input(
-                    "detail",
-                    default=0.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.05,
-                    tooltip="The most probable picture (0) or one as crisp as the original may have been (1).",
-                ),
-                io.Float.Input(
-                    "cleanup",
-                    default=1.0,
-                    min=0.0,
-                    max=2.0,
-                    step=0.05,
-                    tooltip="Noise and compression are measured and removed. 1: as measured. 0 keeps them, grain too.",
-                ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=2**63 - 1,
-                    control_after_generate=False,
-                    tooltip="Another seed gives other noise; the tiny default hardly depends on it.",
-                ),
+                setting_widget("detail"),
+                setting_widget("restore_strength", "cleanup"),
+                setting_widget("seed", control_after_generate=False),
                 io.String.Input(
                     "filename_prefix", default="video/PatchVSR", tooltip="Where in ComfyUI's output folder."
                 ),
@@ -81,7 +57,13 @@ class UpscaleVideo(io.ComfyNode):
                     default="auto",
                     tooltip="auto: H.264; in webm VP9, or AV1 for 10 bits; ProRes or FFV1 for transparency.",
                 ),
-                io.Int.Input("crf", default=CRF, min=0, max=51, tooltip="Quality; lower is better and larger."),
+                io.Int.Input(
+                    "crf",
+                    default=CRF,
+                    min=CRF_RANGE[0],
+                    max=CRF_RANGE[1],
+                    tooltip="Quality; lower is better and larger.",
+                ),
                 io.Combo.Input(
                     "when_unfinished",
                     options=["continue", "start again"],
@@ -89,34 +71,16 @@ class UpscaleVideo(io.ComfyNode):
                     tooltip="What to do when an earlier run for this name was not finished.",
                 ),
                 size_widget(),
-                io.Int.Input("steps", default=0, min=0, max=200, advanced=True, tooltip=f"Denoising steps. {OWN}"),
-                io.Float.Input(
-                    "guidance",
-                    default=1.0,
-                    min=0.0,
-                    max=100.0,
-                    step=0.1,
-                    advanced=True,
-                    tooltip="Classifier-free guidance; 1 is off and saves half the work.",
-                ),
-                io.Int.Input(
-                    "patch_px", default=0, min=0, max=2048, step=16, advanced=True, tooltip=f"Side of a patch. {OWN}"
-                ),
-                io.Combo.Input(
+                setting_widget("steps", own=True),
+                setting_widget("guidance"),
+                setting_widget("patch_px", own=True, advanced=True),
+                setting_widget(
                     "layout",
-                    options=[AUTO, *LAYOUTS],
-                    default=AUTO,
-                    advanced=True,
+                    own=True,
                     tooltip="Where patches lie. auto: what suits the model; see Patch Planner.",
-                ),
-                io.Int.Input(
-                    "patches_at_once",
-                    default=0,
-                    min=0,
-                    max=64,
                     advanced=True,
-                    tooltip="Patches per model call. 0: as many as fit and are of use.",
                 ),
+                setting_widget("patches_at_once", advanced=True),
                 io.Int.Input(
                     "chunk_frames",
                     default=0,
@@ -140,37 +104,10 @@ class UpscaleVideo(io.ComfyNode):
                 io.Boolean.Input(
                     "keep_subtitles", default=True, advanced=True, tooltip="Copy subtitles and their fonts."
                 ),
-                io.Float.Input(
-                    "propagation",
-                    default=0.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.05,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Mixes every frame with its neighbours along the motion, see Flow Propagation: less "
-                    "flicker. 0 is off; 0.5 is usual for a Wan, 0.25 for the tiny default.",
-                ),
-                io.Float.Input(
-                    "guidance_rescale",
-                    default=0.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.05,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Brings guidance back to the contrast of the positive prompt; 0.2 oversaturates less.",
-                ),
-                io.Combo.Input(
-                    "base_layer",
-                    options=list(BASE_LAYERS),
-                    default=BICUBIC,
-                    optional=True,
-                    advanced=True,
-                    tooltip="What enlarges the input for the patches to refine: bicubic, or a real-time network. "
-                    "dap suits footage, rdg suits renders.",
-                ),
-                economy_widget(),
+                setting_widget("propagation", more="See Flow Propagation.", optional=True, advanced=True),
+                setting_widget("guidance_rescale", optional=True, advanced=True),
+                setting_widget("base_layer", optional=True),
+                setting_widget("skip_interval", "economy", optional=True),
                 io.Mask.Input(
                     "strength_map",
                     optional=True,

@@ -6,13 +6,72 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ..patchvsr_core.plan.target_size import LARGEST_SCALE
+from ..patchvsr_core.settings import OPTIONS, Settings
+
 AUTO = "auto"
-"""What suits the model, in the place of a layout."""
+"""What suits the model, in the place of a choice."""
+OWN = "0: what suits the model."
+"""And in the place of a number."""
+
+
+def setting_widget(
+    name: str,
+    widget_id: str = "",
+    *,
+    default: Any = None,
+    own: bool = False,
+    tooltip: str = "",
+    more: str = "",
+    advanced: bool | None = None,
+    optional: bool = False,
+    **facts: Any,
+) -> Any:
+    """The widget of a setting, as its field declares it.
+
+    Args:
+        name: field of :class:`settings.Settings`.
+        widget_id: where it is not the field's name; saved workflows know it.
+        default: where it is not the field's.
+        own: the first choice leaves the setting to the model: 0, or ``auto``.
+        tooltip: in the place of the option's help.
+        more: said after it.
+        advanced: where it is not the option's.
+        facts: passed on to ComfyUI's input.
+    """
+    chosen = OPTIONS[name]
+    value = getattr(Settings(), name) if default is None else default
+    if own:
+        value, more = (AUTO, more) if chosen.choices else (0, OWN)
+    common = {
+        "display_name": chosen.title or None,
+        "tooltip": f"{tooltip or chosen.help} {more}".rstrip(),
+        "advanced": (chosen.advanced if advanced is None else advanced) or None,
+        "optional": optional,
+        "default": value,
+        **facts,
+    }
+    socket = widget_id or name
+    if chosen.choices:
+        return io.Combo.Input(socket, options=[*([AUTO] if own else []), *chosen.choices], **common)
+    if isinstance(value, bool):
+        return io.Boolean.Input(socket, **common)
+    if isinstance(value, str):
+        return io.String.Input(socket, **common)
+    low, high = setting_limits(name, own=own)
+    kind = io.Float if isinstance(value, float) else io.Int
+    return kind.Input(socket, min=low, max=high, step=chosen.step, **common)
+
+
+def setting_limits(name: str, *, own: bool = False) -> tuple[float, float]:
+    """(least, greatest) value of a setting's widget; with ``own`` 0 is one too."""
+    low, high = OPTIONS[name].limits
+    return (0 if own else low), high
 
 
 def scale_widget() -> io.Float.Input:
-    """By how much to enlarge."""
-    return io.Float.Input("scale", default=4.0, min=1.0, max=16.0, step=0.1, tooltip="Enlargement factor.")
+    """By how much to upscale."""
+    return io.Float.Input("scale", default=4.0, min=1.0, max=LARGEST_SCALE, step=0.1, tooltip="Enlargement factor.")
 
 
 def size_widget() -> io.String.Input:
@@ -26,75 +85,19 @@ def size_widget() -> io.String.Input:
     )
 
 
-def finishing_widgets() -> list[io.Int.Input | io.Float.Input]:
+def finishing_widgets() -> list[Any]:
     """What a refiner aims at, and how far the result has to agree with the input."""
     return [
-        io.Int.Input(
-            "rounds",
-            default=8,
-            min=0,
-            max=32,
-            tooltip="Rounds of back-projection, at most; 0 turns it off.",
-        ),
-        io.Float.Input(
-            "fidelity",
-            default=1.0,
-            min=0.0,
-            max=1.0,
-            step=0.05,
-            tooltip="1: the result, shrunk again, is the input. Lower keeps more of what the model made.",
-        ),
-        io.Float.Input(
-            "detail",
-            default=0.0,
-            min=0.0,
-            max=1.0,
-            step=0.05,
-            tooltip="What the refiner aims at: the most probable picture (0) or one as crisp as the original "
-            "may have been (1). 0.5 is a good choice for viewing. It costs no time.",
-        ),
-        io.Float.Input(
-            "cleanup",
-            default=1.0,
-            min=0.0,
-            max=2.0,
-            step=0.05,
-            tooltip="Noise and compression are measured and removed. 1: as measured. Higher removes more. "
-            "0 keeps them, film grain too: the result, shrunk again, is exactly the input.",
-        ),
+        setting_widget("fidelity_rounds", "rounds"),
+        setting_widget("fidelity_strength", "fidelity"),
+        setting_widget("detail"),
+        setting_widget("restore_strength", "cleanup"),
     ]
 
 
-def tile_widgets() -> list[io.Int.Input]:
+def tile_widgets() -> list[Any]:
     """The grid on which a VAE decodes."""
-    return [
-        io.Int.Input(
-            "tile_px",
-            default=512,
-            min=128,
-            max=4096,
-            step=64,
-            tooltip="Side of a tile. Smaller tiles need less memory.",
-        ),
-        io.Int.Input(
-            "overlap_px", default=64, min=16, max=512, step=16, tooltip="Pixels that neighbouring tiles share."
-        ),
-    ]
-
-
-def economy_widget() -> io.Int.Input:
-    """How often calm patches run."""
-    return io.Int.Input(
-        "economy",
-        default=1,
-        min=1,
-        max=16,
-        optional=True,
-        advanced=True,
-        tooltip="Patches with nothing in them (black bars, clear sky) or that stand still run only at every n-th "
-        "step, n being this number; started from the input, empty ones never run. 1: all run at every step. 2 saves "
-        "time on such clips.",
-    )
+    return [setting_widget("tile_px"), setting_widget("tile_overlap_px", "overlap_px")]
 
 
 def strength_widgets(protects: str, advice: str = "") -> list[io.Mask.Input | io.Float.Input]:

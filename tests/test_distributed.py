@@ -20,10 +20,11 @@ from clips import colors, write
 from small_models import random_adapter, random_vae, random_wan, save
 
 from patchvsr_core import distributed
-from patchvsr_core.__main__ import _parser, main
+from patchvsr_core.__main__ import main
 from patchvsr_core.adapter import save_adapter
 from patchvsr_core.cli.commands import plan
 from patchvsr_core.cli.commands import upscale as upscale_file_of
+from patchvsr_core.cli.parser import make_parser
 from patchvsr_core.cli.torchrun import REPORTED, Launch, join_launch, own_device
 from patchvsr_core.distributed import PROCESS_LOST, SINGLE, ProcessGroup, current_group, sharded, use_group
 from patchvsr_core.errors import MediaError, ModelError, PlanError, ProcessGroupError
@@ -222,7 +223,7 @@ def test_the_leader_alone_plans(tmp_path: Path) -> None:
 
 
 def test_real_time_networks_are_refused() -> None:
-    options = _parser().parse_args(["upscale", "in.mp4", "out.mp4", "--fast", "dap"])
+    options = make_parser().parse_args(["upscale", "in.mp4", "out.mp4", "--fast", "dap"])
     with pytest.raises(PlanError, match="without torchrun"):
         upscale_file_of(options, Launch(0, 2))
 

@@ -42,7 +42,7 @@ def english(info: Mapping[str, Any]) -> dict[str, Texts]:
 def _node(entry: Mapping[str, Any]) -> Texts:
     groups = [entry["input"].get(group, {}) for group in ("required", "optional")]
     inputs = {
-        name: _present(name=name, tooltip=(options or {}).get("tooltip"))
+        name: _present(name=(options or {}).get("display_name") or name, tooltip=(options or {}).get("tooltip"))
         for group in groups
         for name, (_, options) in group.items()
     }

@@ -36,8 +36,8 @@ UNITS = {
 }
 
 
-FOR_DIFFUSION = {"model", "chunk_overlap"}
-"""Options beside settings and files that say nothing to a real-time network."""
+FOR_DIFFUSION = ("model", "chunk_overlap")
+"""Options beside settings and files that have no effect on a real-time network."""
 
 
 def upscale(options: argparse.Namespace, launch: Launch) -> None:
@@ -46,7 +46,7 @@ def upscale(options: argparse.Namespace, launch: Launch) -> None:
 
     _check_fast(options)
     if options.fast is not None and launch.size > 1:
-        raise PlanError("--fast goes from frame to frame and works in one process; run it without torchrun.")
+        raise PlanError("--fast works frame by frame in one process; run it without torchrun.")
     group = launch.init_process_group(options.device)
     output = Path(options.output)
     encoding = Encoding(
@@ -56,19 +56,19 @@ def upscale(options: argparse.Namespace, launch: Launch) -> None:
         alpha=not options.no_alpha,
         subtitles=not options.no_subtitles,
     )
-    info, target, timeline = group.broadcast_object(lambda: _looked_at(options, output, encoding))
+    info, target, timeline = group.broadcast_object(lambda: _probe_job(options, output, encoding))
     engine = _engine(options, info, target, group)
     from ..run.malloc import tune_malloc
     from ..run.video_job import Job, upscale_file
 
     frames = len(timeline.timestamps)
-    going_on = group.broadcast_object(lambda: _chunks_to_go_on_with(options, output))
-    length, overlap = going_on or _chunks(options, engine, frames)
+    resumed = group.broadcast_object(lambda: _resumable_chunks(options, output))
+    length, overlap = resumed or _chunks(options, engine, frames)
     strength = _strength(options)
     job = Job(info, output, target, engine.settings, length, overlap, encoding, options.fresh, strength)
     tune_malloc()  # before the speed is measured: it costs some
     if group.is_leader:
-        _announce(job, engine, frames)
+        _print_estimate(job, engine, frames)
     start = time.monotonic()
     with _Bar() as bar:
         upscale_file(
@@ -94,10 +94,10 @@ def _strength(options: argparse.Namespace) -> StrengthMap:
     return StrengthMap(map=read_clip(options.strength_map).frames[:1, ..., :3].mean(-1))
 
 
-def _looked_at(
+def _probe_job(
     options: argparse.Namespace, output: Path, encoding: Encoding
 ) -> tuple[VideoInfo, tuple[int, int], Timeline]:
-    """(input, size of the result, times of its frames); what cannot be read or written is found out now."""
+    """(input, size of the result, times of its frames); raises now for what cannot be read or written."""
     from ..video import probe, scan
     from ..video.chunk_files import check_output
     from ..video.writer import check_target
@@ -110,7 +110,7 @@ def _looked_at(
 
 
 def plan(options: argparse.Namespace, launch: Launch) -> None:
-    """Say what a run would take in one process."""
+    """Print what a run would take in one process."""
     if launch.rank:
         return
     from ..plan.chunks import plan_chunks
@@ -139,7 +139,7 @@ def plan(options: argparse.Namespace, launch: Launch) -> None:
 
 
 def doctor(options: argparse.Namespace, launch: Launch) -> None:
-    """Say what works here."""
+    """Print what works here."""
     from .doctor import report
 
     report(options.device, options.comfyui)
@@ -148,7 +148,7 @@ def doctor(options: argparse.Namespace, launch: Launch) -> None:
 def _engine(
     options: argparse.Namespace, info: VideoInfo, target: tuple[int, int], group: ProcessGroup = SINGLE
 ) -> Engine:
-    """What does the work."""
+    """Load what does the work."""
     if options.fast is None:
         from .diffusion_engine import diffusion_engine
 
@@ -159,16 +159,17 @@ def _engine(
 
 
 def _check_fast(options: argparse.Namespace) -> None:
-    """A choice that does nothing is a mistake, and told."""
-    from ..settings import MODEL_FILES, Settings
+    """Refuse options that have no effect on a real-time network."""
+    from ..settings import MODEL_FILES, OPTIONS, flag_of
 
     if options.fast is None:
         return
-    silent = {*Settings.__dataclass_fields__, *MODEL_FILES, *FOR_DIFFUSION}
-    given = sorted(name for name, value in vars(options).items() if name in silent and value is not None)
+    flags = {name: flag_of(name, chosen) for name, chosen in OPTIONS.items()}
+    flags |= {name: f"--{name.replace('_', '-')}" for name in (*MODEL_FILES, *FOR_DIFFUSION)}
+    given = sorted(flag for name, flag in flags.items() if getattr(options, name, None) is not None)
     if given:
-        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise PlanError(f"--fast runs a real-time network, to which {names} says nothing; leave out one or the other.")
+        verb = "has" if len(given) == 1 else "have"
+        raise PlanError(f"{', '.join(given)} {verb} no effect with --fast; leave out one or the other.")
 
 
 def _chunks(options: argparse.Namespace, engine: Engine, frames: int) -> tuple[int, int]:
@@ -176,7 +177,7 @@ def _chunks(options: argparse.Namespace, engine: Engine, frames: int) -> tuple[i
     return engine.chunks(frames, options.chunk_frames, options.chunk_overlap)
 
 
-def _chunks_to_go_on_with(options: argparse.Namespace, output: Path) -> tuple[int, int] | None:
+def _resumable_chunks(options: argparse.Namespace, output: Path) -> tuple[int, int] | None:
     """Those of an unfinished run, unless the user chose some."""
     from ..video.journal import unfinished_chunks
 
@@ -184,8 +185,8 @@ def _chunks_to_go_on_with(options: argparse.Namespace, output: Path) -> tuple[in
     return None if chosen else unfinished_chunks(output)
 
 
-def _announce(job: Job, engine: Engine, frames: int) -> None:
-    """Say what the run will take, and refuse what the disk cannot hold."""
+def _print_estimate(job: Job, engine: Engine, frames: int) -> None:
+    """Print what the run will take, and refuse what the disk cannot hold."""
     from ..plan.chunks import plan_chunks
     from ..video.disk_space import check_space, disk_bytes
 

@@ -15,7 +15,7 @@ from ..plan.chunks import Chunk
 from ..run.memory import chunk_frames
 from ..run.oom_backoff import OOMBackoff, Work
 from ..sampling.schedules import step_count
-from ..settings import MODEL_FILES, Settings
+from ..settings import MODEL_FILES, OPTIONS, Settings
 from ..stages import make_plan
 from ..video.chunk_files import Encoding
 from ..video.info import VideoInfo
@@ -71,7 +71,7 @@ class DiffusionEngine:
 def diffusion_engine(
     info: VideoInfo, target: tuple[int, int], options: Mapping[str, Any], group: ProcessGroup = SINGLE
 ) -> DiffusionEngine:
-    """Load what the options of the command line name; a setting that is None there is the model's own.
+    """Load what the options of the command line name; where a setting is None, the model's own default counts.
 
     Raises:
         ModelError, AdapterError, PlanError: in one sentence.
@@ -79,7 +79,7 @@ def diffusion_engine(
     files = {name: options[name] for name in MODEL_FILES}
     device = options["device"] if group.device is None else str(group.device)
     models = load_models(options["model"] or "tiny", **files, device=device)
-    given = {name: options[name] for name in Settings.__dataclass_fields__ if options.get(name) is not None}
+    given = {name: options[name] for name in OPTIONS if options.get(name) is not None}
     settings = replace(models.defaults, **given)
     check_divisible(settings, group)
     return DiffusionEngine(info, target, models, settings, group)

@@ -10,6 +10,7 @@ from ..errors import OutputError
 from .info import RGB, Picture
 
 CRF = 16
+CRF_RANGE = (0, 51)
 """Default quality: hardly to be told from lossless."""
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..errors import OutputError
 from ..files import commit_file
+from ..settings import Settings, with_new_names
 
 RECORD = "job.json"
 FRAMES, STATE = "frames", "state "
@@ -35,7 +36,9 @@ def unfinished(output: Path) -> dict[str, Any] | None:
         found = json.loads((folder_of(output) / RECORD).read_text())
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) and NAMES.keys() <= found.keys() else None
+    if not isinstance(found, dict) or not NAMES.keys() <= found.keys():
+        return None
+    return {**found, "settings": with_new_names(Settings, found["settings"])}
 
 
 def unfinished_chunks(output: Path) -> tuple[int, int] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -96,7 +97,7 @@ def test_plan_says_counts_memory_and_time(tmp_path: Path) -> None:
         (["{video}", "nowhere/out.mp4"], ["create it first"]),
         (["{video}", "out.mp4", "--model", "nothing.safetensors"], ["nothing.safetensors"]),
         (["{video}", "out.mp4", "--adapter", "{adapter}"], ["latent channels"]),
-        (["{video}", "out.mp4", "--steps", "0"], ["at least 1"]),
+        (["{video}", "out.mp4", "--steps", "0"], ["between 1 and 1000"]),
         (["{video}", "out.mp4", "--patch-px", "100"], ["multiple of 16"]),
         (["{video}", "out.mp4", "--device", "abacus"], ["abacus"]),
         (["{text}", "out.mp4"], ["cannot be opened"]),
@@ -135,17 +136,46 @@ def test_help_and_version() -> None:
     assert run("--version").stdout.startswith("PatchVSR 0.")
 
 
-def test_running_out_of_memory_says_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def no_room(*arguments: object, **options: object) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    monkeypatch.setattr("patchvsr_core.run.video_job.upscale_file", no_room)
+@pytest.fixture
+def failing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], int]:
+    """Runs the command line, whose work fails of an error."""
     source = write(tmp_path / "in.mp4", colors(2, 16, 16))
-    assert main(["upscale", str(source), str(tmp_path / "out.mp4")]) == 2
+
+    def run_failing(error: BaseException) -> int:
+        def fail(*arguments: object, **options: object) -> None:
+            raise error
+
+        monkeypatch.setattr("patchvsr_core.run.video_job.upscale_file", fail)
+        monkeypatch.setattr("patchvsr_core.cli.commands._print_estimate", lambda *_: None)
+        return main(["upscale", str(source), str(tmp_path / "out.mp4")])
+
+    return run_failing
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried"),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 8589934592 bytes."),
+    ],
+    ids=["GPU", "Python", "CPU", "CPU of Windows"],
+)
+def test_running_out_of_memory_says_what_to_do(
+    error: BaseException, failing: Callable[[BaseException], int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert failing(error) == 2
     assert "--patch-px" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4"]
+
+
+@pytest.mark.parametrize("text", ["CUDA error: an illegal memory access was encountered", "unpinned memory format"])
+def test_another_error_that_speaks_of_memory_is_not_taken_for_it(
+    text: str, failing: Callable[[BaseException], int]
+) -> None:
+    with pytest.raises(RuntimeError, match=text):
+        failing(RuntimeError(text))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows knows no SIGTERM")

@@ -1,0 +1,98 @@
+"""The commands and their flags; those of the settings are made in :mod:`cli.flags`."""
+
+from __future__ import annotations
+
+import argparse
+
+from ..plan.target_size import LARGEST_SCALE
+from ..version import VERSION
+from ..video.encoders import CODECS, CRF, CRF_RANGE
+from .commands import doctor, plan, upscale
+from .flags import add_settings
+
+DEVICE_HELP = "cpu, cuda, mps, ... (default: a CUDA GPU if there is one)"
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line; ``run`` of what it returns carries out the command."""
+    parser = argparse.ArgumentParser(prog="patchvsr", description="Upscale video by jointly restored patches.")
+    parser.add_argument("--version", action="version", version=f"PatchVSR {VERSION}")
+    commands = parser.add_subparsers(dest="command", required=True)
+    up = commands.add_parser("upscale", help="upscale a video file")
+    up.add_argument("input", help="video file, folder of images, or a pattern such as frame_%%05d.png")
+    up.add_argument(
+        "output", help=".mp4, .mov, .mkv or .webm file; folder for .png images; or a pattern such as out/f_%%05d.exr"
+    )
+    _add_output(up)
+    up.set_defaults(run=upscale)
+    show = commands.add_parser("plan", help="show how many patches, how much memory and how much time a run takes")
+    show.add_argument("input", help="video file or folder of images")
+    show.set_defaults(run=plan)
+    for command in (up, show):
+        _add_size(command)
+        _add_models(command)
+        _add_chunks(command)
+        add_settings(command)
+    check = commands.add_parser(
+        "doctor", help="check what works here: devices, kernels, packages, weights, models, space"
+    )
+    check.add_argument("--comfyui", metavar="FOLDER", help="a ComfyUI whose model folders to list")
+    check.add_argument("--device", default="auto", help=DEVICE_HELP)
+    check.set_defaults(run=doctor, fast=None)
+    return parser
+
+
+def _add_output(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("output file")
+    group.add_argument("--codec", choices=list(CODECS), help="default: what suits the file's suffix and transparency")
+    group.add_argument(
+        "--depth", type=int, choices=(8, 10), help="bits per channel of the result (default: as the input)"
+    )
+    group.add_argument("--no-alpha", action="store_true", help="drop transparency")
+    group.add_argument("--no-subtitles", action="store_true", help="do not copy subtitles")
+    low, high = CRF_RANGE
+    group.add_argument(
+        "--crf",
+        type=int,
+        choices=range(low, high + 1),
+        metavar=f"{low}..{high}",
+        default=CRF,
+        help=f"encoder quality, lower is better (default: {CRF})",
+    )
+    group.add_argument(
+        "--strength-map",
+        metavar="PICTURE",
+        help="protects faces, text, logos: black keeps the upsampled input, white is the full result",
+    )
+    group.add_argument("--fresh", action="store_true", help="discard an unfinished run instead of resuming it")
+
+
+def _add_size(command: argparse.ArgumentParser) -> None:
+    size = command.add_argument_group("size").add_mutually_exclusive_group()
+    size.add_argument("--scale", type=float, help=f"upscaling factor, 1 to {LARGEST_SCALE:g} (default: 4)")
+    size.add_argument("--size", help="target as WIDTHxHEIGHT; 0 for one side keeps the aspect ratio")
+
+
+def _add_models(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("models")
+    group.add_argument(
+        "--fast",
+        metavar="NETWORK",
+        help="a real-time network instead of diffusion: 'dap' for any video, 'rdg' for renders (both shipped), or the "
+        "path of one; the options of the other models have no effect on it",
+    )
+    group.add_argument("--model", help="'tiny' (shipped) or the path of a Wan (default: tiny)")
+    group.add_argument("--vae", help="Wan's VAE, a file or folder")
+    group.add_argument("--adapter", help="PatchVSR adapter for that model")
+    group.add_argument("--refiner", help="'conditional' (shipped) or a refiner file (default: the model's own)")
+    group.add_argument("--decoder", help="conditional decoder that was trained with the VAE")
+    group.add_argument("--prompt", help="safetensors file with an embedded prompt, for a Wan")
+    group.add_argument("--negative", help="safetensors file with an embedded negative prompt")
+    group.add_argument("--device", default="auto", help=DEVICE_HELP)
+
+
+def _add_chunks(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("chunks")
+    group.add_argument("--chunk-frames", type=int, help="frames in memory at once (default: what memory allows)")
+    group.add_argument("--chunk-overlap", type=int, help="frames in which chunks fade into one another (default: 2)")
+    group.add_argument("--no-cuts", action="store_true", help="treat the clip as a single shot")

@@ -1,0 +1,23 @@
+"""What the user may choose, declared once, and the defaults of each kind of model."""
+
+from .option import Option, flag_of, options_of, with_new_names
+from .presets import MODEL_FILES, TINY, WAN, WAN_PLAIN
+from .settings import BASE_LAYERS, BICUBIC, Settings
+
+OPTIONS = options_of(Settings)
+"""How every setting was declared, by the name of its field."""
+
+__all__ = [
+    "BASE_LAYERS",
+    "BICUBIC",
+    "MODEL_FILES",
+    "OPTIONS",
+    "TINY",
+    "WAN",
+    "WAN_PLAIN",
+    "Option",
+    "Settings",
+    "flag_of",
+    "options_of",
+    "with_new_names",
+]

@@ -1,0 +1,31 @@
+"""The defaults of each kind of model."""
+
+from __future__ import annotations
+
+from .settings import Settings
+
+TINY = Settings(layout="overlapping")
+"""The tiny default: a single step, in which one grid is as good as three."""
+
+WAN = Settings(
+    patch_px=512, window_frames=81, overlap_frames=16, steps=20, shift=5.0, color="wavelet", noise_level=0.25
+)
+"""A Wan with an adapter: from noise, at the size and length that it was trained for."""
+
+WAN_PLAIN = Settings(
+    patch_px=512,
+    window_frames=81,
+    overlap_frames=16,
+    steps=10,
+    shift=5.0,
+    start=0.3,
+    color="wavelet",
+    low_frequency_guidance=0.5,
+    projection_steps=1,
+    eta=0.2,
+    propagation_start=0.1,
+)
+"""A stock Wan without an adapter: a detail enhancer that starts from the noised input."""
+
+MODEL_FILES = ("vae", "adapter", "refiner", "decoder", "prompt", "negative")
+"""What the user may name beside a model."""

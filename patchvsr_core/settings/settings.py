@@ -1,0 +1,327 @@
+"""What the user may choose. Range checks, command-line flags and ComfyUI's widgets are made from these declarations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import PlanError
+from .option import option, options_of
+
+SEEDS = 2**63
+BICUBIC = "bicubic"
+BASE_LAYERS = (BICUBIC, "dap", "rdg")
+COLOR_FIXES = ("wavelet", "adain", "none")
+LAYOUT_NAMES = ("corner", "pairwise", "uniform", "alternating", "overlapping")
+SCHEDULES = ("shifted", "star")
+SOLVER_NAMES = ("euler", "heun")
+WINDOWS = ("linear", "cosine")
+"""Of the names the rooms have functions; a test sees that none is missing."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Choices of one run.
+
+    Raises:
+        PlanError: for a value out of its range, and for settings that contradict each other.
+    """
+
+    layout: str = option(
+        "corner",
+        "corner: free of seams at any number of steps. overlapping: half of corner's patches, for a single step. "
+        "alternating: a third of them, needs 2 steps or more. pairwise: the paper's own, 20 % fewer than corner. "
+        "uniform: for comparison.",
+        group="patches",
+        choices=LAYOUT_NAMES,
+    )
+    patch_px: int = option(
+        256,
+        "Side of a patch in pixels. Larger needs more memory.",
+        group="patches",
+        widget=(64, 2048),
+        step=16,
+    )
+    window_frames: int = option(
+        8, "Frames that the model sees at once.", group="patches", low=1, widget=(1, 257), step=1
+    )
+    overlap_frames: int = option(
+        2,
+        "Frames that neighbouring windows share; more makes changes between windows softer.",
+        group="patches",
+        low=0,
+        widget=(0, 128),
+        step=1,
+    )
+    patches_at_once: int = option(
+        0,
+        "Patches per model call. 0: as many as fit and are of use.",
+        group="patches",
+        low=0,
+        widget=(0, 64),
+        step=1,
+    )
+    skip_interval: int = option(
+        1,
+        "Patches with nothing in them (black bars, clear sky) or that stand still run only at every n-th step, n being "
+        "this number; started from the input, empty ones never run. 1: all run at every step. 2 saves time on such "
+        "clips.",
+        group="patches",
+        low=1,
+        high=100,
+        step=1,
+        title="Patch skipping",
+        formerly="economy",
+        advanced=True,
+    )
+    auxiliary_start: float = option(
+        1.0,
+        "Noise level from which on the auxiliary patches, which lie over borders, run.",
+        group="patches",
+        low=0.0,
+        high=1.0,
+        step=0.01,
+    )
+    auxiliary_end: float = option(
+        0.0,
+        "Noise level down to which they run; outside the two the primary grid runs alone.",
+        group="patches",
+        low=0.0,
+        high=1.0,
+        step=0.01,
+    )
+    steps: int = option(1, "Denoising steps.", group="sampling", low=1, high=1000, step=1, advanced=True)
+    solver: str = option(
+        "euler", "How a step is made; heun takes two model calls.", group="sampling", choices=SOLVER_NAMES
+    )
+    schedule: str = option(
+        "shifted",
+        "Noise levels. shifted: spread evenly, then moved by the shift. star: STAR's own, which bring their number.",
+        group="sampling",
+        choices=SCHEDULES,
+    )
+    shift: float = option(
+        1.0, "Spends more steps at high noise when above 1.", group="sampling", low=0.01, high=100.0, step=0.1
+    )
+    start: float = option(
+        1.0,
+        "First noise level; below 1 a run starts from the noised input. 0: nothing is denoised.",
+        group="sampling",
+        low=0.0,
+        high=1.0,
+        step=0.01,
+    )
+    seed: int = option(
+        0,
+        "Another seed gives other noise; the tiny default hardly depends on it.",
+        group="sampling",
+        low=0,
+        high=SEEDS - 1,
+        step=1,
+    )
+    noise_level: float = option(
+        0.0,
+        "Noise mixed into the condition: 0 keeps to the input, 0.2 to 0.3 lets it invent detail.",
+        group="sampling",
+        low=0.0,
+        high=1.0,
+        step=0.01,
+    )
+    eta: float = option(
+        0.0,
+        "Part of the noise that is replaced at every step, so that errors do not add up. 0.2 suits a Wan without "
+        "adapter. It takes no time, but needs the sampler euler; not for the tiny default.",
+        group="sampling",
+        low=0.0,
+        high=1.0,
+        step=0.05,
+        title="eta",
+        formerly="churn",
+        advanced=True,
+    )
+    guidance: float = option(
+        1.0,
+        "Classifier-free guidance; 1 is off and saves half the work.",
+        group="guidance",
+        low=0.0,
+        high=100.0,
+        step=0.1,
+        advanced=True,
+    )
+    guidance_rescale: float = option(
+        0.0,
+        "Brings guidance back to the contrast of the positive branch (STAR has 0.2): less oversaturated colours. 0 is "
+        "off.",
+        group="guidance",
+        low=0.0,
+        high=1.0,
+        step=0.05,
+    )
+    softening: float = option(
+        1.0,
+        "Detail guidance (DSSAG): how soft attention of the negative branch is at the last step. Higher means more "
+        "detail, and more that is invented. 1 is off, 1.5 usual; guidance must be on.",
+        group="guidance",
+        low=1.0,
+        high=100.0,
+        step=0.05,
+    )
+    low_frequency_guidance: float = option(
+        0.0,
+        "Holds low frequencies to the input while there is noise. 0.5 suits a Wan without adapter; the tiny default "
+        "needs none.",
+        group="guidance",
+        low=0.0,
+        high=1.0,
+        step=0.05,
+        title="Low-frequency guidance",
+        formerly="structure_lock",
+        advanced=True,
+    )
+    projection_steps: int = option(
+        0,
+        "For this many of the last steps the result is made to agree with the input in pixels. 1 suits a Wan without "
+        "adapter. Each of them decodes the whole video once and encodes it twice.",
+        group="guidance",
+        low=0,
+        widget=(0, 100),
+        step=1,
+        advanced=True,
+    )
+    patch_strength: float = option(
+        1.0,
+        "How strongly a patch keeps to its own content; 0 turns the patch branch off.",
+        group="guidance",
+        low=0.0,
+        high=2.0,
+        step=0.05,
+    )
+    global_strength: float = option(
+        1.0,
+        "How strongly a patch follows the whole video; 0 turns the global branch off.",
+        group="guidance",
+        low=0.0,
+        high=2.0,
+        step=0.05,
+    )
+    propagation: float = option(
+        0.0,
+        "Mixes every frame with its neighbours along the motion: less flicker. 0 is off; 0.5 is usual for a Wan, 0.25 "
+        "for the tiny default.",
+        group="consistency",
+        low=0.0,
+        high=1.0,
+        step=0.05,
+    )
+    propagation_start: float = option(
+        0.4, "Noise level from which on frames are mixed.", group="consistency", low=0.0, high=1.0, step=0.01
+    )
+    propagation_end: float = option(
+        0.0,
+        "Noise level down to which they are; steps count that pass through levels between the two.",
+        group="consistency",
+        low=0.0,
+        high=1.0,
+        step=0.01,
+    )
+    spatial_attention: bool = option(
+        False,
+        "SAP: every patch also attends to the whole frame, subsampled to as many tokens as a patch has. For colours "
+        "and textures that differ between patches.",
+        group="consistency",
+    )
+    temporal_attention: bool = option(
+        False,
+        "TAP: every patch also attends to the temporal window before it and, in turn, after it. For long clips whose "
+        "windows differ; no effect where one window holds the clip.",
+        group="consistency",
+    )
+    lazy_attention: bool = option(
+        False,
+        "SAP uses what the step before recorded instead of running the patches twice: 1.5 times the time of a step "
+        "instead of 2.3, but all temporal windows are kept. No effect on a run of one step.",
+        group="consistency",
+    )
+    attention_layers: str = option(
+        "all",
+        "Transformer blocks in which SAP and TAP act, such as 0-9, 20. Fewer take less time and memory.",
+        group="consistency",
+        advanced=True,
+    )
+    attention_offload: bool = option(
+        False,
+        "Keep the keys and values that SAP and TAP store in main memory: slower, but it needs no GPU memory.",
+        group="consistency",
+        advanced=True,
+    )
+    base_layer: str = option(
+        BICUBIC,
+        "What enlarges the input for the patches to refine: bicubic, or a real-time network. dap suits footage, rdg "
+        "suits renders.",
+        group="finishing",
+        choices=BASE_LAYERS,
+        advanced=True,
+    )
+    tile_px: int = option(
+        512,
+        "Side of a tile. Smaller tiles need less memory.",
+        group="finishing",
+        widget=(128, 4096),
+        step=64,
+    )
+    tile_overlap_px: int = option(
+        64, "Pixels that neighbouring tiles share.", group="finishing", widget=(16, 512), step=16
+    )
+    window: str = option(
+        "linear",
+        "Shape of the cross-fade between tiles.",
+        group="finishing",
+        choices=WINDOWS,
+        flag="--tile-window",
+    )
+    color: str = option(
+        "none",
+        "wavelet: the input's colours under the result's detail. adain: mean and contrast of whole frames. none: for "
+        "the tiny default, whose colours are exact.",
+        group="finishing",
+        choices=COLOR_FIXES,
+    )
+    refine_strength: float = option(
+        1.0, "Strength of the refiner; 0 turns it off.", group="finishing", low=0.0, high=1.0, step=0.05
+    )
+    detail: float = option(
+        0.0,
+        "What the refiner aims at: the most probable picture (0) or one as crisp as the original may have been (1). "
+        "0.5 is a good choice for viewing. It costs no time.",
+        group="finishing",
+        low=0.0,
+        high=1.0,
+        step=0.05,
+    )
+    fidelity_rounds: int = option(
+        8, "Rounds of back-projection, at most; 0 turns it off.", group="finishing", low=0, high=100, step=1
+    )
+    fidelity_strength: float = option(
+        1.0,
+        "1: the result, shrunk again, is the input. Lower keeps more of what the model made.",
+        group="finishing",
+        low=0.0,
+        high=1.0,
+        step=0.05,
+    )
+    restore_strength: float = option(
+        1.0,
+        "Noise and compression are measured and removed. 1: as measured. Higher removes more. 0 keeps them, film "
+        "grain too: the result, shrunk again, is exactly the input.",
+        group="finishing",
+        low=0.0,
+        high=2.0,
+        step=0.05,
+        title="Restore strength",
+        formerly="cleanup",
+    )
+
+    def __post_init__(self) -> None:
+        for name, chosen in options_of(self).items():
+            chosen.check(name, getattr(self, name))
+        if self.softening != 1 and self.guidance <= 1:
+            raise PlanError("Detail guidance softens the negative branch; it needs a guidance above 1.")
