@@ -15,7 +15,7 @@ from ..patchvsr_core.errors import PatchVSRError
 from ..patchvsr_core.hosts.comfy import shipped_refiner, throughput_of
 from ..patchvsr_core.plan.planner import LAYOUTS
 from ..patchvsr_core.plan.positions import COLORS
-from ..patchvsr_core.plan.target_size import LARGEST_SCALE, LARGEST_SIDE
+from ..patchvsr_core.plan.target_size import MAX_SCALE, MAX_SIDE
 from ..patchvsr_core.run.forecast import FAMILIES, Forecast, Request, forecast
 from ..patchvsr_core.run.forecast_text import ENGLISH, Words, planner_lines, video_lines
 from ..patchvsr_core.video.encoders import CODECS, CRF, CRF_RANGE
@@ -32,9 +32,9 @@ ROUTE = "/patchvsr/plan"
 LONGEST_BODY = 16_384
 MOST_DRAWN = 2_500
 """Places; more could not be told apart on a node."""
-REQUIRED = {"frames": (1, 10_000_000), "width": (1, LARGEST_SIDE), "height": (1, LARGEST_SIDE)}
+REQUIRED = {"frames": (1, 10_000_000), "width": (1, MAX_SIDE), "height": (1, MAX_SIDE)}
 NUMBERS = {
-    "scale": (1.0, LARGEST_SCALE),
+    "scale": (1.0, MAX_SCALE),
     **{name: setting_limits(name, own=True) for name in ("patch_px", "window_frames", "overlap_frames", "steps")},
     "guidance": setting_limits("guidance"),
     "crf": CRF_RANGE,

@@ -6,7 +6,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..patchvsr_core.plan.target_size import LARGEST_SCALE
+from ..patchvsr_core.plan.target_size import MAX_SCALE
 from ..patchvsr_core.settings import OPTIONS, Settings
 
 AUTO = "auto"
@@ -71,7 +71,7 @@ def setting_limits(name: str, *, own: bool = False) -> tuple[float, float]:
 
 def scale_widget() -> io.Float.Input:
     """By how much to upscale."""
-    return io.Float.Input("scale", default=4.0, min=1.0, max=LARGEST_SCALE, step=0.1, tooltip="Enlargement factor.")
+    return io.Float.Input("scale", default=4.0, min=1.0, max=MAX_SCALE, step=0.1, tooltip="Enlargement factor.")
 
 
 def size_widget() -> io.String.Input:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..plan.target_size import LARGEST_SCALE
+from ..plan.target_size import MAX_SCALE
 from ..version import VERSION
 from ..video.encoders import CODECS, CRF, CRF_RANGE
 from .commands import doctor, plan, upscale
@@ -69,7 +69,7 @@ def _add_output(command: argparse.ArgumentParser) -> None:
 
 def _add_size(command: argparse.ArgumentParser) -> None:
     size = command.add_argument_group("size").add_mutually_exclusive_group()
-    size.add_argument("--scale", type=float, help=f"upscaling factor, 1 to {LARGEST_SCALE:g} (default: 4)")
+    size.add_argument("--scale", type=float, help=f"upscaling factor, 1 to {MAX_SCALE:g} (default: 4)")
     size.add_argument("--size", help="target as WIDTHxHEIGHT; 0 for one side keeps the aspect ratio")
 
 
