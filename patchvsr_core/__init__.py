@@ -1,9 +1,14 @@
 """PatchVSR: video super-resolution to any size by jointly restored patches.
 
-The parts are usable on their own: plan (``plan_patches``), encode, denoise (``fuse`` inside a
-solver), decode, blend, refine. ``patchvsr_core.hosts.diffusers.pipeline`` runs them in order; it is imported on
-demand, because it loads diffusers.
+    models = patchvsr_core.load_models("tiny")
+    frames = patchvsr_core.upscale(frames, (1080, 1920), models, patchvsr_core.Settings(layout="overlapping"))
+
+Frames are (T, h, w, 3) tensors in [0, 1]. The parts are usable on their own: plan (``plan_patches``), encode, denoise
+(``fuse`` inside a solver), decode, blend, refine. What loads diffusers is imported when it is first used.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from .adapter import Adapter, AdapterConfig, BaseSpec, PatchControl, load_adapter, save_adapter
 from .errors import AdapterError, Cancelled, MediaError, ModelError, OutputError, PatchVSRError, PlanError
@@ -17,7 +22,18 @@ from .settings import Settings
 from .vae import Codec, SpaceToDepth, Tiles, WanVAE, blend_tiles, decode_tiles, encode_canvas, encode_global
 from .version import VERSION
 
+if TYPE_CHECKING:
+    from .hosts.diffusers.models import Models, load_models
+    from .hosts.diffusers.pipeline import upscale
+
 __version__ = VERSION
+
+_ON_DEMAND = {
+    "Models": "hosts.diffusers.models",
+    "load_models": "hosts.diffusers.models",
+    "upscale": "hosts.diffusers.pipeline",
+}
+"""Where names are that load diffusers."""
 
 __all__ = [
     "ESTIMATORS",
@@ -38,6 +54,7 @@ __all__ = [
     "Denoiser",
     "MediaError",
     "ModelError",
+    "Models",
     "OutputError",
     "Patch",
     "PatchConditions",
@@ -60,6 +77,7 @@ __all__ = [
     "estimate_clip_flows",
     "fuse",
     "load_adapter",
+    "load_models",
     "load_refiner",
     "match_colors",
     "measure_quality",
@@ -69,4 +87,17 @@ __all__ = [
     "save_adapter",
     "sigma_schedule",
     "star_schedule",
+    "upscale",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ON_DEMAND:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_ON_DEMAND[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+from patchvsr_core.__main__ import main
 from patchvsr_core.version import VERSION
 
 ROOT = Path(__file__).parents[1]
+PROJECT = (ROOT / "pyproject.toml").read_text()
 PROBE = """
 import socket, sys
 def refuse(*arguments, **options):
@@ -36,4 +40,35 @@ def test_only_hosts_and_training_know_the_frameworks() -> None:
 
 
 def test_the_registry_is_told_the_same_version() -> None:
-    assert f'\nversion = "{VERSION}"\n' in (ROOT / "pyproject.toml").read_text()
+    assert f'\nversion = "{VERSION}"\n' in PROJECT
+
+
+FACE = """
+import sys
+import patchvsr_core
+assert {"upscale", "load_models", "Models", "Settings"} <= set(dir(patchvsr_core))
+assert patchvsr_core.Settings().steps == 1 and "diffusers" not in sys.modules
+from patchvsr_core import load_models, upscale
+assert "diffusers" in sys.modules
+assert not [name for name in patchvsr_core.__all__ if not hasattr(patchvsr_core, name)]
+assert patchvsr_core.upscale is upscale and not hasattr(patchvsr_core, "downscale")
+"""
+
+
+def test_the_public_face_loads_diffusers_on_demand() -> None:
+    subprocess.run([sys.executable, "-c", FACE], cwd=ROOT, check=True)
+
+
+def test_all_that_the_package_reads_is_in_the_wheel() -> None:
+    patterns = re.findall(r'"([^"]+)"', re.search(r"^patchvsr_core = \[(.*)\]$", PROJECT, re.M)[1])
+    package = ROOT / "patchvsr_core"
+    packed = {path for pattern in patterns for path in package.glob(pattern)}
+    assert all(list(package.glob(pattern)) for pattern in patterns)
+    suffixes = (".safetensors", ".json", ".toml", ".cu", ".ptx", ".typed")
+    data = {path for path in package.rglob("*") if path.suffix in suffixes or path.name == "py.typed"}
+    assert data == packed
+
+
+def test_the_console_script_is_the_command_line() -> None:
+    module, _, name = re.search(r'^patchvsr = "([\w.]+):(\w+)"$', PROJECT, re.M)[0].split('"')[1].partition(":")
+    assert getattr(importlib.import_module(module), name) is main
