@@ -16,7 +16,7 @@ from ..progress import OnDone
 from ..realtime.rdg import SCALE
 from ..realtime.upscaler import load_fast
 from ..settings import BICUBIC
-from ..vae.codec import Codec, SpaceToDepth
+from ..vae.codec import Codec
 
 BASE_WEIGHT = 0.6
 """Of the base layer in the mean with the result of a clean input, at ``detail`` 0."""
@@ -42,7 +42,7 @@ def make_base_layer(
 
 def starts_from_base(codec: Codec) -> bool:
     """Whether models of this codec take the base layer in the place of the enlarged input."""
-    return not isinstance(codec, SpaceToDepth)
+    return not codec.is_lossless
 
 
 def blend_base_layer(frames: Tensor, base: Tensor, *, detail: float = 0.0, degradation: float = 0.0) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor
 from ..errors import PlanError
 from ..plan.canvas import Canvas
 from ..resample import frames_per_batch, resize
-from ..vae.codec import Codec, SpaceToDepth, check_codec
+from ..vae.codec import Codec, check_codec
 
 MAX_STRENGTH = 2.0
 SNAP_DISTANCE = 1.1 / 255
@@ -108,7 +108,7 @@ class StrengthMap:
         height, width = canvas.padded_px
         missing = (0, width - canvas.target[1], 0, height - canvas.target[0])
         weight = F.pad(weight[:, None], missing, mode="replicate")[:, 0]
-        if isinstance(codec, SpaceToDepth):
+        if codec.is_lossless:
             return (codec.encode(weight[..., None].expand(-1, -1, -1, 3)) + 1) / 2
         cells = F.avg_pool2d(weight[:, None], canvas.stride_px)[:, 0]
         if len(cells) > 1:

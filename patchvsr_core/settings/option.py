@@ -66,6 +66,16 @@ def option(default: Value, help: str, **facts: Any) -> Value:
     return field(default=default, metadata={KEY: Option(help, **facts)})
 
 
+def fraction(default: float, help: str, **facts: Any) -> float:
+    """Declare a part or a strength, 0 to 1."""
+    return option(default, help, low=0.0, high=1.0, step=0.05, **facts)
+
+
+def noise_level_option(default: float, help: str, **facts: Any) -> float:
+    """Declare a noise level of a flow, 0 (clean) to 1 (noise alone)."""
+    return option(default, help, low=0.0, high=1.0, step=0.01, **facts)
+
+
 def option_of(declared: Field[Any]) -> Option:
     """What a field was declared with."""
     return cast("Option", declared.metadata[KEY])

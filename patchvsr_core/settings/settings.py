@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import PlanError
-from .option import option, options_of
+from .option import fraction, noise_level_option, option, options_of
 
 SEEDS = 2**63
 BICUBIC = "bicubic"
@@ -73,21 +73,11 @@ class Settings:
         formerly="economy",
         advanced=True,
     )
-    auxiliary_start: float = option(
-        1.0,
-        "Noise level from which on the auxiliary patches, which lie over borders, run.",
-        group="patches",
-        low=0.0,
-        high=1.0,
-        step=0.01,
+    auxiliary_start: float = noise_level_option(
+        1.0, "Noise level from which on the auxiliary patches, which lie over borders, run.", group="patches"
     )
-    auxiliary_end: float = option(
-        0.0,
-        "Noise level down to which they run; outside the two the primary grid runs alone.",
-        group="patches",
-        low=0.0,
-        high=1.0,
-        step=0.01,
+    auxiliary_end: float = noise_level_option(
+        0.0, "Noise level down to which they run; outside the two the primary grid runs alone.", group="patches"
     )
     steps: int = option(1, "Denoising steps.", group="sampling", low=1, high=1000, step=1, advanced=True)
     solver: str = option(
@@ -102,13 +92,8 @@ class Settings:
     shift: float = option(
         1.0, "Spends more steps at high noise when above 1.", group="sampling", low=0.01, high=100.0, step=0.1
     )
-    start: float = option(
-        1.0,
-        "First noise level; below 1 a run starts from the noised input. 0: nothing is denoised.",
-        group="sampling",
-        low=0.0,
-        high=1.0,
-        step=0.01,
+    start: float = noise_level_option(
+        1.0, "First noise level; below 1 a run starts from the noised input. 0: nothing is denoised.", group="sampling"
     )
     seed: int = option(
         0,
@@ -118,22 +103,14 @@ class Settings:
         high=SEEDS - 1,
         step=1,
     )
-    noise_level: float = option(
-        0.0,
-        "Noise mixed into the condition: 0 keeps to the input, 0.2 to 0.3 lets it invent detail.",
-        group="sampling",
-        low=0.0,
-        high=1.0,
-        step=0.01,
+    noise_level: float = noise_level_option(
+        0.0, "Noise mixed into the condition: 0 keeps to the input, 0.2 to 0.3 lets it invent detail.", group="sampling"
     )
-    eta: float = option(
+    eta: float = fraction(
         0.0,
         "Part of the noise that is replaced at every step, so that errors do not add up. 0.2 suits a Wan without "
         "adapter. It takes no time, but needs the sampler euler; not for the tiny default.",
         group="sampling",
-        low=0.0,
-        high=1.0,
-        step=0.05,
         title="eta",
         formerly="churn",
         advanced=True,
@@ -147,14 +124,11 @@ class Settings:
         step=0.1,
         advanced=True,
     )
-    guidance_rescale: float = option(
+    guidance_rescale: float = fraction(
         0.0,
         "Brings guidance back to the contrast of the positive branch (STAR has 0.2): less oversaturated colours. 0 is "
         "off.",
         group="guidance",
-        low=0.0,
-        high=1.0,
-        step=0.05,
     )
     softening: float = option(
         1.0,
@@ -165,14 +139,11 @@ class Settings:
         high=100.0,
         step=0.05,
     )
-    low_frequency_guidance: float = option(
+    low_frequency_guidance: float = fraction(
         0.0,
         "Holds low frequencies to the input while there is noise. 0.5 suits a Wan without adapter; the tiny default "
         "needs none.",
         group="guidance",
-        low=0.0,
-        high=1.0,
-        step=0.05,
         title="Low-frequency guidance",
         formerly="structure_lock",
         advanced=True,
@@ -203,25 +174,19 @@ class Settings:
         high=2.0,
         step=0.05,
     )
-    propagation: float = option(
+    propagation: float = fraction(
         0.0,
         "Mixes every frame with its neighbours along the motion: less flicker. 0 is off; 0.5 is usual for a Wan, 0.25 "
         "for the tiny default.",
         group="consistency",
-        low=0.0,
-        high=1.0,
-        step=0.05,
     )
-    propagation_start: float = option(
-        0.4, "Noise level from which on frames are mixed.", group="consistency", low=0.0, high=1.0, step=0.01
+    propagation_start: float = noise_level_option(
+        0.4, "Noise level from which on frames are mixed.", group="consistency"
     )
-    propagation_end: float = option(
+    propagation_end: float = noise_level_option(
         0.0,
         "Noise level down to which they are; steps count that pass through levels between the two.",
         group="consistency",
-        low=0.0,
-        high=1.0,
-        step=0.01,
     )
     spatial_attention: bool = option(
         False,
@@ -285,28 +250,18 @@ class Settings:
         group="finishing",
         choices=COLOR_FIXES,
     )
-    refine_strength: float = option(
-        1.0, "Strength of the refiner; 0 turns it off.", group="finishing", low=0.0, high=1.0, step=0.05
-    )
-    detail: float = option(
+    refine_strength: float = fraction(1.0, "Strength of the refiner; 0 turns it off.", group="finishing")
+    detail: float = fraction(
         0.0,
         "What the refiner aims at: the most probable picture (0) or one as crisp as the original may have been (1). "
         "0.5 is a good choice for viewing. It costs no time.",
         group="finishing",
-        low=0.0,
-        high=1.0,
-        step=0.05,
     )
     fidelity_rounds: int = option(
         8, "Rounds of back-projection, at most; 0 turns it off.", group="finishing", low=0, high=100, step=1
     )
-    fidelity_strength: float = option(
-        1.0,
-        "1: the result, shrunk again, is the input. Lower keeps more of what the model made.",
-        group="finishing",
-        low=0.0,
-        high=1.0,
-        step=0.05,
+    fidelity_strength: float = fraction(
+        1.0, "1: the result, shrunk again, is the input. Lower keeps more of what the model made.", group="finishing"
     )
     restore_strength: float = option(
         1.0,

@@ -26,6 +26,10 @@ class Codec(Protocol):
     stride_frames: int
     """Video frames per latent frame; above 1 the first latent frame holds one frame alone."""
 
+    @property
+    def is_lossless(self) -> bool:
+        """Whether a latent is the pixels themselves, rearranged: the codec of the tiny default, and of no Wan."""
+
     def encode(self, frames: Tensor) -> Tensor:
         """(T, H, W, 3) in [0, 1] to (1, channels, t, h, w); sides must be whole cells."""
 
@@ -50,6 +54,8 @@ def check_codec(codec: Codec, canvas: Canvas) -> None:
 class SpaceToDepth:
     """Lossless codec: every 8 x 8 block of pixels becomes 192 channels of one cell, per frame."""
 
+    is_lossless = True
+
     def __init__(self, stride_px: int = 8) -> None:
         self.stride_px = stride_px
         self.stride_frames = 1
@@ -70,6 +76,8 @@ class WanVAE:
 
     ``vae`` is a diffusers ``AutoencoderKLWan``; it is called where its weights are.
     """
+
+    is_lossless = False
 
     def __init__(self, vae: Any) -> None:
         self.vae = vae

@@ -12,7 +12,7 @@ from patchvsr_core.resample import resize
 from patchvsr_core.vae.codec import SpaceToDepth
 
 FRAMES, SIZE = 5, (40, 56)
-VAE = SimpleNamespace(stride_px=8, stride_frames=4, channels=16)
+VAE = SimpleNamespace(stride_px=8, stride_frames=4, channels=16, is_lossless=False)
 LEFT_HALF = torch.ones(1, *SIZE)
 LEFT_HALF[..., : SIZE[1] // 2] = 0
 

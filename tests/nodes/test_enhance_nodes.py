@@ -113,6 +113,7 @@ class InModelSpace:
     """The stand-in's VAE as a headless codec: latents as the model sees them."""
 
     channels, stride_px, stride_frames = 16, 8, 4
+    is_lossless = False
 
     def __init__(self, vae, latent_format):
         self.vae, self.latent_format = vae, latent_format

@@ -17,6 +17,8 @@ class ComfyCodec:
     applied where the latents meet the model.
     """
 
+    is_lossless = False
+
     def __init__(self, vae: Any) -> None:
         self.vae = vae
         self.channels = int(vae.latent_channels)
