@@ -122,7 +122,8 @@ class PackedFootage:
             clip = clip[:, ::-1]
         if rng.random() < 0.5:
             clip = clip.transpose(0, 2, 1, 3)
-        return np.ascontiguousarray(clip[::-1] if rng.random() < 0.5 else clip)
+        # A copy: NumPy calls a reversed axis of one frame contiguous, and torch refuses its negative stride.
+        return np.array(clip[::-1] if rng.random() < 0.5 else clip, order="C")
 
     def _of(self, entry: Packed) -> np.ndarray:
         """A view of its pixels, (T, H, W, 3)."""

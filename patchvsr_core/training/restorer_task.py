@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from ..finish.degradation import degradation_level
-from ..optical_flow.estimators import Estimator, dis
+from ..optical_flow.estimators import dis
 from ..restorer.network import SCALE, Restorer, load_restorer, save_restorer
+from ..restorer.restore import restore_clip
 from . import losses
 from .config import DataConfig, TrainConfig
 from .degrade import draw_degradation, make_input
@@ -69,35 +71,13 @@ class MovingBatches(Dataset[MovingBatch]):
         large = torch.from_numpy(self.footage.draw(rng, frames, view * SCALE)).float() / 255
         small, level = _make_input(rng, large, view, self.config.data)
         small, truth = small.movedim(-1, 1), large.movedim(-1, 1)
-        to_next, to_previous = measure_flows(small, self.flow)
+        to_next, to_previous = small.new_zeros(0, 2, view, view), small.new_zeros(0, 2, view, view)
+        if frames > 1:
+            to_next, to_previous = self.flow(small[:-1], small[1:]), self.flow(small[1:], small[:-1])
         middle = slice(MARGIN_PX, MARGIN_PX + side)
         wide = slice(MARGIN_PX * SCALE, (MARGIN_PX + side) * SCALE)
         cut = (x[..., middle, middle].contiguous() for x in (small, to_next, to_previous))
         return (truth[..., wide, wide].contiguous(), *cut, level)
-
-
-def measure_flows(clip: Tensor, flow: Estimator) -> tuple[Tensor, Tensor]:
-    """(to next, to previous), (T - 1, 2, h, w) each as :meth:`Restorer.forward` takes them, of a clip (T, 3, h, w)."""
-    if len(clip) < 2:
-        none = clip.new_zeros(0, 2, *clip.shape[2:])
-        return none, none
-    return flow(clip[:-1], clip[1:]), flow(clip[1:], clip[:-1])
-
-
-@torch.no_grad()
-def upscale_clip(network: Restorer, frames: Tensor, flow: Estimator) -> Tensor:
-    """Upscale a whole clip at once, taken for clean.
-
-    Args:
-        frames: (T, h, w, 3) in [0, 1].
-
-    Returns:
-        (T, 4 h, 4 w, 3) in [0, 1], on the device of ``frames``.
-    """
-    clip = frames.movedim(-1, 1).to(network.stem.weight.device)
-    to_next, to_previous = measure_flows(clip, flow)
-    made = network(clip[None], to_next[None], to_previous[None]).frames[0]
-    return made.movedim(1, -1).clamp(0, 1).to(frames.device)
 
 
 def _make_input(rng: np.random.Generator, large: Tensor, side: int, data: DataConfig) -> tuple[Tensor, Tensor]:
@@ -153,12 +133,7 @@ def _make_run(config: TrainConfig, options: Namespace) -> Run:
 
 
 def _make_score(task: RestorerTask, config: TrainConfig, options: Namespace) -> Score:
-    """Scores the network with the optical flow that it is trained with."""
-    flow = dis()
-
-    return lambda sheet: validate(
-        lambda small, size: upscale_clip(task.restorer, small, flow), options.validate, SCALE, sheet
-    )
+    return lambda sheet: validate(partial(restore_clip, task.restorer), options.validate, SCALE, sheet)
 
 
 def _export(config: TrainConfig, average: dict[str, Tensor], target: Path, base: Path | None) -> None:
