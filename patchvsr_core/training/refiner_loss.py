@@ -14,8 +14,8 @@ from . import losses
 from .config import Objective, TrainConfig
 from .discriminator import Discriminator, adversarial_loss
 
-METER_RATE = 4.0
-"""Learning rate of the meter, relative to the refiner's."""
+ESTIMATOR_RATE = 4.0
+"""Learning rate of the degradation estimator, relative to the refiner's."""
 LEVEL_JITTER = 0.15
 """Deviation of the error in the degradation level that the refiner is given."""
 
@@ -46,7 +46,7 @@ def refiner_loss(
     generator: torch.Generator,
     discriminator: Discriminator | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """(loss, its readable parts) of the refiner and its meter.
+    """(loss, its readable parts) of the refiner and its degradation estimator.
 
     Args:
         decoded: (N, T, H, W, 3) the base's frames.
@@ -75,12 +75,12 @@ def refiner_loss(
 
 
 def refiner_groups(refiner: Refiner, config: TrainConfig, first: int) -> list[dict[str, Any]]:
-    """Parameters with the peak of their learning rate and the step from which they learn; the meter learns faster."""
+    """Parameters with the peak of their learning rate and the step from which they learn; the estimator learns faster."""
     estimator = list(refiner.estimator.parameters())
     rest = [p for p in refiner.parameters() if all(p is not m for m in estimator)]
     return [
         {"params": rest, "peak": config.refiner_learning_rate, "from": first},
-        {"params": estimator, "peak": METER_RATE * config.refiner_learning_rate, "from": first},
+        {"params": estimator, "peak": ESTIMATOR_RATE * config.refiner_learning_rate, "from": first},
     ]
 
 

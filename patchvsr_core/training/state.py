@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-RENAMED = {"critic.": "discriminator."}
-"""Prefixes of tensors in states of earlier versions, and what they are now."""
+RENAMED = {"critic": "discriminator", "meter": "estimator"}
+"""Modules in states of earlier versions, and what they are called now."""
 
 
 def read_state(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
@@ -20,11 +20,4 @@ def read_state(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]
 
 
 def _renamed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {_new_name(name): value for name, value in tensors.items()}
-
-
-def _new_name(name: str) -> str:
-    for old, new in RENAMED.items():
-        if name.startswith(old):
-            return new + name.removeprefix(old)
-    return name
+    return {".".join(RENAMED.get(part, part) for part in name.split(".")): value for name, value in tensors.items()}
