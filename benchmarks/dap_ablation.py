@@ -101,11 +101,11 @@ def misalignment(network: DAP, clips: int = 32) -> float:
     small, _ = toy_clips(clips, HELD_OUT)
     border = FARTHEST // SCALE
     inner = (..., slice(border, -border), slice(border, -border))
-    return float((network.aligned(small) - small[:, 1:])[inner].abs().mean())
+    return float((network.align(small) - small[:, 1:])[inner].abs().mean())
 
 
 def _misaligned(network: DAP, small: Tensor) -> Tensor:
-    return charbonnier(network.aligned(small), small[:, 1:])
+    return charbonnier(network.align(small), small[:, 1:])
 
 
 def _learn(network: DAP, steps: int, batch: int, loss_of: Callable[[Tensor, Tensor], Tensor]) -> None:

@@ -86,7 +86,7 @@ def refined_by(path: Path, **changes: float) -> Method:
 def restored_by(path: Path) -> Method:
     """The restorer in a file alone, and back-projection."""
     network = load_restorer(path)
-    return lambda small, size, models: back_project(restore_clip(network, small, size), small, agreed=TOLERANCE)
+    return lambda small, size, models: back_project(restore_clip(network, small, size), small, tolerance=TOLERANCE)
 
 
 def fast(name: str) -> Method:

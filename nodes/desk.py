@@ -135,8 +135,8 @@ def _shown(asked: dict[str, Any], found: Forecast) -> dict[str, Any]:
     guessed = asked.get("guessed", False)
     lines = planner_lines(found, guessed=guessed, words=words) if planner else video_lines(found, words)
     answer = asdict(found) | {"lines": lines}
-    answer["total_places"] = len(found.places)
-    if not planner or len(found.places) > MOST_DRAWN:
+    answer["total_places"] = len(found.positions)
+    if not planner or len(found.positions) > MOST_DRAWN:
         answer["places"] = ()
     answer["colors"] = {kind: [round(255 * part) for part in color] for kind, color in COLORS.items()}
     return answer

@@ -121,7 +121,7 @@ class RDGUpscale(io.ComfyNode):
         source = (int(image.shape[1]), int(image.shape[2]))
         distance = None if depth is None else _at(depth, source).mean(-1)
         passes = RenderPasses(
-            None if flow is None else flow.resized(source),
+            None if flow is None else flow.resize(source),
             -distance if distance is not None and depth_is_nearness else distance,
             None if normal is None else 2 * _at(normal, source) - 1,
             None if albedo is None else _at(albedo, source),

@@ -68,7 +68,7 @@ class RefineFidelity(io.ComfyNode):
                 degradation=degradation,
             )
         result = agreeing(frames, source, rounds, fidelity, cleanup, degradation)
-        if strength.acts:
+        if strength.has_effect:
             result = apply_strength_map(result, source if base_layer is None else base_layer[..., :3], strength)
         return io.NodeOutput(result)
 

@@ -101,4 +101,4 @@ def _rendered(motion: torch.Tensor, image: torch.Tensor) -> ClipFlows:
             f"There are {len(motion)} frames of motion for {len(image)} of the clip; connect a Vector pass of the same "
             "frames."
         )
-    return flows_from_vectors(motion).resized((int(image.shape[1]), int(image.shape[2])))
+    return flows_from_vectors(motion).resize((int(image.shape[1]), int(image.shape[2])))

@@ -50,8 +50,8 @@ def upsample_window(frames: Tensor, canvas: Canvas, rows: slice, columns: slice)
     window = frames[:, y, x].to(torch.float32)
     vertical_matrix = vertical.matrix.to(window.device)
     horizontal_matrix = horizontal.matrix.to(window.device)
-    enlarged = torch.einsum("yh,thwc,xw->tyxc", vertical_matrix, window, horizontal_matrix)
-    return enlarged if len(index) == len(enlarged) else enlarged[index]
+    upsampled = torch.einsum("yh,thwc,xw->tyxc", vertical_matrix, window, horizontal_matrix)
+    return upsampled if len(index) == len(upsampled) else upsampled[index]
 
 
 class _WindowMatrix:

@@ -202,7 +202,7 @@ def back_project_onto_input(
         rounds=settings.fidelity_rounds,
         strength=settings.fidelity_strength,
         degradation=degradation,
-        agreed=TOLERANCE if settings.restore_strength else 0.0,
+        tolerance=TOLERANCE if settings.restore_strength else 0.0,
         on_frames=on_frames,
     )
 

@@ -33,7 +33,7 @@ from patchvsr_core.hosts.diffusers.models import load_models
 from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.settings import Settings
 from patchvsr_core.video import read_clip
-from patchvsr_core.video.journal import folder_of, unfinished
+from patchvsr_core.video.journal import folder_of, read_unfinished
 
 ROOT = Path(__file__).parents[1]
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
@@ -110,7 +110,7 @@ def test_a_process_dies_and_the_same_command_goes_on(tmp_path: Path) -> None:
         errors = process.communicate(timeout=60)[1]
     assert process.returncode != 0
     assert sentences(errors) == [f"patchvsr: {PROCESS_LOST}"]
-    assert unfinished(tmp_path / "out.mp4") is not None and not (tmp_path / "out.mp4").exists()
+    assert read_unfinished(tmp_path / "out.mp4") is not None and not (tmp_path / "out.mp4").exists()
 
     started = start(2, "-m", "patchvsr_core", *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     printed, errors = started[0].communicate(timeout=120)

@@ -32,7 +32,7 @@ class Features:
     def nbytes(self) -> int:
         return sum(tensor.nbytes for tensor in (self.time_delta, self.patch, self.global_) if tensor is not None)
 
-    def of(self, patch: int) -> Features:
+    def select(self, patch: int) -> Features:
         """Those of one patch, N = 1; copies where there are others, so that they do not hold on to them."""
         if len(self.time_delta) == 1:
             return self
@@ -40,7 +40,7 @@ class Features:
         of_branches = (None if tokens is None else tokens[one].clone() for tokens in (self.patch, self.global_))
         return Features(self.time_delta[one].clone(), *of_branches)
 
-    def repeated(self, times: int) -> Features:
+    def repeat(self, times: int) -> Features:
         """The same patches ``times`` over."""
         return concat_features([self] * times)
 
@@ -88,12 +88,12 @@ class PatchControl:
         """(N, base width) added to the base's time embedding."""
         return None if self._features is None else self._features.time_delta
 
-    def repeated(self, times: int) -> PatchControl:
+    def repeat(self, times: int) -> PatchControl:
         """The same patches ``times`` over, for a batch of several conditions."""
         if times == 1:
             return self
         anchor = None if self.anchor is None else self.anchor.repeat(times, *[1] * (self.anchor.ndim - 1))
-        features = None if self._features is None else self._features.repeated(times)
+        features = None if self._features is None else self._features.repeat(times)
         return PatchControl(anchor, self._adapter, features, self._strengths)
 
     def residual(self, block: int) -> Tensor | None:

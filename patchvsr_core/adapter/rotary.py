@@ -19,11 +19,11 @@ def rope_at(positions: Tensor, head_dim: int) -> Rope:
         head_dim: split over the axes as Wan does, the spatial ones head_dim // 6 pairs each.
     """
     pairs = head_dim // 6
-    places = positions.double() if positions.device.type != "mps" else positions.cpu().double()
+    exact = positions.double() if positions.device.type != "mps" else positions.cpu().double()
     angles = []
     for axis, size in enumerate((head_dim - 4 * pairs, 2 * pairs, 2 * pairs)):
-        exponents = torch.arange(0, size, 2, device=places.device, dtype=torch.float64) / size
-        angles.append(torch.outer(places[:, axis], THETA**-exponents))
+        exponents = torch.arange(0, size, 2, device=exact.device, dtype=torch.float64) / size
+        angles.append(torch.outer(exact[:, axis], THETA**-exponents))
     turn = torch.cat(angles, dim=-1)
     return turn.cos().float().to(positions.device), turn.sin().float().to(positions.device)
 

@@ -42,7 +42,7 @@ def back_project(
     rounds: int = 8,
     strength: float = 1.0,
     degradation: float = 0.0,
-    agreed: float = 0.0,
+    tolerance: float = 0.0,
     on_frames: OnDone | None = None,
 ) -> Tensor:
     """Iterate x <- x + strength * U(y - D(x)), U and D being bicubic up- and downsampling.
@@ -58,7 +58,7 @@ def back_project(
         strength: 0 (off) to 1; below 1 keeps more of the model's own low frequencies.
         degradation: level of noise and compression in the input, where it was measured (see
             :mod:`.degradation`): what the model removed of them is not to come back.
-        agreed: root mean square of the difference below which a place gets no further round;
+        tolerance: root mean square of the difference below which a place gets no further round;
             more rounds than it takes only add flicker (:data:`TOLERANCE` suits inputs of 8 bits).
             It is judged place by place, so that a part of a picture comes out as in the whole.
     """
@@ -77,8 +77,8 @@ def back_project(
         x = _to_planar(frames[chunk])
         for number in range(rounds):
             missing = share * (source[chunk] - resize(x, small))
-            if agreed and number:
-                missing = missing * (_local_rms(missing) > agreed)
+            if tolerance and number:
+                missing = missing * (_local_rms(missing) > tolerance)
             x.add_(resize(missing, size), alpha=strength)
         out[chunk] = x
         if on_frames:

@@ -22,7 +22,7 @@ class ConditionalRefiner(Refiner):
     and tiles are equal to one large picture. Untrained, and with the weights of a plain refiner, it is that refiner.
     """
 
-    copies = 11
+    live_copies = 11
 
     def __init__(self, config: RefinerConfig = RefinerConfig(kind="conditional")) -> None:
         super().__init__(config)
@@ -35,7 +35,7 @@ class ConditionalRefiner(Refiner):
             for _ in range((config.blocks + 2) // BLOCKS_PER_MODULATION)
         )
 
-    def start_from(self, plain: Refiner) -> None:
+    def initialise_from(self, plain: Refiner) -> None:
         """Take over the weights of a plain refiner of the same sizes.
 
         Raises:
@@ -43,16 +43,16 @@ class ConditionalRefiner(Refiner):
         """
         self.load_state_dict({**self.state_dict(), **plain.state_dict()})
 
-    def _deepened(self, features: Tensor, seen: Tensor) -> Tensor:
-        known = torch.cat([seen[:, :CONTROLS], seen[:, CONTROLS + FOLDED : CONTROLS + 2 * FOLDED]], 1)
+    def _run_blocks(self, features: Tensor, inputs: Tensor) -> Tensor:
+        known = torch.cat([inputs[:, :CONTROLS], inputs[:, CONTROLS + FOLDED : CONTROLS + 2 * FOLDED]], 1)
         condition = self.condition(apply_per_frame(self.stem, _as_clip(known)))
-        for block, modulation in zip(self.blocks, self._places(), strict=True):
+        for block, modulation in zip(self.blocks, self._modulation_after_blocks(), strict=True):
             features = block(features)
             if modulation is not None:
                 features = modulation(condition, _as_clip(features))[0].transpose(0, 1)
         return features
 
-    def _places(self) -> list[nn.Module | None]:
+    def _modulation_after_blocks(self) -> list[nn.Module | None]:
         """For every block the modulation after it."""
         return [
             self.modulations[k // BLOCKS_PER_MODULATION] if k % BLOCKS_PER_MODULATION == 1 else None

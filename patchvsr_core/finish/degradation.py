@@ -55,7 +55,7 @@ class DegradationEstimator(nn.Module):
         return F.softplus(self.out(F.relu(self.hidden(torch.cat([mean, deviation])))))[0]
 
     @torch.inference_mode()
-    def measure(self, source: Tensor) -> float:
+    def estimate(self, source: Tensor) -> float:
         """Level of an input, (T, h, w, 3) in [0, 1]."""
         frames, height, width = source.shape[:3]
         chosen = torch.linspace(0, frames - 1, min(frames, MAX_FRAMES)).round().long()
@@ -74,7 +74,7 @@ def estimate_degradation(
     """
     if estimator is None or not restore_strength:
         return 0.0
-    level = estimator.measure(source)
+    level = estimator.estimate(source)
     low, high = UNCERTAIN_LEVELS
     return restore_strength * level * min(1.0, max(0.0, (level - low) / (high - low)))
 

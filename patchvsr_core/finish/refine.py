@@ -45,7 +45,7 @@ def working_bytes(refiner: Refiner, frames: int, size: tuple[int, int]) -> int:
     """Memory that the network itself takes in :func:`refine_frames`: the features of one tile, in a few copies."""
     length = min(frames, CHUNK_FRAMES + 2 * refiner.reach_frames)
     cells = min(size[0], TILE_PX) * min(size[1], TILE_PX) // FOLD**2
-    return refiner.copies * refiner.config.channels * length * cells * 4
+    return refiner.live_copies * refiner.config.channels * length * cells * 4
 
 
 @torch.inference_mode()
@@ -122,7 +122,7 @@ def _refine_tiles(
     source: Tensor,
     flows: tuple[Tensor, Tensor],
     canvas: Canvas,
-    wishes: tuple[float, float],
+    controls: tuple[float, float],
     tiles: Iterable[tuple[Span, Span]],
     region: tuple[slice, slice] | None,
 ) -> Tensor:
@@ -134,9 +134,9 @@ def _refine_tiles(
         refined = _reflected_window(frames, rows, columns).to(out)
         if region is None or (overlap(rows, region[0]) and overlap(columns, region[1])):
             decoded = refined.movedim(-1, 1).to(weight)
-            enlarged = upsample_window(source, canvas, rows, columns).movedim(-1, 1).to(weight)
+            upsampled = upsample_window(source, canvas, rows, columns).movedim(-1, 1).to(weight)
             neighbours = align_window(source, flows, canvas, rows, columns).movedim(-1, 1).to(weight)
-            refined = refiner(decoded, enlarged, neighbours, canvas.scale, *wishes).to(out).movedim(1, -1)
+            refined = refiner(decoded, upsampled, neighbours, canvas.scale, *controls).to(out).movedim(1, -1)
         kept = [span.weights(out).repeat_interleave(FOLD) for span in (row, column)]
         refined *= torch.outer(*kept)[..., None]
         place = out[:, rows, columns]

@@ -41,7 +41,7 @@ class RefinerConfig:
 class Refiner(nn.Module):
     """Decoded and enlarged frames, and aligned neighbours, to corrected frames; all in [0, 1]."""
 
-    copies = 8
+    live_copies = 8
     """Of its features that are in memory at once."""
 
     def __init__(self, config: RefinerConfig = RefinerConfig()) -> None:
@@ -56,12 +56,12 @@ class Refiner(nn.Module):
             nn.init.zeros_(parameter)  # an untrained refiner changes nothing
 
     def forward(
-        self, decoded: Tensor, enlarged: Tensor, neighbours: Tensor, scale: float, detail: float, degradation: float
+        self, decoded: Tensor, upsampled: Tensor, neighbours: Tensor, scale: float, detail: float, degradation: float
     ) -> Tensor:
         """Correct a clip.
 
         Args:
-            decoded, enlarged: (T, 3, H, W), sides in multiples of 4.
+            decoded, upsampled: (T, 3, H, W), sides in multiples of 4.
             neighbours: (T, 6, H, W), see :func:`optical_flow.align.align_window`.
             scale: factor by which the input was enlarged.
             detail: 0 for the most probable picture, 1 for one as crisp as the original may have been.
@@ -70,19 +70,21 @@ class Refiner(nn.Module):
         Returns:
             (T, 3, H, W).
         """
-        seen = self._seen(decoded, enlarged, neighbours, (detail, math.log2(scale), degradation))
-        features = self.head(seen)
-        return decoded + F.pixel_shuffle(self.tail(self._deepened(features, seen) + features), FOLD)
+        inputs = self._assemble_input(decoded, upsampled, neighbours, (detail, math.log2(scale), degradation))
+        features = self.head(inputs)
+        return decoded + F.pixel_shuffle(self.tail(self._run_blocks(features, inputs) + features), FOLD)
 
-    def _seen(self, decoded: Tensor, enlarged: Tensor, neighbours: Tensor, constants: tuple[float, ...]) -> Tensor:
+    def _assemble_input(
+        self, decoded: Tensor, upsampled: Tensor, neighbours: Tensor, constants: tuple[float, ...]
+    ) -> Tensor:
         """What goes into the network, channels in this order: constants, decoded frames, enlarged ones, neighbours."""
-        differences = torch.cat([decoded, neighbours], 1) - enlarged.repeat(1, 3, 1, 1)
-        parts = (differences[:, :3], enlarged - 0.5, differences[:, 3:])
+        differences = torch.cat([decoded, neighbours], 1) - upsampled.repeat(1, 3, 1, 1)
+        parts = (differences[:, :3], upsampled - 0.5, differences[:, 3:])
         x = torch.cat([F.pixel_unshuffle(part, FOLD) for part in parts], 1)
         return torch.cat([x.new_tensor(constants)[:, None, None].expand(len(x), -1, *x.shape[2:]), x], 1)
 
-    def _deepened(self, features: Tensor, seen: Tensor) -> Tensor:
-        """The features after all blocks; a variant also looks at what is :meth:`_seen`."""
+    def _run_blocks(self, features: Tensor, inputs: Tensor) -> Tensor:
+        """The features after all blocks; a variant also looks at what is :meth:`_assemble_input`."""
         for block in self.blocks:
             features = block(features)
         return features
@@ -112,8 +114,8 @@ class _Block(nn.Module):
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        mixed = _with_neighbours(x) if self.temporal else x
-        return x + self.conv2(F.relu(self.conv1(mixed)))
+        shifted = _with_neighbours(x) if self.temporal else x
+        return x + self.conv2(F.relu(self.conv1(shifted)))
 
 
 def _with_neighbours(x: Tensor) -> Tensor:

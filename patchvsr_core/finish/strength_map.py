@@ -64,13 +64,13 @@ class StrengthMap:
         return self.map is None or len(self.map) == 1
 
     @property
-    def acts(self) -> bool:
+    def has_effect(self) -> bool:
         """Whether it changes anything."""
         return self.fidelity != 0 or (
             self.map is not None and not bool((_snap_extremes(self.map) * self.white == 1).all())
         )
 
-    def of_frames(self, frames: int, size: tuple[int, int], chosen: slice = slice(None)) -> Tensor:
+    def for_frames(self, frames: int, size: tuple[int, int], chosen: slice = slice(None)) -> Tensor:
         """(1 or chosen frames, height, width) strength in 0 to 2.
 
         Args:
@@ -95,7 +95,7 @@ class StrengthMap:
             weight = F.interpolate(weight[:, None], size=size, mode="bilinear", antialias=True)[:, 0]
         return (weight * (self.white * everywhere)).clamp(0, MAX_STRENGTH)
 
-    def of_latent(self, codec: Codec, canvas: Canvas) -> Tensor:
+    def for_latent(self, codec: Codec, canvas: Canvas) -> Tensor:
         """Strength per latent cell, to broadcast over (1, C, t, h, w).
 
         Exact to a pixel for the lossless codec; for a VAE the mean of the pixels and frames that a cell stands for.
@@ -104,7 +104,7 @@ class StrengthMap:
             PlanError: for a map of another clip, or the codec of another plan.
         """
         check_codec(codec, canvas)
-        weight = self.of_frames(canvas.frames, canvas.target)
+        weight = self.for_frames(canvas.frames, canvas.target)
         height, width = canvas.padded_px
         missing = (0, width - canvas.target[1], 0, height - canvas.target[0])
         weight = F.pad(weight[:, None], missing, mode="replicate")[:, 0]
@@ -133,12 +133,12 @@ def apply_strength_map(frames: Tensor, base: Tensor, strength: StrengthMap) -> T
     """
     size = (int(frames.shape[1]), int(frames.shape[2]))
     out, together = torch.empty_like(frames), frames_per_batch(size)
-    still = strength.of_frames(len(frames), size).to(frames) if strength.is_static else None
+    still = strength.for_frames(len(frames), size).to(frames) if strength.is_static else None
     for start in range(0, len(frames), together):
         chunk = slice(start, min(start + together, len(frames)))
-        weight = strength.of_frames(len(frames), size, chunk).to(frames) if still is None else still
-        enlarged = resize(base[chunk], size).clamp(0, 1).to(frames)
-        out[chunk] = blend_with_base(enlarged, frames[chunk], weight[..., None]).clamp(0, 1)
+        weight = strength.for_frames(len(frames), size, chunk).to(frames) if still is None else still
+        upsampled = resize(base[chunk], size).clamp(0, 1).to(frames)
+        out[chunk] = blend_with_base(upsampled, frames[chunk], weight[..., None]).clamp(0, 1)
     return out
 
 

@@ -42,7 +42,7 @@ class ClipFlows:
         height, width = self.to_next.shape[-2:]
         return height, width
 
-    def resized(self, size: tuple[int, int]) -> ClipFlows:
+    def resize(self, size: tuple[int, int]) -> ClipFlows:
         """Of the same clip at another (height, width); see :func:`resize_flow`."""
         return ClipFlows(resize_flow(self.to_next, size), resize_flow(self.to_previous, size))
 

@@ -83,9 +83,9 @@ def reverse_flow(flow: Tensor) -> Tensor:
     y, x = torch.meshgrid(
         torch.arange(height, device=flow.device), torch.arange(width, device=flow.device), indexing="ij"
     )
-    places = torch.stack([x, y]) + flow
-    corner = places.floor()
-    part = places - corner
+    targets = torch.stack([x, y]) + flow
+    corner = targets.floor()
+    part = targets - corner
     carried = torch.cat([-flow, torch.ones_like(flow[:, :1])], 1).flatten(2)
     total = flow.new_zeros(count, 3, height * width)
     for right in (0, 1):

@@ -184,8 +184,8 @@ class PatchPlan:
 
     def same_as(self, other: PatchPlan) -> bool:
         """Whether the two cut the same canvas into the same patches."""
-        places = [[(p.origin, p.size, p.phase) for p in plan.patches] for plan in (self, other)]
-        return self.canvas == other.canvas and places[0] == places[1]
+        positions = [[(p.origin, p.size, p.phase) for p in plan.patches] for plan in (self, other)]
+        return self.canvas == other.canvas and positions[0] == positions[1]
 
     def locations(self, patches: Sequence[Patch], grid: tuple[int, int]) -> Tensor:
         """Location masks in global coordinates: which part of the frame each patch covers.

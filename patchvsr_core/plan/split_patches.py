@@ -36,14 +36,14 @@ def split_patches(frames: Tensor, plan: PatchPlan) -> list[Tensor]:
             f"The frames are {width}x{height} but the plan makes {target[1]}x{target[0]}; connect enlarged frames, "
             "such as those of Blender or of Refine & Fidelity."
         )
-    return [_crop(frames, place, _patch_px(plan)) for place in list_positions(plan)]
+    return [_crop(frames, position, _patch_px(plan)) for position in list_positions(plan)]
 
 
-def join_patches(cutouts: Sequence[Tensor], plan: PatchPlan, window: str = PLANNED) -> Tensor:
+def join_patches(crops: Sequence[Tensor], plan: PatchPlan, window: str = PLANNED) -> Tensor:
     """Put cutouts back where they came from; they fade into one another with weights that sum to 1 in every pixel.
 
     Args:
-        cutouts: (T, h, w, C) each, as :func:`split_patches` orders and sizes them.
+        crops: (T, h, w, C) each, as :func:`split_patches` orders and sizes them.
         window: ``plan`` weighs as the plan does, in pixels; ``linear`` and ``cosine`` fade from the middle of a
             cutout to its edges.
 
@@ -54,17 +54,19 @@ def join_patches(cutouts: Sequence[Tensor], plan: PatchPlan, window: str = PLANN
         PlanError: when a cutout is missing, or has another size than the rest.
     """
     where = list_positions(plan)
-    _check(cutouts, len(where), _patch_px(plan))
+    _check(crops, len(where), _patch_px(plan))
     height, width = plan.canvas.target
-    first = cutouts[0]
-    weights = [_weight(plan, place, window).to(first.device)[: place.height, : place.width] for place in where]
+    first = crops[0]
+    weights = [
+        _weight(plan, position, window).to(first.device)[: position.height, : position.width] for position in where
+    ]
     total = torch.zeros(height, width, device=first.device)
-    for place, weight in zip(where, weights, strict=True):
-        total[place.rows, place.columns] += weight
+    for position, weight in zip(where, weights, strict=True):
+        total[position.rows, position.columns] += weight
     joined = torch.zeros(len(first), height, width, first.shape[3], device=first.device)
-    for place, weight, cutout in zip(where, weights, cutouts, strict=True):
-        share = weight / total[place.rows, place.columns]
-        joined[:, place.rows, place.columns] += cutout[:, : place.height, : place.width] * share[..., None]
+    for position, weight, crop in zip(where, weights, crops, strict=True):
+        share = weight / total[position.rows, position.columns]
+        joined[:, position.rows, position.columns] += crop[:, : position.height, : position.width] * share[..., None]
     return joined
 
 
@@ -74,16 +76,16 @@ def _patch_px(plan: PatchPlan) -> tuple[int, int]:
     return height, width
 
 
-def _crop(frames: Tensor, place: Position, size: tuple[int, int]) -> Tensor:
-    seen = frames[:, place.rows, place.columns]
-    beyond = (0, size[1] - place.width, 0, size[0] - place.height)
+def _crop(frames: Tensor, position: Position, size: tuple[int, int]) -> Tensor:
+    seen = frames[:, position.rows, position.columns]
+    beyond = (0, size[1] - position.width, 0, size[0] - position.height)
     return F.pad(seen.movedim(-1, 1), beyond, mode="replicate").movedim(1, -1).contiguous()
 
 
-def _weight(plan: PatchPlan, place: Position, window: str) -> Tensor:
+def _weight(plan: PatchPlan, position: Position, window: str) -> Tensor:
     """(h, w) share of a cutout in its pixels, up to the factor that makes all shares sum to 1."""
     if window == PLANNED:
-        cells = torch.stack([patch.weight_yx for patch in patches_at(plan, place.number)]).sum(0)
+        cells = torch.stack([patch.weight_yx for patch in patches_at(plan, position.number)]).sum(0)
         return _in_pixels(cells, plan.canvas.stride_px)
     if window not in WINDOWS:
         raise PlanError(f"Window {window!r} is unknown; choose one of {', '.join(WINDOWS)}.")
@@ -107,21 +109,21 @@ def _fade(length: int, shape: str) -> Tensor:
     return height if shape == "linear" else 0.5 - 0.5 * torch.cos(torch.pi * height)
 
 
-def _check(cutouts: Sequence[Tensor], expected: int, size: tuple[int, int]) -> None:
-    if len(cutouts) != expected:
+def _check(crops: Sequence[Tensor], expected: int, size: tuple[int, int]) -> None:
+    if len(crops) != expected:
         raise PlanError(
-            f"There are {len(cutouts)} patches but the plan has {expected} places; connect all patches that Split "
+            f"There are {len(crops)} patches but the plan has {expected} places; connect all patches that Split "
             "into Patches made with this plan, in their order."
         )
-    for number, cutout in enumerate(cutouts, 1):
-        height, width = cutout.shape[1:3]
+    for number, crop in enumerate(crops, 1):
+        height, width = crop.shape[1:3]
         if (height, width) != size:
             raise PlanError(
                 f"Patch {number} is {width}x{height} but the plan's patches are {size[1]}x{size[0]}; what lies "
                 "between Split into Patches and Join Patches has to keep their size."
             )
-        if (len(cutout), cutout.shape[3]) != (len(cutouts[0]), cutouts[0].shape[3]):
+        if (len(crop), crop.shape[3]) != (len(crops[0]), crops[0].shape[3]):
             raise PlanError(
-                f"Patch {number} has {len(cutout)} frames of {cutout.shape[3]} channels, patch 1 has "
-                f"{len(cutouts[0])} of {cutouts[0].shape[3]}; every patch has to keep as many."
+                f"Patch {number} has {len(crop)} frames of {crop.shape[3]} channels, patch 1 has "
+                f"{len(crops[0])} of {crops[0].shape[3]}; every patch has to keep as many."
             )

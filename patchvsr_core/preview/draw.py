@@ -53,37 +53,37 @@ def draw_plan(plan: PatchPlan, frame: Tensor) -> Tensor:
     picture = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if shrink < 1 else cv2.INTER_CUBIC)
     picture = (np.clip(picture, 0, 1) * FRAME_GAIN * 255).astype(np.uint8)
     found = list_positions(plan)
-    for place in found:
-        _outline(picture, place, shrink)
-    for place in found:  # numbers on top
-        if place.kind == "primary":
-            _number(picture, place, shrink)
+    for position in found:
+        _outline(picture, position, shrink)
+    for position in found:  # numbers on top
+        if position.kind == "primary":
+            _number(picture, position, shrink)
     if size[0] >= MIN_LEGEND_PX:
         picture = np.concatenate([picture, _legend(size[0], _costs(plan))])
     return torch.from_numpy(picture.astype(np.float32) / 255)[None]
 
 
-def _outline(picture: np.ndarray, place: Position, shrink: float) -> None:
-    inset, (bottom, right) = INSETS[place.kind], picture.shape[:2]
-    first = round(place.x * shrink) + inset, round(place.y * shrink) + inset
+def _outline(picture: np.ndarray, position: Position, shrink: float) -> None:
+    inset, (bottom, right) = INSETS[position.kind], picture.shape[:2]
+    first = round(position.x * shrink) + inset, round(position.y * shrink) + inset
     last = (
-        min(round((place.x + place.width) * shrink), right) - inset,
-        min(round((place.y + place.height) * shrink), bottom) - inset,
+        min(round((position.x + position.width) * shrink), right) - inset,
+        min(round((position.y + position.height) * shrink), bottom) - inset,
     )
-    cv2.rectangle(picture, first, last, _levels(COLORS[place.kind]), 2, cv2.LINE_AA)
+    cv2.rectangle(picture, first, last, _levels(COLORS[position.kind]), 2, cv2.LINE_AA)
 
 
-def _number(picture: np.ndarray, place: Position, shrink: float) -> None:
+def _number(picture: np.ndarray, position: Position, shrink: float) -> None:
     """In the upper left corner on a dark ground, where it fills no more than a third of the place."""
-    text = str(place.number)
+    text = str(position.number)
     (wide, high), _ = cv2.getTextSize(text, FONT, FONT_SCALE, 1)
     inset = max(INSETS.values()) + 4
-    if min((place.width * shrink - inset) / wide, (place.height * shrink - inset) / high) < 3:
+    if min((position.width * shrink - inset) / wide, (position.height * shrink - inset) / high) < 3:
         return
-    origin = round(place.x * shrink) + inset, round(place.y * shrink) + inset + high
+    origin = round(position.x * shrink) + inset, round(position.y * shrink) + inset + high
     first, last = (origin[0] - 3, origin[1] - high - 3), (origin[0] + wide + 2, origin[1] + 3)
     cv2.rectangle(picture, first, last, BACKGROUND, cv2.FILLED)
-    cv2.putText(picture, text, origin, FONT, FONT_SCALE, _levels(COLORS[place.kind]), 1, cv2.LINE_AA)
+    cv2.putText(picture, text, origin, FONT, FONT_SCALE, _levels(COLORS[position.kind]), 1, cv2.LINE_AA)
 
 
 def _levels(color: tuple[float, float, float]) -> tuple[int, int, int]:

@@ -56,8 +56,8 @@ def preview_patch(
     """
     needed = focus.with_margin(reach_frames, len(source))
     around = source[needed.start : needed.stop]
-    enlarged = resize(around.float(), plan.canvas.target).clamp(0, 1)
-    frames = decode_region(codec, latent, enlarged, plan.canvas, focus.region, needed)
+    upsampled = resize(around.float(), plan.canvas.target).clamp(0, 1)
+    frames = decode_region(codec, latent, upsampled, plan.canvas, focus.region, needed)
     frames = match_colors(frames, around, settings.color).clamp(0, 1)
     if settings.refine_strength > 0:
         frames = refine(
@@ -71,7 +71,7 @@ def preview_patch(
     shown = slice(focus.frames.start - needed.start, focus.frames.stop - needed.start)
     result = back_project_onto_input(frames[shown], around[shown], settings, degradation).clamp(0, 1)
     rows, columns = focus.region
-    clips = (upsample_nearest(around[shown], plan.canvas.target), enlarged[shown], result)
+    clips = (upsample_nearest(around[shown], plan.canvas.target), upsampled[shown], result)
     original, bicubic, finished = (clip[:, rows, columns].contiguous() for clip in clips)
     return PatchPreview(original, bicubic, finished)
 

@@ -24,7 +24,7 @@ Region = tuple[slice, slice]
 class PreviewRegion:
     """What runs, and what of it is looked at."""
 
-    place: Position
+    position: Position
     frames: range
     """Of the clip."""
     origins: Origins
@@ -32,7 +32,7 @@ class PreviewRegion:
 
     @property
     def region(self) -> Region:
-        return self.place.rows, self.place.columns
+        return self.position.rows, self.position.columns
 
     def with_margin(self, reach_frames: int, length: int) -> range:
         """The frames that a network needs to see which looks so far before and after, of a clip so long."""
@@ -65,8 +65,8 @@ def select_region(
     focus = PreviewRegion(list_positions(plan)[number - 1], shown, Origins())
     needed = focus.with_margin(reach_frames, length)
     patches = _overlapping(plan, chosen[0]) if neighbours or plan.phases > 1 else chosen
-    running = Origins(patch.origin for patch in patches if _lasts_through(patch, needed, plan.canvas))
-    return PreviewRegion(focus.place, shown, running)
+    running = Origins(patch.origin for patch in patches if _is_active_in(patch, needed, plan.canvas))
+    return PreviewRegion(focus.position, shown, running)
 
 
 def most_detailed_position(plan: PatchPlan, frame: Tensor) -> int:
@@ -78,17 +78,17 @@ def most_detailed_position(plan: PatchPlan, frame: Tensor) -> int:
     canvas = plan.canvas
     scales = [source / target for source, target in zip(canvas.source, canvas.target, strict=True)]
 
-    def detail(place: Position) -> float:
-        top, left = int(place.y * scales[0]), int(place.x * scales[1])
+    def detail(position: Position) -> float:
+        top, left = int(position.y * scales[0]), int(position.x * scales[1])
         bottom, right = (
-            max(top + 1, int((place.y + place.height) * scales[0])),
-            max(left + 1, int((place.x + place.width) * scales[1])),
+            max(top + 1, int((position.y + position.height) * scales[0])),
+            max(left + 1, int((position.x + position.width) * scales[1])),
         )
         part = frame[top:bottom, left:right].float().mean(-1)
         changes = [part.diff(dim=axis).abs().sum() for axis in (0, 1)]
         return float(sum(changes))
 
-    return max((place for place in list_positions(plan) if place.kind == "primary"), key=detail).number
+    return max((position for position in list_positions(plan) if position.kind == "primary"), key=detail).number
 
 
 class RegionOnly:
@@ -97,23 +97,23 @@ class RegionOnly:
     What they do not cover stays the enlarged input.
 
     Args:
-        enlarged: (1, C, t, h, w) latent of the enlarged input per condition.
+        upsampled: (1, C, t, h, w) latent of the enlarged input per condition.
     """
 
-    def __init__(self, origins: Origins, enlarged: Sequence[Tensor]) -> None:
-        self.origins, self.enlarged = origins, enlarged
+    def __init__(self, origins: Origins, upsampled: Sequence[Tensor]) -> None:
+        self.origins, self.upsampled = origins, upsampled
         self._lit: Tensor | None = None
 
     def split(self, patches: Sequence[Patch], step: int) -> tuple[list[Patch], list[Patch]]:
         """The patches that run at a step, with weights that sum to 1 where they lie, and those that rest."""
         lit = [p for p in patches if p.origin in self.origins]
-        over_time, over_space = _sum_weights(lit, self.enlarged[0])
+        over_time, over_space = _sum_weights(lit, self.upsampled[0])
         self._lit = (over_time > 0)[:, None, None] & (over_space > 0)
         shared = [
             replace(
                 p,
-                weight_t=_share(p.weight_t, over_time[p.origin[0] : p.origin[0] + p.size[0]]),
-                weight_yx=_share(p.weight_yx, over_space[_cells(p)]),
+                weight_t=_normalise_weights(p.weight_t, over_time[p.origin[0] : p.origin[0] + p.size[0]]),
+                weight_yx=_normalise_weights(p.weight_yx, over_space[_cells(p)]),
             )
             for p in lit
         ]
@@ -123,7 +123,7 @@ class RegionOnly:
         """What the others add to the predictions of the whole canvas, (1, C, t, h, w) float32 per condition."""
         assert self._lit is not None, "first they are parted"
         dark = (~self._lit).to(device)
-        return [canvas.to(device, torch.float32) * dark for canvas in self.enlarged]
+        return [canvas.to(device, torch.float32) * dark for canvas in self.upsampled]
 
     def store(self, fused: list[Tensor]) -> None:
         """Nothing is taken from step to step."""
@@ -144,18 +144,18 @@ def _cells(patch: Patch) -> Region:
     return slice(y, y + height), slice(x, x + width)
 
 
-def _share(weight: Tensor, total: Tensor) -> Tensor:
+def _normalise_weights(weight: Tensor, total: Tensor) -> Tensor:
     return torch.where(total > 0, weight / total, 0.0)
 
 
 def decode_region(
-    codec: Codec, latent: Tensor, enlarged: Tensor, canvas: Canvas, region: Region, frames: range
+    codec: Codec, latent: Tensor, upsampled: Tensor, canvas: Canvas, region: Region, frames: range
 ) -> Tensor:
     """Decode what covers a region, on the grid of :func:`vae.decode.decode_tiles`; the rest is the enlarged input.
 
     Args:
         latent: (1, C, t, h, w) on the padded canvas.
-        enlarged: (frames, H, W, 3) the input at the size of the result, in [0, 1]; not changed.
+        upsampled: (frames, H, W, 3) the input at the size of the result, in [0, 1]; not changed.
         frames: of the clip.
 
     Returns:
@@ -165,11 +165,11 @@ def decode_region(
     chosen = slice(frames.start, frames.stop)
     grid = plan_tiles(canvas)
     axes = [
-        _touching(_in_pixels(spans, canvas.stride_px, length), part)
+        _intersecting(_in_pixels(spans, canvas.stride_px, length), part)
         for spans, length, part in zip((grid.rows, grid.columns), canvas.padded_px, region, strict=True)
     ]
     covered = [_sum_spans(spans, length) for spans, length in zip(axes, canvas.target, strict=True)]
-    out = enlarged * (1 - torch.outer(*covered)[..., None].to(enlarged))
+    out = upsampled * (1 - torch.outer(*covered)[..., None].to(upsampled))
     stride = canvas.stride_px
     for row, column in itertools.product(*axes):
         rows, columns = (slice(span.start // stride, span.stop // stride) for span in (row, column))
@@ -193,7 +193,7 @@ def _in_pixels(spans: Sequence[Span], stride: int, length: int) -> list[Span]:
     return crossfade(length, len(spans[0].weight) * stride, [span.start * stride for span in spans])
 
 
-def _touching(spans: Iterable[Span], part: slice) -> list[Span]:
+def _intersecting(spans: Iterable[Span], part: slice) -> list[Span]:
     return [span for span in spans if overlap(span, part)]
 
 
@@ -202,7 +202,7 @@ def _overlapping(plan: PatchPlan, centre: Patch) -> list[Patch]:
     return [p for p in plan.patches if abs(p.origin[1] - y) < height and abs(p.origin[2] - x) < width]
 
 
-def _lasts_through(patch: Patch, frames: range, canvas: Canvas) -> bool:
+def _is_active_in(patch: Patch, frames: range, canvas: Canvas) -> bool:
     """Whether a patch holds any of some frames of the clip."""
     start, count = patch.origin[0], patch.size[0]
     first = 0 if start == 0 else 1 + (start - 1) * canvas.stride_frames

@@ -18,7 +18,7 @@ from ..optical_flow.flow import ClipFlows, estimate_clip_flows, warp
 from ..plan.canvas import Canvas
 from ..plan.chunks import ChunkState
 from ..resample import resize
-from .latent import Before, acts, propagate, unchanged_noise
+from .latent import Before, has_effect, propagate, unchanged_noise
 
 MEASURED_PX = 1280
 """Longest side at which motion between pixels is measured, unless the input is larger."""
@@ -104,7 +104,7 @@ class CanvasPropagation:
                 f"The latent is {tuple(x0.shape[2:])} (T, H, W) but Flow Propagation was planned for "
                 f"{self.canvas.latent_shape}; connect the same plan to all nodes."
             )
-        if options.weight == 0 or not acts(sigma, following, options.start, options.end):
+        if options.weight == 0 or not has_effect(sigma, following, options.start, options.end):
             return x0
         samples = self._open(x0)
         height, width = self.visible

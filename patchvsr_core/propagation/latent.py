@@ -118,6 +118,6 @@ def unchanged_noise(x0: Tensor, corrected: Tensor, sigma: float, following: floa
     return torch.lerp(x0, corrected, moved / (moved - kept * following / sigma * (1 - sigma)))
 
 
-def acts(sigma: float, following: float, start: float, end: float) -> bool:
+def has_effect(sigma: float, following: float, start: float, end: float) -> bool:
     """Whether the step from ``sigma`` down to ``following`` passes through noise levels between start and end."""
     return following < start and sigma > end

@@ -71,10 +71,10 @@ def patch_colours(difference: Tensor, plan: PatchPlan) -> Tensor:
 def patch_windows(plan: PatchPlan) -> list[tuple[slice, slice]]:
     """(rows, columns) of the primary patches of one window of time, in pixels."""
     stride = plan.canvas.stride_px
-    places = sorted({(patch.origin[1:], patch.size[1:]) for patch in plan.primary})
+    positions = sorted({(patch.origin[1:], patch.size[1:]) for patch in plan.primary})
     return [
         (slice(y * stride, (y + height) * stride), slice(x * stride, (x + width) * stride))
-        for (y, x), (height, width) in places
+        for (y, x), (height, width) in positions
     ]
 
 

@@ -20,22 +20,22 @@ class Rule:
     """How one line of the table is made."""
 
     label: str
-    shown: str
+    number_format: str
     """Format of the number; :func:`add_display_units` adds some names."""
-    judged: Callable[[Numbers], float]
+    graded_value: Callable[[Numbers], float]
     """What the limits of ``bands`` are for."""
     bands: tuple[tuple[float, str, str], ...]
     """(up to here, grade, sentence), upwards."""
-    unknown: str
+    missing_note: str
     """Why there is no number."""
 
     def line(self, numbers: Numbers) -> str:
         """(label, number, grade and sentence) as one line."""
-        value = self.judged(numbers)
+        value = self.graded_value(numbers)
         if isnan(value):
-            return f"{self.label:<16}{'-':<34}{self.unknown}"
+            return f"{self.label:<16}{'-':<34}{self.missing_note}"
         grade, sentence = next((grade, sentence) for limit, grade, sentence in self.bands if value <= limit)
-        return f"{self.label:<16}{self.shown.format(**numbers):<34}{grade}: {sentence}"
+        return f"{self.label:<16}{self.number_format.format(**numbers):<34}{grade}: {sentence}"
 
 
 TEMPORAL_ADVICE = "add Flow Propagation, raise window_frames and overlap_frames, or lower detail and noise_level."

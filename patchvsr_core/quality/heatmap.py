@@ -40,19 +40,19 @@ def pool_cells(values: Tensor) -> Tensor:
     return F.avg_pool2d(values, CELL_PX, ceil_mode=True)
 
 
-def overlay_heatmap(frame: Tensor, heat: Tensor) -> Tensor:
+def overlay_heatmap(frame: Tensor, heatmap: Tensor) -> Tensor:
     """A map over its frame, dimmed and grey.
 
     Args:
         frame: (1, H, W, 3) in [0, 1].
-        heat: (1, 1, rows, columns), 0 for nothing and 1 for full scale; more is shown as 1.
+        heatmap: (1, 1, rows, columns), 0 for nothing and 1 for full scale; more is shown as 1.
 
     Returns:
         (1, H, W, 3) in [0, 1].
     """
     height, width = frame.shape[1:3]
-    size = heat.shape[2] * CELL_PX, heat.shape[3] * CELL_PX
-    level = F.interpolate(heat.float(), size=size, mode="bilinear")[0, 0, :height, :width].clamp(0, 1)
+    size = heatmap.shape[2] * CELL_PX, heatmap.shape[3] * CELL_PX
+    level = F.interpolate(heatmap.float(), size=size, mode="bilinear")[0, 0, :height, :width].clamp(0, 1)
     colours = make_colormap().to(frame.device)[(level * (STEPS - 1)).round().long()]
     share = ((level - VISIBLE_FROM) / (OPAQUE_FROM - VISIBLE_FROM)).clamp(0, 1)[..., None]
     return (BACKGROUND_GAIN * luma(frame).clamp(0, 1)[:, 0, ..., None]).lerp(colours[None], share[None])

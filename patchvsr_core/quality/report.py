@@ -82,8 +82,8 @@ class QualityReport:
         """
         check_kind(kind, has_plan="seams" in self.maps)
         out = torch.empty_like(self.frames, dtype=torch.float32)
-        for k, heat in enumerate(self.maps[kind]):
-            out[k : k + 1] = overlay_heatmap(self.frames[k : k + 1], heat[None].float() / FULL_SCALE[kind])
+        for k, heatmap in enumerate(self.maps[kind]):
+            out[k : k + 1] = overlay_heatmap(self.frames[k : k + 1], heatmap[None].float() / FULL_SCALE[kind])
         return out
 
 
@@ -174,11 +174,11 @@ class _Accumulator:
         )
         detail, plain = (sum(values) for values in zip(*self.energies, strict=True))
         return Measures(
-            flicker=self.flicker.thousandths,
+            flicker=self.flicker.per_mille,
             brightness_flicker=brightness,
             source_brightness_flicker=source_brightness,
-            warping_error=self.warping.thousandths,
-            source_warping_error=self.source_warping.thousandths,
+            warping_error=self.warping.per_mille,
+            source_warping_error=self.source_warping.per_mille,
             seam_energy=self.seams.ratio if self.seams else UNKNOWN,
             patch_colour_variance=float(variance_of(self.patches).mean()) if self.plan else UNKNOWN,
             colour_drift=drift.largest,

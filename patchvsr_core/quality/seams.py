@@ -51,8 +51,8 @@ class SeamEnergies:
     def add(self, frame: Tensor, large: Tensor) -> None:
         """Add one frame and the enlarged source's, (1, H, W, 3)."""
         for axis, borders in self.borders.items():
-            for border, beside in borders:
-                result, plain = (_contrast(steps_across(v, axis, [border, *beside])) for v in (frame, large))
+            for border, references in borders:
+                result, plain = (_contrast(steps_across(v, axis, [border, *references])) for v in (frame, large))
                 self.logarithms += float((result - plain).sum(dtype=torch.float64))
                 self.pieces += len(result)
 
@@ -106,10 +106,10 @@ def borders_with_references(plan: PatchPlan, axis: int) -> Iterator[tuple[int, l
     stride, length = plan.canvas.stride_px, plan.canvas.target[axis - 1]
     edges = borders_px(plan, axis)
     for edge in edges:
-        beside = [line for line in (edge + cells * stride for cells in REFERENCE_OFFSETS) if 0 < line < length]
-        beside = [line - 1 for line in beside if line not in edges]
-        if beside:
-            yield edge - 1, beside
+        references = [line for line in (edge + cells * stride for cells in REFERENCE_OFFSETS) if 0 < line < length]
+        references = [line - 1 for line in references if line not in edges]
+        if references:
+            yield edge - 1, references
 
 
 def steps_across(frame: Tensor, axis: int, lines: list[int]) -> Tensor:
@@ -133,8 +133,8 @@ def seam_map(frame: Tensor, large: Tensor, plan: PatchPlan, cell_px: int) -> Ten
     rows, columns = (-(-side // cell_px) for side in difference.shape[1:3])
     found = torch.zeros(rows, columns, device=frame.device)
     for axis, view in ((HEIGHT, found), (WIDTH, found.T)):
-        for border, beside in borders_with_references(plan, axis):
-            steps = _coherent_steps(steps_across(difference, axis, [border, *beside]))
+        for border, references in borders_with_references(plan, axis):
+            steps = _coherent_steps(steps_across(difference, axis, [border, *references]))
             excess = (steps[0] - steps[1:].mean(0)).clamp(min=0)
             strip = F.avg_pool1d(excess[None], cell_px, ceil_mode=True)[0]
             for cell in {border // cell_px, (border + 1) // cell_px}:

@@ -23,7 +23,7 @@ class Motion:
 
     flow: Tensor
     """(1, 2, H, W) pixels."""
-    seen: Tensor
+    valid: Tensor
     """(1, 1, H, W), 1 where the flow leads there and back and stays inside the picture, 0 elsewhere."""
 
 
@@ -105,13 +105,13 @@ class MeanAlongMotion:
 
     def add(self, values: Tensor, motion: Motion) -> Tensor:
         """Add (1, C, H, W) of one pair; answers their mean over channels, 0 where motion is not trusted."""
-        trusted = values.mean(1, keepdim=True) * motion.seen
+        trusted = values.mean(1, keepdim=True) * motion.valid
         self.total += float(trusted.sum(dtype=torch.float64))
-        self.pixels += float(motion.seen.sum(dtype=torch.float64))
+        self.pixels += float(motion.valid.sum(dtype=torch.float64))
         return trusted
 
     @property
-    def thousandths(self) -> float:
+    def per_mille(self) -> float:
         """The mean times 1000; not a number where nothing was trusted."""
         return 1000 * self.total / self.pixels if self.pixels else float("nan")
 
@@ -124,4 +124,4 @@ def _mean_along_motion(
     for (first, first_reference), (second, second_reference) in pairwise(versions):
         path = estimate_motion(first_reference, second_reference) if known is None else next(known)
         mean.add(size(compensated_difference(first, second, path)), path)
-    return mean.thousandths
+    return mean.per_mille

@@ -122,7 +122,7 @@ class DAP(nn.Module):
         image = frame.to(self.query.weight.dtype)
         features = self._features(image)
         before = state or DAPState(features, image.new_zeros(len(frame), self.config.channels, *frame.shape[2:]))
-        found = self._fused(image, features[0], before, self.motion(features, before.features))
+        found = self._attend(image, features[0], before, self.motion(features, before.features))
         x = self.body(F.relu(self.enter(torch.cat([image, found], 1)), inplace=True))
         result = F.pixel_shuffle(self.picture(x) + self.enlarge(frame), SCALE)
         return result, DAPState(features, F.relu(self.hidden(x), inplace=True))
@@ -144,12 +144,12 @@ class DAP(nn.Module):
                 guess = here.new_zeros(len(here), 2 * count, *here.shape[2:], dtype=torch.float32)
             else:
                 guess = 2 * F.interpolate(found, size=here.shape[2:], mode="bilinear", align_corners=False)
-            fetched = sample_points(_pairs(guess)).summed(before[level])
+            fetched = sample_points(_pairs(guess)).gather_sum(before[level])
             found = guess + self.offsets[level](torch.cat([here, fetched, guess.to(here)], 1))
         assert found is not None
         return _pairs(found)
 
-    def aligned(self, frames: Tensor) -> Tensor:
+    def align(self, frames: Tensor) -> Tensor:
         """What the offsets make of every frame but the last, to look like the one after: the mean over all places.
 
         Args:
@@ -160,7 +160,7 @@ class DAP(nn.Module):
         """
         before, here = frames[:, :-1].flatten(0, 1), frames[:, 1:].flatten(0, 1)
         offsets = self.motion(self._features(here), self._features(before))
-        return sample_points(offsets).summed(before.float()).unflatten(0, (len(frames), -1))
+        return sample_points(offsets).gather_sum(before.float()).unflatten(0, (len(frames), -1))
 
     def _features(self, frame: Tensor) -> tuple[Tensor, ...]:
         levels, x = [], frame
@@ -169,15 +169,15 @@ class DAP(nn.Module):
             levels.append(x)
         return tuple(levels)
 
-    def _fused(self, frame: Tensor, features: Tensor, before: DAPState, offsets: Tensor) -> Tensor:
+    def _attend(self, frame: Tensor, features: Tensor, before: DAPState, offsets: Tensor) -> Tensor:
         """The hidden state of the frame before, fetched from all places and weighed."""
         where, value = sample_points(offsets), self.value(before.hidden)
         if not self.config.attention:
-            return where.summed(value)
+            return where.gather_sum(value)
         query = self.query(torch.cat([features, frame], 1)).movedim(1, -1)
-        keys = where.each(self.key(torch.cat([before.hidden, before.features[0]], 1)))
+        keys = where.gather(self.key(torch.cat([before.hidden, before.features[0]], 1)))
         likeness = (keys * query[..., None, :]).sum(-1, dtype=torch.float32) / self.config.keys**0.5
-        return where.summed(value, likeness.softmax(-1))
+        return where.gather_sum(value, likeness.softmax(-1))
 
 
 class _Level(nn.Sequential):

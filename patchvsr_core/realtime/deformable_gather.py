@@ -21,10 +21,10 @@ class SamplePoints:
 
     index: Tensor
     """(B, h, w, places, 4) numbers of the pixels around a place, counted over the batch; any where there is none."""
-    share: Tensor
+    weight: Tensor
     """(B, h, w, places, 4) float32 bilinear weights; 0 where there is no pixel."""
 
-    def summed(self, x: Tensor, weights: Tensor | None = None) -> Tensor:
+    def gather_sum(self, x: Tensor, weights: Tensor | None = None) -> Tensor:
         """One value for every pixel.
 
         Args:
@@ -34,12 +34,12 @@ class SamplePoints:
         Returns:
             (B, C, h, w); places outside count as zero.
         """
-        share = self.share / self.share.shape[3] if weights is None else self.share * weights[..., None].float()
-        return _gather_sums(x, self.index.flatten(3), share.flatten(3)).movedim(-1, 1)
+        weight = self.weight / self.weight.shape[3] if weights is None else self.weight * weights[..., None].float()
+        return _gather_sums(x, self.index.flatten(3), weight.flatten(3)).movedim(-1, 1)
 
-    def each(self, x: Tensor) -> Tensor:
+    def gather(self, x: Tensor) -> Tensor:
         """(B, C, h, w) at every place by itself: (B, h, w, places, C)."""
-        return _gather_sums(x, self.index, self.share)
+        return _gather_sums(x, self.index, self.weight)
 
 
 def sample_points(offsets: Tensor) -> SamplePoints:
@@ -51,21 +51,21 @@ def sample_points(offsets: Tensor) -> SamplePoints:
     y = rows[:, None, None] + offsets[..., 1].float()
     left, top = x.floor(), y.floor()
     x1, y1 = x - left, y - top
-    index, share = [], []
+    index, weight = [], []
     for row, share_y in ((top, 1 - y1), (top + 1, y1)):
         for column, share_x in ((left, 1 - x1), (left + 1, x1)):
             inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
             pixel = row.clamp(0, height - 1).to(torch.int32) * width + column.clamp(0, width - 1).to(torch.int32)
             index.append(pixel + frames[:, None, None, None] * (height * width))
-            share.append(share_x * share_y * inside)
-    return SamplePoints(torch.stack(index, -1), torch.stack(share, -1))
+            weight.append(share_x * share_y * inside)
+    return SamplePoints(torch.stack(index, -1), torch.stack(weight, -1))
 
 
-def _gather_sums(x: Tensor, index: Tensor, share: Tensor) -> Tensor:
+def _gather_sums(x: Tensor, index: Tensor, weight: Tensor) -> Tensor:
     """Weighted sums of pixels of (B, C, h, w) over the last axis of (..., n) numbers and weights: (..., C)."""
     pixels = x.movedim(1, -1).reshape(-1, x.shape[1])
-    found = sum_weighted_rows(pixels, index.flatten(0, -2), share.flatten(0, -2).to(x.dtype))
-    return found.unflatten(0, share.shape[:-1])
+    found = sum_weighted_rows(pixels, index.flatten(0, -2), weight.flatten(0, -2).to(x.dtype))
+    return found.unflatten(0, weight.shape[:-1])
 
 
 def sum_weighted_rows(table: Tensor, index: Tensor, weights: Tensor) -> Tensor:

@@ -76,13 +76,13 @@ def read_passes(
         MediaError: when files are missing, damaged, of several sizes or without a picture.
     """
     files = frame_files(path, first, count)
-    places: PassChannels = {}
+    pass_channels: PassChannels = {}
     values: dict[str, Tensor] = {}
     for index, file in enumerate(files):
         picture = read_exr(file)
-        if not places:
-            places = _find_passes(picture, view_layer)
-        for name, plane in _read(picture, places, exposure).items():
+        if not pass_channels:
+            pass_channels = _find_passes(picture, view_layer)
+        for name, plane in _read(picture, pass_channels, exposure).items():
             if name not in values:
                 values[name] = torch.empty(len(files), *plane.shape)
             stored = values[name]
@@ -154,9 +154,11 @@ def _find_passes(picture: Picture, view_layer: str) -> PassChannels:
         group, _, name = layer.rpartition(".")
         groups.setdefault(group, {}).setdefault(re.sub(r"[\s_-]", "", name).lower(), layer)
     found = {group: _of_group(picture, names) for group, names in groups.items()}
-    complete = {group: places for group, places in found.items() if "Combined" in places}
+    complete = {group: pass_channels for group, pass_channels in found.items() if "Combined" in pass_channels}
     if view_layer:
-        complete = {group: places for group, places in complete.items() if group.lower() == view_layer.lower()}
+        complete = {
+            group: pass_channels for group, pass_channels in complete.items() if group.lower() == view_layer.lower()
+        }
     if not complete:
         names = [layer or "the picture" for layer in picture.layers]
         some = ", ".join(names[:MAX_NAMED]) + (", ..." if len(names) > MAX_NAMED else "")
@@ -168,7 +170,7 @@ def _find_passes(picture: Picture, view_layer: str) -> PassChannels:
 
 
 def _of_group(picture: Picture, names: dict[str, str]) -> PassChannels:
-    places = {}
+    pass_channels = {}
     for kind, choices in KINDS.items():
         fitting = (
             (names[name], components)
@@ -177,28 +179,30 @@ def _of_group(picture: Picture, names: dict[str, str]) -> PassChannels:
             for components in choice.components
             if name in names and all(component in picture.layers[names[name]] for component in components)
         )
-        place = next(fitting, None)
-        if place is not None:
-            places[kind] = place
-    return places
+        location = next(fitting, None)
+        if location is not None:
+            pass_channels[kind] = location
+    return pass_channels
 
 
-def _read(picture: Picture, places: PassChannels, exposure: float) -> dict[str, Tensor]:
+def _read(picture: Picture, pass_channels: PassChannels, exposure: float) -> dict[str, Tensor]:
     """The passes of one frame as they are given back: (h, w, C), or (h, w) for alpha and depth."""
-    layer, _ = places["Combined"]
-    values = {"Combined": _to_display(picture.planes(*places["Combined"]) * 2.0**exposure)}
+    layer, _ = pass_channels["Combined"]
+    values = {"Combined": _to_display(picture.planes(*pass_channels["Combined"]) * 2.0**exposure)}
     if "a" in picture.layers.get(layer, ()):
         values["Alpha"] = picture.planes(layer, "a")[..., 0].nan_to_num(0.0).clamp(0, 1)
-    if "Vector" in places:
-        values["Vector"] = picture.planes(*places["Vector"])
-    if "Depth" in places:
-        distance = picture.planes(*places["Depth"], outside=torch.inf)[..., 0]
+    if "Vector" in pass_channels:
+        values["Vector"] = picture.planes(*pass_channels["Vector"])
+    if "Depth" in pass_channels:
+        distance = picture.planes(*pass_channels["Depth"], outside=torch.inf)[..., 0]
         values["Depth"] = distance.where(distance != 0, torch.inf)
-    if "Normal" in places:
-        values["Normal"] = picture.planes(*places["Normal"]).nan_to_num(0.0).clamp(-1, 1)
-    colors = [picture.planes(*places[name]) for name in ("Diffuse Color", "Glossy Color") if name in places]
-    if not colors and "Albedo" in places:
-        colors = [picture.planes(*places["Albedo"])]
+    if "Normal" in pass_channels:
+        values["Normal"] = picture.planes(*pass_channels["Normal"]).nan_to_num(0.0).clamp(-1, 1)
+    colors = [
+        picture.planes(*pass_channels[name]) for name in ("Diffuse Color", "Glossy Color") if name in pass_channels
+    ]
+    if not colors and "Albedo" in pass_channels:
+        colors = [picture.planes(*pass_channels["Albedo"])]
     if colors:
         values["Albedo"] = _to_display(torch.stack(colors).sum(0))
     return values

@@ -270,7 +270,7 @@ class _Recall(nn.Module):
         self.proj_out = nn.Conv2d(2 * channels + BUFFERS["Depth"], channels, 1)
 
     def forward(self, x: Tensor, before: Tensor | None, guides: _Guides) -> Tensor:
-        memory = x if before is None else sample_points(guides.motion.movedim(1, -1)[..., None, :]).summed(before)
+        memory = x if before is None else sample_points(guides.motion.movedim(1, -1)[..., None, :]).gather_sum(before)
         query, passed = self.to_q(x).chunk(2, dim=1)
         key, value = self.to_kv(memory).chunk(2, dim=1)
         weight = self.proj_out.weight.flatten(1)

@@ -136,8 +136,8 @@ class FastUpscaler:
             if index in cuts:
                 memory = {}
             image = frames[index : index + 1, ..., :3].to(self.device, torch.float32)
-            enlarged, memory = self._step(image, passes, index - count, memory)
-            result[index] = resize(enlarged.float().clamp(0, 1).movedim(1, -1), size)[0].clamp(0, 1)
+            upsampled, memory = self._step(image, passes, index - count, memory)
+            result[index] = resize(upsampled.float().clamp(0, 1).movedim(1, -1), size)[0].clamp(0, 1)
             if on_frame is not None:
                 on_frame(index + 1, count)
         if state is not None:
@@ -155,8 +155,8 @@ class FastUpscaler:
         picture = 3 * SCALE**2 * (self.dtype.itemsize + torch.float32.itemsize)
         return size[0] * size[1] * (values * self.dtype.itemsize + picture)
 
-    def _step(self, image: Tensor, passes: RenderPasses, place: int, memory: State) -> tuple[Tensor, State]:
-        """One (1, h, w, 3) frame; ``place`` counts from the end of the piece, as passes may begin before it."""
+    def _step(self, image: Tensor, passes: RenderPasses, index: int, memory: State) -> tuple[Tensor, State]:
+        """One (1, h, w, 3) frame; ``index`` counts from the end of the piece, as passes may begin before it."""
         if isinstance(self.network, DAP):
             levels = range(self.network.config.levels)
             before = None
@@ -164,9 +164,9 @@ class FastUpscaler:
                 before = DAPState(tuple(memory[f"features {level}"] for level in levels), memory["hidden"])
             result, after = self.network.step(image.movedim(-1, 1), before)
             return result, {"hidden": after.hidden} | {f"features {k}": x for k, x in enumerate(after.features)}
-        buffers = make_gbuffers(image, _of_frame(passes, place))
+        buffers = make_gbuffers(image, _of_frame(passes, index))
         if memory:
-            buffers["Motion"] = _motion(image, memory["frame"], passes.flows, place)[None].to(self.device)
+            buffers["Motion"] = _motion(image, memory["frame"], passes.flows, index)[None].to(self.device)
         guides = {name: values[0] for name, values in buffers.items()}
         result, kept = self.network.step(guides, [memory[f"level {k}"] for k in range(3)] if memory else None)
         return result, {"frame": image} | {f"level {k}": x for k, x in enumerate(kept)}
@@ -207,14 +207,14 @@ def _check_motion(frames: Tensor, flows: ClipFlows | None, *, continues: bool) -
         )
 
 
-def _of_frame(passes: RenderPasses, place: int) -> RenderPasses:
+def _of_frame(passes: RenderPasses, index: int) -> RenderPasses:
     """All but the motion, of one frame."""
     surfaces = (passes.depth, passes.normal, passes.albedo)
-    return RenderPasses(None, *(None if values is None else values[[place]] for values in surfaces))
+    return RenderPasses(None, *(None if values is None else values[[index]] for values in surfaces))
 
 
-def _motion(image: Tensor, before: Tensor, flows: ClipFlows | None, place: int) -> Tensor:
+def _motion(image: Tensor, before: Tensor, flows: ClipFlows | None, index: int) -> Tensor:
     """(1, 2, h, w) from a frame to the one before, given or measured."""
     if flows is None:
         return dis()(image.movedim(-1, 1), before.movedim(-1, 1))
-    return flows.to_previous[[place]]
+    return flows.to_previous[[index]]

@@ -123,7 +123,7 @@ class Forecast:
     target: tuple[int, int]
     """(height, width)."""
     layout: str
-    places: tuple[Position, ...]
+    positions: tuple[Position, ...]
     counts: Mapping[str, int]
     """Patches of one window of time, by kind."""
     windows: int
@@ -174,7 +174,7 @@ def forecast(request: Request, pace: Throughput = Throughput(), refiner: Refiner
     return Forecast(
         target=target,
         layout=settings.layout,
-        places=list_positions(plan),
+        positions=list_positions(plan),
         counts={kind: sum(patch.kind == kind for patch in plan.patches) for kind in KINDS},
         windows=windows,
         steps=step_count(settings),

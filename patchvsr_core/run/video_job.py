@@ -94,7 +94,7 @@ def upscale_file(
                 on_chunk(number, len(chunks))
             chunk_state = group.broadcast_object(partial(_chunk_state, journal, chunks, number))
             make = partial(work, noise=partial(chunk_noise, chunks, number, _seed(job)), chunk_state=chunk_state)
-            if job.strength.acts:
+            if job.strength.has_effect:
                 make = partial(_held, job.strength, make)
             taken = frames.take(chunks[number])  # the result has no name: it is gone before the next one is made
             made = partial(with_extras, make, taken, job.target, models, job.settings, report)
@@ -133,12 +133,12 @@ def _forget_damaged(journal: Journal, chunks: tuple[Chunk, ...]) -> None:
     """After a power cut pieces may be there but not whole; and a chunk needs what the one before left."""
     for number in range(len(chunks)):
         if journal.is_done(number) and count_chunk_frames(journal.piece(number)) != _own_frames(chunks, number):
-            journal.forget(number)
+            journal.discard(number)
     for number in range(len(chunks)):
         needed = chunks[number].continues_shot and not journal.is_done(number) and journal.is_done(number - 1)
         if needed and not journal.has_tail(number - 1):
             for earlier in range(number - _place_in_shot(chunks, number), number):
-                journal.forget(earlier)
+                journal.discard(earlier)
 
 
 def _own_frames(chunks: tuple[Chunk, ...], number: int) -> int:
@@ -157,9 +157,9 @@ def _keep(
         result[: chunk.lead] = cross_fade(journal.tail(number - 1), result[: chunk.lead])
     own = _own_frames(chunks, number)
     if _is_continued(chunks, number):
-        journal.keep_tail(number, result[own:], chunk_state.after or {})
+        journal.save_tail(number, result[own:], chunk_state.after or {})
     write_chunk(journal.piece(number), result[:own], job.output, job.info, job.encoding)
-    journal.forget_tail(number - 1)
+    journal.discard_tail(number - 1)
 
 
 def _chunk_state(journal: Journal, chunks: tuple[Chunk, ...], number: int) -> ChunkState:

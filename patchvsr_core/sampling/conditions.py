@@ -107,7 +107,7 @@ class Controls:
             return self._encoded(adapter, patches, device)
         new = [patch for patch in patches if patch.origin not in self._kept]
         made = self._encoded(adapter, new, device) if new else None
-        parts = {} if made is None else {patch.origin: made.of(n) for n, patch in enumerate(new)}
+        parts = {} if made is None else {patch.origin: made.select(n) for n, patch in enumerate(new)}
         self._keep(parts, device)
         return concat_features([parts.get(p.origin) or self._kept[p.origin] for p in patches])
 

@@ -24,7 +24,7 @@ def load_part(task: nn.Module, name: str, part: nn.Module, folder: Path) -> None
     target = task.get_submodule(name)
     try:
         if isinstance(target, ConditionalRefiner) and type(part) is Refiner:
-            target.start_from(part)
+            target.initialise_from(part)
         else:
             target.load_state_dict(part.state_dict())
     except RuntimeError as error:

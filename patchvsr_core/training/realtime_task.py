@@ -176,7 +176,7 @@ class RealtimeTask(nn.Module):
         }
         loss = terms["result"] + objective.spectrum_weight * losses.spectrum(made, batch.truth)
         if isinstance(self.network, DAP) and objective.align_weight and self.network.config.offsets:
-            terms["aligned"] = losses.charbonnier(self.network.aligned(batch.image), batch.image[:, 1:])
+            terms["aligned"] = losses.charbonnier(self.network.align(batch.image), batch.image[:, 1:])
             loss = loss + objective.align_weight * terms["aligned"]
         return loss + objective.change_weight * losses.change(made, batch.truth), terms
 

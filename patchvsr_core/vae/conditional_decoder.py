@@ -56,18 +56,18 @@ class ConditionalDecoder(nn.Module):
         )
         self.modulation = Modulation(config.condition, config.features, PositionNorm)
 
-    def encode_condition(self, enlarged: Tensor) -> Tensor:
+    def encode_condition(self, upsampled: Tensor) -> Tensor:
         """Features of the enlarged input of one tile, over its whole length.
 
         Args:
-            enlarged: (T, H, W, 3) in [0, 1]; T is one more than a multiple of the VAE's stride in time.
+            upsampled: (T, H, W, 3) in [0, 1]; T is one more than a multiple of the VAE's stride in time.
 
         Returns:
             (1, condition, t, h, w), latent frames and cells.
         """
         stride, side = self.config.stride_frames, self.config.stride_px
-        first = enlarged[:1].expand(stride - 1, *enlarged.shape[1:])
-        pixels = torch.cat([first, enlarged]).to(self.modulation.scale.weight) * 2 - 1
+        first = upsampled[:1].expand(stride - 1, *upsampled.shape[1:])
+        pixels = torch.cat([first, upsampled]).to(self.modulation.scale.weight) * 2 - 1
         return self.condition(rearrange(pixels, "(t f) (h p) (w q) c -> 1 (c f p q) t h w", f=stride, p=side, q=side))
 
 

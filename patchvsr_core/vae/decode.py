@@ -127,6 +127,6 @@ def _decode_conditioned(
             "cell, and this VAE is none; decode without it, or use the VAE that it was trained with."
         )
     rows, columns = (slice(span.start * canvas.stride_px, span.stop * canvas.stride_px) for span in window)
-    enlarged = upsample_window(given.source, canvas, rows, columns).clamp(0, 1)
-    with modulate_decoder(first, given.decoder, given.decoder.encode_condition(enlarged), given.strength):
+    upsampled = upsample_window(given.source, canvas, rows, columns).clamp(0, 1)
+    with modulate_decoder(first, given.decoder, given.decoder.encode_condition(upsampled), given.strength):
         return codec.decode(latent)

@@ -95,9 +95,9 @@ def read_exr(path: Path) -> Picture:
         parts = package.File(str(path), separate_channels=True).parts
         expected = len(package.File(str(path), header_only=True).parts)
     except (RuntimeError, ValueError) as error:
-        raise _damaged(path) from error
+        raise _damaged_error(path) from error
     if not parts or len(parts) < expected:
-        raise _damaged(path)
+        raise _damaged_error(path)
     top, left, height, width = _window(parts[0].header["displayWindow"])
     return Picture(path, (height, width), _layers(parts, (top, left)))
 
@@ -118,7 +118,7 @@ def openexr() -> Any:
     return OpenEXR
 
 
-def _damaged(path: Path) -> MediaError:
+def _damaged_error(path: Path) -> MediaError:
     return MediaError(f"{path.name} is damaged or was not written to its end; render this frame again.")
 
 

@@ -30,7 +30,7 @@ NAMES = {
 }
 
 
-def unfinished(output: Path) -> dict[str, Any] | None:
+def read_unfinished(output: Path) -> dict[str, Any] | None:
     """What an unfinished run for ``output`` depends on; None when there is none, or its record is damaged."""
     try:
         found = json.loads((folder_of(output) / RECORD).read_text())
@@ -43,7 +43,7 @@ def unfinished(output: Path) -> dict[str, Any] | None:
 
 def unfinished_chunks(output: Path) -> tuple[int, int] | None:
     """(frames in a chunk, frames of overlap) of an unfinished run: less memory than then must not stop it."""
-    left = unfinished(output)
+    left = read_unfinished(output)
     return None if left is None else (left["chunks"][0], left["chunks"][1])
 
 
@@ -69,7 +69,7 @@ class Journal:
     def __init__(self, output: Path, suffix: str, job: dict[str, Any], *, fresh: bool = False) -> None:
         self.folder = folder_of(output)
         self.suffix = suffix
-        found = None if fresh else unfinished(output)
+        found = None if fresh else read_unfinished(output)
         if found is not None:
             self._check(output, found, job)
             return
@@ -101,7 +101,7 @@ class Journal:
     def is_done(self, number: int) -> bool:
         return self.piece(number).exists()
 
-    def keep_tail(self, number: int, frames: Tensor, state: Mapping[str, Tensor]) -> None:
+    def save_tail(self, number: int, frames: Tensor, state: Mapping[str, Tensor]) -> None:
         """Store what the next chunk of the shot needs, before a chunk's piece is written.
 
         Args:
@@ -137,12 +137,12 @@ class Journal:
             return False
         return True
 
-    def forget(self, number: int) -> None:
+    def discard(self, number: int) -> None:
         """A chunk is to be made again."""
         piece = self.piece(number)
         shutil.rmtree(piece) if piece.is_dir() else piece.unlink(missing_ok=True)
 
-    def forget_tail(self, number: int) -> None:
+    def discard_tail(self, number: int) -> None:
         self._tail(number).unlink(missing_ok=True)
 
     def remove(self) -> None:

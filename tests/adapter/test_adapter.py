@@ -68,7 +68,7 @@ def test_strengths_scale_and_switch_off() -> None:
 
 def test_repeated_control_holds_every_condition() -> None:
     said = control(random_adapter(BASE), anchor=torch.randn(2, 16, 2, 8, 6))
-    twice = said.repeated(2)
+    twice = said.repeat(2)
     assert torch.equal(twice.residual(1), torch.cat([said.residual(1)] * 2))
     assert torch.equal(twice.anchor[2:], said.anchor)
     assert torch.equal(twice.time_delta[:2], said.time_delta)

@@ -96,11 +96,11 @@ def test_control_gates_block_by_block() -> None:
     said = control(adapter)
     assert torch.equal(said.gate(1, x, (2, 4, 3)), adapter.liem[1](x, (2, 4, 3)))
     assert not torch.equal(said.gate(0, x, (2, 4, 3)), said.gate(1, x, (2, 4, 3)))
-    twice = said.repeated(2).gate(1, torch.cat([x, x]), (2, 4, 3))
+    twice = said.repeat(2).gate(1, torch.cat([x, x]), (2, 4, 3))
     torch.testing.assert_close(twice[2:], said.gate(1, x, (2, 4, 3)))
     half = control(adapter, strengths=Strengths(liem=0.5))
     assert torch.equal(half.gate(0, x, (2, 4, 3)), adapter.liem[0](x, (2, 4, 3), 0.5))
-    assert torch.equal(half.repeated(2).gate(0, x, (2, 4, 3)), half.gate(0, x, (2, 4, 3)))
+    assert torch.equal(half.repeat(2).gate(0, x, (2, 4, 3)), half.gate(0, x, (2, 4, 3)))
     assert control(adapter, strengths=Strengths(liem=0.0)).gate(0, x, (2, 4, 3)) is x
     assert control(random_adapter(BASE)).gate(0, x, (2, 4, 3)) is x
 

@@ -47,7 +47,7 @@ def test_a_damaged_input_is_believed_less(degradation: float, share: float) -> N
 def test_frames_that_agree_are_left_alone() -> None:
     source = torch.rand(2, 24, 24, 3)
     wrong = torch.cat([resize(source[:1], (96, 96)), torch.rand(1, 96, 96, 3)])
-    many, few = back_project(wrong, source, rounds=40), back_project(wrong, source, rounds=40, agreed=TOLERANCE)
+    many, few = back_project(wrong, source, rounds=40), back_project(wrong, source, rounds=40, tolerance=TOLERANCE)
     once = back_project(wrong, source, rounds=1)
     left = (resize(few, (24, 24)) - source).square().mean((1, 2, 3)).sqrt()
     assert (left <= TOLERANCE).all() and not torch.equal(many, few)

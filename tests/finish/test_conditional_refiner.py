@@ -32,7 +32,7 @@ def test_untrained_it_changes_nothing() -> None:
 def test_from_a_plain_refiner_it_is_that_refiner() -> None:
     plain = load_refiner(shipped("tiny_refiner.safetensors"))
     conditional = ConditionalRefiner()
-    conditional.start_from(plain)
+    conditional.initialise_from(plain)
     frames, source = torch.rand(4, 40, 56, 3), torch.rand(4, 10, 14, 3)
     expected = refine_frames(plain, frames, source, detail=0.5, degradation=0.3)
     assert torch.equal(refine_frames(conditional, frames, source, detail=0.5, degradation=0.3), expected)

@@ -30,7 +30,7 @@ def test_level_counts_from_clean() -> None:
 
 @pytest.mark.parametrize("size", [(1, 1, 1), (1, 3, 500), (30, 20, 20), (2, 700, 700)])
 def test_any_size_is_measured(size: tuple[int, int, int]) -> None:
-    level = DegradationEstimator().measure(torch.rand(*size, 3))
+    level = DegradationEstimator().estimate(torch.rand(*size, 3))
     assert 0 <= level < 10
 
 
@@ -40,8 +40,8 @@ def test_the_shipped_meter_tells_damage(clean: Tensor) -> None:
     for kind in kinds:
         damaged = degraded(clean, kind)
         true = degradation_level((damaged - clean).square().mean().sqrt())
-        assert estimator.measure(damaged) == pytest.approx(float(true), abs=0.45), kind
-    assert estimator.measure(clean) < 0.35
+        assert estimator.estimate(damaged) == pytest.approx(float(true), abs=0.45), kind
+    assert estimator.estimate(clean) < 0.35
 
 
 def test_cleanup_removes_noise(clean: Tensor) -> None:

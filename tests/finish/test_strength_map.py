@@ -40,7 +40,7 @@ def test_a_map_per_frame_is_taken_frame_by_frame(frames, source):
     held = apply_strength_map(frames, source, StrengthMap(map=per_frame))
     assert torch.equal(held[0], resize(source[:1], SIZE)[0].clamp(0, 1))
     assert torch.equal(held[1:], frames[1:])
-    assert torch.equal(StrengthMap(map=per_frame).of_frames(FRAMES, SIZE, slice(1, 3)), torch.ones(2, *SIZE))
+    assert torch.equal(StrengthMap(map=per_frame).for_frames(FRAMES, SIZE, slice(1, 3)), torch.ones(2, *SIZE))
 
 
 def test_fidelity_and_white_multiply(frames, source):
@@ -62,18 +62,18 @@ def test_white_and_black_of_a_picture_are_meant(frames, source):
     loaded = torch.where(LEFT_HALF > 0, 254.0078 / 255, 0.996 / 255)
     held = apply_strength_map(frames, source, StrengthMap(map=loaded))
     assert torch.equal(held, apply_strength_map(frames, source, StrengthMap(map=LEFT_HALF)))
-    assert not StrengthMap(map=torch.full((1, 4, 4), 254.0078 / 255)).acts
-    grey = StrengthMap(map=torch.full((1, 4, 4), 252 / 255)).of_frames(FRAMES, SIZE)
+    assert not StrengthMap(map=torch.full((1, 4, 4), 254.0078 / 255)).has_effect
+    grey = StrengthMap(map=torch.full((1, 4, 4), 252 / 255)).for_frames(FRAMES, SIZE)
     torch.testing.assert_close(grey, torch.full_like(grey, 252 / 255))
 
 
 def test_what_changes_nothing_does_not_act():
-    assert not StrengthMap().acts and not StrengthMap(map=LEFT_HALF * 0 + 1).acts
-    assert not StrengthMap(map=torch.full((1, 4, 4), 0.5), white=2.0).acts
+    assert not StrengthMap().has_effect and not StrengthMap(map=LEFT_HALF * 0 + 1).has_effect
+    assert not StrengthMap(map=torch.full((1, 4, 4), 0.5), white=2.0).has_effect
     assert (
-        StrengthMap(fidelity=0.1).acts
-        and StrengthMap(map=LEFT_HALF).acts
-        and StrengthMap(white=0.5, map=LEFT_HALF).acts
+        StrengthMap(fidelity=0.1).has_effect
+        and StrengthMap(map=LEFT_HALF).has_effect
+        and StrengthMap(white=0.5, map=LEFT_HALF).has_effect
     )
 
 
@@ -81,7 +81,7 @@ def test_in_the_lossless_latent_it_is_exact_to_a_pixel(frames):
     codec, canvas = SpaceToDepth(), Canvas(FRAMES, (10, 14), SIZE)
     odd = torch.ones(1, *SIZE)
     odd[:, 3:29, 5:27] = 0
-    weight = StrengthMap(map=odd).of_latent(codec, canvas)
+    weight = StrengthMap(map=odd).for_latent(codec, canvas)
     full, empty = torch.ones(FRAMES, *canvas.padded_px, 3), torch.zeros(FRAMES, *canvas.padded_px, 3)
     decoded = codec.decode(blend_with_base(codec.encode(empty), codec.encode(full), weight))
     assert torch.equal(decoded[:, : SIZE[0], : SIZE[1], 0], odd.expand(FRAMES, -1, -1))
@@ -90,11 +90,11 @@ def test_in_the_lossless_latent_it_is_exact_to_a_pixel(frames):
 def test_for_a_vae_a_cell_gets_the_mean_of_its_pixels_and_frames():
     canvas = Canvas(6, (10, 14), SIZE, stride_px=8, stride_frames=4)
     per_frame = torch.arange(6.0)[:, None, None].expand(-1, *SIZE) / 8
-    weight = StrengthMap(map=per_frame).of_latent(VAE, canvas)
+    weight = StrengthMap(map=per_frame).for_latent(VAE, canvas)
     assert weight.shape == (1, 1, *canvas.latent_shape)
     expected = torch.tensor([0.0, (1 + 2 + 3 + 4) / 32, 5 / 8])  # the last frame stands still in the padding
     torch.testing.assert_close(weight, expected.view(1, 1, 3, 1, 1).expand_as(weight))
-    half = StrengthMap(map=LEFT_HALF).of_latent(VAE, canvas)
+    half = StrengthMap(map=LEFT_HALF).for_latent(VAE, canvas)
     assert half.shape[2] == 1 and half[0, 0, 0, 0].tolist() == [0, 0, 0, 0.5, 1, 1, 1, 1][: half.shape[-1]]
 
 

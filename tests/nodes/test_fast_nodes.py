@@ -85,7 +85,7 @@ def test_what_the_renderer_knows_reaches_the_network(pack, networks, clip):
     flow = ClipFlows(torch.randn(2, 2, *OTHER), torch.randn(2, 2, *OTHER))
     at_size = {name: resize(values, SIZE) for name, values in passes.items()}
     depth, normal = at_size["depth"].mean(-1), 2 * at_size["normal"] - 1
-    known = RenderPasses(flow.resized(SIZE), depth, normal, at_size["albedo"])
+    known = RenderPasses(flow.resize(SIZE), depth, normal, at_size["albedo"])
     expected = load_fast(networks / "RDG.safetensors").upscale(clip[:3], None, known)
     made = upscaled(pack, "RDG", image=clip[:3], flow=flow, **passes)
     torch.testing.assert_close(made, expected, atol=1e-6, rtol=0)

@@ -72,10 +72,10 @@ def test_a_clip_is_measured_in_parts_and_in_order(monkeypatch: pytest.MonkeyPatc
 def test_a_flow_grows_with_its_frame_along_each_axis() -> None:
     flow = torch.tensor([4.0, -2.0])[None, :, None, None].expand(1, 2, 12, 20)
     for size in [(6, 5), (3, 40), (12, 20), (25, 21)]:
-        resized = resize_flow(flow, size)
-        assert resized.shape == (1, 2, *size)
+        at_size = resize_flow(flow, size)
+        assert at_size.shape == (1, 2, *size)
         expected = torch.tensor([4 * size[1] / 20, -2 * size[0] / 12])
-        torch.testing.assert_close(resized, expected[None, :, None, None].expand_as(resized))
+        torch.testing.assert_close(at_size, expected[None, :, None, None].expand_as(resize))
 
 
 def test_a_smaller_flow_is_the_mean_of_what_it_covers() -> None:
@@ -114,7 +114,7 @@ def test_a_part_of_a_clip_has_the_flows_of_that_part() -> None:
 
 
 def test_flows_of_a_clip_are_resized_and_held_against_each_other_both_ways() -> None:
-    flows = some_flows().resized((16, 5))
+    flows = some_flows().resize((16, 5))
     assert flows.size == (16, 5)
     assert flows.to_next[2, :, 0, 0].tolist() == [1.0, 4.0] and flows.to_previous[2, :, 0, 0].tolist() == [-1.0, -4.0]
     ahead, back = some_flows().consistency()

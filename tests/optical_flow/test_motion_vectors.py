@@ -53,7 +53,7 @@ def test_the_way_that_is_missing_is_found_and_what_was_hidden_is_not_trusted(giv
 
 
 def test_what_was_hidden_stays_out_of_trust_in_a_smaller_clip() -> None:
-    flows = flows_from_motion(motion_to_next=everywhere(8.0, 0.0)).resized((HEIGHT // 8, WIDTH // 8))
+    flows = flows_from_motion(motion_to_next=everywhere(8.0, 0.0)).resize((HEIGHT // 8, WIDTH // 8))
     _, back = flows.consistency()
     assert back[0, 0].tolist() == [[0, 1, 1, 1]] * 3
 

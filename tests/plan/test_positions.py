@@ -16,17 +16,17 @@ def plan_of(height: int, width: int, frames: int = 1, **options: object) -> Patc
 
 def test_two_by_two_in_numbers() -> None:
     found = list_positions(plan_of(500, 512))
-    assert [(place.number, place.kind) for place in found] == [
+    assert [(position.number, position.kind) for position in found] == [
         *[(k, "primary") for k in range(1, 5)],
         *[(k, "auxiliary") for k in range(5, 9)],
         (9, "corner"),
     ]
-    assert [(place.y, place.x) for place in found] == [
+    assert [(position.y, position.x) for position in found] == [
         *[(0, 0), (0, 256), (256, 0), (256, 256)],
         *[(0, 128), (128, 0), (128, 256), (256, 128)],
         (128, 128),
     ]
-    assert [(place.height, place.width) for place in found[:4]] == [(256, 256)] * 2 + [(244, 256)] * 2
+    assert [(position.height, position.width) for position in found[:4]] == [(256, 256)] * 2 + [(244, 256)] * 2
 
 
 @settings(max_examples=60, deadline=None)
@@ -41,15 +41,15 @@ def test_places_cover_the_frame_and_stay_in_it(height, width, frames, patch_px, 
     plan = plan_of(height, width, frames, patch_px=max(patch_px, 64 if max(height, width) > 200 else 16), layout=layout)
     found = list_positions(plan)
     covered = np.zeros((height, width), bool)
-    for place in found:
-        assert 0 <= place.y < place.y + place.height <= height
-        assert 0 <= place.x < place.x + place.width <= width
-        covered[place.y : place.y + place.height, place.x : place.x + place.width] = True
+    for position in found:
+        assert 0 <= position.y < position.y + position.height <= height
+        assert 0 <= position.x < position.x + position.width <= width
+        covered[position.y : position.y + position.height, position.x : position.x + position.width] = True
     assert covered.all()
-    assert [place.number for place in found] == list(range(1, len(found) + 1))
-    order = [(KINDS.index(place.kind), place.y, place.x) for place in found]
+    assert [position.number for position in found] == list(range(1, len(found) + 1))
+    order = [(KINDS.index(position.kind), position.y, position.x) for position in found]
     assert order == sorted(order)
-    assert len({(place.y, place.x) for place in found}) == len(found)
+    assert len({(position.y, position.x) for position in found}) == len(found)
 
 
 @pytest.mark.parametrize("layout", list(LAYOUTS))
@@ -57,10 +57,10 @@ def test_every_patch_is_at_exactly_one_place(layout: str) -> None:
     plan = plan_of(600, 900, frames=20, window_frames=8, overlap_frames=2, layout=layout)
     stride = plan.canvas.stride_px
     seen = []
-    for place in list_positions(plan):
-        here = patches_at(plan, place.number)
-        assert {(p.origin[1] * stride, p.origin[2] * stride) for p in here} == {(place.y, place.x)}
-        assert place.kind in {p.kind for p in here}
+    for position in list_positions(plan):
+        here = patches_at(plan, position.number)
+        assert {(p.origin[1] * stride, p.origin[2] * stride) for p in here} == {(position.y, position.x)}
+        assert position.kind in {p.kind for p in here}
         seen += here
     assert sorted(map(id, seen)) == sorted(map(id, plan.patches))
 

@@ -72,9 +72,9 @@ def test_crops_show_where_the_difference_is_and_do_not_overlap():
     before, after = flat(0.5), flat(0.5)
     after.frames[:, 40:50, 70:80] = 1.0
     after.frames[:, 5:10, 8:12] = 0.8
-    places = most_different_crops([before, after], 16, 2)
-    assert len(places) == 2
-    (y0, x0, *_), (y1, x1, *_) = places
+    positions = most_different_crops([before, after], 16, 2)
+    assert len(positions) == 2
+    (y0, x0, *_), (y1, x1, *_) = positions
     assert y0 <= 5 and y0 + 16 >= 10 and x0 <= 8 and x0 + 16 >= 12, "the smaller one, higher up"
     assert y1 <= 40 and y1 + 16 >= 50 and x1 <= 70 and x1 + 16 >= 80
     many = most_different_crops([before, after], 16, 100)

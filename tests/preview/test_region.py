@@ -51,22 +51,22 @@ def test_wan_s_latent_frames_hold_several_of_the_clip():
 def test_lit_patches_share_their_cells_and_the_rest_stays_the_input(neighbours):
     """A model that answers ones: ones wherever a patch in focus lies, the input elsewhere."""
     focus = select_region(PLAN, 5, 0, 12, neighbours=neighbours)
-    enlarged = torch.full((1, 4, *CANVAS.latent_shape), 7.0)
-    spotlight = RegionOnly(focus.origins, [enlarged])
+    upsampled = torch.full((1, 4, *CANVAS.latent_shape), 7.0)
+    spotlight = RegionOnly(focus.origins, [upsampled])
     calls = []
 
     def ones(x, sigma, control):
         calls.extend(control)
         return [torch.ones_like(x)]
 
-    (fused,) = fuse(ones, torch.zeros_like(enlarged), torch.tensor(1.0), PLAN.patches, list, economy=spotlight)
+    (fused,) = fuse(ones, torch.zeros_like(upsampled), torch.tensor(1.0), PLAN.patches, list, economy=spotlight)
     assert {patch.origin for patch in calls} == focus.origins
     weight = torch.zeros(CANVAS.latent_shape)
     for patch in PLAN.patches:
         if patch.origin in focus.origins:
             patch.crop(weight).add_(patch.weight(weight))
     assert ((fused - 1).abs()[..., weight > 0] < 1e-5).all()
-    assert torch.equal(fused[..., weight == 0], enlarged[..., weight == 0])
+    assert torch.equal(fused[..., weight == 0], upsampled[..., weight == 0])
 
 
 def test_a_place_is_decoded_and_the_rest_is_the_enlarged_input():
@@ -88,9 +88,9 @@ def test_a_place_is_decoded_and_the_rest_is_the_enlarged_input():
 def test_the_richest_place_is_where_the_detail_is():
     frame = torch.full((32, 48, 3), 0.5)
     frame[20:28, 36:44] = torch.rand(8, 8, 3, generator=torch.Generator().manual_seed(0))
-    place = list_positions(PLAN)[most_detailed_position(PLAN, frame) - 1]
-    assert place.kind == "primary" and place.y <= 80 and place.x <= 144
-    assert place.y + place.height >= 112 and place.x + place.width >= 176
+    position = list_positions(PLAN)[most_detailed_position(PLAN, frame) - 1]
+    assert position.kind == "primary" and position.y <= 80 and position.x <= 144
+    assert position.y + position.height >= 112 and position.x + position.width >= 176
 
 
 def test_squares_are_the_pixels_of_the_input():

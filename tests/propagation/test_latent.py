@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from patchvsr_core.errors import PlanError
-from patchvsr_core.propagation.latent import Before, acts, propagate, unchanged_noise
+from patchvsr_core.propagation.latent import Before, has_effect, propagate, unchanged_noise
 from patchvsr_core.sampling.input_guidance import ancestral_euler
 from patchvsr_core.sampling.solvers import euler, sigma_schedule
 
@@ -129,6 +129,6 @@ def test_a_correction_keeps_the_noise_of_an_ancestral_step_too() -> None:
 
 def test_steps_are_chosen_by_the_noise_they_pass() -> None:
     sigmas = sigma_schedule(4).tolist()
-    chosen = [acts(a, b, 0.6, 0.3) for a, b in pairwise(sigmas)]
+    chosen = [has_effect(a, b, 0.6, 0.3) for a, b in pairwise(sigmas)]
     assert chosen == [False, True, True, False]
-    assert acts(1.0, 0.0, 0.4, 0.2), "a single step passes all"
+    assert has_effect(1.0, 0.0, 0.4, 0.2), "a single step passes all"

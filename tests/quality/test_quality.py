@@ -86,10 +86,10 @@ def test_where_no_motion_can_be_followed_nothing_is_judged() -> None:
     other = torch.rand(HEIGHT, WIDTH // 2, 3, generator=torch.Generator().manual_seed(5))
     clip[1, :, WIDTH // 2 :] = other
     motion = next(quality.clip_motion(clip))
-    half = motion.seen[..., : WIDTH // 2 - 16].mean(), motion.seen[..., WIDTH // 2 + 16 :].mean()
+    half = motion.valid[..., : WIDTH // 2 - 16].mean(), motion.valid[..., WIDTH // 2 + 16 :].mean()
     assert half[0] > 0.95 and half[1] < 0.5
-    still = quality.Motion(torch.zeros_like(motion.flow), motion.seen)
-    error = 0.1 * (1 - motion.seen[0, 0, :, :, None])
+    still = quality.Motion(torch.zeros_like(motion.flow), motion.valid)
+    error = 0.1 * (1 - motion.valid[0, 0, :, :, None])
     assert quality.flicker(clip + torch.stack([error, 0 * error]), clip, [still]) == pytest.approx(0, abs=1e-4)
 
 
@@ -198,8 +198,8 @@ def test_the_report_has_the_numbers_of_the_measures() -> None:
     plan, source = a_plan(), textured()
     noise = 0.01 * torch.randn(source.shape, generator=torch.Generator().manual_seed(3))
     frames = source + noise + over_time([0.0, 0.01, 0.0, 0.02])
-    seen: list[tuple[int, int]] = []
-    report = quality.measure_quality(frames, source, plan, on_frames=lambda done, total: seen.append((done, total)))
+    valid: list[tuple[int, int]] = []
+    report = quality.measure_quality(frames, source, plan, on_frames=lambda done, total: valid.append((done, total)))
     drift = quality.colour_drift(frames, source)
     assert report.as_dict() == pytest.approx(
         {
@@ -218,7 +218,7 @@ def test_the_report_has_the_numbers_of_the_measures() -> None:
         rel=1e-5,
         abs=1e-9,
     )
-    assert seen == [(k, FRAMES) for k in range(1, FRAMES + 1)]
+    assert valid == [(k, FRAMES) for k in range(1, FRAMES + 1)]
 
 
 def test_every_line_says_what_to_do() -> None:

@@ -21,18 +21,18 @@ def test_places_are_read_as_warping_reads_them(count: int, layout: torch.memory_
     offsets, weights = some_offsets(count), torch.rand(2, 7, 9, count)
     read = [warp(x, place.movedim(-1, 1)) for place in offsets.unbind(3)]
     where = sample_points(offsets)
-    torch.testing.assert_close(where.each(x), torch.stack(read, 1).movedim(2, -1).movedim(1, 3), atol=1e-5, rtol=0)
-    torch.testing.assert_close(where.summed(x), torch.stack(read).mean(0), atol=1e-5, rtol=0)
+    torch.testing.assert_close(where.gather(x), torch.stack(read, 1).movedim(2, -1).movedim(1, 3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(where.gather_sum(x), torch.stack(read).mean(0), atol=1e-5, rtol=0)
     expected = sum(weight[:, None] * values for weight, values in zip(weights.unbind(-1), read, strict=True))
-    torch.testing.assert_close(where.summed(x, weights), expected, atol=1e-5, rtol=0)
-    assert where.summed(x).is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(where.gather_sum(x, weights), expected, atol=1e-5, rtol=0)
+    assert where.gather_sum(x).is_contiguous(memory_format=torch.channels_last)
 
 
 def test_places_are_counted_in_pixels() -> None:
     x = torch.rand(1, 2, 6, 8)
     offsets = torch.zeros(1, 6, 8, 2, 2)
     offsets[..., 1, 0], offsets[..., 1, 1] = 2.0, -1.0
-    found = sample_points(offsets).each(x).movedim(-1, 1)
+    found = sample_points(offsets).gather(x).movedim(-1, 1)
     assert torch.equal(found[..., 0], x), "exactly, where nothing moves"
     torch.testing.assert_close(found[:, :, 1:, :6, 1], x[:, :, :-1, 2:])
     assert not found[:, :, 0, :, 1].any() and not found[:, :, :, 6:, 1].any(), "zero outside"
@@ -44,7 +44,7 @@ def test_gradients_are_those_of_warping() -> None:
         x, offsets = torch.rand(2, 3, 7, 9, requires_grad=needed), some_offsets(2).requires_grad_()
         weights = torch.rand(2, 7, 9, 2, requires_grad=True)
         wanted = [offsets, weights, *([x] if needed else [])]
-        ours = torch.autograd.grad(sample_points(offsets).summed(x, weights).square().sum(), wanted)
+        ours = torch.autograd.grad(sample_points(offsets).gather_sum(x, weights).square().sum(), wanted)
         read = sum(weights[:, None, ..., j] * warp(x, offsets[..., j, :].movedim(-1, 1)) for j in range(2))
         theirs = torch.autograd.grad(read.square().sum(), wanted)
         for one, other in zip(ours, theirs, strict=True):
@@ -57,7 +57,7 @@ def test_far_pixels_are_told_apart_in_half_precision(dtype: torch.dtype) -> None
     x = (torch.arange(4000) % 7).to(dtype).expand(1, 1, 2, 4000)
     offsets = torch.zeros(1, 2, 4000, 1, 2)
     offsets[..., 0] = 3.0
-    for found in (sample_points(offsets).summed(x), warp(x, offsets[..., 0, :].movedim(-1, 1).to(dtype))):
+    for found in (sample_points(offsets).gather_sum(x), warp(x, offsets[..., 0, :].movedim(-1, 1).to(dtype))):
         assert found.dtype == dtype
         torch.testing.assert_close(found[..., :-3], x[..., 3:], atol=0.02, rtol=0)
 

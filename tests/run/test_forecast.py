@@ -58,7 +58,7 @@ def test_the_forecast_is_the_plan(frames, height, width, family, layout, steps, 
     )
     found, plan = forecast(request), plan_of(request)
     assert found.target == plan.canvas.target
-    assert found.places == list_positions(plan)
+    assert found.positions == list_positions(plan)
     assert found.windows == len({patch.origin[0] for patch in plan.patches})
     for kind, count in found.counts.items():
         assert count * found.windows == sum(patch.kind == kind for patch in plan.patches)

@@ -31,7 +31,7 @@ from patchvsr_core.video import probe, read_clip
 from patchvsr_core.video.chunk_files import Encoding
 from patchvsr_core.video.disk_space import check_space, disk_bytes
 from patchvsr_core.video.journal import folder_of as journal_folder
-from patchvsr_core.video.journal import unfinished
+from patchvsr_core.video.journal import read_unfinished
 from patchvsr_core.video.reader import scan
 
 FRAMES = 23
@@ -144,10 +144,10 @@ def test_noise_goes_on_from_chunk_to_chunk() -> None:
 
 
 def test_memory_that_is_less_now_does_not_stop_a_run(clip: Path) -> None:
-    assert unfinished(clip.with_name("out.mp4")) is None
+    assert read_unfinished(clip.with_name("out.mp4")) is None
     with pytest.raises(KeyboardInterrupt):
         run(a_job(clip), stopping_in(1))
-    left = unfinished(clip.with_name("out.mp4"))
+    left = read_unfinished(clip.with_name("out.mp4"))
     assert left is not None and left["chunks"][:2] == [8, 2]
 
 

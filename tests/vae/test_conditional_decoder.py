@@ -39,31 +39,33 @@ def busy_decoder() -> ConditionalDecoder:
 
 
 @torch.inference_mode()
-def decode(codec: WanVAE, latent: Tensor, decoder: ConditionalDecoder, enlarged: Tensor, weight: float = 1.0) -> Tensor:
-    with modulate_decoder(codec.decoder_input, decoder, decoder.encode_condition(enlarged), weight):
+def decode(
+    codec: WanVAE, latent: Tensor, decoder: ConditionalDecoder, upsampled: Tensor, weight: float = 1.0
+) -> Tensor:
+    with modulate_decoder(codec.decoder_input, decoder, decoder.encode_condition(upsampled), weight):
         return codec.decode(latent)
 
 
 def test_untrained_it_is_the_vae_bit_by_bit_and_leaves_nothing_behind(codec: WanVAE) -> None:
     torch.manual_seed(0)
-    latent, enlarged = torch.randn(1, 16, 3, 4, 6), torch.rand(9, 32, 48, 3)
+    latent, upsampled = torch.randn(1, 16, 3, 4, 6), torch.rand(9, 32, 48, 3)
     plain = codec.decode(latent)
-    assert torch.equal(decode(codec, latent, ConditionalDecoder(CONFIG), enlarged), plain)
-    busy = decode(codec, latent, busy_decoder(), enlarged)
+    assert torch.equal(decode(codec, latent, ConditionalDecoder(CONFIG), upsampled), plain)
+    busy = decode(codec, latent, busy_decoder(), upsampled)
     assert (busy - plain).abs().mean() > 1e-3
-    assert torch.equal(decode(codec, latent, busy_decoder(), enlarged, weight=0.0), plain)
+    assert torch.equal(decode(codec, latent, busy_decoder(), upsampled, weight=0.0), plain)
     assert torch.equal(codec.decode(latent), plain)
 
 
 def test_the_condition_is_seen_frame_by_frame(codec: WanVAE) -> None:
     """A change of the input's second half changes its own frames, and those at most two latent frames before."""
     torch.manual_seed(0)
-    latent, enlarged = torch.randn(1, 16, 6, 2, 2), torch.rand(21, 16, 16, 3)
-    other = enlarged.clone()
+    latent, upsampled = torch.randn(1, 16, 6, 2, 2), torch.rand(21, 16, 16, 3)
+    other = upsampled.clone()
     other[13:] = torch.rand(8, 16, 16, 3)  # from latent frame 4 on
     decoder = busy_decoder()
     torch.nn.init.normal_(decoder.condition[1].conv_3d.weight, std=0.05)
-    changed = (decode(codec, latent, decoder, enlarged) - decode(codec, latent, decoder, other)).abs().amax((1, 2, 3))
+    changed = (decode(codec, latent, decoder, upsampled) - decode(codec, latent, decoder, other)).abs().amax((1, 2, 3))
     assert (changed[:5] == 0).all()
     assert (changed[13:] > 0).all()
 
@@ -73,9 +75,9 @@ def test_any_number_of_parts_gives_the_same(codec: WanVAE, parts: list[int]) -> 
     """As diffusers decodes (one latent frame after the other), as ComfyUI does (one, then two), and all at once."""
     torch.manual_seed(0)
     conv, decoder = codec.decoder_input, busy_decoder()
-    latent, enlarged = torch.randn(1, 16, 5, 4, 4), torch.rand(17, 32, 32, 3)
+    latent, upsampled = torch.randn(1, 16, 5, 4, 4), torch.rand(17, 32, 32, 3)
     with torch.inference_mode():
-        condition = decoder.encode_condition(enlarged)
+        condition = decoder.encode_condition(upsampled)
         whole = decoder.modulation(condition, conv(latent))
         found, start = [], 0
         with modulate_decoder(conv, decoder, condition):
@@ -103,11 +105,11 @@ def test_a_canvas_is_decoded_by_the_input(codec: WanVAE) -> None:
 
 
 def test_what_does_not_fit_is_said(codec: WanVAE) -> None:
-    latent, enlarged = torch.randn(1, 16, 3, 4, 6), torch.rand(9, 32, 48, 3)
+    latent, upsampled = torch.randn(1, 16, 3, 4, 6), torch.rand(9, 32, 48, 3)
     with pytest.raises(ModelError, match="begins with 48 channels"):
-        decode(codec, latent, ConditionalDecoder(replace(CONFIG, features=48)), enlarged)
+        decode(codec, latent, ConditionalDecoder(replace(CONFIG, features=48)), upsampled)
     with pytest.raises(ModelError, match="choose smaller ones"):
-        decode(codec, latent, ConditionalDecoder(CONFIG), enlarged[:, :16])
+        decode(codec, latent, ConditionalDecoder(CONFIG), upsampled[:, :16])
     canvas, source = Canvas(2, (8, 8), (16, 16)), torch.rand(2, 8, 8, 3)
     condition = InputCondition(ConditionalDecoder(CONFIG), source)
     with pytest.raises(ModelError, match="decode without it"):
@@ -123,8 +125,8 @@ def test_file_round_trip(tmp_path: Path, codec: WanVAE) -> None:
     save_conditional_decoder(decoder, tmp_path / "c.safetensors", torch.float32)
     loaded = load_conditional_decoder(tmp_path / "c.safetensors")
     assert asdict(loaded.config) == asdict(CONFIG)
-    latent, enlarged = torch.randn(1, 16, 2, 2, 2), torch.rand(5, 16, 16, 3)
-    assert torch.equal(decode(codec, latent, loaded, enlarged), decode(codec, latent, decoder, enlarged))
+    latent, upsampled = torch.randn(1, 16, 2, 2, 2), torch.rand(5, 16, 16, 3)
+    assert torch.equal(decode(codec, latent, loaded, upsampled), decode(codec, latent, decoder, upsampled))
 
 
 def test_bad_files_say_so(tmp_path: Path) -> None:

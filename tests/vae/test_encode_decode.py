@@ -52,8 +52,8 @@ def test_padded_frames_are_cut_off() -> None:
     latent = encode_canvas(codec, frames, canvas)
     assert latent.shape[2:] == (3, 4, 4)
     out = blend_tiles(decode_tiles(codec, latent, canvas))
-    enlarged = resize(frames, (32, 32)).clamp(0, 1)
-    torch.testing.assert_close(out, enlarged[[0, 4, 4, 4, 4, 6, 6]], atol=1e-5, rtol=0)
+    upsampled = resize(frames, (32, 32)).clamp(0, 1)
+    torch.testing.assert_close(out, upsampled[[0, 4, 4, 4, 4, 6, 6]], atol=1e-5, rtol=0)
 
 
 def test_global_view_is_the_resized_video() -> None:
@@ -90,9 +90,9 @@ def test_a_bicubic_base_layer_changes_nothing() -> None:
     frames = torch.rand(3, 20, 28, 3)
     canvas = Canvas(3, (20, 28), (80, 112), 8, 1)
     plain = encode_canvas(CODEC, frames, canvas)
-    enlarged = resize(frames, (80, 112)).clamp(0, 1)
-    torch.testing.assert_close(encode_canvas(CODEC, frames, canvas, base=enlarged), plain)
-    assert not torch.allclose(encode_canvas(CODEC, frames, canvas, base=enlarged**2), plain)
+    upsampled = resize(frames, (80, 112)).clamp(0, 1)
+    torch.testing.assert_close(encode_canvas(CODEC, frames, canvas, base=upsampled), plain)
+    assert not torch.allclose(encode_canvas(CODEC, frames, canvas, base=upsampled**2), plain)
 
 
 @pytest.mark.parametrize("size", [(60, 84), (160, 224), (80, 112)])

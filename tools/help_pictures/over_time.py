@@ -54,7 +54,7 @@ def change_along_motion() -> np.ndarray:
     pictures = {}
     for text, weight in (("without", 0.0), ("weight 0.25", 0.25), ("weight 0.5", 0.5)):
         first, second = unrefined(weight)[SHOWN : SHOWN + 2].split(1)
-        changed = compensated_difference(first, second, motion).abs().mean(1, keepdim=True) * motion.seen
+        changed = compensated_difference(first, second, motion).abs().mean(1, keepdim=True) * motion.valid
         pictures[text] = half(overlay_heatmap(first, pool_cells(changed) / FULL_SCALE)[0])
     return sheet(pictures, columns=1)
 

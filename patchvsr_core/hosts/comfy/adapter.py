@@ -182,10 +182,10 @@ class _Control:
         _check_sampling(executor.class_obj)
         options = dict(transformer_options or {})
         patches = self._patches(x, options)
-        acts, steps = self._acts(sigma), position(sigma, schedule_of(options))[1]
-        control_of = partial(self.controls, adapted=acts, again=steps > 1)
-        patch_control = control_of(patches, x.device).repeated(len(x) // len(patches))
-        if acts:
+        has_effect, steps = self._acts(sigma), position(sigma, schedule_of(options))[1]
+        control_of = partial(self.controls, adapted=has_effect, again=steps > 1)
+        patch_control = control_of(patches, x.device).repeat(len(x) // len(patches))
+        if has_effect:
             call = _Call(patch_control, options)
             options = call.install(self.layers)
             self.time_delta = patch_control.time_delta

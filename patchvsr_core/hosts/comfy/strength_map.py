@@ -25,12 +25,12 @@ def attach_strength(model: Any, canvas: Canvas, conditions: PatchConditions, str
     Raises:
         PlanError: for conditions without a codec.
     """
-    if not strength.acts:
+    if not strength.has_effect:
         return model
     if conditions.codec is None:
         raise PlanError("Fidelity and strength map need the VAE; connect the patch_cond of Patch Encoder.")
     patched = model.clone()
-    weight = strength.of_latent(conditions.codec, canvas)
+    weight = strength.for_latent(conditions.codec, canvas)
     patched.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, KEY, partial(_held, conditions.latent, weight))
     return patched
 
