@@ -1,6 +1,6 @@
-"""What brings decoded frames back to the input: the refiner, back-projection, colour fixes, strength maps.
+"""Postprocessing that keeps decoded frames faithful to the input: refiner, back-projection, colour fix, strength map.
 
-The base layer stands here too: what the result is mixed with, bicubic or of a real-time network.
+The base layer is here as well: the upsampled input, by bicubic or a real-time network, that the result is blended with.
 """
 
 from .back_projection import back_project

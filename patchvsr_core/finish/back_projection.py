@@ -1,4 +1,4 @@
-"""Back-projection: make the result agree with the input again."""
+"""Back-projection: make the downsampled result match the input."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from ..progress import OnDone
 from ..resample import frames_per_batch, resize
 
 FULL_TRUST, NO_TRUST = 0.6, 1.1
-"""Level of damage up to which an input is believed wholly, and from which not at all."""
+"""Degradation level up to which the input is fully trusted, and from which it is not trusted at all."""
 TOLERANCE = 0.29 / 255
-"""Root mean square of the difference below which a place gets no further round: that of rounding to 8 bits."""
+"""RMS difference below which a pixel counts as converged: the error of rounding to 8 bits."""
 NEIGHBOURHOOD_PX = 17
-"""Side of the square of the input, around every pixel, in which it is taken."""
+"""Side of the square neighbourhood, in input pixels, over which that RMS is taken."""
 
 
 def check_pair(frames: Tensor, source: Tensor) -> None:
-    """Raise unless ``frames`` can be an enlargement of ``source``; both (T, H, W, C).
+    """Raise unless ``frames`` can be an upscaled version of ``source``; both (T, H, W, C).
 
     Raises:
         PlanError: when the lengths differ, or the input is larger than the result.
     """
     if len(frames) != len(source):
         raise PlanError(
-            f"The result has {len(frames)} frames but the input {len(source)}; connect the clip it was made from."
+            f"The result has {len(frames)} frames but the input has {len(source)}; connect the clip it was made from."
         )
     if frames.shape[1] < source.shape[1] or frames.shape[2] < source.shape[2]:
         raise PlanError(
@@ -45,22 +45,25 @@ def back_project(
     tolerance: float = 0.0,
     on_frames: OnDone | None = None,
 ) -> Tensor:
-    """Iterate x <- x + strength * U(y - D(x)), U and D being bicubic up- and downsampling.
+    """Iterate x <- x + strength * U(y - D(x)), where U and D are bicubic up- and downsampling.
 
-    Afterwards the result, shrunk again, is the input: whatever a model invented survives only
-    where the input cannot contradict it. Worth about half a decibel after any model, and
-    without one (bicubic + back-projection is the baseline to beat).
+    The downsampled result then matches the input, so invented detail survives only where the input
+    cannot contradict it. Worth about half a decibel after any model, and even without one (bicubic
+    plus back-projection is the baseline to beat).
 
     Args:
         frames: (T, H, W, C) result; not changed.
         source: (T, h, w, C) input y.
-        rounds: iterations, at most; 0 leaves the result alone.
+        rounds: maximum number of iterations; 0 returns the result unchanged.
         strength: 0 (off) to 1; below 1 keeps more of the model's own low frequencies.
-        degradation: level of noise and compression in the input, where it was measured (see
-            :mod:`.degradation`): what the model removed of them is not to come back.
-        tolerance: root mean square of the difference below which a place gets no further round;
-            more rounds than it takes only add flicker (:data:`TOLERANCE` suits inputs of 8 bits).
-            It is judged place by place, so that a part of a picture comes out as in the whole.
+        degradation: estimated level of noise and compression in the input (see :mod:`.degradation`);
+            the higher it is, the smaller the correction, so that the artifacts do not come back.
+        tolerance: RMS difference below which iteration stops, because further rounds only add
+            flicker (:data:`TOLERANCE` suits 8-bit inputs). It is evaluated per pixel neighbourhood,
+            so a crop gives the same result as the whole frame.
+
+    Returns:
+        (T, H, W, C) like ``frames``.
     """
     share = degradation_weight(degradation)
     if rounds == 0 or strength == 0:
@@ -87,7 +90,7 @@ def back_project(
 
 
 def degradation_weight(degradation: float) -> float:
-    """How far an input is to be believed: 1 when it is clean, 0 when noise or an encoder changed it much.
+    """Weight of back-projection for a degraded input: 1 for a clean one, 0 for one with heavy noise or compression.
 
     Args:
         degradation: level, see :func:`degradation.degradation_level`.
@@ -96,12 +99,12 @@ def degradation_weight(degradation: float) -> float:
 
 
 def _local_rms(difference: Tensor) -> Tensor:
-    """(T, h, w, 1) root mean square of (T, h, w, C) around every pixel."""
+    """(T, h, w, 1) RMS of (T, h, w, C) over the neighbourhood of every pixel."""
     squares = difference.square().mean(-1)[:, None]
     around = F.avg_pool2d(squares, NEIGHBOURHOOD_PX, 1, NEIGHBOURHOOD_PX // 2, count_include_pad=False)
     return around.sqrt().movedim(1, -1)
 
 
 def _to_planar(frames: Tensor) -> Tensor:
-    """A copy, (T, H, W, C) to read but channel by channel in memory, which resampling is faster on."""
+    """A (T, H, W, C) copy that is planar in memory, which makes resampling faster."""
     return frames.movedim(-1, 1).clone(memory_format=torch.contiguous_format).movedim(1, -1)

@@ -1,9 +1,9 @@
-"""The base layer: what enlarges the input before patches refine it, bicubic or a real-time network.
+"""The base layer: the input upsampled by bicubic or a real-time network, before patches refine it.
 
-A model that starts from the enlarged input takes the base layer in its place. The shipped model
-adds to bicubic what bicubic lacks, and its refiner too: on a sharper picture both would sharpen
-twice. There the base layer joins at the end, as a second opinion. Two estimates that err in
-different places are better together.
+A model that starts from the upsampled input starts from the base layer instead. The shipped model
+and its refiner predict what bicubic lacks, so a sharper start would be sharpened twice; with them
+the base layer is blended in at the end. Averaging two estimates with uncorrelated errors lowers the
+error.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from ..settings import BICUBIC
 from ..vae.codec import Codec
 
 BASE_WEIGHT = 0.6
-"""Of the base layer in the mean with the result of a clean input, at ``detail`` 0."""
+"""Weight of the base layer in the blend, for a clean input and ``detail`` 0."""
 
 
 def make_base_layer(
     name: str, frames: Tensor, target: tuple[int, int], on_frame: OnDone | None = None
 ) -> Tensor | None:
-    """The clip enlarged to (height, width), or by 4 where that is less; None for bicubic.
+    """Upscale a clip to (height, width), but by no more than 4; None for bicubic.
 
     Args:
         name: one of :data:`settings.BASE_LAYERS`.
@@ -41,27 +41,30 @@ def make_base_layer(
 
 
 def starts_from_base(codec: Codec) -> bool:
-    """Whether models of this codec take the base layer in the place of the enlarged input."""
+    """Whether models of this codec start from the base layer instead of the bicubically upsampled input."""
     return not codec.is_lossless
 
 
 def blend_base_layer(frames: Tensor, base: Tensor, *, detail: float = 0.0, degradation: float = 0.0) -> Tensor:
-    """The result and the base layer together.
+    """Blend the base layer into the result.
 
     Args:
-        frames: (T, H, W, 3) given away, they are changed.
-        base: the same clip, of the same size.
-        detail: the crisper the result is to be, the less the base layer counts: nothing at 1.
-        degradation: of the input, see :func:`degradation.estimate_degradation`; the refiner removes it, a base layer
-            enlarges it and has no weight from 1 on.
+        frames: (T, H, W, 3) result; modified in place.
+        base: the base layer of the same clip, of the same shape.
+        detail: 0 to 1; the weight of the base layer falls linearly to 0 at 1, where the crispest result is wanted.
+        degradation: level of the input, see :func:`degradation.estimate_degradation`. A base layer amplifies
+            artifacts that the refiner removes, so its weight falls linearly to 0 at level 1.
+
+    Returns:
+        ``frames``.
 
     Raises:
-        PlanError: when it is another clip.
+        PlanError: when the shapes differ.
     """
     if base.shape != frames.shape:
         raise PlanError(
-            f"The base layer is {len(base)} frames of {base.shape[2]}x{base.shape[1]}, the result {len(frames)} of "
-            f"{frames.shape[2]}x{frames.shape[1]}; enlarge the same clip to the same size."
+            f"The base layer has {len(base)} frames of {base.shape[2]}x{base.shape[1]}, the result {len(frames)} of "
+            f"{frames.shape[2]}x{frames.shape[1]}; upscale the same clip to the same size."
         )
     weight = BASE_WEIGHT * (1 - detail) * max(0.0, 1 - degradation)
     for frame, other in zip(frames, base, strict=True):

@@ -1,6 +1,6 @@
-"""Colour fixes: give the result the colours of the input, with statistics of whole frames.
+"""Colour fixes: transfer the colours of the input to the result, using statistics of whole frames.
 
-Never per tile: tile statistics make the colours of neighbouring tiles drift apart.
+Never per tile: with per-tile statistics the colours of neighbouring tiles drift apart.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ WAVELET_LEVELS = 5
 
 
 def wavelet(content: Tensor, style: Tensor) -> Tensor:
-    """High frequencies of ``content`` on the low frequencies of ``style``.
+    """Add the high frequencies of ``content`` to the low frequencies of ``style``.
 
-    Five a-trous levels with the kernel [1, 2, 1] x [1, 2, 1] / 16. The blur is linear, so one
-    blur of the difference is enough. Shapes (T, C, H, W). Source: Upscale-A-Video, StableSR.
+    Five a-trous wavelet levels with the kernel [1, 2, 1] x [1, 2, 1] / 16. The blur is linear, so
+    blurring the difference once is enough. Shapes (T, C, H, W). Source: Upscale-A-Video, StableSR.
     """
     return content + _low_pass(style - content)
 
 
 def adain(content: Tensor, style: Tensor) -> Tensor:
-    """Mean and deviation of every frame and channel of ``style``, (T, C, H, W)."""
+    """Give every frame and channel of ``content`` the mean and standard deviation of ``style``; both (T, C, H, W)."""
     content_mean, content_std = _statistics(content)
     style_mean, style_std = _statistics(style)
     return (content - content_mean) / content_std * style_std + style_mean
@@ -44,7 +44,7 @@ def match_colors(frames: Tensor, source: Tensor, method: str = "wavelet", *, on_
         method: ``wavelet``, ``adain`` or ``none``.
     """
     if method not in FIXES:
-        raise PatchVSRError(f"Colour fix {method!r} is unknown; choose one of {', '.join(FIXES)}.")
+        raise PatchVSRError(f"Unknown colour fix {method!r}; choose one of {', '.join(FIXES)}.")
     fix = FIXES[method]
     if fix is None:
         return frames

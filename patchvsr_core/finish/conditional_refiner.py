@@ -1,4 +1,4 @@
-"""A refiner whose features are modulated by those of the input, as in Upscale-A-Video's conditional decoder."""
+"""A refiner whose features are modulated by features of the input, as in Upscale-A-Video's conditional decoder."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from ..vae.sft import Modulation, PositionNorm, ResidualBlockPlus, apply_per_fra
 from .refiner import CONTROLS, FOLDED, Refiner, RefinerConfig
 
 CONDITION_CHANNELS = 32
-"""Channels of the features of the input."""
+"""Channels of the condition features."""
 BLOCKS_PER_MODULATION = 4
-"""Features are modulated after the second block and so many blocks later again."""
+"""Features are modulated after the second block, and every so many blocks from there."""
 
 
 class ConditionalRefiner(Refiner):
-    """A :class:`Refiner` with a branch that sees the enlarged input alone and modulates the features after some blocks.
+    """A :class:`Refiner` with a condition branch on the upsampled input that modulates the features after some blocks.
 
-    The branch has blocks over space and time; the modulation looks at one position at a time (as in SFTGAN)
-    and norms are of one position too, so that a result depends on no more around it than a plain refiner's
-    and tiles are equal to one large picture. Untrained, and with the weights of a plain refiner, it is that refiner.
+    The branch has spatio-temporal blocks. Modulation (as in SFTGAN) and norms are pointwise, so that the receptive
+    field is no larger than a plain refiner's and tiling is exact. An untrained branch changes nothing: with the
+    weights of a plain refiner it is equal to that refiner.
     """
 
     live_copies = 11
@@ -36,10 +36,10 @@ class ConditionalRefiner(Refiner):
         )
 
     def initialise_from(self, plain: Refiner) -> None:
-        """Take over the weights of a plain refiner of the same sizes.
+        """Copy the weights of a plain refiner of the same size.
 
         Raises:
-            RuntimeError: when its sizes are others.
+            RuntimeError: when the sizes differ.
         """
         self.load_state_dict({**self.state_dict(), **plain.state_dict()})
 
@@ -53,7 +53,7 @@ class ConditionalRefiner(Refiner):
         return features
 
     def _modulation_after_blocks(self) -> list[nn.Module | None]:
-        """For every block the modulation after it."""
+        """The modulation that follows each block, if any."""
         return [
             self.modulations[k // BLOCKS_PER_MODULATION] if k % BLOCKS_PER_MODULATION == 1 else None
             for k in range(len(self.blocks))

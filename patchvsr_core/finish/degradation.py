@@ -1,8 +1,8 @@
-"""How damaged an input is by noise and compression: measured by a small network, told to the refiner.
+"""Blind degradation estimation: a small network predicts the level of noise and compression in the input.
 
-Damage is the root mean square of what noise and compression changed in the input; a clean clip has 0.
-Restoring a clean clip as if it were noisy costs detail, and a noisy one as if it were clean keeps the
-noise, so the refiner wants to know.
+Degradation is measured as the RMS difference from the clean clip; a clean clip has 0. The refiner is
+conditioned on it: restoring a clean clip as if it were noisy costs detail, and restoring a noisy one as if it
+were clean keeps the noise.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 UNCERTAIN_LEVELS = (0.5, 1.0)
-"""Measured levels up to the first may be a clean clip's too, and count for nothing; from the second on, fully."""
+"""Estimates up to the first level also occur for clean clips and are set to 0; from the second on they count fully."""
 GAIN = 32.0
-"""Of what differs from its surroundings, which is where damage lies."""
+"""Gain of the high-pass input channels, which carry most of the degradation."""
 MAX_FRAMES = 8
 CROP_PX = 640
-"""At most so many frames, and so large a part from their middle, are looked at."""
+"""The estimate uses at most so many frames, and a centre crop of at most this side."""
 
 
 def degradation_level(rms: Tensor) -> Tensor:
-    """Damage as the networks see it: 0 when clean, 1 at three levels of 255, slower beyond.
+    """Degradation level on the logarithmic scale that the networks use: 0 when clean, 1 at an RMS of 3/255.
 
     Args:
-        rms: root mean square of the damage, pictures in [0, 1].
+        rms: RMS difference from the clean frames, which are in [0, 1].
     """
     return (1 + 255 * rms).log2() / 2
 
 
 class DegradationEstimator(nn.Module):
-    """Convolutions whose mean and deviation over the whole clip tell its :func:`degradation_level`."""
+    """Predicts :func:`degradation_level` from the mean and deviation of convolutional features over a clip."""
 
     def __init__(self, channels: int = 24) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class DegradationEstimator(nn.Module):
         self.out = nn.Linear(32, 1)
 
     def forward(self, source: Tensor) -> Tensor:
-        """Level of a clip, (T, 3, h, w) in [0, 1]; a scalar, at least 0."""
+        """Estimate the level of a (T, 3, h, w) clip in [0, 1]; a scalar of at least 0."""
         pixels = _tile_to_size(source)
         around = F.avg_pool2d(F.pad(pixels, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
         features = torch.cat([pixels - 0.5, GAIN * (pixels - around)], 1)
@@ -56,7 +56,7 @@ class DegradationEstimator(nn.Module):
 
     @torch.inference_mode()
     def estimate(self, source: Tensor) -> float:
-        """Level of an input, (T, h, w, 3) in [0, 1]."""
+        """Estimate the level of a (T, h, w, 3) clip in [0, 1], from a centre crop of some of its frames."""
         frames, height, width = source.shape[:3]
         chosen = torch.linspace(0, frames - 1, min(frames, MAX_FRAMES)).round().long()
         top, left = (max(0, (length - CROP_PX) // 2) for length in (height, width))
@@ -67,10 +67,11 @@ class DegradationEstimator(nn.Module):
 def estimate_degradation(
     estimator: DegradationEstimator | None, source: Tensor, restore_strength: float = 1.0
 ) -> float:
-    """Damage of an input, (T, h, w, 3) in [0, 1], as the refiner and back-projection are to be told of it.
+    """Estimate the degradation level of a (T, h, w, 3) input in [0, 1], for the refiner and back-projection.
 
     Args:
-        restore_strength: factor; 0: restore the input as if it were clean.
+        estimator: None to treat every input as clean.
+        restore_strength: factor on the level; 0 treats the input as clean.
     """
     if estimator is None or not restore_strength:
         return 0.0
@@ -80,6 +81,6 @@ def estimate_degradation(
 
 
 def _tile_to_size(frames: Tensor, least: int = 16) -> Tensor:
-    """Tiny pictures are repeated until the convolutions fit in."""
+    """Repeat tiny frames until the convolutions fit."""
     repeats = [-(-least // length) for length in frames.shape[2:]]
     return frames.repeat(1, 1, *repeats)

@@ -1,4 +1,4 @@
-"""Runs a refiner over a clip of any size and length, and keeps it in a file."""
+"""Runs a refiner over clips of any size and length; saves and loads refiner files."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ __all__ = ["Refiner", "RefinerConfig", "load_refiner", "new_refiner", "refine_fr
 FORMAT = "patchvsr-refiner"
 TILE_PX = 512
 CHUNK_FRAMES = 24
-"""How much of a clip the network sees at once, beside its reach."""
+"""Frames that the network processes at once, not counting its temporal receptive field."""
 KINDS: dict[str, type[Refiner]] = {"plain": Refiner, "conditional": ConditionalRefiner}
 
 
 def new_refiner(config: RefinerConfig) -> Refiner:
-    """An untrained refiner of the kind that the configuration names.
+    """Create an untrained refiner of the configured kind.
 
     Raises:
-        ModelError: when there is no such kind.
+        ModelError: for an unknown kind.
     """
     if config.kind not in KINDS:
-        raise ModelError(f"A refiner of kind {config.kind!r} is unknown; the kinds are {', '.join(KINDS)}.")
+        raise ModelError(f"Unknown kind of refiner {config.kind!r}; choose one of {', '.join(KINDS)}.")
     return KINDS[config.kind](config)
 
 
 def working_bytes(refiner: Refiner, frames: int, size: tuple[int, int]) -> int:
-    """Memory that the network itself takes in :func:`refine_frames`: the features of one tile, in a few copies."""
+    """Bytes that the network itself takes in :func:`refine_frames`: the live feature maps of one tile."""
     length = min(frames, CHUNK_FRAMES + 2 * refiner.reach_frames)
     cells = min(size[0], TILE_PX) * min(size[1], TILE_PX) // FOLD**2
     return refiner.live_copies * refiner.config.channels * length * cells * 4
@@ -62,18 +62,17 @@ def refine_frames(
     region: tuple[slice, slice] | None = None,
     on_frames: OnDone | None = None,
 ) -> Tensor:
-    """Run the refiner over a whole clip in tiles and chunks, free of seams.
+    """Run the refiner over a whole clip in tiles and chunks, without seams.
 
-    Only the tile at work is moved to the refiner's device; the clips stay where they are.
+    Only the current tile is moved to the refiner's device; the clips stay where they are.
 
     Args:
         frames: (T, H, W, 3) decoded frames in [0, 1]; not changed.
         source: (T, h, w, 3) input clip in [0, 1].
         strength: 0 (off) to 1.
         detail: 0 (most faithful) to 1 (crispest).
-        degradation: level of noise and compression in the input, see :func:`degradation.estimate_degradation`; 0 for
-            a clean one.
-        region: rows and columns, pixels: tiles outside it are left as they are.
+        degradation: level of the input, see :func:`degradation.estimate_degradation`; 0 for a clean one.
+        region: (rows, columns) in pixels; tiles outside it are left unrefined.
 
     Returns:
         (T, H, W, 3) float32; this process's own frames.
@@ -101,7 +100,7 @@ def refine_frames(
 def _choose_tiling(
     canvas: Canvas, refiner: Refiner, tile_px: int, chunk_frames: int, group: ProcessGroup
 ) -> tuple[int, int]:
-    """(side of a tile, frames of a chunk), up to these, with which the busiest process has least to do."""
+    """(tile side, chunk length), at most these, that minimise the work of the busiest process."""
     least = 4 * refiner.reach_px
     if group.size == 1:
         return max(tile_px, least), chunk_frames
@@ -126,7 +125,7 @@ def _refine_tiles(
     tiles: Iterable[tuple[Span, Span]],
     region: tuple[slice, slice] | None,
 ) -> Tensor:
-    """Tiles overlap by twice the network's reach and are cut in the middle: equal to one large tile."""
+    """Tiles overlap by twice the receptive field's radius and are cut in the middle: equal to one large tile."""
     weight = refiner.head.weight
     out = torch.zeros_like(frames, dtype=torch.float32)
     for row, column in tiles:
@@ -145,7 +144,7 @@ def _refine_tiles(
 
 
 def _reflected_window(frames: Tensor, rows: slice, columns: slice) -> Tensor:
-    """A window that may reach beyond the right and lower edge, where the picture is mirrored."""
+    """Crop a window; beyond the right and lower edge the frame is mirrored."""
     y, x = (
         torch.from_numpy(reflect_index(np.arange(span.start, span.stop), length)).to(frames.device)
         for span, length in ((rows, frames.shape[1]), (columns, frames.shape[2]))
@@ -162,7 +161,7 @@ def load_refiner(path: str | Path, dtype: torch.dtype = torch.float32) -> Refine
     """Read a refiner file.
 
     Raises:
-        ModelError: in one sentence, what is wrong with the file.
+        ModelError: when the file is missing, damaged or not a refiner.
     """
     path = Path(path)
     config, tensors = read_weights(path, FORMAT, "refiner")

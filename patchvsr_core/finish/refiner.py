@@ -1,10 +1,10 @@
-"""The refiner: a small convolutional network that corrects decoded frames by the input.
+"""The refiner: a small convolutional network that corrects decoded frames using the input.
 
-It sees the decoded frames and the bicubically enlarged input side by side, at a quarter of the
-output resolution, and adds detail and colour to the former (the idea of Upscale-A-Video's
-conditional decoder, after any codec). It also sees the frames before and after, moved along the
-optical flow to where their content is now; and every other block looks one frame back and ahead.
-How damaged the input is it is told by a meter of its own (see :mod:`.degradation`).
+It gets the decoded frames and the bicubically upsampled input at a quarter of the output resolution
+(pixel unshuffle) and predicts a residual for the former: the idea of Upscale-A-Video's conditional
+decoder, for any codec. It also gets the previous and next input frames, warped along the optical
+flow, and every other block shifts some channels by one frame back and ahead. It is conditioned on the
+degradation level, which an estimator of its own predicts (see :mod:`.degradation`).
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from .degradation import DegradationEstimator
 
 Kind = Literal["plain", "conditional"]
 CONTROLS = 3
-"""What holds for the whole clip: detail, scale, damage."""
+"""Number of global conditions: detail, scale, degradation."""
 FOLD = 4
-"""Pixels along one side that are folded into channels."""
+"""Pixel unshuffle factor."""
 FOLDED = 3 * FOLD * FOLD
-"""Channels of a folded picture."""
+"""Channels of an unshuffled RGB frame."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class RefinerConfig:
 
 
 class Refiner(nn.Module):
-    """Decoded and enlarged frames, and aligned neighbours, to corrected frames; all in [0, 1]."""
+    """Maps decoded frames, upsampled input and aligned neighbours to corrected frames; all in [0, 1]."""
 
     live_copies = 8
-    """Of its features that are in memory at once."""
+    """Feature maps that are alive at the same time."""
 
     def __init__(self, config: RefinerConfig = RefinerConfig()) -> None:
         super().__init__()
@@ -61,10 +61,10 @@ class Refiner(nn.Module):
         """Correct a clip.
 
         Args:
-            decoded, upsampled: (T, 3, H, W), sides in multiples of 4.
+            decoded, upsampled: (T, 3, H, W), sides multiples of 4.
             neighbours: (T, 6, H, W), see :func:`optical_flow.align.align_window`.
-            scale: factor by which the input was enlarged.
-            detail: 0 for the most probable picture, 1 for one as crisp as the original may have been.
+            scale: upscaling factor.
+            detail: 0 for the most faithful result, 1 for the crispest.
             degradation: see :func:`degradation.degradation_level`.
 
         Returns:
@@ -77,26 +77,26 @@ class Refiner(nn.Module):
     def _assemble_input(
         self, decoded: Tensor, upsampled: Tensor, neighbours: Tensor, constants: tuple[float, ...]
     ) -> Tensor:
-        """What goes into the network, channels in this order: constants, decoded frames, enlarged ones, neighbours."""
+        """Concatenate the network's input, in this order: global conditions, decoded, upsampled, neighbours."""
         differences = torch.cat([decoded, neighbours], 1) - upsampled.repeat(1, 3, 1, 1)
         parts = (differences[:, :3], upsampled - 0.5, differences[:, 3:])
         x = torch.cat([F.pixel_unshuffle(part, FOLD) for part in parts], 1)
         return torch.cat([x.new_tensor(constants)[:, None, None].expand(len(x), -1, *x.shape[2:]), x], 1)
 
     def _run_blocks(self, features: Tensor, inputs: Tensor) -> Tensor:
-        """The features after all blocks; a variant also looks at what is :meth:`_assemble_input`."""
+        """Run all blocks; subclasses may also use the network's ``inputs``."""
         for block in self.blocks:
             features = block(features)
         return features
 
     @property
     def reach_frames(self) -> int:
-        """Frames on either side that a frame's result depends on."""
+        """Temporal receptive field: frames on either side that a frame's result depends on."""
         return len(self.blocks) // 2 + 1
 
     @property
     def reach_px(self) -> int:
-        """Pixels on either side that a pixel's result depends on, at most."""
+        """Spatial receptive field: pixels on either side that a pixel's result depends on, at most."""
         return FOLD * (2 * len(self.blocks) + 3)
 
 
@@ -119,7 +119,7 @@ class _Block(nn.Module):
 
 
 def _with_neighbours(x: Tensor) -> Tensor:
-    """A quarter of the channels from the frame before, a quarter from the one after; the ends stand still."""
+    """Temporal shift: a quarter of the channels from the previous frame, a quarter from the next; ends are repeated."""
     quarter = x.shape[1] // 4
     before = torch.cat([x[:1, :quarter], x[:-1, :quarter]])
     after = torch.cat([x[1:, quarter : 2 * quarter], x[-1:, quarter : 2 * quarter]])

@@ -1,6 +1,6 @@
-"""Where the patches of a clip lie: the canvas, its patches and windows, the chunks of a long clip, target sizes.
+"""Planning: the canvas, its patches and temporal windows, the chunks of a long clip, target sizes.
 
-It counts in pixels, latent cells and frames alone; no model is needed to make a plan.
+Plans are made of pixels, latent cells and frames only; no model is needed to make one.
 """
 
 from .canvas import Canvas, Patch, PatchPlan, Span, TileGrid

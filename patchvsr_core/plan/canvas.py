@@ -1,7 +1,7 @@
-"""What a plan is made of: the canvas, its patches, their weights and locations.
+"""Data types of a plan: the canvas, its patches, their weights and locations.
 
-Integers and small tensors only; no model is known here. The canvas has axes T H W, counted
-in latent frames and latent cells unless a name ends in ``_px``.
+Integers and small tensors only, independent of any model. The canvas has axes T H W, in latent
+frames and latent cells unless a name ends in ``_px``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Canvas:
     """Sizes of one upscaling job, from the input clip to the latent canvas.
 
     The latent canvas is the output rounded up to whole tokens, and to whole latent frames; the
-    padding lies at the right, the bottom and the end, and is cropped after decoding.
+    padding is at the right, the bottom and the end, and is cropped after decoding.
     """
 
     frames: int
@@ -36,7 +36,7 @@ class Canvas:
     stride_px: int = 8
     """Pixels along one side of a latent cell."""
     stride_frames: int = 1
-    """Video frames per latent frame; above 1 the first latent frame holds one frame alone."""
+    """Video frames per latent frame; above 1 the first latent frame encodes a single frame."""
 
     def __post_init__(self) -> None:
         if min(self.frames, *self.source, *self.target) < 1:
@@ -91,7 +91,7 @@ class Span:
     start: int
     weight: np.ndarray
     is_border: bool = False
-    """It straddles a border between primary windows."""
+    """Whether it straddles a border between primary windows."""
 
     @property
     def stop(self) -> int:
@@ -127,20 +127,20 @@ class TileGrid:
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """A window of the latent canvas and its share in every cell that it covers."""
+    """A window of the latent canvas and its blending weight in every cell that it covers."""
 
     origin: tuple[int, int, int]
     """(t, y, x) of its first cell."""
     size: tuple[int, int, int]
     """(T, H, W) in latent frames and cells."""
     kind: str
-    """``primary`` tiles the canvas, ``auxiliary`` straddles a border, ``corner`` a crossing."""
+    """``primary``: tiles the canvas; ``auxiliary``: straddles a border; ``corner``: straddles a crossing of borders."""
     weight_t: Tensor
     """(T,) weights over time; with ``weight_yx`` they sum to 1 over all patches of a phase."""
     weight_yx: Tensor
     """(H, W) weights over space."""
     phase: int = 0
-    """Which of the plan's alternating grids it belongs to."""
+    """Index of the alternating grid that it belongs to."""
 
     def crop(self, canvas: Tensor) -> Tensor:
         """View of this window in ``canvas`` (..., T, H, W)."""
@@ -155,13 +155,13 @@ class Patch:
 
 @dataclass(frozen=True, eq=False)
 class PatchPlan:
-    """Where the patches lie. All patches of a plan have the same size."""
+    """All patches of a run; they have the same size."""
 
     canvas: Canvas
     layout: str
     patches: tuple[Patch, ...]
     primary: tuple[Patch, ...]
-    """The primary grid alone, with weights of its own; it covers the canvas too."""
+    """The primary grid on its own, with weights that also sum to 1."""
     phases: int = 1
     """Number of alternating grids; each covers the canvas with weights that sum to 1."""
 
@@ -171,10 +171,10 @@ class PatchPlan:
         return self.patches[0].size
 
     def at_step(self, step: int, *, auxiliary: bool = True) -> tuple[Patch, ...]:
-        """The patches to run at denoising step ``step`` (counted from 0).
+        """The patches to run at denoising step ``step`` (from 0).
 
         Args:
-            auxiliary: False leaves out all patches but the primary grid.
+            auxiliary: False returns the primary grid only.
         """
         if not auxiliary:
             return self.primary
@@ -183,15 +183,16 @@ class PatchPlan:
         return tuple(p for p in self.patches if p.phase == step % self.phases)
 
     def same_as(self, other: PatchPlan) -> bool:
-        """Whether the two cut the same canvas into the same patches."""
+        """Whether both plans split the same canvas into the same patches."""
         positions = [[(p.origin, p.size, p.phase) for p in plan.patches] for plan in (self, other)]
         return self.canvas == other.canvas and positions[0] == positions[1]
 
     def locations(self, patches: Sequence[Patch], grid: tuple[int, int]) -> Tensor:
         """Location masks in global coordinates: which part of the frame each patch covers.
 
-        Returns (N, 1, grid height, grid width) in [0, 1]; a cell of the grid that the patch
-        covers in part gets the covered fraction (area resize of the patch rectangle).
+        Returns:
+            (N, 1, grid height, grid width) in [0, 1]; partly covered cells of the grid have the
+            covered fraction (area resize of the patch rectangle).
         """
         masks = [location_mask(p.origin[1:], p.size[1:], self.canvas.visible_cells, grid) for p in patches]
         return torch.stack(masks)[:, None]

@@ -1,7 +1,7 @@
-"""Cuts a long clip into chunks that are upscaled one after the other.
+"""Splits a long clip into chunks that are upscaled one after the other.
 
-Chunks never cross a cut. Within a shot each begins a few frames before the last one ends; there
-the two results are cross-faded.
+Chunks never cross a shot boundary. Within a shot they overlap by a few frames, in which their results
+are cross-faded.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class Chunk:
     first: int
     end: int
     lead: int
-    """How many of them the chunk before has too; 0 at the begin of a shot."""
+    """Frames shared with the previous chunk; 0 at the beginning of a shot."""
     continues_shot: bool = False
-    """Whether the chunk before is of the same shot."""
+    """Whether the previous chunk belongs to the same shot."""
 
     @property
     def length(self) -> int:
@@ -45,19 +45,19 @@ class ChunkState:
 
 
 def plan_chunks(frames: int, cuts: Sequence[int], length: int, overlap: int) -> tuple[Chunk, ...]:
-    """As few chunks of at most ``length`` frames as cover every shot, as even as they can be.
+    """Cover every shot with as few chunks of at most ``length`` frames as possible, of similar length.
 
     Args:
-        frames: of the clip.
+        frames: length of the clip.
         cuts: first frames of new shots, ascending, within (0, frames).
-        overlap: frames that successive chunks of a shot share.
+        overlap: frames that consecutive chunks of a shot share.
 
     Raises:
-        PlanError: when an overlap does not fit.
+        PlanError: when the overlap is longer than a third of a chunk.
     """
     if not 0 <= overlap <= length // 3:
         raise PlanError(
-            f"Chunks of {length} frames cannot overlap by {overlap}; the overlap may be a third of a chunk at most."
+            f"Chunks of {length} frames cannot overlap by {overlap}; the overlap must be at most a third of a chunk."
         )
     chunks = []
     for begin, end in itertools.pairwise([0, *cuts, frames]):
@@ -72,10 +72,10 @@ def plan_chunks(frames: int, cuts: Sequence[int], length: int, overlap: int) -> 
 
 
 def cross_fade(before: Tensor, after: Tensor) -> Tensor:
-    """From ``before`` to ``after``, frame by frame; neither end is wholly one of them.
+    """Fade linearly from ``before`` to ``after``; both contribute to every frame.
 
     Args:
-        before, after: (T, ...) the same frames, made twice.
+        before, after: (T, ...) results of two chunks for the same frames.
     """
     steps = torch.arange(1, len(before) + 1, dtype=before.dtype, device=before.device) / (len(before) + 1)
     return torch.lerp(before, after, steps.reshape(-1, *[1] * (before.ndim - 1)))

@@ -1,10 +1,10 @@
-"""From sizes to a plan: where the patches lie and how much each one counts.
+"""Makes plans: the positions of the patches and their blending weights.
 
-Along one axis the primary patches tile the canvas; when the length is no multiple of the patch
-they are spread evenly and overlap. A border lies in the middle of each overlap, and an auxiliary
-patch is centred on it. The influence of both falls off linearly between the centres of the
-primary cells and the borders: one hat function per patch, a partition of unity along the axis.
-In the regular case the hat of a border is the paper's fade, u(x) = max(0, 1 - |x - border| / (p/2)).
+Along one axis the primary patches tile the canvas; when its length is not a multiple of the patch size
+they are evenly spaced and overlap. A border is in the middle of each overlap, and an auxiliary patch is
+centred on it. The weights of both fall off linearly between the centres of the primary intervals and the
+borders: one hat function per patch, a partition of unity along the axis. In the regular case the hat of
+a border is the paper's fade, u(x) = max(0, 1 - |x - border| / (p/2)).
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ def plan_patches(
     window_frames: int = 81,
     overlap_frames: int = 16,
 ) -> PatchPlan:
-    """Place the patches of ``canvas``.
+    """Plan the patches of ``canvas``.
 
     Args:
         canvas: sizes of the job.
-        patch_px: side of a patch in pixels, the size the base model was trained at; a multiple
-            of one token (16 px for a stride of 8). Sides shorter than it get a shorter patch.
+        patch_px: side of a patch in pixels, ideally the size the base model was trained at; a
+            multiple of one token (16 px for a stride of 8). Patches are shortened to a smaller canvas.
         layout: ``corner`` (seam-free), ``pairwise`` (the authors' layout), ``uniform`` (the
-            corner layout with equal weights, an ablation), ``alternating`` (the primary grid on
-            even steps, a half-shifted one on odd steps: about the cost of one grid) or
-            ``overlapping`` (one grid that fades across a quarter of a patch: half of corner's cost).
-        window_frames: video frames the base model sees at once.
-        overlap_frames: video frames that neighbouring windows share at least.
+            corner layout with equal weights, an ablation), ``alternating`` (the primary grid at
+            even steps, a half-shifted one at odd steps: about the cost of one grid) or
+            ``overlapping`` (one grid, cross-faded over a quarter of a patch: half the cost of corner).
+        window_frames: length of a temporal window in video frames, which the base model processes at once.
+        overlap_frames: minimum overlap of consecutive temporal windows in video frames.
 
     Raises:
-        PlanError: for a patch, layout or window that cannot be used.
+        PlanError: for an invalid patch size, layout or temporal window.
 
     Source: PatchVSR (CVPR 2025), multi-patch joint modulation.
     """
@@ -61,10 +61,10 @@ def plan_patches(
             f"try {_nearest_multiple(patch_px, token_px)}."
         )
     if layout not in LAYOUTS:
-        raise PlanError(f"Layout {layout!r} is unknown; choose one of {', '.join(LAYOUTS)}.")
+        raise PlanError(f"Unknown layout {layout!r}; choose one of {', '.join(LAYOUTS)}.")
     if not 0 <= overlap_frames < window_frames:
         raise PlanError(
-            f"An overlap of {overlap_frames} frames does not fit windows of {window_frames}; it must be shorter."
+            f"An overlap of {overlap_frames} frames does not fit temporal windows of {window_frames}; make it shorter."
         )
     size = canvas.latent_size
     height, width = (min(side, patch_px // canvas.stride_px) for side in size)
@@ -75,7 +75,7 @@ def plan_patches(
 
 
 def _repeat_over_time(windows: list[Span], planar: list[PlanarPatch]) -> tuple[Patch, ...]:
-    """Every planar patch in every window of time."""
+    """Repeat every planar patch in every temporal window."""
     in_space = [(r.start, c.start, kind, _to_tensor(weight), phase) for r, c, kind, weight, phase in planar]
     return tuple(
         Patch((window.start, y, x), (len(window.weight), *weight.shape), kind, _to_tensor(window.weight), weight, phase)
@@ -85,52 +85,50 @@ def _repeat_over_time(windows: list[Span], planar: list[PlanarPatch]) -> tuple[P
 
 
 def temporal_windows(canvas: Canvas, window_frames: int, overlap_frames: int) -> list[Span]:
-    """Windows over the latent frames, cross-faded linearly where they overlap."""
+    """Windows over the latent frames, cross-faded linearly in their overlaps."""
     return tile_axis(canvas.latent_frames, *_window_length(canvas, window_frames, overlap_frames))
 
 
 def count_windows(canvas: Canvas, window_frames: int, overlap_frames: int) -> int:
-    """How many windows :func:`temporal_windows` makes, without making them: clips may be long."""
+    """Count the windows of :func:`temporal_windows` without creating them, as clips may be long."""
     return len(_spread_starts(canvas.latent_frames, *_window_length(canvas, window_frames, overlap_frames)))
 
 
 def _window_length(canvas: Canvas, window_frames: int, overlap_frames: int) -> tuple[int, int]:
-    """(length, overlap) of windows of time, latent frames."""
+    """(length, overlap) of temporal windows in latent frames."""
     stride = canvas.stride_frames
     window = min(1 + (window_frames - 1) // stride, canvas.latent_frames)
     return window, min(ceil(overlap_frames / stride), window - 1)
 
 
 def plan_tiles(canvas: Canvas, tile_px: int = 512, overlap_px: int = 64, shape: str = "linear") -> TileGrid:
-    """A grid of equal tiles, in cells of the canvas, that fade into one another (see :func:`crossfade`).
+    """Plan a grid of equal, cross-faded tiles, in latent cells (see :func:`crossfade`).
 
     Raises:
-        PlanError: when the overlap leaves nothing of a tile.
+        PlanError: when the overlap is not smaller than a tile.
     """
     tile, overlap = tile_px // canvas.stride_px, overlap_px // canvas.stride_px
     if tile < 1 or not 0 <= overlap < tile:
         raise PlanError(
-            f"Tiles of {tile_px} px with an overlap of {overlap_px} px do not work; the overlap must be smaller."
+            f"Tiles of {tile_px} px cannot overlap by {overlap_px} px; the overlap must be smaller than a tile."
         )
     rows, columns = (tile_axis(length, min(tile, length), overlap, shape) for length in canvas.latent_size)
     return TileGrid(tuple(rows), tuple(columns))
 
 
 def tile_axis(length: int, window: int, overlap: int, shape: str = "linear") -> list[Span]:
-    """Evenly spread windows that share at least ``overlap`` cells and fade into one another."""
+    """Evenly spaced, cross-faded windows that overlap by at least ``overlap`` cells."""
     return crossfade(length, window, _spread_starts(length, window, overlap), shape)
 
 
 def crossfade(length: int, window: int, starts: list[int], shape: str = "linear") -> list[Span]:
-    """Windows at ``starts`` that fade into one another across their overlaps.
-
-    The weights sum to 1 in every cell, the first and the last included.
+    """Windows at ``starts``, cross-faded in their overlaps; the weights sum to 1 in every cell.
 
     Args:
         shape: ``linear``, ``cosine``, or ``cut`` for a hard edge in the middle of the overlap.
     """
     if shape not in FADES:
-        raise PlanError(f"Fade {shape!r} is unknown; choose one of {', '.join(FADES)}.")
+        raise PlanError(f"Unknown fade {shape!r}; choose one of {', '.join(FADES)}.")
     cells = np.arange(window) + 0.5
     spans = []
     for k, start in enumerate(starts):
@@ -163,7 +161,7 @@ def hat_weights(length: int, window: int) -> list[Span]:
 
 
 def _spread_starts(length: int, window: int, overlap: int) -> list[int]:
-    """Starts of the fewest windows that cover ``length`` with at least ``overlap`` shared cells."""
+    """Starts of the fewest windows that cover ``length`` and overlap by at least ``overlap`` cells."""
     if window >= length:
         return [0]
     count = ceil((length - overlap) / (window - overlap))
@@ -178,7 +176,7 @@ def _normalise(length: int, spans: list[Span]) -> list[Span]:
 
 
 def _corner(size: tuple[int, int], patch: tuple[int, int]) -> list[PlanarPatch]:
-    """All combinations of primary and border spans; continuous everywhere."""
+    """All combinations of primary and border spans; the blend is continuous everywhere."""
     return [
         (row, column, _kind(row, column), np.outer(row.weight, column.weight), 0)
         for row in hat_weights(size[0], patch[0])
@@ -187,7 +185,7 @@ def _corner(size: tuple[int, int], patch: tuple[int, int]) -> list[PlanarPatch]:
 
 
 def _uniform(size: tuple[int, int], patch: tuple[int, int]) -> list[PlanarPatch]:
-    """The corner layout with weight 1/count; an ablation that shows its seams."""
+    """The corner layout with weights 1/count; an ablation with visible seams."""
     rows, columns = (
         _normalise(length, [replace(s, weight=np.ones(window)) for s in hat_weights(length, window)])
         for length, window in zip(size, patch, strict=True)
@@ -223,19 +221,19 @@ def _border_hat(length: int, spans: list[Span]) -> Array:
 
 
 def _primary(size: tuple[int, int], patch: tuple[int, int]) -> list[PlanarPatch]:
-    """The primary grid alone, cross-faded only where its patches happen to overlap."""
+    """The primary grid on its own, cross-faded where its patches happen to overlap."""
     rows, columns = (tile_axis(length, window, 0) for length, window in zip(size, patch, strict=True))
     return [(r, c, "primary", np.outer(r.weight, c.weight), 0) for r in rows for c in columns]
 
 
 def _overlapping(size: tuple[int, int], patch: tuple[int, int]) -> list[PlanarPatch]:
-    """One grid whose patches share a quarter of their side at least, and fade into one another across it."""
+    """One grid whose patches overlap by at least a quarter of their side and are cross-faded there."""
     rows, columns = (tile_axis(length, window, window // 4) for length, window in zip(size, patch, strict=True))
     return [(r, c, "primary", np.outer(r.weight, c.weight), 0) for r in rows for c in columns]
 
 
 def _alternating(size: tuple[int, int], patch: tuple[int, int]) -> list[PlanarPatch]:
-    """Phase 0: the primary grid. Phase 1: a grid over its borders, edge patches moved inward."""
+    """Phase 0: the primary grid. Phase 1: a grid centred on its borders, with the outer patches moved inside."""
     rows, columns = (_half_shifted(length, window) for length, window in zip(size, patch, strict=True))
     shifted = [(r, c, "auxiliary", np.outer(r.weight, c.weight), 1) for r in rows for c in columns]
     return _primary(size, patch) + shifted

@@ -1,4 +1,4 @@
-"""Where on the frame the patches of a plan lie, numbered for people to speak of."""
+"""Positions of a plan's patches on the frame, numbered so that users can refer to them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from ..errors import PlanError
 from .canvas import Patch, PatchPlan
 
 COLORS = {"primary": (1.0, 1.0, 1.0), "auxiliary": (0.25, 0.8, 1.0), "corner": (1.0, 0.65, 0.2)}
-"""Red, green and blue in which each kind is drawn, everywhere."""
+"""RGB colour in which patches of each kind are drawn."""
 KINDS = tuple(COLORS)
-"""Of patches, in the order in which their places are numbered."""
+"""Kinds of patches, in the order in which their positions are numbered."""
 
 
 @dataclass(frozen=True)
 class Position:
-    """Where patches lie, in every window of time and every phase; pixels of the result, clipped to the frame."""
+    """Rectangle shared by patches of all temporal windows and phases, in output pixels, clipped to the frame."""
 
     number: int
-    """From 1: primary places first, then auxiliary ones, then corners; row by row within a kind."""
+    """From 1: primary positions first, then auxiliary ones, then corners; row by row within a kind."""
     kind: str
-    """One of :data:`KINDS`; where patches of two kinds lie in one place, the first of them."""
+    """One of :data:`KINDS`; the first of them where patches of two kinds share a position."""
     y: int
     x: int
     height: int
@@ -28,17 +28,17 @@ class Position:
 
     @property
     def rows(self) -> slice:
-        """Of the frame."""
+        """Rows of the frame."""
         return slice(self.y, self.y + self.height)
 
     @property
     def columns(self) -> slice:
-        """Of the frame."""
+        """Columns of the frame."""
         return slice(self.x, self.x + self.width)
 
 
 def list_positions(plan: PatchPlan) -> tuple[Position, ...]:
-    """The places of a plan, in the order of their numbers."""
+    """List the positions of a plan, in the order of their numbers."""
     stride, (frame_height, frame_width) = plan.canvas.stride_px, plan.canvas.target
     height, width = (cells * stride for cells in plan.patch_size[1:])
     found = []
@@ -49,10 +49,13 @@ def list_positions(plan: PatchPlan) -> tuple[Position, ...]:
 
 
 def patches_at(plan: PatchPlan, number: int) -> tuple[Patch, ...]:
-    """The patches at the place of a number: those of all windows of time and all phases, in the plan's order.
+    """The patches at a position, of all temporal windows and phases, in the plan's order.
+
+    Args:
+        number: of the position, see :class:`Position`.
 
     Raises:
-        PlanError: for a number that no place has.
+        PlanError: when there is no such position.
     """
     positions = _numbered_cells(plan)
     if not 1 <= number <= len(positions):
@@ -62,7 +65,7 @@ def patches_at(plan: PatchPlan, number: int) -> tuple[Patch, ...]:
 
 
 def _numbered_cells(plan: PatchPlan) -> list[tuple[str, tuple[int, int]]]:
-    """(kind, (y, x) in cells) of every place, in the order of their numbers."""
+    """(kind, (y, x) in cells) of every position, in the order of their numbers."""
     kinds: dict[tuple[int, int], str] = {}
     for patch in plan.patches:
         position = patch.origin[1:]

@@ -1,4 +1,4 @@
-"""Target sizes from what users type."""
+"""Parses target sizes."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ MAX_SCALE = 16.0
 
 
 def target_size(source: tuple[int, int], *, scale: float | None = None, size: str | None = None) -> tuple[int, int]:
-    """(height, width) of the output.
+    """Compute the (height, width) of the output.
 
     Args:
         source: (height, width) of the input.
-        scale: factor of at least 1.
-        size: ``WIDTHxHEIGHT`` instead of a scale; 0 for one of them keeps the aspect ratio.
+        scale: factor from 1 to 16; 4 when neither is given.
+        size: ``WIDTHxHEIGHT`` instead of a scale; a side of 0 keeps the aspect ratio.
 
     Raises:
-        PlanError: for what cannot be read, or is too small or too large.
+        PlanError: for a size that cannot be parsed or is out of range.
     """
     height, width = source
     if size is not None:
@@ -27,7 +27,7 @@ def target_size(source: tuple[int, int], *, scale: float | None = None, size: st
     else:
         scale = 4.0 if scale is None else scale
         if not 1 <= scale <= MAX_SCALE:
-            raise PlanError(f"A scale of {scale:g} is out of range; it must lie between 1 and {MAX_SCALE:g}.")
+            raise PlanError(f"A scale of {scale:g} is out of range; it must be between 1 and {MAX_SCALE:g}.")
         target = round(height * scale), round(width * scale)
     if max(target) > MAX_SIDE:
         raise PlanError(
@@ -35,20 +35,20 @@ def target_size(source: tuple[int, int], *, scale: float | None = None, size: st
         )
     if target[0] < height or target[1] < width:
         raise PlanError(
-            f"An output of {target[1]}x{target[0]} is smaller than the input, {width}x{height}; PatchVSR only enlarges."
+            f"An output of {target[1]}x{target[0]} is smaller than the input, {width}x{height}; choose a larger size."
         )
     return target
 
 
 SEPARATORS = "[x\u00d7\u0445*]"
-"""What may stand between width and height: the letter, the sign, the Cyrillic letter, the star."""
+"""Separators between width and height: the letter x, the multiplication sign, the Cyrillic ha, the asterisk."""
 
 
 def _parse(size: str, height: int, width: int) -> tuple[int, int]:
     parts = [part.strip() for part in re.split(SEPARATORS, size.lower())]
     if len(parts) != 2 or not all(part.isdecimal() for part in parts):
-        raise PlanError(f"A size of {size!r} cannot be read; write WIDTHxHEIGHT, such as 1920x1080.")
+        raise PlanError(f"The size {size!r} cannot be parsed; write WIDTHxHEIGHT, such as 1920x1080.")
     new_width, new_height = (int(part) for part in parts)
     if not new_width and not new_height:
-        raise PlanError(f"A size of {size!r} is empty; at most one side may be 0.")
+        raise PlanError(f"The size {size!r} is empty; at most one side may be 0.")
     return new_height or round(height * new_width / width), new_width or round(width * new_height / height)

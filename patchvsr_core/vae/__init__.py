@@ -1,6 +1,6 @@
-"""Frames to latents and back: codecs, encoding to the canvas, decoding in tiles, and decoders that see the input.
+"""Frames to latents and back: codecs, tiled encoding and decoding, and a decoder conditioned on the input.
 
-A codec is the one interface to whatever encodes: Wan's VAE, or a lossless one that takes no model.
+``Codec`` is the common interface of Wan's VAE and of a lossless codec that needs no model.
 """
 
 from .codec import Codec, SpaceToDepth, WanVAE

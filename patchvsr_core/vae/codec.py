@@ -1,7 +1,7 @@
-"""Frames to latents and back, behind one interface.
+"""Codecs: frames to latents and back behind one interface.
 
-``SpaceToDepth`` is the lossless codec of the tiny default; ``WanVAE`` wraps the autoencoder of a
-real Wan. ComfyUI's native VAE takes the same place inside the graph (``hosts.comfy``).
+``SpaceToDepth`` is the lossless codec of the tiny default; ``WanVAE`` wraps the autoencoder of
+Wan from diffusers. ``hosts.comfy`` wraps ComfyUI's native VAE in the same way.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from ..plan.canvas import Canvas
 
 
 class Codec(Protocol):
-    """Encodes and decodes one tile of a clip over its whole length."""
+    """Encodes and decodes one spatial tile of a clip over its whole length."""
 
     channels: int
     """Latent channels."""
     stride_px: int
     """Pixels along one side of a latent cell."""
     stride_frames: int
-    """Video frames per latent frame; above 1 the first latent frame holds one frame alone."""
+    """Video frames per latent frame; above 1 the first latent frame encodes a single frame."""
 
     @property
     def is_lossless(self) -> bool:
         """Whether a latent is the pixels themselves, rearranged: the codec of the tiny default, and of no Wan."""
 
     def encode(self, frames: Tensor) -> Tensor:
-        """(T, H, W, 3) in [0, 1] to (1, channels, t, h, w); sides must be whole cells."""
+        """(T, H, W, 3) in [0, 1] to (1, channels, t, h, w); sides must be multiples of ``stride_px``."""
 
     def decode(self, latent: Tensor) -> Tensor:
         """(1, channels, t, h, w) to (T, H, W, 3), nominally in [0, 1]."""
@@ -41,18 +41,18 @@ def check_codec(codec: Codec, canvas: Canvas) -> None:
     """Raise unless the canvas was planned for this codec.
 
     Raises:
-        PlanError: when their strides differ.
+        PlanError: when the strides differ.
     """
     found, planned = (codec.stride_px, codec.stride_frames), (canvas.stride_px, canvas.stride_frames)
     if found != planned:
         raise PlanError(
-            f"The VAE turns {found[0]} pixels and {found[1]} frames into one latent cell, but the plan was made for "
-            f"{planned[0]} pixels and {planned[1]} frames; connect the same VAE to the Patch Planner."
+            f"The VAE compresses {found[0]} pixels and {found[1]} frames into one latent cell, but the plan was made "
+            f"for {planned[0]} pixels and {planned[1]} frames; connect the same VAE to the Patch Planner."
         )
 
 
 class SpaceToDepth:
-    """Lossless codec: every 8 x 8 block of pixels becomes 192 channels of one cell, per frame."""
+    """Lossless codec: each 8 x 8 block of pixels becomes one cell of 192 channels, frame by frame."""
 
     is_lossless = True
 
@@ -74,7 +74,8 @@ class SpaceToDepth:
 class WanVAE:
     """Wan's causal autoencoder, 4 x 8 x 8, with latents normalised as the DiT expects them.
 
-    ``vae`` is a diffusers ``AutoencoderKLWan``; it is called where its weights are.
+    Args:
+        vae: a diffusers ``AutoencoderKLWan``; it runs on the device of its weights.
     """
 
     is_lossless = False
@@ -98,7 +99,7 @@ class WanVAE:
             return self.decode_with_grad(latent)
 
     def decode_with_grad(self, latent: Tensor) -> Tensor:
-        """What :meth:`decode` gives, with the gradient of a conditional decoder that is trained."""
+        """As :meth:`decode`, but differentiable, to train a conditional decoder."""
         latent = latent.to(self.vae.device, self.vae.dtype)
         mean, std = self._statistics(latent)
         video = self.vae.decode(latent * std + mean).sample
@@ -106,7 +107,7 @@ class WanVAE:
 
     @property
     def decoder_input(self) -> nn.Module:
-        """The decoder's first convolution, where a conditional decoder is attached."""
+        """The decoder's first convolution, to whose output a conditional decoder is attached."""
         return self.vae.decoder.conv_in
 
     def _statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:

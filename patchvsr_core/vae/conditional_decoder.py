@@ -1,7 +1,7 @@
-"""Upscale-A-Video's conditional decoder for Wan's VAE: features of the input modulate where the decoder begins.
+"""Upscale-A-Video's conditional decoder for Wan's VAE: features of the input modulate the decoder's first features.
 
-Only the small parts here are trained; the VAE stays as it is. A file holds their weights, with a versioned
-configuration in the metadata.
+Only these small modules are trained; the VAE is frozen. A file contains their weights, with a versioned
+configuration in its metadata.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class ConditionalDecoderConfig:
-    """Hyper-parameters, stored beside the weights; those of Wan 2.1's VAE unless given."""
+    """Hyper-parameters, stored with the weights; the defaults fit Wan 2.1's VAE."""
 
     features: int = 384
-    """Channels that the VAE's decoder begins with."""
+    """Output channels of the first convolution of the VAE's decoder."""
     condition: int = 128
-    """Channels of the features of the input."""
+    """Channels of the condition features."""
     stride_px: int = 8
     """Pixels along one side of a latent cell."""
     stride_frames: int = 4
-    """Video frames per latent frame; the first latent frame holds one frame alone."""
+    """Video frames per latent frame; the first latent frame encodes a single frame."""
     version: int = 1
-    """Of the file format."""
+    """Version of the file format."""
 
 
 class ConditionalDecoder(nn.Module):
-    """What is attached to a VAE's decoder: features of the enlarged input, and a modulation; untrained it does nothing.
+    """Encodes the upsampled input and modulates features of a VAE's decoder with it; the identity before training.
 
-    Norms are of one position (as in Wan's VAE itself), so that latent frames may be modulated one by one.
+    Norms are pointwise (as in Wan's VAE itself), so that latent frames can be modulated one by one.
     """
 
     def __init__(self, config: ConditionalDecoderConfig = ConditionalDecoderConfig()) -> None:
@@ -57,13 +57,13 @@ class ConditionalDecoder(nn.Module):
         self.modulation = Modulation(config.condition, config.features, PositionNorm)
 
     def encode_condition(self, upsampled: Tensor) -> Tensor:
-        """Features of the enlarged input of one tile, over its whole length.
+        """Encode the upsampled input of one tile, over its whole length.
 
         Args:
-            upsampled: (T, H, W, 3) in [0, 1]; T is one more than a multiple of the VAE's stride in time.
+            upsampled: (T, H, W, 3) in [0, 1]; T is one more than a multiple of the VAE's temporal stride.
 
         Returns:
-            (1, condition, t, h, w), latent frames and cells.
+            (1, condition, t, h, w) in latent frames and cells.
         """
         stride, side = self.config.stride_frames, self.config.stride_px
         first = upsampled[:1].expand(stride - 1, *upsampled.shape[1:])
@@ -75,18 +75,18 @@ class ConditionalDecoder(nn.Module):
 def modulate_decoder(
     conv_in: nn.Module, decoder: ConditionalDecoder, condition: Tensor, weight: float = 1.0
 ) -> Iterator[None]:
-    """Within, what a VAE's decoder begins with is modulated; one clip may be decoded, in any number of parts.
+    """Within the context, modulate the first features of a VAE's decoder, while it decodes one clip in one or more parts.
 
-    Wan's VAE decodes one or two latent frames after the other. The condition knows all of them, and the
-    modulation looks at one at a time, so that this equals modulating the whole clip at once.
+    Wan's VAE decodes one or two latent frames at a time. The condition covers all of them and the modulation is
+    per frame, so that the result equals modulating the whole clip at once.
 
     Args:
         conv_in: the first convolution of the decoder: ``conv_in`` in diffusers, ``conv1`` in ComfyUI.
-        condition: what :meth:`ConditionalDecoder.encode_condition` answers.
+        condition: result of :meth:`ConditionalDecoder.encode_condition`.
         weight: 0 (off) to 1.
 
     Raises:
-        ModelError: while decoding, when VAE and condition do not fit.
+        ModelError: while decoding, when the VAE and the condition do not match.
     """
     done = 0
 
@@ -115,14 +115,14 @@ def load_conditional_decoder(path: str | Path, dtype: torch.dtype = torch.float3
     """Read a conditional decoder's file.
 
     Raises:
-        ModelError: in one sentence, what is wrong with the file.
+        ModelError: when the file is missing, damaged or of another version.
     """
     path = Path(path)
     config, tensors = read_weights(path, FORMAT, "conditional decoder")
     if config.get("version") != VERSION:
         raise ModelError(
-            f"{path.name} has version {config.get('version')} of its format and this PatchVSR reads {VERSION}; "
-            "update PatchVSR, or get a file that fits."
+            f"{path.name} has format version {config.get('version')}, but this PatchVSR reads version {VERSION}; "
+            "update PatchVSR, or use a file of that version."
         )
     with explain_read_errors(path):
         decoder = ConditionalDecoder(ConditionalDecoderConfig(**config))
@@ -133,11 +133,11 @@ def load_conditional_decoder(path: str | Path, dtype: torch.dtype = torch.float3
 def _check(condition: Tensor, features: Tensor, config: ConditionalDecoderConfig) -> None:
     if features.shape[1] != config.features:
         raise ModelError(
-            f"The conditional decoder was trained for a VAE whose decoder begins with {config.features} channels, "
+            f"The conditional decoder was trained for a VAE whose decoder starts with {config.features} channels, "
             f"but this one has {features.shape[1]}; use the VAE that it was trained with."
         )
     if condition.shape[2:] != features.shape[2:]:
         raise ModelError(
-            f"The VAE decodes a part of {tuple(features.shape[2:])} latent frames and cells where one of "
-            f"{tuple(condition.shape[2:])} is expected: it cuts tiles up by itself; choose smaller ones."
+            f"The VAE decodes a part of {tuple(features.shape[2:])} latent frames and cells instead of "
+            f"{tuple(condition.shape[2:])}, because it splits tiles by itself; choose smaller tiles."
         )

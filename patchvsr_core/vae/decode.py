@@ -1,6 +1,6 @@
-"""From the fused latent canvas back to frames: pixel tiles on a grid of their own, and their cross-fade.
+"""Tiled decoding: from the fused latent canvas back to cross-faded pixel tiles on a grid of their own.
 
-The cross-fade is normalised and separable: no canvas of weights exists.
+The cross-fade is normalised and separable, so no accumulator of weights is needed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .encode import check_frames
 
 @dataclass(frozen=True, eq=False)
 class Tiles:
-    """Decoded tiles and where they lie."""
+    """Decoded tiles and their positions."""
 
     canvas: Canvas
     starts: tuple[list[int], list[int]]
@@ -35,7 +35,7 @@ class Tiles:
 
 @dataclass(frozen=True, eq=False)
 class InputCondition:
-    """The input, and what modulates a VAE's decoder by it."""
+    """A conditional decoder and the input that it is conditioned on."""
 
     decoder: ConditionalDecoder
     source: Tensor
@@ -56,20 +56,20 @@ def decode_tiles(
 ) -> Tiles:
     """Decode the canvas tile by tile.
 
-    The grid does not follow the patches: after fusion the latent is one whole, and fewer,
+    The grid is independent of the patches: after fusion the latent is one seamless canvas, and fewer,
     larger tiles with a small overlap take a fraction of the time (17 % at 4K and 4 steps).
 
     Args:
         latent: (1, C, t, h, w) latent on the padded canvas.
-        condition: the input, for a conditional decoder.
+        condition: decode with a conditional decoder.
 
     Raises:
-        PlanError: when the latent or the input is not the one that the plan describes.
-        ModelError: when the codec has no decoder that a conditional one could be attached to.
+        PlanError: when the latent or the input does not match the plan.
+        ModelError: when a conditional decoder cannot be attached to the codec.
     """
     if tuple(latent.shape[2:]) != canvas.latent_shape:
         raise PlanError(
-            f"The latent has size {tuple(latent.shape[2:])} (T, H, W) but the plan's canvas is "
+            f"The latent has size {tuple(latent.shape[2:])} (T, H, W) but the plan's canvas has "
             f"{canvas.latent_shape}; connect the latent that was sampled with this plan."
         )
     check_codec(codec, canvas)
@@ -100,11 +100,11 @@ def blend_tiles(tiles: Tiles, *, window: str = "linear", dtype: torch.dtype = to
     """Blend decoded tiles into frames of exactly the target size.
 
     Args:
-        window: shape of the fade across an overlap, ``linear`` or ``cosine``.
-        dtype: of the frames; uint8 for round(255 clamp(x, 0, 1)).
+        window: shape of the cross-fade, ``linear`` or ``cosine``.
+        dtype: of the frames; uint8 gives round(255 clamp(x, 0, 1)).
 
     Returns:
-        (T, H, W, 3), nominally in [0, 1]; the frames that the tiles have.
+        (T, H, W, 3), nominally in [0, 1]; all frames of the tiles.
     """
     height, width = tiles.pixels[0].shape[1:3]
     padded_height, padded_width = tiles.canvas.padded_px
@@ -123,8 +123,8 @@ def _decode_conditioned(
     planned = (given.decoder.config.stride_px, given.decoder.config.stride_frames)
     if first is None or planned != (codec.stride_px, codec.stride_frames):
         raise ModelError(
-            f"The conditional decoder is for a Wan VAE of {planned[0]} pixels and {planned[1]} frames to one latent "
-            "cell, and this VAE is none; decode without it, or use the VAE that it was trained with."
+            f"The conditional decoder is for a Wan VAE of {planned[0]} pixels and {planned[1]} frames per latent "
+            "cell, which this VAE is not; decode without it, or use the VAE that it was trained with."
         )
     rows, columns = (slice(span.start * canvas.stride_px, span.stop * canvas.stride_px) for span in window)
     upsampled = upsample_window(given.source, canvas, rows, columns).clamp(0, 1)

@@ -1,4 +1,4 @@
-"""From the input clip to the latent canvas, and to the small global view of it."""
+"""Encodes the input clip: tile by tile to the latent canvas, and as a whole to the small global view."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..resample import resize, upsample_window
 from .codec import Codec, check_codec
 
 CONDITION_STREAM = 0x5DEECE66D
-"""Sets the noise of conditions apart from that of starts, at the same seed."""
+"""XORed with the seed, so that noise augmentation and initial noise are independent."""
 
 
 def encode_canvas(
@@ -30,15 +30,15 @@ def encode_canvas(
     overlap_px: int = 64,
     on_tile: OnDone | None = None,
 ) -> Tensor:
-    """Upsample the clip bicubically, or take what something else made larger, and encode it tile by tile.
+    """Upsample the clip bicubically, or resize its base layer, and encode it tile by tile.
 
     Args:
         frames: (T, h, w, 3) input clip in [0, 1], of the size that ``canvas`` was made for.
-        base: (T, H', W', 3) the same clip already enlarged, to any size; brought to the canvas's by bicubic.
+        base: (T, H', W', 3) the same clip already upscaled to any size; resized to the canvas bicubically.
 
     Returns:
-        (1, C, t, h, w) float32 latent of the upsampled clip on the whole padded canvas: the
-        start of every run that starts from the input, and the condition of every patch.
+        (1, C, t, h, w) float32 latent of the upsampled clip on the whole padded canvas: the starting
+        point of runs that start from the input, and the condition of every patch.
     """
     check_frames(frames, canvas)
     check_codec(codec, canvas)
@@ -61,14 +61,14 @@ def encode_canvas(
 
 
 def _fit_base(base: Tensor, canvas: Canvas) -> tuple[Tensor, Canvas]:
-    """(clip, canvas it is enlarged onto); one that is larger than the result is reduced first.
+    """(base layer, canvas with it as the source); one that is larger than the result is downsampled first.
 
     Raises:
-        PlanError: when it is another clip.
+        PlanError: when it has another number of frames.
     """
     if len(base) != canvas.frames or base.shape[-1] < 3:
         raise PlanError(
-            f"The base layer is {_describe(base.shape)}, the clip has {canvas.frames} frames; enlarge the very clip "
+            f"The base layer is {_describe(base.shape)} but the clip has {canvas.frames} frames; upscale the same clip "
             "that was planned."
         )
     base = base[..., :3]
@@ -77,7 +77,7 @@ def _fit_base(base: Tensor, canvas: Canvas) -> tuple[Tensor, Canvas]:
 
 
 def encode_global(codec: Codec, frames: Tensor, canvas: Canvas, size_cells: tuple[int, int]) -> Tensor:
-    """Encode the whole video shrunk or stretched to the size of one patch.
+    """Encode the whole frame, resized to one patch: the global view.
 
     Returns:
         (1, C, t, h, w) float32 with (h, w) = ``size_cells``.
@@ -95,13 +95,13 @@ def encode_global(codec: Codec, frames: Tensor, canvas: Canvas, size_cells: tupl
 def augment_noise(latent: Tensor, level: float, seed: int) -> Tensor:
     """Mix ``level`` of Gaussian noise into a condition: (1 - level) z + level eps.
 
-    The noise is independent of the one that a run with the same seed starts from.
+    The noise is independent of the initial noise of a run with the same seed.
 
     Raises:
         PlanError: for a level outside [0, 1].
     """
     if not 0 <= level <= 1:
-        raise PlanError(f"Noise augmentation of {level} is out of range; it must lie between 0 and 1.")
+        raise PlanError(f"Noise augmentation of {level} is out of range; it must be between 0 and 1.")
     if level == 0:
         return latent
     noise = seeded_noise(latent.shape, seed ^ CONDITION_STREAM).to(latent)
@@ -109,13 +109,13 @@ def augment_noise(latent: Tensor, level: float, seed: int) -> Tensor:
 
 
 def seeded_noise(shape: tuple[int, ...] | torch.Size, seed: int) -> Tensor:
-    """Standard normal noise that depends on shape and seed alone, on any device (float32, CPU)."""
+    """Standard normal noise, generated on the CPU in float32 so that it depends on shape and seed only."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(shape, generator=generator)
 
 
 def check_frames(frames: Tensor, canvas: Canvas) -> None:
-    """Raise :class:`PlanError` unless the clip has the sizes that the canvas was made for."""
+    """Raise :class:`PlanError` unless the clip has the shape that the canvas was made for."""
     expected = (canvas.frames, *canvas.source, 3)
     if tuple(frames.shape) != expected:
         raise PlanError(

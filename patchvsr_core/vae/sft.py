@@ -1,7 +1,7 @@
-"""Blocks of a conditional decoder: residual blocks in space and time, and the modulation of features by others.
+"""Spatial feature transform (SFT) and spatio-temporal residual blocks, the parts of a conditional decoder.
 
-Source: Upscale-A-Video (CVPR 2024), the decoder of its video VAE; the modulation goes back to spatial
-feature transform (SFTGAN, CVPR 2018). All tensors are (B, C, T, H, W).
+Source: SFTGAN (CVPR 2018), and the video VAE decoder of Upscale-A-Video (CVPR 2024). All tensors are
+(B, C, T, H, W).
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 MakeNorm = Callable[[int], nn.Module]
-"""Number of channels to a norm."""
+"""Creates a norm for a number of channels."""
 GROUPS = 32
 EPS = 1e-6
 
 
 def group_norm(channels: int) -> nn.Module:
-    """The paper's norm; its statistics go over the whole clip."""
+    """The paper's norm; its statistics are over the whole clip."""
     return nn.GroupNorm(GROUPS, channels, eps=EPS)
 
 
 class PositionNorm(nn.Module):
-    """Root mean square over the channels of every position alone, as in Wan's VAE: a tile sees what a picture sees."""
+    """Pointwise RMS norm over channels, as in Wan's VAE: tiles give the same result as whole frames."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -37,10 +37,10 @@ class PositionNorm(nn.Module):
 
 
 class ResidualBlock2d(nn.Module):
-    """Two convolutions of every frame alone, around a shortcut.
+    """Two convolutions per frame with a shortcut.
 
     Args:
-        kernel: side of the convolutions; 1 reaches no neighbour.
+        kernel: kernel size; 1 makes the block pointwise.
     """
 
     def __init__(self, inputs: int, outputs: int, norm: MakeNorm = group_norm, kernel: int = 3) -> None:
@@ -59,7 +59,7 @@ class ResidualBlock2d(nn.Module):
 
 
 class ResidualBlockPlus(ResidualBlock2d):
-    """A :class:`ResidualBlock2d`, then a convolution over space and time that starts at zero."""
+    """A :class:`ResidualBlock2d`, then a zero-initialised 3D convolution."""
 
     def __init__(self, inputs: int, outputs: int, norm: MakeNorm = group_norm) -> None:
         super().__init__(inputs, outputs, norm)
@@ -70,20 +70,20 @@ class ResidualBlockPlus(ResidualBlock2d):
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, T, H, W) to (B, outputs, T, H, W)."""
         x = super().forward(x)
-        # Padded in time by hand: the gradient of the convolution's own padding is wrong for two frames
+        # Padded in time explicitly: the gradient of the convolution's own padding is wrong for two frames
         # in bfloat16 on a CPU (oneDNN as of torch 2.13).
         around = F.pad(F.silu(self.norm_3d(x)), (0, 0, 0, 0, 1, 1))
         return x + self.conv_3d(around)
 
 
 class Modulation(nn.Module):
-    """Scales and shifts features by what they and a condition say together; untrained it changes nothing.
+    """SFT: scales and shifts features, given a condition; the identity before training.
 
-    features + weight * (features * scale + shift), scale and shift being functions of both.
+    features + weight * (features * scale + shift), where scale and shift are predicted from both.
 
     Args:
-        hidden: channels in between; the paper has as many as features.
-        kernel: side of the convolutions; the paper has 3.
+        hidden: hidden channels; as many as features in the paper.
+        kernel: kernel size; 3 in the paper.
     """
 
     def __init__(
@@ -101,8 +101,8 @@ class Modulation(nn.Module):
             _zero_init(conv)
 
     def forward(self, condition: Tensor, features: Tensor, weight: float = 1.0) -> Tensor:
-        """(B, condition, T, H, W) and (B, features, T, H, W) to features; ``weight`` 0 leaves them as they are."""
-        # Joined frame by frame, so that memory stays in the order that the convolutions want.
+        """(B, condition, T, H, W), (B, features, T, H, W) to modulated features; ``weight`` 0 leaves them unchanged."""
+        # Concatenated per frame, so that the memory layout stays the one that the convolutions want.
         both = torch.cat([condition.transpose(1, 2), features.transpose(1, 2)], 2).transpose(1, 2)
         shared = self.shared(both)
         scale, shift = apply_per_frame(self.scale, shared), apply_per_frame(self.shift, shared)
@@ -110,7 +110,7 @@ class Modulation(nn.Module):
 
 
 def apply_per_frame(conv: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """A function of pictures (N, C, H, W), of every frame of (B, C, T, H, W)."""
+    """Apply a function of images (N, C, H, W) to every frame of (B, C, T, H, W)."""
     frames = conv(x.transpose(1, 2).flatten(0, 1))
     return frames.unflatten(0, (x.shape[0], x.shape[2])).transpose(1, 2)
 

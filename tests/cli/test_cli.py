@@ -92,7 +92,7 @@ def test_plan_says_counts_memory_and_time(tmp_path: Path) -> None:
         (["{video}", "out.mp4", "--scale", "0.5"], ["0.5"]),
         (["{video}", "out.mp4", "--size", "huge"], ["WIDTHxHEIGHT"]),
         (["{video}", "out.mp4", "--size", "99999x99999"], ["16384"]),
-        (["{video}", "out.mp4", "--size", "8x8"], ["only enlarges"]),
+        (["{video}", "out.mp4", "--size", "8x8"], ["is smaller than the input"]),
         (["{video}", "out.gif"], [".mp4"]),
         (["{video}", "nowhere/out.mp4"], ["create it first"]),
         (["{video}", "out.mp4", "--model", "nothing.safetensors"], ["nothing.safetensors"]),

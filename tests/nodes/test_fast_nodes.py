@@ -115,7 +115,7 @@ def test_what_the_user_reads(pack, networks, clip):
     wrong = [
         ("DAP", {"weights": "RDG.safetensors"}, errors.ModelError, "a network of RDG Upscale; use that node"),
         ("RDG", {"weights": "DAP.safetensors"}, errors.ModelError, "a network of DAP Upscale; use that node"),
-        ("DAP", {"weights": "DAP.safetensors", "size": "8x8"}, errors.PlanError, "only enlarges"),
+        ("DAP", {"weights": "DAP.safetensors", "size": "8x8"}, errors.PlanError, "is smaller than the input"),
         ("RDG", {"weights": "RDG.safetensors", "depth": clip[:2]}, errors.MediaError, "Depth has 2 frames"),
         (
             "RDG",

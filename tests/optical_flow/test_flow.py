@@ -75,7 +75,7 @@ def test_a_flow_grows_with_its_frame_along_each_axis() -> None:
         at_size = resize_flow(flow, size)
         assert at_size.shape == (1, 2, *size)
         expected = torch.tensor([4 * size[1] / 20, -2 * size[0] / 12])
-        torch.testing.assert_close(at_size, expected[None, :, None, None].expand_as(resize))
+        torch.testing.assert_close(at_size, expected[None, :, None, None].expand_as(at_size))
 
 
 def test_a_smaller_flow_is_the_mean_of_what_it_covers() -> None:

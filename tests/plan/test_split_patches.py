@@ -96,5 +96,5 @@ def test_a_missing_or_changed_patch_is_named() -> None:
         join_patches([crops[0], crops[1][:, :, :32], *crops[2:]], plan)
     with pytest.raises(PlanError, match="Patch 3 has 1 frames of 3 channels, patch 1 has 2 of 3"):
         join_patches([*crops[:2], crops[2][:1], *crops[3:]], plan)
-    with pytest.raises(PlanError, match="Window 'round' is unknown; choose one of plan, linear, cosine"):
+    with pytest.raises(PlanError, match="Unknown window 'round'; choose one of plan, linear, cosine"):
         join_patches(crops, plan, "round")

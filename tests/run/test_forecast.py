@@ -134,7 +134,7 @@ def test_what_would_stop_the_sampler_is_said() -> None:
     [
         ({"patch_px": 100}, "multiple of 16"),
         ({"scale": 0.5}, "between 1 and 16"),
-        ({"size": "10x10"}, "only enlarges"),
+        ({"size": "10x10"}, "is smaller than the input"),
         ({"overlap_frames": 8}, "must be shorter"),
         ({"source": (4096, 4096), "patch_px": 64}, "choose a larger patch_px"),
     ],
