@@ -106,7 +106,7 @@ class PatchPreview(io.ComfyNode):
             reach_frames=reach,
             degradation=estimate_input_degradation(source, cleanup),
         )
-        comparison = look.beside()
+        comparison = look.side_by_side()
         return io.NodeOutput(comparison, look.result, number, ui=ui.PreviewImage(comparison, cls=cls))
 
 

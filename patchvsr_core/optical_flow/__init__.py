@@ -1,6 +1,6 @@
-"""Motion from each frame to the next, estimated or read from a renderer, and frames brought along it.
+"""Optical flow, estimated or converted from a renderer's motion vectors, and warping along it.
 
-The estimators are DIS, a pyramidal Lucas-Kanade and RAFT; any other is a function of two frames.
+The estimators are DIS, Farneback, pyramidal Lucas-Kanade and RAFT; any function of two frames can be one.
 """
 
 from .estimators import ESTIMATORS, Estimator

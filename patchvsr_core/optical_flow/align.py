@@ -1,4 +1,4 @@
-"""Neighbouring input frames, brought to where the frame at hand shows their content, and enlarged."""
+"""Neighbouring input frames, warped to the current frame and upsampled in one step."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .flow import estimate_clip_flows
 
 
 def estimate_neighbour_flows(source: Tensor) -> tuple[Tensor, Tensor]:
-    """Flows from every frame to the one before and to the one after; the ends look at themselves.
+    """Estimate the flow from every frame to the previous and to the next one.
 
     Args:
         source: (T, h, w, 3) in [0, 1].
 
     Returns:
-        two (T, 2, h, w) in pixels of the input; the first frame's ``before`` and the last one's ``after`` are 0.
+        two (T, 2, h, w), to the previous and to the next frame, in input pixels; 0 where there is no such frame.
     """
     still = source.new_zeros(1, 2, *source.shape[1:3])
     if len(source) == 1:
@@ -29,18 +29,18 @@ def estimate_neighbour_flows(source: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def align_window(source: Tensor, flows: tuple[Tensor, Tensor], canvas: Canvas, rows: slice, columns: slice) -> Tensor:
-    """A window of the frame before and of the frame after, as the frame at hand would show them.
+    """Warp a window of the previous and of the next frame to the current one.
 
-    Every pixel of the large picture is fetched straight from the small neighbour (bicubic, at the
-    place where the flow points), so that samples between this frame's own are not lost.
+    Every high-resolution pixel is sampled directly from the low-resolution neighbour (bicubically, at
+    the sub-pixel position that the flow points to), so that its sub-pixel information is kept.
 
     Args:
         source: (T, h, w, 3) input clip of the canvas.
-        flows: what :func:`estimate_neighbour_flows` answers for it.
+        flows: result of :func:`estimate_neighbour_flows` for it.
         rows, columns: window of the padded canvas, pixels.
 
     Returns:
-        (T, rows, columns, 6): the one before, the one after; the ends are their own neighbours.
+        (T, rows, columns, 6): the previous frame, then the next one; the ends are their own neighbours.
     """
     height, width = source.shape[1:3]
     down = _source_positions(rows, canvas.target[0], height, source)
@@ -59,6 +59,6 @@ def align_window(source: Tensor, flows: tuple[Tensor, Tensor], canvas: Canvas, r
 
 
 def _source_positions(span: slice, target: int, length: int, like: Tensor) -> Tensor:
-    """Centres of the window's pixels, in pixels of the input."""
+    """Centres of the window's pixels, in input coordinates."""
     index = torch.from_numpy(reflect_index(np.arange(span.start, span.stop), target)).to(like.device, torch.float32)
     return (index + 0.5) * (length / target) - 0.5

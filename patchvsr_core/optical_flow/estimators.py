@@ -1,4 +1,4 @@
-"""Ways to measure optical flow, behind one interface and by name."""
+"""Optical flow estimators, by name and with a common interface."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .lucas_kanade import pyramid
 from .raft import raft
 
 MIN_SIDE_PX = 16
-"""Shortest side that OpenCV's estimators take; smaller frames are mirrored up to it."""
+"""Minimum side of frames for OpenCV's estimators; smaller frames are padded by mirroring."""
 QUALITIES = ("ultrafast", "fast", "medium")
-"""Presets of dense inverse search, from the fastest to the most exact."""
+"""Presets of dense inverse search, from the fastest to the most accurate."""
 
 
 class Estimator(Protocol):
-    """Where the content of a frame is found in another."""
+    """A function that estimates the flow between frames."""
 
     def __call__(self, first: Tensor, second: Tensor, /) -> Tensor:
         """Flow from ``first`` to ``second``.
@@ -34,24 +34,24 @@ class Estimator(Protocol):
 
 
 def dis(quality: str = "medium") -> Estimator:
-    """Dense inverse search (Kroeger et al. 2016, OpenCV) on the frames' brightness; works on the CPU.
+    """Dense inverse search (Kroeger et al. 2016, OpenCV) on the frames' luma; runs on the CPU.
 
     Args:
         quality: one of :data:`QUALITIES`.
 
     Raises:
-        PlanError: for another quality.
+        PlanError: for an unknown quality.
     """
     if quality not in QUALITIES:
-        raise PlanError(f"DIS has no quality {quality!r}; choose one of {', '.join(QUALITIES)}.")
+        raise PlanError(f"Unknown quality of DIS {quality!r}; choose one of {', '.join(QUALITIES)}.")
 
     def estimate(first: Tensor, second: Tensor, /) -> Tensor:
-        import cv2  # slow to load, and not needed by everyone who imports the core
+        import cv2  # slow to import, and not needed by all users of the core
 
         preset = getattr(cv2, f"DISOPTICAL_FLOW_PRESET_{quality.upper()}")
 
         def measure(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-            return cv2.DISOpticalFlow.create(preset).calc(a, b, None)  # one that was used remembers what it saw
+            return cv2.DISOpticalFlow.create(preset).calc(a, b, None)  # a used one keeps state of earlier frames
 
         return _estimate_on_luma(measure, first, second)
 
@@ -59,7 +59,7 @@ def dis(quality: str = "medium") -> Estimator:
 
 
 def farneback() -> Estimator:
-    """Polynomial expansion (Farneback 2003, OpenCV) on the frames' brightness; works on the CPU."""
+    """Polynomial expansion (Farneback 2003, OpenCV) on the frames' luma; runs on the CPU."""
 
     def estimate(first: Tensor, second: Tensor, /) -> Tensor:
         import cv2
@@ -82,18 +82,18 @@ ESTIMATORS: Mapping[str, Callable[..., Estimator]] = {
     "pyramid": pyramid,
     "raft": raft,
 }
-"""What makes an estimator, by name; only ``raft`` has an argument that it cannot do without: a file of weights."""
+"""Factories of estimators by name; only ``raft`` has a required argument: the file of weights."""
 
 
 def _estimate_on_luma(measure: Callable[[np.ndarray, np.ndarray], np.ndarray], first: Tensor, second: Tensor) -> Tensor:
-    """Pair by pair, in 8 bits."""
+    """Apply an estimator for 8-bit images pair by pair."""
     height, width = first.shape[-2:]
     flows = [measure(a, b)[:height, :width] for a, b in zip(_gray(first), _gray(second), strict=True)]
     return torch.from_numpy(np.stack(flows)).movedim(-1, 1).contiguous().to(first.device)
 
 
 def _gray(frames: Tensor) -> list[np.ndarray]:
-    """8-bit brightness (BT.601), mirrored up to the least size."""
+    """8-bit luma (BT.601), padded to the minimum size by mirroring."""
     weights = torch.tensor([0.299, 0.587, 0.114], device=frames.device)
     gray = (frames.float().clamp(0, 1) * 255 * weights[:, None, None]).sum(1).round().byte().cpu().numpy()
     pad = [(0, max(0, MIN_SIDE_PX - side)) for side in gray.shape[1:]]

@@ -1,7 +1,7 @@
-"""Optical flow: where the content of one frame is found in another.
+"""Optical flow and warping.
 
-Flows are (B, 2, H, W) in pixels, channel order (dx, dy): what frame a shows at p is found in
-frame b at p + flow(p). :mod:`estimators` measures them, :mod:`motion_vectors` takes them from a render.
+Flows are (B, 2, H, W) in pixels, channel order (dx, dy): the content of frame a at p is in frame b at
+p + flow(p). :mod:`estimators` estimates them, :mod:`motion_vectors` converts those of a renderer.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from .estimators import Estimator, dis
 
 @dataclass(frozen=True, eq=False)
 class ClipFlows:
-    """Motion between the frames of a clip, both ways."""
+    """Forward and backward flows between consecutive frames of a clip."""
 
     to_next: Tensor
-    """(T - 1, 2, H, W) pixels: of frames 0 to T-2 to the one after."""
+    """(T - 1, 2, H, W) pixels: from frames 0 to T-2 to the next one."""
     to_previous: Tensor
-    """(T - 1, 2, H, W) pixels: of frames 1 to T-1 to the one before."""
+    """(T - 1, 2, H, W) pixels: from frames 1 to T-1 to the previous one."""
 
     def __len__(self) -> int:
-        """Pairs of neighbours, one less than :attr:`frames`."""
+        """Number of pairs of frames, one less than :attr:`frames`."""
         return len(self.to_next)
 
     @property
     def frames(self) -> int:
-        """T."""
+        """T, the length of the clip."""
         return len(self) + 1
 
     @property
@@ -43,18 +43,18 @@ class ClipFlows:
         return height, width
 
     def resize(self, size: tuple[int, int]) -> ClipFlows:
-        """Of the same clip at another (height, width); see :func:`resize_flow`."""
+        """The flows of the clip resized to (height, width); see :func:`resize_flow`."""
         return ClipFlows(resize_flow(self.to_next, size), resize_flow(self.to_previous, size))
 
     def consistency(self, alpha1: float = 0.01, alpha2: float = 0.5) -> tuple[Tensor, Tensor]:
-        """Where each way agrees with the other: two (T - 1, 1, H, W); see :func:`consistency`."""
+        """Forward-backward consistency masks of both directions: two (T - 1, 1, H, W); see :func:`consistency`."""
         return (
             consistency(self.to_next, self.to_previous, alpha1, alpha2),
             consistency(self.to_previous, self.to_next, alpha1, alpha2),
         )
 
     def slice(self, first: int, last: int) -> ClipFlows:
-        """Of ``frames[first:last]`` of the clip."""
+        """The flows of ``frames[first:last]`` of the clip."""
         pairs = range(self.frames)[first:last][:-1]
         return ClipFlows(self.to_next[pairs.start : pairs.stop], self.to_previous[pairs.start : pairs.stop])
 
@@ -62,12 +62,12 @@ class ClipFlows:
 def estimate_clip_flows(
     frames: Tensor, estimator: Estimator | None = None, on_pairs: OnDone | None = None
 ) -> ClipFlows:
-    """Measure the motion of a clip.
+    """Estimate the flows of a clip.
 
     Args:
-        frames: (T, 3, H, W) in [0, 1]; a single frame has no motion, and its flows no pairs.
+        frames: (T, 3, H, W) in [0, 1]; the flows of a single frame are empty.
         estimator: None for dense inverse search.
-        on_pairs: told (pairs done, pairs in all).
+        on_pairs: called with (pairs done, total pairs).
     """
     estimator = estimator or dis()
     pairs, size = len(frames) - 1, (int(frames.shape[-2]), int(frames.shape[-1]))
@@ -84,12 +84,15 @@ def estimate_clip_flows(
 
 
 def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
-    """The same motion in frames of another size.
+    """Resize a flow with its frames.
 
     Args:
         flow: (B, 2, h, w) pixels.
-        size: (height, width); areas are averaged, or values interpolated where it is larger; dx grows with the width
-            and dy with the height.
+        size: (height, width). The flow is area-averaged, or interpolated bilinearly if it gets larger; dx is scaled
+            with the width and dy with the height.
+
+    Returns:
+        (B, 2, *size) pixels.
     """
     height, width = flow.shape[-2:]
     if (height, width) == tuple(size):
@@ -100,9 +103,9 @@ def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def warp(x: Tensor, flow: Tensor, mode: str = "bilinear") -> Tensor:
-    """``x`` fetched from where ``flow`` points: (B, C, H, W) at p + flow(p), zero outside.
+    """Warp backward: sample ``x`` (B, C, H, W) at p + flow(p), zero outside.
 
-    Positions are counted in single precision at least: half tells no pixels apart beyond the 2048th.
+    Coordinates are float32 or better: half precision cannot represent pixel positions beyond 2048.
 
     Args:
         mode: ``bilinear``, ``nearest`` or ``bicubic``.
@@ -120,7 +123,7 @@ def warp(x: Tensor, flow: Tensor, mode: str = "bilinear") -> Tensor:
 
 
 def consistency(forward: Tensor, backward: Tensor, alpha1: float = 0.01, alpha2: float = 0.5) -> Tensor:
-    """Where a flow and its return agree: |f + b(p + f)|^2 < alpha1 (|f|^2 + |b|^2) + alpha2.
+    """Forward-backward consistency: |f + b(p + f)|^2 < alpha1 (|f|^2 + |b|^2) + alpha2.
 
     Returns:
         (B, 1, H, W), 1 or 0.

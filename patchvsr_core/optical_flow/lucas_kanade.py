@@ -1,8 +1,8 @@
-"""Optical flow in torch alone: pyramidal Lucas-Kanade, from coarse to fine.
+"""Dense pyramidal Lucas-Kanade optical flow in pure torch, coarse to fine.
 
-Lucas & Kanade 1981 in the pyramid of Bouguet 2001, dense and with robust weights: at every pixel
-the step that explains best how brightness changed in a window around it. Runs where the frames
-are, and gives the same numbers every time.
+Lucas & Kanade 1981 with the pyramid of Bouguet 2001 and robust weights: at every pixel, the step that
+best explains the change of brightness in a window around it. Runs on the device of the frames, and is
+deterministic.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ import torch.nn.functional as F
 from torch import Tensor
 
 MIN_SIDE_PX = 12
-"""The coarsest level is the first one whose shortest side is not longer than twice this."""
+"""The coarsest level is the first one whose shortest side is at most twice this."""
 ITERATIONS = 3
-"""Steps on each of the other levels."""
+"""Iterations on all levels but the coarsest."""
 COARSE_ITERATIONS = 8
-"""Steps on the coarsest level, where the whole way has to be found."""
+"""Iterations on the coarsest level, which starts from zero flow."""
 WINDOW_PX = 9
 ILLUMINATION_PX = 31
-"""What is brighter over so much may be lit otherwise, and says nothing of motion."""
+"""Window of the local mean that is subtracted, so that changes of illumination are not taken for motion."""
 RESIDUAL_SCALE = 0.02
-"""Change of brightness from which on a pixel counts less: it may belong to another surface."""
+"""Residual above which a pixel is down-weighted, as it may belong to another surface."""
 REGULARISATION = 1e-4
-"""Squared slope of brightness below which a window knows no motion of its own, and keeps the coarser level's."""
+"""Squared gradient below which a window keeps the flow of the coarser level."""
 
 
 def pyramid(device: torch.device | str | None = None) -> Callable[[Tensor, Tensor], Tensor]:
-    """An estimator that needs neither OpenCV nor weights.
+    """Create a Lucas-Kanade estimator, which needs neither OpenCV nor weights.
 
     Args:
-        device: where to work; None works where the frames are.
+        device: where to run; None for the device of the frames.
     """
 
     @torch.no_grad()
@@ -44,7 +44,7 @@ def pyramid(device: torch.device | str | None = None) -> Callable[[Tensor, Tenso
 
 
 def _coarse_to_fine(first: Tensor, second: Tensor) -> Tensor:
-    """Flow of (B, 1, H, W) planes: that of the planes at half the size, refined."""
+    """Flow of (B, 1, H, W) planes: that of half the size, upsampled and refined."""
     height, width = first.shape[-2:]
     if min(height, width) <= 2 * MIN_SIDE_PX:
         return _refine(first, second, first.new_zeros(len(first), 2, height, width), COARSE_ITERATIONS)
@@ -60,12 +60,12 @@ def _brightness(frames: Tensor) -> Tensor:
 
 
 def _downsample(plane: Tensor) -> Tensor:
-    """Half the size, rounded up; pixel i covers 2 i and 2 i + 1."""
+    """Downsample by 2, rounding up; pixel i covers 2 i and 2 i + 1."""
     return F.avg_pool2d(plane, 2, ceil_mode=True, count_include_pad=False)
 
 
 def _refine(first: Tensor, second: Tensor, flow: Tensor, rounds: int) -> Tensor:
-    """Lucas-Kanade steps on one level, then a median that takes out what single windows got wrong."""
+    """Run Lucas-Kanade steps on one level, each followed by a median filter that removes outliers."""
     first, second = (plane - _box_mean(plane, ILLUMINATION_PX) for plane in (first, second))
     padded = F.pad(first, (1, 1, 1, 1), mode="replicate")
     slope_x = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
@@ -86,7 +86,7 @@ def _refine(first: Tensor, second: Tensor, flow: Tensor, rounds: int) -> Tensor:
 
 
 def _make_sampler(plane: Tensor) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
-    """(``plane`` from where a flow points, 1 where that lies inside it)."""
+    """A function of a flow that returns (``plane`` warped by it, 1 where the target is inside)."""
     height, width = plane.shape[-2:]
     y, x = torch.meshgrid(
         torch.arange(height, device=plane.device), torch.arange(width, device=plane.device), indexing="ij"
@@ -103,14 +103,14 @@ def _make_sampler(plane: Tensor) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
 
 
 def _box_mean(planes: Tensor, side: int) -> Tensor:
-    """Mean over the square around every pixel, as far as it lies in the frame."""
+    """Box filter, normalised at the frame's border."""
     half = side // 2
     planes = F.avg_pool2d(planes, (1, side), 1, (0, half), count_include_pad=False)
     return F.avg_pool2d(planes, (side, 1), 1, (half, 0), count_include_pad=False)
 
 
 def _median(flow: Tensor) -> Tensor:
-    """Of each component over 3 x 3 pixels: smallest, middle and largest of every column, then of those."""
+    """3 x 3 median filter of each component: sort every column, then combine the sorted columns."""
     height, width = flow.shape[-2:]
     padded = F.pad(flow, (1, 1, 1, 1), mode="replicate")
     above, here, below = (padded[..., row : row + height, :] for row in range(3))

@@ -1,7 +1,7 @@
-"""Motion that a renderer wrote down, as flows.
+"""Converts a renderer's motion vectors to flows.
 
-Vectors of a render are exact, but often point one way only. The other way is found by carrying
-each vector to where it points; what nothing points at was hidden before, and has no motion.
+They are exact, but often available in one direction only. The other direction is computed by splatting
+each vector to its target; pixels that no vector points to were occluded and have no motion.
 """
 
 from __future__ import annotations
@@ -13,45 +13,45 @@ from ..errors import MediaError
 from .flow import ClipFlows
 
 OCCLUDED_PX = 30000.0
-"""Length of the flow of places that the other frame does not show: out of any picture, so that no flow agrees with it.
+"""Flow of pixels that are occluded in the other frame: outside of any image, so that no flow is consistent with it.
 
-It stays so after averaging and shrinking, and fits 16 bits.
+It remains so after averaging and downsampling, and is representable in half precision.
 """
 MIN_COVERAGE = 0.25
-"""Of a pixel that has to be pointed at; a zoom by 1.5 leaves no pixel with less."""
+"""Minimum splatted weight of a pixel that is not occluded; a zoom by 1.5 leaves no pixel with less."""
 ROUNDING = 1e-4
 
 
 def flows_from_vectors(vectors: Tensor) -> ClipFlows:
-    """Blender's Vector pass.
+    """Convert Blender's Vector pass.
 
-    Its x and y lead to the frame before, its z and w lead here from the frame after (Cycles writes
-    them with this sign), in pixels with y up.
+    Its x and y point to the previous frame; its z and w point from the next frame to this one (the sign
+    that Cycles uses). Units are pixels, with y up.
 
     Args:
-        vectors: (T, H, W, 4), or (T, H, W, 2 or 3) with x and y alone.
+        vectors: (T, H, W, 4), or (T, H, W, 2 or 3) with x and y only.
 
     Raises:
         MediaError: for other shapes.
     """
     if vectors.ndim != 4 or not 2 <= vectors.shape[-1] <= 4:
         raise MediaError(
-            f"Motion vectors of shape {tuple(vectors.shape)} cannot be read; they need (frames, height, width, 2 to 4)."
+            f"Motion vectors have shape {tuple(vectors.shape)}; they must have (frames, height, width, 2 to 4)."
         )
     to_next = -vectors[..., 2:] if vectors.shape[-1] == 4 else None
     return flows_from_motion(to_next, vectors[..., :2])
 
 
 def flows_from_motion(motion_to_next: Tensor | None = None, motion_to_previous: Tensor | None = None) -> ClipFlows:
-    """Flows from vectors that start at every pixel; a way that is not given is found from the other.
+    """Convert per-pixel motion vectors; a direction that is not given is computed from the other.
 
     Args:
-        motion_to_next, motion_to_previous: (T, H, W, 2) in pixels, x to the right and y up, from where a frame
-            shows something to where its neighbour does. What the last frame's point to next, and the first one's
-            to previous, is not looked at. Where they are no numbers, nothing is seen.
+        motion_to_next, motion_to_previous: (T, H, W, 2) in pixels, x to the right and y up, from a position in a
+            frame to the same content in its neighbour. The last frame's vectors to the next frame and the first
+            one's to the previous frame are ignored. NaN means occluded.
 
     Raises:
-        MediaError: when neither is given, or they differ in shape.
+        MediaError: when neither is given, or their shapes differ.
     """
     if motion_to_next is None and motion_to_previous is None:
         raise MediaError("There are no motion vectors; give those to the next frame, to the previous one, or both.")
@@ -64,20 +64,20 @@ def flows_from_motion(motion_to_next: Tensor | None = None, motion_to_previous: 
         back = reverse_flow(ahead)
     if ahead.shape != back.shape:
         raise MediaError(
-            f"Motion to the next frame has shape {tuple(ahead.shape)} and to the previous one {tuple(back.shape)}; "
+            f"Motion to the next frame has shape {tuple(ahead.shape)} but to the previous one {tuple(back.shape)}; "
             "give both for the same frames."
         )
     return ClipFlows(ahead, back)
 
 
 def reverse_flow(flow: Tensor) -> Tensor:
-    """The flow the other way: each vector, turned round, is left where it points (bilinear splatting).
+    """Compute the flow of the opposite direction by bilinear splatting of the negated vectors.
 
     Args:
         flow: (B, 2, H, W) pixels.
 
     Returns:
-        (B, 2, H, W): where several meet their mean, where none arrives :data:`OCCLUDED_PX` both ways.
+        (B, 2, H, W): the mean where several vectors meet, :data:`OCCLUDED_PX` in both components where none does.
     """
     count, _, height, width = flow.shape
     y, x = torch.meshgrid(
@@ -101,7 +101,7 @@ def reverse_flow(flow: Tensor) -> Tensor:
 
 
 def _to_flow(motion: Tensor) -> Tensor:
-    """(T, 2, H, W) with y down; what is no number, or too long, is unseen."""
+    """(T, 2, H, W) with y down; vectors that are not finite or too long are marked as occluded."""
     flow = torch.stack([motion[..., 0], -motion[..., 1]], 1).float()
     seen = flow.isfinite().all(1, keepdim=True) & (flow.abs() < OCCLUDED_PX).all(1, keepdim=True)
     return torch.where(seen, flow, OCCLUDED_PX)

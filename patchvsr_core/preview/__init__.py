@@ -1,1 +1,1 @@
-"""Looks at a run: one patch in its final quality, results side by side, plans and motion drawn as pictures."""
+"""Previews and visualisations: one patch at final quality, results side by side, plans and optical flow as images."""

@@ -1,4 +1,4 @@
-"""Pictures that set results beside one another: a split view, and a grid of crops at 1:1."""
+"""Comparison images: a split view, side by side, and a grid of crops at 1:1."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..errors import PlanError
 from ..resample import resize
 
 LINE_PX = 2
-"""Width of what divides pictures."""
+"""Width of the line between parts of a split view."""
 GAP_PX = 4
 CAPTION_PX = 22
 FONT_SCALE = 0.5
@@ -26,7 +26,7 @@ DIRECTIONS = ("left and right", "above and below")
 
 @dataclass(frozen=True, eq=False)
 class Version:
-    """One clip of several, with what it is called; an empty name is not written."""
+    """A clip to compare and its caption; an empty name is not drawn."""
 
     name: str
     frames: Tensor
@@ -34,10 +34,10 @@ class Version:
 
 
 def same_size(versions: Sequence[Version]) -> list[Version]:
-    """All versions at the size of the largest, enlarged bicubically.
+    """Upsample all versions bicubically to the size of the largest.
 
     Raises:
-        PlanError: when they are not the same number of frames.
+        PlanError: when their lengths differ.
     """
     if len({len(version.frames) for version in versions}) != 1:
         counts = ", ".join(str(len(version.frames)) for version in versions)
@@ -48,11 +48,11 @@ def same_size(versions: Sequence[Version]) -> list[Version]:
 
 
 def split_view(versions: Sequence[Version], *, position: float = 0.5, direction: str = DIRECTIONS[0]) -> Tensor:
-    """One picture with a part of every version in its place.
+    """Compose one image that shows a different part of every version.
 
     Args:
         versions: of the same size and length.
-        position: where the first ends, 0 to 1; the others share the rest equally.
+        position: where the first version ends, 0 to 1; the others share the rest equally.
         direction: one of :data:`DIRECTIONS`.
 
     Returns:
@@ -75,7 +75,7 @@ def split_view(versions: Sequence[Version], *, position: float = 0.5, direction:
 
 
 def side_by_side(versions: Sequence[Version]) -> Tensor:
-    """The versions next to one another, under their names if any has one: (T, height, widths + gaps, 3) in [0, 1].
+    """Place the versions next to one another, with captions if any has a name: (T, height, width, 3) in [0, 1].
 
     Args:
         versions: of the same size and length.
@@ -87,14 +87,17 @@ def side_by_side(versions: Sequence[Version]) -> Tensor:
 
 
 def crop_grid(versions: Sequence[Version], *, crop_px: int = 192, crops: int = 3) -> Tensor:
-    """A row for every crop, a column for every version, at 1:1, where they differ most.
+    """Compose a grid of 1:1 crops where the versions differ most: a row per crop, a column per version.
 
-    The places are the same in all frames, and do not overlap.
+    The positions are the same in all frames and do not overlap.
 
     Args:
         versions: of the same size and length.
-        crop_px: side of a crop; smaller where the picture is.
-        crops: how many, at most: as many as fit.
+        crop_px: side of a crop, at most the side of the frame.
+        crops: number of crops, at most as many as fit.
+
+    Returns:
+        (T, height, width, 3) in [0, 1].
     """
     rows: list[Tensor] = []
     for y, x, height, width in most_different_crops(versions, crop_px, crops):
@@ -105,7 +108,7 @@ def crop_grid(versions: Sequence[Version], *, crop_px: int = 192, crops: int = 3
 
 
 def most_different_crops(versions: Sequence[Version], crop_px: int, crops: int) -> list[tuple[int, int, int, int]]:
-    """(y, x, height, width) of the crops in which the versions of one size differ most."""
+    """(y, x, height, width) of the crops in which the versions differ most, or of most detail in a single version."""
     first, *others = (version.frames for version in versions)
     if others:
         difference = torch.stack([(first - other).abs().mean((0, 3)) for other in others]).amax(0)
@@ -128,7 +131,7 @@ def _add_caption(version: Version) -> Tensor:
 
 
 def _draw_name(frames: Tensor, name: str) -> None:
-    """Write a name into the upper left corner, white on black; left out where there is no room."""
+    """Draw a name into the upper left corner, white on black; skipped where it does not fit."""
     if not name:
         return
     (width, height), below = cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, FONT_SCALE, 1)

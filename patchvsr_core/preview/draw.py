@@ -1,4 +1,4 @@
-"""Pictures that explain: a plan drawn over a frame, motion in colours."""
+"""Draws plans over frames, and optical flow as colours."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ..plan.positions import COLORS, KINDS, Position, list_positions
 
 LONGEST_SIDE = 1024
 INSETS = {"primary": 1, "auxiliary": 4, "corner": 7}
-"""Pixels that outlines lie inside the real ones, so that neighbours do not cover one another."""
+"""Pixels that outlines are inset by, so that neighbouring ones do not cover each other."""
 FONT, FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.5
 MIN_LEGEND_PX = 240
-"""Width of a picture below which it has no legend."""
+"""Width below which an image gets no legend."""
 LINE_PX, MARGIN_PX, GAP_PX = 22, 8, 18
 GREY = (0.75, 0.75, 0.75)
 BACKGROUND = (18, 18, 18)
 FRAME_GAIN = 0.6
-"""Part of its light that the frame keeps behind the outlines."""
+"""Factor that dims the frame behind the outlines."""
 WHEEL = {
     0: (1.0, 0.0, 0.0),
     15: (1.0, 1.0, 0.0),
@@ -30,18 +30,18 @@ WHEEL = {
     49: (1.0, 0.0, 1.0),
     55: (1.0, 0.0, 0.0),
 }
-"""Hues around the circle, spread so that steps look equal (Baker et al. 2011, the Middlebury flow colours)."""
+"""Colour wheel of the Middlebury flow benchmark (Baker et al. 2011): position to RGB."""
 FULL_QUANTILE = 0.99
-"""Of all motion is drawn paler than the strongest colour; single wrong vectors would make the rest too pale."""
+"""Quantile of motion that gets full saturation, so that outliers do not make the rest too pale."""
 MIN_FULL_PX = 1.0
-"""Motion that a still picture seems to have is not drawn strongly."""
+"""Lower limit of the motion that gets full saturation, so that noise in a static clip stays pale."""
 
 
 def draw_plan(plan: PatchPlan, frame: Tensor) -> Tensor:
-    """Draw where the patches lie, and below it what they cost: (1, H, W, 3) in [0, 1].
+    """Draw the patches of a plan over a frame, with a legend of their cost below: (1, H, W, 3) in [0, 1].
 
-    Primary patches white with their numbers, auxiliary ones blue, corner ones orange. Below the frame:
-    the size of the canvas, patches by kind, windows of time, and patch evaluations of a step.
+    Primary patches are white with their numbers, auxiliary ones blue, corner ones orange. The legend has
+    the output size, the patches by kind, the temporal windows and the patch evaluations per step.
 
     Args:
         frame: (h, w, 3 or more) frame of the input.
@@ -74,7 +74,7 @@ def _outline(picture: np.ndarray, position: Position, shrink: float) -> None:
 
 
 def _number(picture: np.ndarray, position: Position, shrink: float) -> None:
-    """In the upper left corner on a dark ground, where it fills no more than a third of the place."""
+    """Draw the number in the upper left corner on a dark background, unless it fills more than a third of the patch."""
     text = str(position.number)
     (wide, high), _ = cv2.getTextSize(text, FONT, FONT_SCALE, 1)
     inset = max(INSETS.values()) + 4
@@ -92,20 +92,20 @@ def _levels(color: tuple[float, float, float]) -> tuple[int, int, int]:
 
 
 def _costs(plan: PatchPlan) -> list[tuple[str, tuple[float, float, float]]]:
-    """The words of the legend and their colours."""
+    """Entries of the legend and their colours."""
     windows = len({patch.origin[0] for patch in plan.patches})
     counts = {kind: sum(patch.kind == kind for patch in plan.patches) // windows for kind in KINDS}
     per_step = " or ".join(str(len(plan.at_step(phase))) for phase in range(plan.phases))
     return [
         (f"{plan.canvas.target[1]}x{plan.canvas.target[0]}", GREY),
         *[(f"{count} {kind}", COLORS[kind]) for kind, count in counts.items() if count],
-        (f"x {windows} {'window' if windows == 1 else 'windows'} of time", GREY),
-        (f"= {per_step} patch evaluations a step", GREY),
+        (f"x {windows} temporal {'window' if windows == 1 else 'windows'}", GREY),
+        (f"= {per_step} patch evaluations per step", GREY),
     ]
 
 
 def _legend(width: int, words: list[tuple[str, tuple[float, float, float]]]) -> np.ndarray:
-    """(h, width, 3) strip with the words in a row, in several rows where they do not fit."""
+    """(h, width, 3) strip with the entries in as many rows as they need."""
     rows, x = 0, MARGIN_PX
     placed = []
     for text, color in words:
@@ -121,10 +121,10 @@ def _legend(width: int, words: list[tuple[str, tuple[float, float, float]]]) -> 
 
 
 def draw_flow(flow: Tensor) -> Tensor:
-    """Motion in colours: (B, H, W, 3) in [0, 1].
+    """Colour-code optical flow: (B, H, W, 3) in [0, 1].
 
-    The hue says where to (right red, down yellow, left cyan, up violet), the saturation how far,
-    on one scale for all; no motion is white, motion that leads further than the frame is long is black.
+    Hue is direction (right red, down yellow, left cyan, up violet), saturation is magnitude on one scale
+    for all frames. No motion is white; motion longer than the frame's diagonal (occlusion) is black.
 
     Args:
         flow: (B, 2, H, W) in pixels.

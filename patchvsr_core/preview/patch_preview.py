@@ -1,4 +1,4 @@
-"""What a whole run would make of one place, beside the input and its plain enlargement."""
+"""Previews one patch at final quality, side by side with the input and bicubic."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from .region import PreviewRegion, decode_region
 
 @dataclass(frozen=True, eq=False)
 class PatchPreview:
-    """One place, a few frames: three clips of the same size, (T, h, w, 3) in [0, 1]."""
+    """One patch of a few frames: three clips of the same size, (T, h, w, 3) in [0, 1]."""
 
     original: Tensor
-    """The input, every pixel as a square."""
+    """The input, upsampled by nearest neighbour."""
     bicubic: Tensor
     result: Tensor
 
-    def beside(self) -> Tensor:
-        """The three next to one another."""
+    def side_by_side(self) -> Tensor:
+        """Compose the three clips side by side."""
         names = ("input", "bicubic", "PatchVSR")
         clips = (self.original, self.bicubic, self.result)
         return side_by_side([Version(name, clip) for name, clip in zip(names, clips, strict=True)])
@@ -45,14 +45,14 @@ def preview_patch(
     reach_frames: int,
     degradation: float,
 ) -> PatchPreview:
-    """Decode, refine and back-project one place as a whole run does.
+    """Decode, refine and back-project one patch as a full run does.
 
     Args:
-        latent: (1, C, t, h, w) canvas in which the patches in focus were denoised.
+        latent: (1, C, t, h, w) canvas in which the patches of the region were denoised.
         source: (T, h, w, 3) input clip.
-        settings: of what comes after the model.
-        refine: as in :func:`stages.finished`, with a ``region``; it looks ``reach_frames`` before and after.
-        degradation: of the whole clip, see :func:`finish.degradation.estimate_degradation`.
+        settings: for decoding and postprocessing.
+        refine: as in :func:`stages.finished`, with a ``region``; its temporal receptive field is ``reach_frames`` on either side.
+        degradation: level of the whole clip, see :func:`finish.degradation.estimate_degradation`.
     """
     needed = focus.with_margin(reach_frames, len(source))
     around = source[needed.start : needed.stop]
@@ -77,7 +77,7 @@ def preview_patch(
 
 
 def upsample_nearest(frames: Tensor, size: tuple[int, int]) -> Tensor:
-    """Enlarged without any interpolation."""
+    """Upsample (T, h, w, C) frames to (height, width) by nearest neighbour."""
     y, x = (
         ((2 * torch.arange(length, device=frames.device) + 1) * side // (2 * length)).clamp(max=side - 1)
         for length, side in zip(size, frames.shape[1:3], strict=True)

@@ -1,4 +1,4 @@
-"""One place of a plan for a few frames: a look at the final quality, without the rest of the run."""
+"""Restricts a run to one patch position and a few frames, to preview the final quality quickly."""
 
 from __future__ import annotations
 
@@ -17,48 +17,48 @@ from ..vae.codec import Codec, check_codec
 
 Origins = frozenset[tuple[int, int, int]]
 Region = tuple[slice, slice]
-"""Rows and columns of the frame, pixels."""
+"""(rows, columns) of the frame, in pixels."""
 
 
 @dataclass(frozen=True, eq=False)
 class PreviewRegion:
-    """What runs, and what of it is looked at."""
+    """The position and frames to preview, and the patches that have to run for it."""
 
     position: Position
     frames: range
-    """Of the clip."""
+    """Frames of the clip to preview."""
     origins: Origins
-    """Of the patches that run."""
+    """Origins of the patches that run."""
 
     @property
     def region(self) -> Region:
         return self.position.rows, self.position.columns
 
     def with_margin(self, reach_frames: int, length: int) -> range:
-        """The frames that a network needs to see which looks so far before and after, of a clip so long."""
+        """The frames of a clip that a network with a temporal reach of ``reach_frames`` needs."""
         return range(max(self.frames.start - reach_frames, 0), min(self.frames.stop + reach_frames, length))
 
 
 def select_region(
     plan: PatchPlan, number: int, first_frame: int, frames: int, *, reach_frames: int = 0, neighbours: bool = False
 ) -> PreviewRegion:
-    """Choose what has to run for a look at one place.
+    """Select the patches that have to run for a preview of one position.
 
     Args:
-        number: of the place, see :func:`plan.positions.list_positions`.
+        number: of the position, see :func:`plan.positions.list_positions`.
         first_frame: counted from 0.
-        frames: how many; fewer where the clip ends.
-        reach_frames: how far what comes after the model looks before and after them.
-        neighbours: also run the patches that overlap with the place, so that its fused borders are what they will
-            be; layouts that take turns always do.
+        frames: number of frames; fewer at the end of the clip.
+        reach_frames: temporal receptive field of the postprocessing, on either side.
+        neighbours: also run the patches that overlap with it, so that its borders are fused as in a full run;
+            alternating layouts always do.
 
     Raises:
-        PlanError: for a place or a frame that there is not.
+        PlanError: when there is no such position or frame.
     """
     length = plan.canvas.frames
     if not 0 <= first_frame < length:
         raise PlanError(
-            f"The clip has {length} frames, there is none {first_frame}; choose one from 0 to {length - 1}."
+            f"The clip has {length} frames, so there is no frame {first_frame}; choose one from 0 to {length - 1}."
         )
     chosen = patches_at(plan, number)
     shown = range(first_frame, min(first_frame + frames, length))
@@ -70,10 +70,10 @@ def select_region(
 
 
 def most_detailed_position(plan: PatchPlan, frame: Tensor) -> int:
-    """The number of the primary place with the most detail in it.
+    """The number of the primary position with the most detail.
 
     Args:
-        frame: (h, w, 3) of the input.
+        frame: (h, w, 3) frame of the input.
     """
     canvas = plan.canvas
     scales = [source / target for source, target in zip(canvas.source, canvas.target, strict=True)]
@@ -92,45 +92,46 @@ def most_detailed_position(plan: PatchPlan, frame: Tensor) -> int:
 
 
 class RegionOnly:
-    """Lets every patch rest but those in focus, which share the cells that they cover among themselves.
+    """A skip policy that runs only some patches, with weights normalised among themselves.
 
-    What they do not cover stays the enlarged input.
+    Cells that they do not cover keep the upsampled input.
 
     Args:
-        upsampled: (1, C, t, h, w) latent of the enlarged input per condition.
+        origins: of the patches that run.
+        upsampled: (1, C, t, h, w) latent of the upsampled input per condition.
     """
 
     def __init__(self, origins: Origins, upsampled: Sequence[Tensor]) -> None:
         self.origins, self.upsampled = origins, upsampled
-        self._lit: Tensor | None = None
+        self._covered: Tensor | None = None
 
     def split(self, patches: Sequence[Patch], step: int) -> tuple[list[Patch], list[Patch]]:
-        """The patches that run at a step, with weights that sum to 1 where they lie, and those that rest."""
-        lit = [p for p in patches if p.origin in self.origins]
-        over_time, over_space = _sum_weights(lit, self.upsampled[0])
-        self._lit = (over_time > 0)[:, None, None] & (over_space > 0)
+        """The patches that run, with weights that sum to 1 in every cell that they cover, and the skipped ones."""
+        running = [p for p in patches if p.origin in self.origins]
+        over_time, over_space = _sum_weights(running, self.upsampled[0])
+        self._covered = (over_time > 0)[:, None, None] & (over_space > 0)
         shared = [
             replace(
                 p,
                 weight_t=_normalise_weights(p.weight_t, over_time[p.origin[0] : p.origin[0] + p.size[0]]),
                 weight_yx=_normalise_weights(p.weight_yx, over_space[_cells(p)]),
             )
-            for p in lit
+            for p in running
         ]
         return shared, [p for p in patches if p.origin not in self.origins]
 
     def reuse(self, patches: Iterable[Patch], device: torch.device) -> list[Tensor]:
-        """What the others add to the predictions of the whole canvas, (1, C, t, h, w) float32 per condition."""
-        assert self._lit is not None, "first they are parted"
-        dark = (~self._lit).to(device)
-        return [canvas.to(device, torch.float32) * dark for canvas in self.upsampled]
+        """The contribution of the skipped patches: (1, C, t, h, w) float32 per condition, 0 in covered cells."""
+        assert self._covered is not None, "split() comes first"
+        uncovered = (~self._covered).to(device)
+        return [canvas.to(device, torch.float32) * uncovered for canvas in self.upsampled]
 
     def store(self, fused: list[Tensor]) -> None:
-        """Nothing is taken from step to step."""
+        """Nothing is cached between steps."""
 
 
 def _sum_weights(patches: Sequence[Patch], canvas: Tensor) -> tuple[Tensor, Tensor]:
-    """(t,) and (h, w) sums of weights over the distinct windows of time, and over the distinct places."""
+    """(t,) and (h, w) sums of weights over the distinct temporal windows and the distinct positions."""
     over_time, over_space = torch.zeros(canvas.shape[2]), torch.zeros(canvas.shape[3:])
     for p in {p.origin[0]: p for p in patches}.values():
         over_time[p.origin[0] : p.origin[0] + p.size[0]] += p.weight_t
@@ -151,11 +152,11 @@ def _normalise_weights(weight: Tensor, total: Tensor) -> Tensor:
 def decode_region(
     codec: Codec, latent: Tensor, upsampled: Tensor, canvas: Canvas, region: Region, frames: range
 ) -> Tensor:
-    """Decode what covers a region, on the grid of :func:`vae.decode.decode_tiles`; the rest is the enlarged input.
+    """Decode what covers a region, on the grid of :func:`vae.decode.decode_tiles`; the rest is the upsampled input.
 
     Args:
         latent: (1, C, t, h, w) on the padded canvas.
-        upsampled: (frames, H, W, 3) the input at the size of the result, in [0, 1]; not changed.
+        upsampled: (frames, H, W, 3) input upsampled to the output size, in [0, 1]; not changed.
         frames: of the clip.
 
     Returns:
@@ -181,7 +182,7 @@ def decode_region(
 
 
 def _sum_spans(spans: Iterable[Span], length: int) -> Tensor:
-    """(length,) sum of the weights of windows, cut off there."""
+    """(length,) sum of the weights of spans, cropped to the length."""
     total = torch.zeros(length)
     for span in spans:
         part = total[span.cells]
@@ -203,7 +204,7 @@ def _overlapping(plan: PatchPlan, centre: Patch) -> list[Patch]:
 
 
 def _is_active_in(patch: Patch, frames: range, canvas: Canvas) -> bool:
-    """Whether a patch holds any of some frames of the clip."""
+    """Whether a patch covers any of the given frames of the clip."""
     start, count = patch.origin[0], patch.size[0]
     first = 0 if start == 0 else 1 + (start - 1) * canvas.stride_frames
     return first < frames.stop and frames.start < 1 + (start + count - 1) * canvas.stride_frames

@@ -1,4 +1,4 @@
-"""What can be said about a result: steadiness, seams, colours, detail, against its source or an original."""
+"""Quality metrics: temporal consistency, seams, colours and detail, against the source or a ground truth."""
 
 from .color_drift import ColourDrift, colour_drift, patch_colour_variance
 from .frame_pairs import detail_energy

@@ -1,4 +1,4 @@
-"""Whether colours stay those of the source: over time, and from patch to patch."""
+"""Colour drift relative to the source: over time, and between patches."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from .frame_pairs import pair_with_source
 from .seams import check_size
 
 LEVELS = 255
-"""Steps of an 8-bit file."""
+"""8-bit levels of the range [0, 1]."""
 
 
 @dataclass(frozen=True, eq=False)
 class ColourDrift:
-    """Mean colour of the result less that of the enlarged source, in 8-bit levels."""
+    """Mean colour of the result minus that of the upsampled source, in 8-bit levels."""
 
     per_frame: Tensor
-    """(T, 3)"""
+    """(T, 3), RGB."""
 
     @property
     def largest(self) -> float:
-        """The difference of the frame and channel that are farthest off, without its sign."""
+        """Largest absolute difference over frames and channels."""
         return float(self.per_frame.abs().max())
 
     @property
     def slope(self) -> float:
-        """Levels per frame of the straight line through the channel that drifts the most; 0 for one frame."""
+        """Slope of a linear fit to the channel that drifts most, in levels per frame; 0 for a single frame."""
         time = torch.arange(len(self.per_frame), dtype=torch.float64)
         time = time - time.mean()
         if not time.any():
@@ -39,16 +39,16 @@ class ColourDrift:
 
 
 def colour_drift(frames: Tensor, source: Tensor) -> ColourDrift:
-    """How far the mean colour of every frame is from the source's; both (T, ., ., 3) in [0, 1]."""
+    """Measure the difference of every frame's mean colour from the source's; (T, H, W, 3) in [0, 1] of any size."""
     differences = [mean_colour(frame - large) for frame, large in pair_with_source(frames, source)]
     return ColourDrift(LEVELS * torch.stack(differences))
 
 
 def patch_colour_variance(frames: Tensor, source: Tensor, plan: PatchPlan) -> Tensor:
-    """(3,) variance between primary patches of the mean of (frames - enlarged source), averaged over frames.
+    """(3,) variance between primary patches of the mean of (frames - upsampled source), averaged over frames.
 
-    0: all patches have the colours of the source, or are off by the same amount. Per channel, in
-    units of [0, 1] squared.
+    0 when all patches have the colours of the source, or the same offset. Per channel, in squared
+    units of [0, 1].
 
     Raises:
         PlanError: when the plan is for frames of another size.
@@ -64,12 +64,12 @@ def variance_of(patch_means: Tensor) -> Tensor:
 
 
 def patch_colours(difference: Tensor, plan: PatchPlan) -> Tensor:
-    """(patches, 3) mean colour of every primary patch of one (1, H, W, 3) difference, float64."""
+    """(patches, 3) float64 mean colour of every primary patch of a (1, H, W, 3) difference."""
     return torch.stack([mean_colour(difference[:, rows, columns]) for rows, columns in patch_windows(plan)])
 
 
 def patch_windows(plan: PatchPlan) -> list[tuple[slice, slice]]:
-    """(rows, columns) of the primary patches of one window of time, in pixels."""
+    """(rows, columns) of the primary patches of one temporal window, in pixels."""
     stride = plan.canvas.stride_px
     positions = sorted({(patch.origin[1:], patch.size[1:]) for patch in plan.primary})
     return [

@@ -1,7 +1,7 @@
-"""A result beside what it was made from, one frame at a time, and what the two show at a glance.
+"""Pairs the frames of a result with those of its source, and compares their detail and content.
 
-All measures take (T, H, W, 3) frames in [0, 1] and a source of as many frames and any size. They
-go frame by frame, so that memory does not grow with the clip.
+All metrics take (T, H, W, 3) frames in [0, 1] and a source of the same length and any size. They
+are computed frame by frame, so that memory does not grow with the clip.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from ..errors import PlanError
 from ..resample import resize
 
 LUMA = (0.299, 0.587, 0.114)
-"""Brightness of red, green and blue (BT.601)."""
+"""Luma weights of red, green and blue (BT.601)."""
 
 
 def pair_with_source(frames: Tensor, source: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Every frame with the source's brought to its size, two (1, H, W, 3) float32.
+    """Iterate over (frame, source frame resized to it), two (1, H, W, 3) float32 each.
 
     Raises:
         PlanError: when the lengths differ.
@@ -31,37 +31,37 @@ def pair_with_source(frames: Tensor, source: Tensor) -> Iterator[tuple[Tensor, T
 
 
 def check_lengths(frames: Tensor, source: Tensor) -> None:
-    """Raise unless both have as many frames.
+    """Raise unless both have the same number of frames.
 
     Raises:
         PlanError: when the lengths differ.
     """
     if len(frames) != len(source):
         raise PlanError(
-            f"The result has {len(frames)} frames but the source {len(source)}; connect the clip it was made from."
+            f"The result has {len(frames)} frames but the source has {len(source)}; connect the clip it was made from."
         )
 
 
 def luma(frames: Tensor) -> Tensor:
-    """(T, 1, H, W) brightness of (T, H, W, 3) frames."""
+    """(T, 1, H, W) luma of (T, H, W, 3) frames."""
     return (frames.float() * torch.tensor(LUMA, device=frames.device)).sum(-1)[:, None]
 
 
 def gradient_energy(frames: Tensor) -> float:
-    """Mean squared difference of the brightness of neighbours, to the right plus downwards."""
+    """Mean squared horizontal plus mean squared vertical luma gradient."""
     brightness = luma(frames)
     return sum(_mean_square(brightness.diff(dim=axis)) for axis in (-1, -2))
 
 
 def detail_energy(frames: Tensor, source: Tensor) -> float:
-    """Gradient energy relative to that of the enlarged source: below 1 is softer, above 1 sharper than it."""
+    """Gradient energy relative to the upsampled source: below 1 is softer, above 1 sharper than it."""
     pairs = [(gradient_energy(frame), gradient_energy(large)) for frame, large in pair_with_source(frames, source)]
     mine, plain = (sum(energies) for energies in zip(*pairs, strict=True))
     return mine / plain if plain else float("nan")
 
 
 def downsampled_difference(frame: Tensor, source: Tensor) -> Tensor:
-    """How far a frame, shrunk again, is from the source's: (1, 1, h, w), mean over channels of the difference.
+    """Absolute difference of a downsampled frame from the source's, averaged over channels: (1, 1, h, w).
 
     Args:
         frame, source: (1, H, W, 3) and (1, h, w, 3); compared at the smaller height and width.

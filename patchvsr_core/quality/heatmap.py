@@ -1,7 +1,7 @@
-"""Pictures of where something is wrong: a colour map over the dimmed frame.
+"""Heat maps: a colour map over the dimmed frame shows where an artifact is.
 
-The colours run from deep violet over red and orange to white on a path of even steps in
-lightness (Oklab, Ottosson 2020), and are brighter than any dimmed frame: more always looks like more.
+The colour map goes from deep violet over red and orange to white, perceptually uniform in lightness
+(Oklab, Ottosson 2020), and is always brighter than the dimmed frame.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from torch import Tensor
 from .frame_pairs import luma
 
 CELL_PX = 4
-"""Side of a cell of a map; maps are small beside the frames."""
+"""Side of a cell of a map, which keeps maps much smaller than frames."""
 BACKGROUND_GAIN = 0.27
 LIGHTNESS = 0.42, 0.97
 HUE_DEGREES = 300.0, 465.0
 CHROMA = 0.2
 VISIBLE_FROM, OPAQUE_FROM = 0.06, 0.4
-"""Parts of full scale from which on there is colour at all, and from which on it hides the frame."""
+"""Fractions of full scale from which the colour is visible, and from which it is opaque."""
 STEPS = 256
 OKLAB_TO_CONES = (
     (1.0, 0.3963377774, 0.2158037573),
@@ -36,16 +36,16 @@ CONES_TO_RGB = (
 
 
 def pool_cells(values: Tensor) -> Tensor:
-    """(1, 1, H, W) pixels to the mean of each cell, (1, 1, rows, columns)."""
+    """Average (1, 1, H, W) pixels over each cell: (1, 1, rows, columns)."""
     return F.avg_pool2d(values, CELL_PX, ceil_mode=True)
 
 
 def overlay_heatmap(frame: Tensor, heatmap: Tensor) -> Tensor:
-    """A map over its frame, dimmed and grey.
+    """Draw a heat map over its frame, which is dimmed and grey.
 
     Args:
         frame: (1, H, W, 3) in [0, 1].
-        heatmap: (1, 1, rows, columns), 0 for nothing and 1 for full scale; more is shown as 1.
+        heatmap: (1, 1, rows, columns), in [0, 1]; larger values are clipped.
 
     Returns:
         (1, H, W, 3) in [0, 1].
@@ -60,7 +60,7 @@ def overlay_heatmap(frame: Tensor, heatmap: Tensor) -> Tensor:
 
 @lru_cache(maxsize=1)
 def make_colormap() -> Tensor:
-    """(256, 3) sRGB of a value from 0 to 1; each colour is lighter than the one before it."""
+    """(256, 3) sRGB colour map with monotonically increasing lightness."""
     position = torch.linspace(0, 1, STEPS, dtype=torch.float64)
     low, high = LIGHTNESS
     first, last = HUE_DEGREES

@@ -1,4 +1,4 @@
-"""All measures of a result in one pass over its frames, with a picture of where the trouble lies."""
+"""Computes all metrics of a result in one pass over its frames, with heat maps."""
 
 from __future__ import annotations
 
@@ -20,65 +20,65 @@ from .seams import SeamEnergies, check_size, seam_map
 from .temporal import MeanAlongMotion, brightness_jitter, compensated_difference, estimate_motion
 
 FULL_SCALE = {"flicker": 16 / LEVELS, "seams": 8 / LEVELS, "mismatch": 16 / LEVELS}
-"""Heat maps by kind, and the difference that they show in the brightest colour; the same in every clip."""
+"""Kinds of heat maps, and the difference at the top of their scale, which is the same for every clip."""
 UNKNOWN = float("nan")
 
 
 @dataclass(frozen=True)
 class Measures:
-    """Numbers; one that cannot be measured is no number (NaN): motion of one frame, seams without a plan."""
+    """The metrics; NaN where one cannot be measured, such as flicker of one frame or seams without a plan."""
 
     flicker: float
     """See :func:`temporal.flicker`."""
     brightness_flicker: float
     """See :func:`temporal.brightness_flicker`."""
     source_brightness_flicker: float
-    """The enlarged source's own."""
+    """That of the upsampled source."""
     warping_error: float
     """E_warp, see :func:`temporal.warping_error`."""
     source_warping_error: float
-    """The enlarged source's own."""
+    """That of the upsampled source."""
     seam_energy: float
     """See :func:`seams.seam_energy`."""
     patch_colour_variance: float
     """Mean over channels of :func:`color_drift.patch_colour_variance`."""
     colour_drift: float
-    """Largest difference of the mean colour from the source's, 8-bit levels."""
+    """Largest difference of a frame's mean colour from the source's, in 8-bit levels."""
     colour_slope: float
-    """How fast the mean colour drifts away, 8-bit levels per frame."""
+    """Linear drift of the mean colour, in 8-bit levels per frame."""
     detail_energy: float
     """See :func:`frame_pairs.detail_energy`."""
     mismatch: float
-    """Mean difference of the result, shrunk again, from the source, 8-bit levels."""
+    """Mean absolute difference of the downsampled result from the source, in 8-bit levels."""
 
 
 @dataclass(frozen=True, eq=False)
 class QualityReport:
-    """What can be said about a result without the original; :func:`measure_quality` makes it."""
+    """Quality of a result without a ground truth; :func:`measure_quality` creates it."""
 
     measures: Measures
     frames: Tensor = field(repr=False)
-    """(T, H, W, 3) the result itself, not a copy."""
+    """(T, H, W, 3) result, not copied."""
     maps: dict[str, Tensor] = field(repr=False)
-    """(T, 1, rows, columns) half precision, in units of brightness, by the kinds that there are."""
+    """(T, 1, rows, columns) float16 heat maps in units of [0, 1], by kind."""
 
     def as_dict(self) -> dict[str, float | None]:
-        """The numbers by name; None for those that could not be measured."""
+        """The metrics by name; None where one could not be measured."""
         return {name: None if isnan(value) else value for name, value in asdict(self.measures).items()}
 
     def as_text(self) -> str:
-        """A short table: each number with what it means, and what to do if it is not good."""
+        """A table of the metrics with their grades, and what to do where they are not good."""
         count, height, width = self.frames.shape[:3]
         return "\n".join([f"Quality of {count} frames of {width}x{height}", "", *grade_lines(asdict(self.measures))])
 
     def heat_map(self, kind: str) -> Tensor:
-        """Where it is: (T, H, W, 3) in [0, 1], colours over the dimmed frames.
+        """Draw a heat map over the dimmed frames: (T, H, W, 3) in [0, 1].
 
         Args:
             kind: ``flicker`` (against the next frame), ``seams`` or ``mismatch``.
 
         Raises:
-            PlanError: for seams that were measured without a plan, or another kind.
+            PlanError: for an unknown kind, or for seams when they were measured without a plan.
         """
         check_kind(kind, has_plan="seams" in self.maps)
         out = torch.empty_like(self.frames, dtype=torch.float32)
@@ -88,28 +88,28 @@ class QualityReport:
 
 
 def check_kind(kind: str, has_plan: bool) -> None:
-    """Raise unless there can be a heat map of this kind.
+    """Raise unless a heat map of this kind is available.
 
     Raises:
         PlanError: for an unknown kind, and for seams without a plan.
     """
     if kind not in FULL_SCALE:
-        raise PlanError(f"A heat map of {kind!r} is unknown; choose one of {', '.join(FULL_SCALE)}.")
+        raise PlanError(f"Unknown heat map {kind!r}; choose one of {', '.join(FULL_SCALE)}.")
     if kind == "seams" and not has_plan:
-        raise PlanError("Seams need to know where the patches are; connect the plan, or choose another heat map.")
+        raise PlanError("Seams can only be measured with a plan; connect the plan, or choose another heat map.")
 
 
 def measure_quality(
     frames: Tensor, source: Tensor, plan: PatchPlan | None = None, *, on_frames: OnDone | None = None
 ) -> QualityReport:
-    """Measure a result against the clip that it was made from.
+    """Measure a result against its source.
 
-    Memory beside the inputs is a few frames, and maps of a thirtieth of the result.
+    Needs memory for a few frames besides the inputs, and for maps of a thirtieth of the result.
 
     Args:
         frames: (T, H, W, 3) result in [0, 1].
         source: (T, h, w, 3) input of any size.
-        plan: the result's, for what concerns patches.
+        plan: of the result, for the metrics that concern patches.
 
     Raises:
         PlanError: when the lengths differ, or the plan is for another size.
@@ -126,7 +126,7 @@ def measure_quality(
 
 
 class _Accumulator:
-    """Sums of everything, frame by frame."""
+    """Accumulates all metrics frame by frame."""
 
     def __init__(self, frames: Tensor, plan: PatchPlan | None) -> None:
         self.plan, self.seams = plan, None if plan is None else SeamEnergies(plan)
@@ -136,14 +136,14 @@ class _Accumulator:
         self.mismatch: list[float] = []
         count, self.cells = len(frames), [-(-side // CELL_PX) for side in frames.shape[1:3]]
         kinds = [kind for kind in FULL_SCALE if kind != "seams" or plan is not None]
-        # All at once: small tensors kept between large ones that go would leave holes in memory.
+        # Allocated at once: small tensors that outlive large ones would fragment memory.
         self.colours = torch.zeros(count, 3, dtype=torch.float64)
         self.patches = torch.zeros(count, len(patch_windows(plan)) if plan else 0, 3, dtype=torch.float64)
         self.maps = {kind: frames.new_zeros(count, 1, *self.cells, dtype=torch.float16) for kind in kinds}
         self.previous: tuple[Tensor, Tensor] | None = None
 
     def add_frame(self, frame: Tensor, large: Tensor, small: Tensor) -> None:
-        """Add a frame, the enlarged source's and the source's own; (1, ., ., 3) each."""
+        """Add a frame, the upsampled source's and the source's own; (1, H, W, 3) each."""
         if self.previous is not None:
             self._add_pair(*self.previous, frame, large)
         self.previous = frame, large
@@ -167,7 +167,7 @@ class _Accumulator:
         self.maps["flicker"][len(self.mismatch) - 1 :][:2] = pool_cells(flicker)  # the last frame shows the last pair's
 
     def measures(self) -> Measures:
-        """The numbers so far."""
+        """The metrics so far."""
         drift = ColourDrift(LEVELS * self.colours)
         (brightness, source_brightness) = (
             brightness_jitter(list(values)) for values in zip(*self.brightness, strict=True)

@@ -1,4 +1,4 @@
-"""Whether the borders of patches show."""
+"""Seam metrics: whether patch borders are visible."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from .frame_pairs import pair_with_source
 HEIGHT, WIDTH = 1, 2
 """Axes of (T, H, W, 3) frames."""
 REFERENCE_OFFSETS = (-2, -1, 1, 2)
-"""Lines that a border is compared with, in cells of the codec: as its own grid has a texture, between cells too."""
+"""Offsets of the lines that a border is compared with, in latent cells: a codec's grid leaves a texture of its own."""
 SMOOTHING_PX = 33
-"""A seam is a step that goes on along its line; detail changes its sign from pixel to pixel."""
+"""Window of the mean along a line: a seam is a step of constant sign, while detail changes sign between pixels."""
 SEGMENT_PX = 32
-"""Borders are judged in pieces of this length."""
+"""Borders are evaluated in segments of this length."""
 NOISE_FLOOR = (0.5 / 255) ** 2
-"""Mean squared step that is added to all: about what rounding to 8 bits makes; nobody sees less."""
+"""Mean squared step that is added to all, about that of rounding to 8 bits; smaller ones are invisible."""
 
 
 def seam_energy(frames: Tensor, source: Tensor, plan: PatchPlan) -> float:
-    """Energy of steps across patch borders over that across lines beside them, relative to the enlarged source.
+    """Energy of steps across patch borders over that across nearby lines, relative to the upsampled source.
 
-    1: borders do not show. It is the geometric mean over short pieces of all borders, so that a busy
-    part of the picture does not hide a seam in its sky. Not a number where one patch covers all.
+    1 when borders are invisible. It is the geometric mean over short segments of all borders, so that busy
+    regions do not mask a seam in a flat one. NaN when one patch covers the frame.
 
     Raises:
         PlanError: when the plan is for frames of another size.
@@ -42,14 +42,14 @@ def seam_energy(frames: Tensor, source: Tensor, plan: PatchPlan) -> float:
 
 
 class SeamEnergies:
-    """The sums behind :func:`seam_energy`, frame by frame."""
+    """Accumulates :func:`seam_energy` frame by frame."""
 
     def __init__(self, plan: PatchPlan) -> None:
         self.borders = {axis: list(borders_with_references(plan, axis)) for axis in (HEIGHT, WIDTH)}
         self.logarithms, self.pieces = 0.0, 0
 
     def add(self, frame: Tensor, large: Tensor) -> None:
-        """Add one frame and the enlarged source's, (1, H, W, 3)."""
+        """Add one frame and the upsampled source's, (1, H, W, 3) each."""
         for axis, borders in self.borders.items():
             for border, references in borders:
                 result, plain = (_contrast(steps_across(v, axis, [border, *references])) for v in (frame, large))
@@ -63,10 +63,10 @@ class SeamEnergies:
 
 
 def seam_ratio(frames: Tensor, seamless: Tensor, plan: PatchPlan) -> float:
-    """Mean gradient across patch borders over that across all other cells, relative to a version without patches.
+    """Mean gradient across patch borders over that across all other cell borders, relative to a seamless version.
 
-    1: borders do not show. As :func:`seam_energy`, but against the whole picture, in proportion to
-    the steps, and with a reference that may itself be sharp. Both clips (T, H, W, 3).
+    1 when borders are invisible. Unlike :func:`seam_energy` it compares with the whole frame, is linear in the
+    steps, and uses a reference that may itself be sharp. Both clips are (T, H, W, 3).
     """
     at_border, elsewhere = torch.zeros(2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
     for axis in (HEIGHT, WIDTH):
@@ -95,14 +95,14 @@ def check_size(frames: Tensor, plan: PatchPlan) -> None:
 
 
 def borders_px(plan: PatchPlan, axis: int) -> list[int]:
-    """Inner edges of all patches, primary and auxiliary, along an axis: the first pixel after each."""
+    """Inner edges of all patches along an axis: the first pixel after each."""
     stride, length = plan.canvas.stride_px, plan.canvas.target[axis - 1]
     edges = {e * stride for p in plan.patches for e in (p.origin[axis], p.origin[axis] + p.size[axis])}
     return sorted(edge for edge in edges if 0 < edge < length)
 
 
 def borders_with_references(plan: PatchPlan, axis: int) -> Iterator[tuple[int, list[int]]]:
-    """(border, lines beside it that are no borders) as indices of differences; those with no such line left out."""
+    """(border, reference lines) as indices of differences; borders without a reference line are left out."""
     stride, length = plan.canvas.stride_px, plan.canvas.target[axis - 1]
     edges = borders_px(plan, axis)
     for edge in edges:
@@ -113,21 +113,21 @@ def borders_with_references(plan: PatchPlan, axis: int) -> Iterator[tuple[int, l
 
 
 def steps_across(frame: Tensor, axis: int, lines: list[int]) -> Tensor:
-    """(lines, length, 3) differences of neighbours of a (1, H, W, 3) frame, at chosen places along ``axis``."""
+    """(lines, length, 3) differences between neighbouring pixels of a (1, H, W, 3) frame across given lines."""
     picture = frame[0].movedim(axis - 1, 0)
     first = torch.tensor(lines, device=frame.device)
     return picture[first + 1] - picture[first]
 
 
 def seam_map(frame: Tensor, large: Tensor, plan: PatchPlan, cell_px: int) -> Tensor:
-    """Steps at patch borders that the enlarged source has not, beyond those beside them.
+    """Excess of steps at patch borders over those at reference lines, after subtracting the upsampled source.
 
     Args:
-        frame, large: (1, H, W, 3) of the result and of the enlarged source.
+        frame, large: (1, H, W, 3) of the result and of the upsampled source.
         cell_px: side of a cell of the map.
 
     Returns:
-        (1, 1, rows, columns) in units of brightness; 0 in cells that touch no border.
+        (1, 1, rows, columns) in units of [0, 1]; 0 in cells that touch no border.
     """
     difference = frame - large
     rows, columns = (-(-side // cell_px) for side in difference.shape[1:3])
@@ -143,14 +143,14 @@ def seam_map(frame: Tensor, large: Tensor, plan: PatchPlan, cell_px: int) -> Ten
 
 
 def _mean_steps(frames: Tensor, axis: int) -> Tensor:
-    """Mean absolute difference of neighbours, line by line along ``axis``; (length - 1,) float64."""
+    """(length - 1,) float64 mean absolute difference between neighbouring lines along ``axis``."""
     others = [d for d in range(4) if d != axis]
     each = [frames[k : k + 1].diff(dim=axis).abs().mean(others, dtype=torch.float64) for k in range(len(frames))]
     return torch.stack(each).mean(0)
 
 
 def _contrast(steps: Tensor) -> Tensor:
-    """(pieces,) logarithm of the energy of the first line over the geometric mean of the others'.
+    """(segments,) log ratio of the energy of the first line to the geometric mean of the others.
 
     Args:
         steps: (lines, length, 3).
@@ -161,7 +161,7 @@ def _contrast(steps: Tensor) -> Tensor:
 
 
 def _coherent_steps(steps: Tensor) -> Tensor:
-    """(lines, length) size of the part of (lines, length, 3) steps that goes on along the line."""
+    """(lines, length) magnitude of (lines, length, 3) steps after smoothing along the line."""
     planes = steps.movedim(-1, 1)
     window = min(SMOOTHING_PX, 2 * ((planes.shape[-1] - 1) // 2) + 1)
     mean = F.avg_pool1d(planes, window, stride=1, padding=window // 2, count_include_pad=False)

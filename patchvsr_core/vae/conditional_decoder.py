@@ -75,7 +75,7 @@ class ConditionalDecoder(nn.Module):
 def modulate_decoder(
     conv_in: nn.Module, decoder: ConditionalDecoder, condition: Tensor, weight: float = 1.0
 ) -> Iterator[None]:
-    """Within the context, modulate the first features of a VAE's decoder, while it decodes one clip in one or more parts.
+    """Context in which the first features of a VAE's decoder are modulated; it may decode one clip, in several parts.
 
     Wan's VAE decodes one or two latent frames at a time. The condition covers all of them and the modulation is
     per frame, so that the result equals modulating the whole clip at once.

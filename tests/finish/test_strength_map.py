@@ -99,7 +99,7 @@ def test_for_a_vae_a_cell_gets_the_mean_of_its_pixels_and_frames():
 
 
 def test_a_map_that_cannot_be_used_is_named(frames, source):
-    with pytest.raises(PlanError, match="2 frames but the clip 5"):
+    with pytest.raises(PlanError, match="2 frames but the clip has 5"):
         apply_strength_map(frames, source, StrengthMap(map=torch.ones(2, 4, 4)))
     for wrong in ({"fidelity": 1.5}, {"white": 3.0}, {"map": torch.ones(4, 4)}, {"map": torch.ones(0, 4, 4)}):
         with pytest.raises(PlanError):

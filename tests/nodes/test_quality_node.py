@@ -65,7 +65,7 @@ def test_transparency_is_left_aside(node, chain, clip):
 
 def test_other_clips_are_refused_in_words(pack, node, chain, clip):
     errors = pack.part("patchvsr_core.errors")
-    with pytest.raises(errors.PlanError, match="3 frames but the source 2"):
+    with pytest.raises(errors.PlanError, match="3 frames but the source has 2"):
         run_node(node, image=chain.frames, source=clip[:2])
     with pytest.raises(errors.PlanError, match="before it is resized"):
         run_node(node, image=chain.frames[:, :20], source=clip, plan=chain.plan)

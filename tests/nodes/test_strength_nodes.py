@@ -86,9 +86,9 @@ def test_two_samplers_on_two_halves_are_held_once_at_the_end(pack, tiny, whole):
 
 
 def test_the_map_of_another_clip_is_refused(pack, tiny, whole):
-    with pytest.raises(Exception, match="strength map has 2 frames but the clip 3"):
+    with pytest.raises(Exception, match="strength map has 2 frames but the clip has 3"):
         run_chain(pack, tiny, CLIP, strength_map=torch.zeros(2, 8, 8))
-    with pytest.raises(Exception, match="strength map has 2 frames but the clip 3"):
+    with pytest.raises(Exception, match="strength map has 2 frames but the clip has 3"):
         run_node(pack["RefineFidelity"], image=whole.blended, source=CLIP, strength_map=torch.zeros(2, 8, 8))
 
 

@@ -318,7 +318,7 @@ def test_frames_of_any_size_are_measured(size: tuple[int, int]) -> None:
 
 def test_inputs_that_do_not_fit() -> None:
     clip = textured()
-    with pytest.raises(PlanError, match="4 frames but the source 3"):
+    with pytest.raises(PlanError, match="4 frames but the source has 3"):
         quality.measure_quality(clip, clip[:3])
     with pytest.raises(PlanError, match="96x64 but the plan was made for 192x64"):
         quality.measure_quality(clip[:, :, :96], clip, a_plan())
