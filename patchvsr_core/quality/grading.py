@@ -85,7 +85,7 @@ RULES = (
             (1.25, "fair", f"some borders may be visible in flat areas; choose the layout corner, and {COLOUR_ADVICE}"),
             (inf, "poor", f"patch borders are visible; choose the layout corner, and {COLOUR_ADVICE}"),
         ),
-        "connect a plan of more than one patch to measure it.",
+        "connect the plan (with more than one patch) to measure it.",
     ),
     Rule(
         "Patch colours",

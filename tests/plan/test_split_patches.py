@@ -83,14 +83,14 @@ def test_the_plan_weighs_as_fusion_does(layout: str) -> None:
 
 
 def test_frames_of_another_size_are_refused() -> None:
-    with pytest.raises(PlanError, match="The frames are 64x64 but the plan makes 130x100; connect enlarged frames"):
+    with pytest.raises(PlanError, match="The frames are 64x64 but the plan makes 130x100; connect upscaled frames"):
         split_patches(torch.zeros(1, 64, 64, 3), plan_of(100, 130))
 
 
 def test_a_missing_or_changed_patch_is_named() -> None:
     plan = plan_of(100, 130)
     crops = split_patches(torch.zeros(2, 100, 130, 3), plan)
-    with pytest.raises(PlanError, match=f"There are {len(crops) - 1} patches but the plan has {len(crops)} places"):
+    with pytest.raises(PlanError, match=f"There are {len(crops) - 1} patches but the plan has {len(crops)} positions"):
         join_patches(crops[1:], plan)
     with pytest.raises(PlanError, match="Patch 2 is 32x64 but the plan's patches are 64x64"):
         join_patches([crops[0], crops[1][:, :, :32], *crops[2:]], plan)

@@ -100,6 +100,6 @@ def test_squares_are_the_pixels_of_the_input():
 
 
 def test_a_place_or_frame_that_there_is_not_is_named():
-    for number, frame, said in ((0, 0, "no patch 0"), (99, 0, "no patch 99"), (1, 20, "there is none 20")):
+    for number, frame, said in ((0, 0, "no patch 0"), (99, 0, "no patch 99"), (1, 20, "there is no frame 20")):
         with pytest.raises(PlanError, match=said):
             select_region(PLAN, number, frame, 1)
