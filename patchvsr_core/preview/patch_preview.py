@@ -51,7 +51,7 @@ def preview_patch(
         latent: (1, C, t, h, w) canvas in which the patches of the region were denoised.
         source: (T, h, w, 3) input clip.
         settings: for decoding and postprocessing.
-        refine: as in :func:`stages.postprocess`, with a ``region``; its temporal reach is ``reach_frames`` on either side.
+        refine: as in :func:`stages.postprocess`, with a ``region``; its temporal reach is ``reach_frames``.
         degradation: level of the whole clip, see :func:`finish.degradation.estimate_degradation`.
     """
     needed = focus.with_margin(reach_frames, len(source))

@@ -1,7 +1,7 @@
 """Codecs: frames to latents and back behind one interface.
 
-``SpaceToDepth`` is the lossless codec of the tiny default; ``WanVAE`` wraps the autoencoder of
-Wan from diffusers. ``hosts.comfy`` wraps ComfyUI's native VAE in the same way.
+``SpaceToDepth`` is the lossless codec of the tiny default; ``WanVAE`` wraps diffusers'
+autoencoder of Wan. ``hosts.comfy`` wraps ComfyUI's native VAE in the same way.
 """
 
 from __future__ import annotations

@@ -121,7 +121,7 @@ def test_with_several_steps_the_middle_of_a_patch_is_right(pack, tiny, layout):
 def test_mistakes_are_named(pack, tiny, whole):
     with pytest.raises(Exception, match="no patch 99; choose a number from 1 to"):
         preview(pack, tiny, whole, patch=99)
-    with pytest.raises(Exception, match="11 frames, there is none 11"):
+    with pytest.raises(Exception, match="11 frames, so there is no frame 11"):
         preview(pack, tiny, whole, first_frame=11)
     with pytest.raises(Exception, match="connect Joint-Modulation Merger"):
         parts = sampling(whole.controlled, tiny.prompt)
