@@ -19,15 +19,15 @@ COMMANDS = [
     ("patchvsr_core.training", "train"),
     ("patchvsr_core.training", "precompute"),
 ]
-OF_OTHERS = {"--no-deps", "--format", "--nproc-per-node", "--check", "--"}
-"""Options of pip, torchrun and this project's tools."""
+OF_OTHERS = {"--no-deps", "--format", "--nproc-per-node", "--check", "--markdown"}
+"""Options of pip, torchrun, and this project's tools and benchmarks."""
 
 
 def named_options(text: str) -> set[str]:
     """In code, except in lines that run another program: benchmarks have options of their own."""
     blocks = re.findall(r"^ *```\n.*?^ *```", text, re.DOTALL | re.MULTILINE)
     code = [*"\n".join(blocks).splitlines(), *re.findall(r"`[^`]+`", re.sub(r"```", "", text))]
-    lines = [line for line in code if "benchmarks/" not in line and "pytest" not in line]
+    lines = [line for line in code if not re.search(r"benchmarks/|pytest|examples\.", line)]
     return set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", "\n".join(lines)))
 
 
