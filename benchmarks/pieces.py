@@ -16,12 +16,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from measuring import Watch
 
-from patchvsr_core import stages
 from patchvsr_core.adapter import Adapter
 from patchvsr_core.finish import refine
 from patchvsr_core.finish.refine import Refiner
 from patchvsr_core.hosts.diffusers import pipeline
 from patchvsr_core.sampling.solvers import SOLVERS
+from patchvsr_core.stages import frames, run, setup
 
 BASE, ADAPTER, AROUND = "denoise: base model", "denoise: adapter", "denoise: outside model calls"
 STEP = (BASE, ADAPTER, AROUND)
@@ -30,15 +30,15 @@ REFINER, FLOW = "refine: network", "refine: optical flow"
 NETWORKS = (BASE, ADAPTER, REFINER, FLOW)
 """What is spent in networks and the optical flow."""
 PIECES: tuple[tuple[Any, str, str], ...] = (
-    (pipeline, "encode_input", "encode"),
-    (pipeline, "encode_global", "encode"),
+    (run, "encode_input", "encode"),
+    (setup, "encode_global", "encode"),
     (WanTransformer3DModel, "forward", BASE),
     (Adapter, "features", ADAPTER),
-    (pipeline, "decode_frames", "decode"),
+    (run, "decode_frames", "decode"),
     (Refiner, "forward", REFINER),
     (refine, "estimate_neighbour_flows", FLOW),
     (pipeline, "refine_frames", "refine: the rest"),
-    (stages, "back_project", "fidelity"),
+    (frames, "back_project", "fidelity"),
 )
 """Where a function is looked up, its name there, and the piece that its time belongs to."""
 ORDER = ("encode", *STEP, "decode", REFINER, FLOW, "refine: the rest", "fidelity")

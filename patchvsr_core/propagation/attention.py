@@ -28,8 +28,8 @@ from ..adapter.rotary import grid_positions, rope_at, rotate
 from ..errors import PlanError
 from ..plan.canvas import TOKEN_CELLS, Patch, PatchPlan
 from .attention_options import AttentionOptions
-from .frame_selection import rich_frames
-from .token_sampling import by_window, frame_samples, windows
+from .frame_selection import select_frames
+from .token_sampling import group_by_window, sample_frame_tokens, window_starts
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Plain attention on (B, L, heads, head_dim) queries, keys and values."""
@@ -84,7 +84,7 @@ class AttentionRun:
     def __init__(self, options: AttentionOptions, plan: PatchPlan, steps: int) -> None:
         self.options, self.plan, self.steps = options, plan, steps
         self._spatial = options.spatial and len({p.origin[1:] for p in plan.primary}) > 1
-        self._temporal = options.temporal and len(windows(plan.patches)) > 1
+        self._temporal = options.temporal and len(window_starts(plan.patches)) > 1
         self._step = _Step()
         self._frame: dict[Any, _Kept] = {}
         """By (condition, block, window): the tokens of the whole frame."""
@@ -101,36 +101,36 @@ class AttentionRun:
         turns = [turn for turn, wanted in (("spatial", self._spatial), ("temporal", self._temporal)) if wanted]
         turn = turns[step % len(turns)] if turns else "none"
         self._step = _Step(softening=softening)
-        self.forget_pass()
+        self.drop_pass()
         if turn == "spatial":
             yield from self._spatial_calls(patches, size)
         elif turn == "temporal":
             forward = (step // len(turns)) % 2 == 0
             yield from self._temporal_calls(patches, size, forward)
         else:
-            yield from in_batches(patches, size)
+            yield from batch_calls(patches, size)
 
     def _spatial_calls(self, patches: Sequence[Patch], size: int) -> Iterator[Call]:
-        self._step.samples = frame_samples(patches, self.plan)
-        for members in by_window(patches):
+        self._step.samples = sample_frame_tokens(patches, self.plan)
+        for members in group_by_window(patches):
             if not self.options.lazy:
                 self._frame = {}  # only one window's at a time
                 givers = [patch for patch in members if patch in self._step.samples]
-                yield from in_batches(givers, size, counts=False, propagation="record")
+                yield from batch_calls(givers, size, counts=False, propagation="record")
                 self._close()
-            yield from in_batches(members, size, propagation="spatial")
+            yield from batch_calls(members, size, propagation="spatial")
             self._close()
 
     def _temporal_calls(self, patches: Sequence[Patch], size: int, forward: bool) -> Iterator[Call]:
         """One window of time after the other: each finds what its neighbour left."""
-        chosen = partial(rich_frames, self.options.choice, self.options.frames, x0=self._x0, forward=forward)
+        chosen = partial(select_frames, self.options.choice, self.options.frames, x0=self._x0, forward=forward)
         self._step.frames = {patch: chosen(patch) for patch in patches}
-        in_order = by_window(patches)
+        in_order = group_by_window(patches)
         for members in in_order if forward else reversed(in_order):
-            yield from in_batches(members, size, propagation="forward" if forward else "backward")
+            yield from batch_calls(members, size, propagation="forward" if forward else "backward")
         self._neighbour = {}
 
-    def forget_pass(self) -> None:
+    def drop_pass(self) -> None:
         """An evaluation ends before its time: drop what it recorded."""
         self._found, self._neighbour = {}, {}
 
@@ -253,7 +253,7 @@ class AttentionRun:
             self._frame[key] = _Kept(k, v, places)
 
 
-def in_batches(patches: Sequence[Patch], size: int, **kind: Any) -> Iterator[Call]:
+def batch_calls(patches: Sequence[Patch], size: int, **kind: Any) -> Iterator[Call]:
     """Calls of up to ``size`` patches in their own order."""
     return (Call(patches[first : first + size], **kind) for first in range(0, len(patches), size))
 
@@ -262,7 +262,7 @@ def cache_bytes(options: AttentionOptions, plan: PatchPlan, width: int, layers: 
     """Memory that the keys and values of one condition take, at most."""
     per_frame = plan.patch_size[1] * plan.patch_size[2] // TOKEN_CELLS**2
     acting = layers if options.layers is None else len([n for n in options.layers if n < layers])
-    at_once = 1 + len(windows(plan.primary)) if options.lazy else 1
+    at_once = 1 + len(window_starts(plan.primary)) if options.lazy else 1
     in_space = at_once * plan.patch_size[0] if options.spatial else 0
     in_time = len({p.origin[1:] for p in plan.patches}) * options.frames if options.temporal else 0
     return 2 * width * item_bytes * acting * per_frame * (in_space + in_time)

@@ -18,7 +18,7 @@ from ..optical_flow.flow import ClipFlows, estimate_clip_flows, warp
 from ..plan.canvas import Canvas
 from ..plan.chunks import ChunkState
 from ..resample import resize
-from .latent import Before, has_effect, propagate, unchanged_noise
+from .latent import PreviousFrame, is_active, preserve_noise, propagate
 
 MEASURED_PX = 1280
 """Longest side at which motion between pixels is measured, unless the input is larger."""
@@ -79,7 +79,7 @@ class CanvasPropagation:
         sample_px = canvas.stride_px // self.opened
         self.visible = tuple(-(-side // sample_px) for side in canvas.target)
         self.interpolation = options.interpolation or ("bicubic" if pixels else "nearest")
-        self.forward, self.backward = (motion.movedim(0, 1)[None] for motion in between_latents(flows, canvas))
+        self.forward, self.backward = (motion.movedim(0, 1)[None] for motion in flows_between_latents(flows, canvas))
         self.chunk_state = chunk_state or ChunkState()
         self._entrance: ClipFlows | None = None
         if self.chunk_state.before is not None and source is not None:
@@ -95,7 +95,7 @@ class CanvasPropagation:
         Args:
             sigma, following: noise levels of the state and of the one after it.
             step: of the schedule.
-            kept: see :func:`latent.unchanged_noise`; None for a solver that takes other steps than Euler's, to
+            kept: see :func:`latent.preserve_noise`; None for a solver that takes other steps than Euler's, to
                 which the propagated prediction itself is given.
         """
         options = self.options
@@ -104,7 +104,7 @@ class CanvasPropagation:
                 f"The latent is {tuple(x0.shape[2:])} (T, H, W) but Flow Propagation was planned for "
                 f"{self.canvas.latent_shape}; connect the same plan to all nodes."
             )
-        if options.weight == 0 or not has_effect(sigma, following, options.start, options.end):
+        if options.weight == 0 or not is_active(sigma, following, options.start, options.end):
             return x0
         samples = self._open(x0)
         height, width = self.visible
@@ -123,13 +123,13 @@ class CanvasPropagation:
         corrected = samples.clone()
         corrected[..., :height, :width] = seen
         closed = self._close(corrected)
-        return closed if kept is None else unchanged_noise(x0, closed, sigma, following, kept)
+        return closed if kept is None else preserve_noise(x0, closed, sigma, following, kept)
 
-    def _before(self, step: int) -> Before | None:
+    def _before(self, step: int) -> PreviousFrame | None:
         before, name = self.chunk_state.before, STEP.format(step)
         if before is None or self._entrance is None or name not in before:
             return None
-        return Before(before[name], self._entrance.to_next, self._entrance.to_previous)
+        return PreviousFrame(before[name], self._entrance.to_next, self._entrance.to_previous)
 
     def _open(self, x0: Tensor) -> Tensor:
         """To neighbouring samples; (1, C / n^2, t, n h, n w)."""
@@ -139,7 +139,7 @@ class CanvasPropagation:
         return F.pixel_unshuffle(samples.movedim(1, 2), self.opened).movedim(2, 1)
 
 
-def between_latents(flows: ClipFlows, canvas: Canvas) -> tuple[Tensor, Tensor]:
+def flows_between_latents(flows: ClipFlows, canvas: Canvas) -> tuple[Tensor, Tensor]:
     """Motion between the video frames that stand for neighbouring latent frames.
 
     Where several video frames make one latent frame, its flows follow one another; frames that a
@@ -154,14 +154,14 @@ def between_latents(flows: ClipFlows, canvas: Canvas) -> tuple[Tensor, Tensor]:
     forward, backward = [], []
     for first in range(0, pairs * stride, stride):
         steps = range(first, min(first + stride, len(flows)))
-        forward.append(chained([flows.to_next[i] for i in steps]))
-        backward.append(chained([flows.to_previous[i] for i in reversed(steps)]))
+        forward.append(chain_flows([flows.to_next[i] for i in steps]))
+        backward.append(chain_flows([flows.to_previous[i] for i in reversed(steps)]))
     if not forward:
         return flows.to_next, flows.to_previous
     return torch.stack(forward), torch.stack(backward)
 
 
-def chained(flows: list[Tensor]) -> Tensor:
+def chain_flows(flows: list[Tensor]) -> Tensor:
     """(2, H, W) flows, one after the other, as one: f(p) + g(p + f(p)) + ..."""
     total = flows[0]
     for flow in flows[1:]:
@@ -169,7 +169,7 @@ def chained(flows: list[Tensor]) -> Tensor:
     return total
 
 
-def measured(
+def measure_propagation(
     options: PropagationOptions,
     canvas: Canvas,
     source: Tensor,

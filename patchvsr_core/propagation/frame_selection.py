@@ -11,7 +11,7 @@ from ..plan.canvas import Patch
 CHOICES = ("rich", "nearest", "farthest")
 
 
-def rich_frames(choice: str, count: int, patch: Patch, *, x0: Tensor | None, forward: bool) -> Tensor:
+def select_frames(choice: str, count: int, patch: Patch, *, x0: Tensor | None, forward: bool) -> Tensor:
     """Indices of the frames that a patch gives, in order of time.
 
     Args:

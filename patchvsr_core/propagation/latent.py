@@ -20,7 +20,7 @@ INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
 
 
 @dataclass(frozen=True, eq=False)
-class Before:
+class PreviousFrame:
     """What came before the first frame of a chunk: the state that is carried from chunk to chunk."""
 
     latent: Tensor
@@ -40,7 +40,7 @@ def propagate(
     beta: float = 0.5,
     alpha1: float = 0.001,
     alpha2: float = 0.05,
-    before: Before | None = None,
+    before: PreviousFrame | None = None,
 ) -> Tensor:
     """Mix every frame with its neighbours along the motion, backward and then forward in time.
 
@@ -102,7 +102,7 @@ class _Mix:
         )
 
 
-def unchanged_noise(x0: Tensor, corrected: Tensor, sigma: float, following: float, kept: float = 1.0) -> Tensor:
+def preserve_noise(x0: Tensor, corrected: Tensor, sigma: float, following: float, kept: float = 1.0) -> Tensor:
     """The answer after which an Euler step keeps its noise although x0 was corrected.
 
     A step takes x' = x0 + (sigma' / sigma) (x - x0), so an answer that is merely replaced changes
@@ -118,6 +118,6 @@ def unchanged_noise(x0: Tensor, corrected: Tensor, sigma: float, following: floa
     return torch.lerp(x0, corrected, moved / (moved - kept * following / sigma * (1 - sigma)))
 
 
-def has_effect(sigma: float, following: float, start: float, end: float) -> bool:
+def is_active(sigma: float, following: float, start: float, end: float) -> bool:
     """Whether the step from ``sigma`` down to ``following`` passes through noise levels between start and end."""
     return following < start and sigma > end

@@ -10,17 +10,17 @@ from torch import Tensor
 from ..plan.canvas import TOKEN_CELLS, Patch, PatchPlan
 
 
-def by_window(patches: Sequence[Patch]) -> list[list[Patch]]:
+def group_by_window(patches: Sequence[Patch]) -> list[list[Patch]]:
     """The patches of every window of time, the first window first."""
-    return [[patch for patch in patches if patch.origin[0] == start] for start in sorted(windows(patches))]
+    return [[patch for patch in patches if patch.origin[0] == start] for start in sorted(window_starts(patches))]
 
 
-def windows(patches: Sequence[Patch]) -> set[int]:
+def window_starts(patches: Sequence[Patch]) -> set[int]:
     """The first frames of all windows of time."""
     return {patch.origin[0] for patch in patches}
 
 
-def frame_samples(patches: Sequence[Patch], plan: PatchPlan) -> dict[Patch, Tensor]:
+def sample_frame_tokens(patches: Sequence[Patch], plan: PatchPlan) -> dict[Patch, Tensor]:
     """Which tokens of which patches make up the thinned frame of every window; each place comes once."""
     height, width = (side // TOKEN_CELLS for side in plan.patch_size[1:])
     whole = [side // TOKEN_CELLS for side in plan.canvas.latent_size]
@@ -28,7 +28,7 @@ def frame_samples(patches: Sequence[Patch], plan: PatchPlan) -> dict[Patch, Tens
     frames = plan.patch_size[0]
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     samples: dict[Patch, Tensor] = {}
-    for members in by_window(patches):
+    for members in group_by_window(patches):
         free = torch.zeros(whole, dtype=torch.bool)
         free[stride[0] // 2 :: stride[0], stride[1] // 2 :: stride[1]] = True
         for patch in sorted(members, key=lambda patch: patch.kind != "primary"):

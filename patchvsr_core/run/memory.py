@@ -12,7 +12,7 @@ from ..plan.canvas import TOKEN_CELLS, PatchPlan
 from ..propagation.canvas import MEASURED_PX
 from ..sampling.schedules import step_count
 from ..settings import BICUBIC, Settings
-from ..stages import Parts, make_plan
+from ..stages import ModelParts, make_plan
 
 FLOAT_BYTES = 4
 
@@ -53,7 +53,7 @@ def tokens_of(plan: PatchPlan) -> int:
     return frames * height * width // TOKEN_CELLS**2
 
 
-def memory_bytes(plan: PatchPlan, models: Parts, settings: Settings) -> int:
+def memory_bytes(plan: PatchPlan, models: ModelParts, settings: Settings) -> int:
     """Largest sum of arrays alive at once: while sampling, or while refining."""
     canvas = plan.canvas
     t, h, w = canvas.latent_shape
@@ -77,7 +77,7 @@ def chunk_frames(
     frames: int,
     source: tuple[int, int],
     target: tuple[int, int],
-    models: Parts,
+    models: ModelParts,
     settings: Settings,
     *,
     together: int = 1,

@@ -14,9 +14,9 @@ from ..plan.canvas import Patch, PatchPlan
 from ..vae.codec import Codec
 from ..vae.encode import augment_noise
 
-KEPT_SHARE = 0.25
+CACHE_SHARE = 0.25
 """Part of the free memory that features of patches may take, and ..."""
-KEPT_BYTES = 4 * 2**30
+CACHE_BYTES = 4 * 2**30
 """... how much at most."""
 
 
@@ -34,7 +34,7 @@ class PatchConditions:
     source: Tensor | None = None
     """... (T, h, w, 3) the clip it was made of; both only for a projection in pixels."""
 
-    def augmented(self) -> Tensor:
+    def augmented_latent(self) -> Tensor:
         """The latent with the noise mixed in."""
         return augment_noise(self.latent, self.noise_level, self.seed)
 
@@ -114,7 +114,7 @@ class Controls:
     def _keep(self, parts: dict[tuple[int, int, int], Features], device: torch.device) -> None:
         """All patches return equally often, so the first that come are as good to keep as any."""
         if self._room is None:
-            self._room = min(int(KEPT_SHARE * free_bytes(device)), KEPT_BYTES)
+            self._room = min(int(CACHE_SHARE * free_bytes(device)), CACHE_BYTES)
         for origin, features in parts.items():
             if features.nbytes <= self._room:
                 self._room -= features.nbytes

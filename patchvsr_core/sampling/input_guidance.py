@@ -23,7 +23,7 @@ from ..vae.encode import encode_canvas, seeded_noise
 from .solvers import Model, OnStep, Solver, euler
 
 
-def low_frequency_guidance(
+def guide_low_frequencies(
     x0: Tensor, latent: Tensor, sigma: Tensor, *, strength: float, start: float, band: float = 0.25
 ) -> Tensor:
     """Pull the low frequencies of a prediction towards the input's: x0 + a LP(z - x0), a = strength sigma / start.
@@ -39,7 +39,7 @@ def low_frequency_guidance(
     return x0 + weight * _low_pass(latent - x0, band)
 
 
-def pixel_projection(
+def project_in_pixels(
     x0: Tensor,
     codec: Codec,
     source: Tensor,

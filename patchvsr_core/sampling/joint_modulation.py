@@ -18,8 +18,8 @@ from ..errors import PlanError
 from ..kernels import blend_into, placement_of
 from ..plan.canvas import Patch, PatchPlan
 from ..progress import OnDone
-from ..propagation.attention import AttentionRun, in_batches
-from .patch_skipping import Resting
+from ..propagation.attention import AttentionRun, batch_calls
+from .patch_skipping import SkipPolicy
 from .solvers import Denoiser
 
 Control = TypeVar("Control")
@@ -35,7 +35,7 @@ def fuse(
     patches_at_once: int = 1,
     on_patches: OnDone | None = None,
     attention: AttentionRun | None = None,
-    economy: Resting | None = None,
+    skip_policy: SkipPolicy | None = None,
     step: int = 0,
 ) -> list[Tensor]:
     """Denoise all patches of one step and fuse what they predict.
@@ -44,22 +44,22 @@ def fuse(
         x: (1, C, T, H, W) state of the whole canvas; not changed.
         sigma: scalar noise level.
         patches: the plan's patches for this step; their weights sum to 1 in every cell.
-        control_for: what the denoiser is told about a batch of patches.
+        control_for: what the denoiser is given about a batch of patches.
         patches_at_once: patches per model call; fewer take less memory.
-        attention: lets patches look at one another; the denoiser must be told about the same run.
-        economy: lets some of them rest.
+        attention: lets patches attend to one another; the denoiser must be given the same run.
+        skip_policy: skips some of them.
         step: of the schedule.
 
     Returns:
         x0 of the whole canvas per condition, each (1, C, T, H, W) float32.
     """
     group = current_group()
-    running, resting = (patches, []) if economy is None else economy.split(patches, step)
-    fused = economy.reuse(resting, x.device) if economy is not None and resting and group.is_leader else []
+    running, skipped = (patches, []) if skip_policy is None else skip_policy.split(patches, step)
+    fused = skip_policy.reuse(skipped, x.device) if skip_policy is not None and skipped and group.is_leader else []
     own, done = group.shard(running), 0
-    if resting and on_patches:
-        on_patches(len(resting), len(patches))
-    calls = attention.calls(step, own, patches_at_once) if attention else in_batches(own, patches_at_once)
+    if skipped and on_patches:
+        on_patches(len(skipped), len(patches))
+    calls = attention.calls(step, own, patches_at_once) if attention else batch_calls(own, patches_at_once)
     for call in calls:
         if attention:
             attention.enter(call)
@@ -71,12 +71,12 @@ def fuse(
                 blend_into(canvas[0], prediction.to(x.device), placements)
             done += len(call.patches)
         if on_patches:
-            on_patches(len(resting) + group.done_by_all(done, len(running)), len(patches))
+            on_patches(len(skipped) + group.done_by_all(done, len(running)), len(patches))
     fused = group.all_reduce_canvases(fused, x)
     if attention:
         attention.leave(fused[0])
-    if economy is not None:
-        economy.store(fused)
+    if skip_policy is not None:
+        skip_policy.store(fused)
     return fused
 
 

@@ -1,7 +1,7 @@
-"""Lets patches rest that hardly gain from another run: a clear sky, black bars, a title that stands still.
+"""Skips patches that hardly gain from another run: a clear sky, black bars, a title that stands still.
 
-A resting patch takes over what the fused canvas held in its place after the step before. Nothing of its own is
-stored, and a patch in motion beside it is not affected. What rests is measured in the input, once a clip.
+A skipped patch reuses what the fused canvas held at its position after the step before. Nothing of its own is
+stored, and a moving patch beside it is not affected. Which patches are static is measured in the input, once a clip.
 """
 
 from __future__ import annotations
@@ -31,109 +31,113 @@ Origins = frozenset[tuple[int, int, int]]
 
 
 @dataclass(frozen=True)
-class Calm:
+class StaticPatches:
     """Patches of a plan in which little happens, by their origins."""
 
     flat: Origins
-    """Next to nothing is to be seen in them."""
+    """With next to no detail."""
     still: Origins
-    """Nothing moves in them."""
+    """With no motion."""
 
 
-def calm_patches(frames: Tensor, plan: PatchPlan) -> Calm:
-    """Which patches have little in them, or stand still.
+def find_static_patches(frames: Tensor, plan: PatchPlan) -> StaticPatches:
+    """Which patches have next to no detail, or no motion.
 
     Args:
         frames: (T, h, w, 3) input clip in [0, 1] of the plan's canvas.
     """
     flat, still = set(), set()
     for patch in {patch.origin: patch for patch in (*plan.patches, *plan.primary)}.values():
-        detail, motion = _activity(frames[_seen(patch, plan)])
+        detail, motion = _measure_activity(frames[_input_window(patch, plan)])
         if detail < FLAT_LEVELS:
             flat.add(patch.origin)
         if motion < STILL_LEVELS and len(frames) > 1:
             still.add(patch.origin)
-    return Calm(frozenset(flat), frozenset(still))
+    return StaticPatches(frozenset(flat), frozenset(still))
 
 
-class Resting(Protocol):
-    """Says who rests at a step, and answers for them."""
+class SkipPolicy(Protocol):
+    """Chooses which patches are skipped at a step, and what stands in for them."""
 
     def split(self, patches: Sequence[Patch], step: int) -> tuple[list[Patch], list[Patch]]:
-        """The patches that run, and those that rest."""
+        """The patches that run, and those that are skipped."""
 
     def reuse(self, patches: Iterable[Patch], device: torch.device) -> list[Tensor]:
-        """What resting patches add to the predictions of the whole canvas."""
+        """What skipped patches add to the predictions of the whole canvas."""
 
     def store(self, fused: list[Tensor]) -> None:
-        """The predictions of a step, for the one after."""
+        """Take the predictions of a step, for the one after."""
 
 
-class Economy:
-    """Who rests at which step of one run.
+class PatchSkipping:
+    """Runs static patches only at every ``interval``-th step.
 
     Args:
-        every: calm patches run at the first step, at the last, and at every so manieth in between.
+        interval: static patches run at the first step, at the last, and at every ``interval``-th in between.
         steps: of the run.
-        enlarged: (1, C, t, h, w) latent of the enlarged input per condition, where a run starts from it: flat
+        upsampled: (1, C, t, h, w) latent of the upsampled LR input per condition, where a run starts from it: flat
             patches are taken from it and never run. None: the run starts from noise, which is removed everywhere.
     """
 
-    def __init__(self, calm: Calm, every: int, steps: int, enlarged: list[Tensor] | None = None) -> None:
-        self.calm, self.every, self.steps = calm, every, steps
-        self._before = enlarged
-        self._never = Origins() if enlarged is None else calm.flat
+    def __init__(self, static: StaticPatches, interval: int, steps: int, upsampled: list[Tensor] | None = None) -> None:
+        self.static, self.interval, self.steps = static, interval, steps
+        self._last = upsampled
+        self._always_skipped = Origins() if upsampled is None else static.flat
 
     def split(self, patches: Sequence[Patch], step: int) -> tuple[list[Patch], list[Patch]]:
-        """The patches that run at a step, and those that rest."""
-        runs_all = step % self.every == 0 or step == self.steps - 1
-        resting = self._never if runs_all else self.calm.flat | self.calm.still
-        return [p for p in patches if p.origin not in resting], [p for p in patches if p.origin in resting]
+        """The patches that run at a step, and those that are skipped."""
+        runs_all = step % self.interval == 0 or step == self.steps - 1
+        skipped = self._always_skipped if runs_all else self.static.flat | self.static.still
+        return [p for p in patches if p.origin not in skipped], [p for p in patches if p.origin in skipped]
 
     def reuse(self, patches: Iterable[Patch], device: torch.device) -> list[Tensor]:
-        """What resting patches add to the predictions of the whole canvas, (1, C, t, h, w) float32 per condition.
+        """What skipped patches add to the predictions of the whole canvas, (1, C, t, h, w) float32 per condition.
 
         Args:
-            device: where the base works; the enlarged input may lie elsewhere.
+            device: where the base works; the upsampled LR input may lie elsewhere.
         """
-        assert self._before is not None, "at the first step only those rest that the input answers for"
-        return [_weighted(canvas.to(device), patches) for canvas in self._before]
+        assert self._last is not None, "at the first step only those are skipped that the input stands in for"
+        return [_blend_patches(canvas.to(device), patches) for canvas in self._last]
 
     def store(self, fused: list[Tensor]) -> None:
-        """The predictions of a step, for the one after; they are kept, not copied."""
-        self._before = fused
+        """Take the predictions of a step, for the one after; they are not copied."""
+        self._last = fused
 
 
-def economy_of_run(
-    every: int, steps: int, calm: Callable[[], Calm], enlarged: list[Tensor] | None, *, attention: bool
-) -> Economy | None:
-    """What lets calm patches rest in a run, see :class:`Economy`; None where ``every`` is 1.
+def make_patch_skipping(
+    interval: int,
+    steps: int,
+    find_static: Callable[[], StaticPatches],
+    upsampled: list[Tensor] | None,
+    *,
+    attention: bool,
+) -> PatchSkipping | None:
+    """The skip policy of a run, see :class:`PatchSkipping`; None where ``interval`` is 1.
 
     Args:
-        calm: measures them.
-        attention: whether patches look at one another in this run.
+        find_static: measures which patches are static.
+        attention: whether patches attend to one another in this run.
 
     Raises:
         PlanError: when they do.
     """
-    if every == 1:
+    if interval == 1:
         return None
     if attention:
         raise PlanError(
-            "With attention propagation every patch is looked at by others and none can be skipped; set patch skipping "
-            "to 1."
+            "With attention propagation others attend to every patch and none can be skipped; set patch skipping to 1."
         )
-    return Economy(calm(), every, steps, enlarged)
+    return PatchSkipping(find_static(), interval, steps, upsampled)
 
 
-def _weighted(canvas: Tensor, patches: Iterable[Patch]) -> Tensor:
+def _blend_patches(canvas: Tensor, patches: Iterable[Patch]) -> Tensor:
     out = torch.zeros_like(canvas, dtype=torch.float32)
     for patch in patches:
         blend_into(out[0], patch.crop(canvas), [placement_of(patch, out.device)])
     return out
 
 
-def _activity(frames: Tensor) -> tuple[float, float]:
+def _measure_activity(frames: Tensor) -> tuple[float, float]:
     """The largest of any block, in levels of 255: deviation within it, and mean change to the next frame."""
     levels = 255 * frames.movedim(-1, 1).float()
     mean, square = (F.avg_pool2d(x, BLOCK_PX, ceil_mode=True) for x in (levels, levels.square()))
@@ -143,8 +147,8 @@ def _activity(frames: Tensor) -> tuple[float, float]:
     return float(detail), float(F.avg_pool2d(levels.diff(dim=0).abs(), BLOCK_PX, ceil_mode=True).max())
 
 
-def _seen(patch: Patch, plan: PatchPlan) -> tuple[slice, slice, slice]:
-    """The frames, rows and columns of the input that a patch shows, with what bicubic enlargement draws in."""
+def _input_window(patch: Patch, plan: PatchPlan) -> tuple[slice, slice, slice]:
+    """The frames, rows and columns of the input that a patch shows, with what bicubic upsampling draws in."""
     canvas, (t, y, x), (frames, height, width) = plan.canvas, patch.origin, patch.size
     first = 0 if t == 0 else 1 + (t - 1) * canvas.stride_frames
     last = min(1 + (t + frames - 1) * canvas.stride_frames, canvas.frames)

@@ -64,17 +64,17 @@ def sigma_schedule(steps: int, *, shift: float = 1.0, start: float = 1.0) -> Ten
     return shift * s / (1 + (shift - 1) * s)
 
 
-def level_below(sigma: Tensor | float, levels: Tensor) -> float | None:
+def next_level(sigma: Tensor | float, levels: Tensor) -> float | None:
     """The noise level of a schedule to which a step from ``sigma`` leads; None below the last one."""
     return max((float(level) for level in levels if level < sigma), default=None)
 
 
-def flow_start(latent: Tensor, noise: Tensor, sigma: Tensor | float) -> Tensor:
+def start_flow(latent: Tensor, noise: Tensor, sigma: Tensor | float) -> Tensor:
     """The noised input, (1 - sigma) z + sigma eps; pure noise at sigma = 1."""
     return (1 - sigma) * latent + sigma * noise
 
 
-def bridge_start(latent: Tensor, noise: Tensor, sigma: Tensor | float, noise_scale: float) -> Tensor:
+def start_bridge(latent: Tensor, noise: Tensor, sigma: Tensor | float, noise_scale: float) -> Tensor:
     """The input with a little noise, z + sigma s eps: the far end of a bridge."""
     return latent + sigma * noise_scale * noise
 
@@ -108,11 +108,11 @@ def heun(model: Model, x: Tensor, sigmas: Tensor, on_step: OnStep | None = None)
 SOLVERS: dict[str, Solver] = {"euler": euler, "heun": heun}
 
 
-def guided(predictions: list[Tensor], scale: float, rescale: float = 0.0, x: Tensor | None = None) -> Tensor:
+def apply_guidance(predictions: list[Tensor], scale: float, rescale: float = 0.0, x: Tensor | None = None) -> Tensor:
     """Classifier-free guidance on x0: negative + scale (positive - negative).
 
     Args:
-        rescale: see :func:`rescaled`; 0 is off.
+        rescale: see :func:`rescale_guidance`; 0 is off.
         x: the state that was predicted from, (N, ...); only a rescale needs it.
     """
     if len(predictions) == 1 or scale == 1:
@@ -122,10 +122,10 @@ def guided(predictions: list[Tensor], scale: float, rescale: float = 0.0, x: Ten
     if rescale == 0:
         return x0
     assert x is not None, "velocities are rescaled, and they depend on the state"
-    return rescaled(x0, positive, x, rescale)
+    return rescale_guidance(x0, positive, x, rescale)
 
 
-def rescaled(x0: Tensor, positive: Tensor, x: Tensor, rescale: float) -> Tensor:
+def rescale_guidance(x0: Tensor, positive: Tensor, x: Tensor, rescale: float) -> Tensor:
     """Bring a guided velocity back to the standard deviation of the positive one, sample by sample.
 
     Guidance oversaturates less with it; STAR (ICCV 2025) has 0.2. The velocity is (x - x0) / sigma,

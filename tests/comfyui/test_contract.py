@@ -23,7 +23,7 @@ from patchvsr_core.propagation.attention_options import AttentionOptions
 from patchvsr_core.propagation.canvas import CanvasPropagation, PropagationOptions
 from patchvsr_core.sampling.conditions import Controls, PatchConditions
 from patchvsr_core.sampling.joint_modulation import fuse
-from patchvsr_core.sampling.solvers import guided
+from patchvsr_core.sampling.solvers import apply_guidance
 
 ROOT = Path(__file__).parents[2]
 MEAN = [-0.7571, -0.7089, -0.9113, 0.1075, -0.1745, 0.9653, -0.1517, 1.5508,
@@ -109,7 +109,7 @@ def headless(base, adapter, given: dict) -> list[torch.Tensor]:
     plan = plan_patches(canvas, patch_px=64, window_frames=9, overlap_frames=4)
     assert len(plan.patches) > 6
     clean = normalised(given["latent"])
-    augmented = PatchConditions(clean, given["noise_level"], given["seed"]).augmented()
+    augmented = PatchConditions(clean, given["noise_level"], given["seed"]).augmented_latent()
     controls = Controls(
         plan,
         clean,
@@ -128,7 +128,7 @@ def headless(base, adapter, given: dict) -> list[torch.Tensor]:
     with torch.no_grad():
         for step, (sigma, following) in enumerate(pairwise(sigmas)):
             predictions = fuse(denoiser, x, sigma, plan.patches, controls, attention=run, step=step)
-            x0 = guided(predictions, given["guidance"], given["rescale"], x)
+            x0 = apply_guidance(predictions, given["guidance"], given["rescale"], x)
             if given["propagation"]:
                 x0 = motion(x0, float(sigma), float(following), step)
             answers.append(x0)

@@ -164,6 +164,23 @@ def test_guidance_needs_a_second_prompt(pack: Any, tiny: Any, places: Path, sour
     make(pack, tiny, as_video(source), guidance=3.0, negative=tiny.prompt)
 
 
+@pytest.mark.parametrize(("strength", "views"), [(1.0, 1), (0.5, 1), (0.0, 0)])
+def test_the_whole_video_is_encoded_only_where_the_adapter_attends_to_it(
+    pack: Any, tiny: Any, monkeypatch: pytest.MonkeyPatch, strength: float, views: int
+) -> None:
+    setup, pipeline = pack.part("patchvsr_core.stages.setup"), pack.part("patchvsr_core.hosts.comfy.pipeline")
+    encode, made = setup.encode_global, []
+    monkeypatch.setattr(setup, "encode_global", lambda *given: made.append(encode(*given)) or made[-1])
+    models = pipeline.NativeModels(tiny.model, tiny.vae, tiny.prompt, None, tiny.adapter)
+    frames, settings = a_clip(2, 16, 16), replace(models.defaults, patch_px=64, global_strength=strength)
+    found = pipeline.upscale_native(frames, (32, 32), models, settings, lambda *_: None, noise=torch.zeros)
+    assert len(made) == views
+    headless = load_models()
+    same = replace(headless.defaults, patch_px=64, global_strength=strength)
+    expected = upscale(frames, (32, 32), headless, same, noise=torch.zeros)
+    assert (found - expected).abs().max() < 1e-4
+
+
 def test_another_prompt_is_another_job(pack: Any, tiny: Any) -> None:
     video = pack.part("patchvsr_core.hosts.comfy.video")
     models = pack.part("patchvsr_core.hosts.comfy.pipeline").NativeModels

@@ -59,7 +59,7 @@ def test_lit_patches_share_their_cells_and_the_rest_stays_the_input(neighbours):
         calls.extend(control)
         return [torch.ones_like(x)]
 
-    (fused,) = fuse(ones, torch.zeros_like(upsampled), torch.tensor(1.0), PLAN.patches, list, economy=spotlight)
+    (fused,) = fuse(ones, torch.zeros_like(upsampled), torch.tensor(1.0), PLAN.patches, list, skip_policy=spotlight)
     assert {patch.origin for patch in calls} == focus.origins
     weight = torch.zeros(CANVAS.latent_shape)
     for patch in PLAN.patches:

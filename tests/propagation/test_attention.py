@@ -19,7 +19,7 @@ from patchvsr_core.plan.canvas import Canvas, Patch, PatchPlan
 from patchvsr_core.plan.planner import plan_patches
 from patchvsr_core.propagation.attention import AttentionRun, Call, Condition, cache_bytes
 from patchvsr_core.propagation.attention_options import AttentionOptions, check_layers, parse_layers
-from patchvsr_core.propagation.frame_selection import detail_energy, rich_frames
+from patchvsr_core.propagation.frame_selection import detail_energy, select_frames
 from patchvsr_core.sampling.joint_modulation import fuse
 
 HEADS, HEAD_DIM = 2, 24
@@ -283,8 +283,8 @@ def test_rich_frames_have_the_most_fine_detail() -> None:
     clip[:, 1] *= 2
     assert detail_energy(clip).topk(2).indices.tolist() == [3, 1]
     patch = plan_patches(Canvas(6, (64, 64), (128, 128)), patch_px=128, window_frames=6, overlap_frames=0).patches[0]
-    assert rich_frames("rich", 2, patch, x0=clip[None], forward=True).tolist() == [1, 3]
-    assert rich_frames("rich", 2, patch, x0=None, forward=True).tolist() == [4, 5]
+    assert select_frames("rich", 2, patch, x0=clip[None], forward=True).tolist() == [1, 3]
+    assert select_frames("rich", 2, patch, x0=None, forward=True).tolist() == [4, 5]
 
 
 def test_memory_of_the_cache_is_what_is_kept() -> None:

@@ -13,8 +13,8 @@ from patchvsr_core.plan.chunks import ChunkState
 from patchvsr_core.propagation.canvas import (
     CanvasPropagation,
     PropagationOptions,
-    between_latents,
-    measured,
+    flows_between_latents,
+    measure_propagation,
 )
 from patchvsr_core.propagation.latent import propagate
 from patchvsr_core.vae.codec import SpaceToDepth
@@ -61,7 +61,7 @@ def test_latents_move_in_cells() -> None:
 
 def test_motion_between_latent_frames_is_that_of_all_frames_between() -> None:
     canvas = Canvas(11, (16, 16), (64, 64), stride_frames=4)
-    forward, backward = between_latents(steady(11, (16, 64), 0.75), canvas)
+    forward, backward = flows_between_latents(steady(11, (16, 64), 0.75), canvas)
     assert forward.shape[0] == 3
     assert forward[:2, 0, :, :32].unique().tolist() == [3.0]
     assert forward[2, 0, :, :32].unique().tolist() == [1.5], "the padding stands still"
@@ -84,7 +84,7 @@ def test_flicker_falls_and_the_picture_stays() -> None:
     canvas = Canvas(5, (24, 32), (48, 64))
     big = moving(5, (48, 64), 2.0)  # not the same pattern, but the same motion
     noise = 0.05 * torch.randn(big.shape, generator=torch.Generator().manual_seed(0))
-    run = measured(PropagationOptions(alpha2=0.5), canvas, clip, pixels=True)
+    run = measure_propagation(PropagationOptions(alpha2=0.5), canvas, clip, pixels=True)
     codec = SpaceToDepth()
     answer = codec.decode(run(codec.encode(big + noise), 1.0, 0.0, 0))[:, :48, :64]
     inner = (slice(None), slice(8, -8), slice(12, -12))
@@ -98,20 +98,20 @@ def test_the_state_goes_from_chunk_to_chunk() -> None:
     options = PropagationOptions(alpha2=5.0)
     first = ChunkState(until=3)
     chunk = Canvas(5, (24, 32), (48, 64))
-    done = measured(options, chunk, clip[:5], pixels=True, chunk_state=first)(x0[:, :, :5], 1.0, 0.0, 0)
+    done = measure_propagation(options, chunk, clip[:5], pixels=True, chunk_state=first)(x0[:, :, :5], 1.0, 0.0, 0)
     assert first.after is not None
     assert torch.equal(first.after["source"], clip[2])
     carried = first.after["step 0"]
     assert torch.equal(carried, torch.nn.functional.pixel_shuffle(done[:, :, 2], 8))
     rest = Canvas(4, (24, 32), (48, 64))
-    plain = measured(options, rest, clip[3:], pixels=True)(x0[:, :, 3:], 1.0, 0.0, 0)
-    joined = measured(options, rest, clip[3:], pixels=True, chunk_state=ChunkState(before=first.after))(
+    plain = measure_propagation(options, rest, clip[3:], pixels=True)(x0[:, :, 3:], 1.0, 0.0, 0)
+    joined = measure_propagation(options, rest, clip[3:], pixels=True, chunk_state=ChunkState(before=first.after))(
         x0[:, :, 3:], 1.0, 0.0, 0
     )
     changed = (joined - plain).abs().mean((0, 1, 3, 4))
     assert changed[0] > 0.1
     assert changed[0] > changed[1] > changed[2] > changed[3] > 0
-    other_step = measured(options, rest, clip[3:], pixels=True, chunk_state=ChunkState(before=first.after))
+    other_step = measure_propagation(options, rest, clip[3:], pixels=True, chunk_state=ChunkState(before=first.after))
     assert torch.equal(other_step(x0[:, :, 3:], 1.0, 0.0, 5), plain), "steps do not mix"
 
 
@@ -122,7 +122,7 @@ def test_flows_of_another_clip_are_refused() -> None:
 
 def test_a_single_frame_has_nothing_to_take_from() -> None:
     x0 = torch.randn(1, 192, 1, 4, 4)
-    run = measured(PropagationOptions(), Canvas(1, (8, 8), (32, 32)), torch.rand(1, 8, 8, 3), pixels=True)
+    run = measure_propagation(PropagationOptions(), Canvas(1, (8, 8), (32, 32)), torch.rand(1, 8, 8, 3), pixels=True)
     assert torch.equal(run(x0, 1.0, 0.0, 0), x0)
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from patchvsr_core.errors import PlanError
-from patchvsr_core.propagation.latent import Before, has_effect, propagate, unchanged_noise
+from patchvsr_core.propagation.latent import PreviousFrame, is_active, preserve_noise, propagate
 from patchvsr_core.sampling.input_guidance import ancestral_euler
 from patchvsr_core.sampling.solvers import euler, sigma_schedule
 
@@ -87,13 +87,15 @@ def test_what_cannot_be_trusted_is_not_carried() -> None:
     x, nothing = torch.randn(1, 3, 3, 6, 8), torch.zeros(1, 2, 6, 8)
     alone = propagate(x, still(3), still(3))
     for back, same in ((nothing, False), (nothing + 3.0, True)):
-        joined = propagate(x, still(3), still(3), before=Before(torch.ones(1, 3, 6, 8), nothing + 3.0 * same, back))
+        joined = propagate(
+            x, still(3), still(3), before=PreviousFrame(torch.ones(1, 3, 6, 8), nothing + 3.0 * same, back)
+        )
         assert torch.equal(joined, alone) == same
 
 
 def test_an_impulse_is_carried_into_the_next_chunk() -> None:
     nothing = torch.zeros(1, 1, 3, 6, 8)
-    carried = Before(torch.ones(1, 1, 6, 8), torch.zeros(1, 2, 6, 8), torch.zeros(1, 2, 6, 8))
+    carried = PreviousFrame(torch.ones(1, 1, 6, 8), torch.zeros(1, 2, 6, 8), torch.zeros(1, 2, 6, 8))
     out = propagate(nothing, still(3), still(3), before=carried)
     assert torch.equal(out[0, 0, :, 3, 4], torch.tensor([0.5, 0.25, 0.125]))
 
@@ -112,9 +114,9 @@ def test_a_correction_keeps_the_noise_of_the_step() -> None:
     x, x0, corrected = (torch.randn(1, 4, 2, 4, 4, generator=generator) for _ in range(3))
     sigmas = torch.tensor([0.6, 0.45])
     plain = euler(lambda *_: x0, x, sigmas)
-    moved = euler(lambda *_: unchanged_noise(x0, corrected, 0.6, 0.45), x, sigmas)
+    moved = euler(lambda *_: preserve_noise(x0, corrected, 0.6, 0.45), x, sigmas)
     assert (moved - plain - (1 - 0.45) * (corrected - x0)).abs().max() < 1e-5
-    torch.testing.assert_close(unchanged_noise(x0, corrected, 0.3, 0.0), corrected, msg="at the last step")
+    torch.testing.assert_close(preserve_noise(x0, corrected, 0.3, 0.0), corrected, msg="at the last step")
 
 
 def test_a_correction_keeps_the_noise_of_an_ancestral_step_too() -> None:
@@ -123,12 +125,12 @@ def test_a_correction_keeps_the_noise_of_an_ancestral_step_too() -> None:
     sigmas, kept = torch.tensor([0.6, 0.45]), 0.8**0.5
     solve = ancestral_euler(0.2, 0)
     plain = solve(lambda *_: x0, x, sigmas, None)
-    moved = solve(lambda *_: unchanged_noise(x0, corrected, 0.6, 0.45, kept), x, sigmas, None)
+    moved = solve(lambda *_: preserve_noise(x0, corrected, 0.6, 0.45, kept), x, sigmas, None)
     assert (moved - plain - (1 - 0.45) * (corrected - x0)).abs().max() < 1e-5
 
 
 def test_steps_are_chosen_by_the_noise_they_pass() -> None:
     sigmas = sigma_schedule(4).tolist()
-    chosen = [has_effect(a, b, 0.6, 0.3) for a, b in pairwise(sigmas)]
+    chosen = [is_active(a, b, 0.6, 0.3) for a, b in pairwise(sigmas)]
     assert chosen == [False, True, True, False]
-    assert has_effect(1.0, 0.0, 0.4, 0.2), "a single step passes all"
+    assert is_active(1.0, 0.0, 0.4, 0.2), "a single step passes all"

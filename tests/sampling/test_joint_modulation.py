@@ -74,15 +74,17 @@ def test_every_condition_is_fused_on_its_own() -> None:
 def test_controls_belong_to_their_patches() -> None:
     plan = ragged_plan()
     x = state(plan)
+    calls: list[tuple[list[Patch], Tensor]] = []
 
-    def add_origin(x: Tensor, sigma: Tensor, control: list[Patch]) -> list[Tensor]:
-        assert [tuple(p.crop(whole).shape[2:]) for p in control] == [tuple(c.shape[1:]) for c in x]
-        for patch, crop in zip(control, x, strict=True):
-            assert torch.equal(patch.crop(whole)[0], crop)
+    def note(x: Tensor, sigma: Tensor, control: list[Patch]) -> list[Tensor]:
+        calls.append((control, x.clone()))
         return [x]
 
-    whole = x
-    fuse(add_origin, x, SIGMA, plan.patches, list, patches_at_once=3)
+    fuse(note, x, SIGMA, plan.patches, list, patches_at_once=3)
+    assert [patch for control, _ in calls for patch in control] == list(plan.patches)
+    assert len(plan.patches) > 3 and [len(crops) for _, crops in calls[:-1]] == [3] * (len(calls) - 1)
+    for control, crops in calls:
+        assert torch.equal(torch.cat([patch.crop(x) for patch in control]), crops)
 
 
 def test_state_is_not_changed_and_progress_counts_patches() -> None:

@@ -1,4 +1,4 @@
-"""Patches that rest: which ones, when, and what stands in for them."""
+"""Patches that are skipped: which ones, when, and what stands in for them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.plan.canvas import Canvas, PatchPlan
 from patchvsr_core.plan.planner import plan_patches
 from patchvsr_core.sampling.joint_modulation import fuse
-from patchvsr_core.sampling.patch_skipping import Calm, Economy, calm_patches
+from patchvsr_core.sampling.patch_skipping import PatchSkipping, StaticPatches, find_static_patches
 
 SIGMA = torch.tensor(0.7)
 
@@ -42,12 +42,12 @@ def test_flat_and_still_are_told_apart() -> None:
     plan = plan_patches(
         Canvas(4, (64, 64), (256, 256)), patch_px=64, layout="alternating", window_frames=4, overlap_frames=0
     )
-    calm = calm_patches(frames, plan)
+    static = find_static_patches(frames, plan)
     corner = {(y, x): (0, 24 * y, 24 * x) for y in (0, 1) for x in (0, 1)}
-    assert corner[0, 0] in calm.flat & calm.still
-    assert corner[0, 1] in calm.flat - calm.still
-    assert corner[1, 0] in calm.still - calm.flat
-    assert corner[1, 1] not in calm.flat | calm.still
+    assert corner[0, 0] in static.flat & static.still
+    assert corner[0, 1] in static.flat - static.still
+    assert corner[1, 0] in static.still - static.flat
+    assert corner[1, 1] not in static.flat | static.still
 
 
 @pytest.mark.parametrize("place", [(0, 0), (13, 20), (31, 31)])
@@ -55,18 +55,18 @@ def test_one_speck_wakes_every_patch_that_shows_it(place: tuple[int, int]) -> No
     frames = torch.zeros(2, 32, 32, 3)
     frames[1, place[0], place[1]] = 1.0
     plan = four_patches(2)
-    calm = calm_patches(frames, plan)
+    static = find_static_patches(frames, plan)
     for patch in plan.patches:
         _, y, x = (4 * n // 2 for n in patch.origin)
         shows = y <= place[0] < y + 16 and x <= place[1] < x + 16
         if shows:
-            assert patch.origin not in calm.flat | calm.still
+            assert patch.origin not in static.flat | static.still
 
 
 def test_rounding_to_8_bits_is_no_detail() -> None:
     ramp = torch.linspace(0.40, 0.41, 32).expand(2, 32, 32).unsqueeze(-1).repeat(1, 1, 1, 3)
-    calm = calm_patches((ramp * 255).round() / 255, four_patches(2))
-    assert len(calm.flat) == len({p.origin for p in four_patches(2).patches})
+    static = find_static_patches((ramp * 255).round() / 255, four_patches(2))
+    assert len(static.flat) == len({p.origin for p in four_patches(2).patches})
 
 
 def test_bars_as_high_as_a_patch_and_its_reach_rest() -> None:
@@ -74,24 +74,24 @@ def test_bars_as_high_as_a_patch_and_its_reach_rest() -> None:
     frames = torch.zeros(1, 540, 960, 3)
     frames[:, 69:471] = noisy(1, 402, 960)
     plan = plan_patches(Canvas(1, (540, 960), (2160, 3840)), patch_px=256, layout="overlapping")
-    flat = calm_patches(frames, plan).flat
+    flat = find_static_patches(frames, plan).flat
     rows = {y for _, y, _ in (p.origin for p in plan.patches)}
     assert {y for _, y, _ in flat} == {min(rows), max(rows)}
     frames[:, 64] = 0.5
-    assert {y for _, y, _ in calm_patches(frames, plan).flat} == {max(rows)}
+    assert {y for _, y, _ in find_static_patches(frames, plan).flat} == {max(rows)}
 
 
-def test_windows_of_time_are_looked_at_one_by_one() -> None:
+def test_temporal_windows_are_looked_at_one_by_one() -> None:
     frames = torch.zeros(8, 32, 32, 3)
     frames[4:] = noisy(4, 32, 32)
     plan = plan_patches(Canvas(8, (32, 32), (64, 64)), patch_px=64, window_frames=4, overlap_frames=0)
-    assert [p.origin in calm_patches(frames, plan).flat for p in plan.patches] == [True, False]
+    assert [p.origin in find_static_patches(frames, plan).flat for p in plan.patches] == [True, False]
 
 
-def test_resting_patches_keep_what_was_there() -> None:
+def test_skipped_patches_keep_what_was_there() -> None:
     plan = four_patches()
     every = frozenset(p.origin for p in plan.primary)
-    economy = Economy(Calm(every, frozenset()), every=2, steps=4)
+    skipping = PatchSkipping(StaticPatches(every, frozenset()), interval=2, steps=4)
     x = torch.randn(1, 3, *plan.canvas.latent_shape)
     calls = []
 
@@ -99,7 +99,7 @@ def test_resting_patches_keep_what_was_there() -> None:
         calls.append(len(x))
         return [x * len(calls), x - len(calls)]
 
-    steps = [fuse(model, x, SIGMA, plan.primary, list, economy=economy, step=step) for step in range(4)]
+    steps = [fuse(model, x, SIGMA, plan.primary, list, skip_policy=skipping, step=step) for step in range(4)]
     assert len(calls) == 3 * len(plan.primary), "all but the second step"
     torch.testing.assert_close(steps[1], steps[0])
     assert not torch.allclose(steps[2][0], steps[0][0])
@@ -109,7 +109,7 @@ def test_from_the_input_flat_patches_never_run() -> None:
     plan = four_patches()
     flat = plan.primary[0].origin
     latent = torch.randn(1, 3, *plan.canvas.latent_shape)
-    economy = Economy(Calm(frozenset([flat]), frozenset()), every=2, steps=1, enlarged=[latent])
+    skipping = PatchSkipping(StaticPatches(frozenset([flat]), frozenset()), interval=2, steps=1, upsampled=[latent])
     seen, done = [], []
 
     def model(x: Tensor, sigma: Tensor, control: list) -> list[Tensor]:
@@ -117,7 +117,7 @@ def test_from_the_input_flat_patches_never_run() -> None:
         return [torch.zeros_like(x)]
 
     fused = fuse(
-        model, latent, SIGMA, plan.primary, list, economy=economy, on_patches=lambda n, of: done.append((n, of))
+        model, latent, SIGMA, plan.primary, list, skip_policy=skipping, on_patches=lambda n, of: done.append((n, of))
     )[0]
     assert flat not in seen and len(seen) == len(plan.primary) - 1
     torch.testing.assert_close(plan.primary[0].crop(fused), plan.primary[0].crop(latent))
@@ -125,12 +125,12 @@ def test_from_the_input_flat_patches_never_run() -> None:
     assert done[0] == (1, len(plan.primary)) and done[-1] == (len(plan.primary), len(plan.primary))
 
 
-def test_what_is_recalled_lies_where_the_base_works() -> None:
-    """Inside ComfyUI the enlarged input lies in main memory, and the state of a run on the GPU."""
+def test_what_is_reused_lies_where_the_base_works() -> None:
+    """Inside ComfyUI the upsampled input lies in main memory, and the state of a run on the GPU."""
     plan, latent = four_patches(), torch.randn(1, 3, *four_patches().canvas.latent_shape)
-    economy = Economy(Calm(frozenset(), frozenset()), every=2, steps=1, enlarged=[latent])
+    skipping = PatchSkipping(StaticPatches(frozenset(), frozenset()), interval=2, steps=1, upsampled=[latent])
     meta = torch.device("meta")
-    assert economy.reuse(plan.primary, meta)[0].device == meta
+    assert skipping.reuse(plan.primary, meta)[0].device == meta
 
 
 def letterboxed() -> Tensor:
@@ -156,13 +156,13 @@ def test_bars_are_not_run_and_the_picture_is_the_same(tiny: Models, monkeypatch:
     assert spared[:, :120].abs().mean() < whole[:, :120].abs().mean() + 1e-4
 
 
-def test_economy_and_attention_propagation_exclude_each_other(tiny: Models) -> None:
+def test_skipping_and_attention_propagation_exclude_each_other(tiny: Models) -> None:
     settings = replace(tiny.defaults, patch_px=64, steps=2, skip_interval=2, spatial_attention=True)
     with pytest.raises(PlanError, match="patch skipping to 1"):
         upscale(letterboxed(), (192, 192), tiny, settings)
 
 
-def test_economy_over_several_steps_stays_close(tiny: Models) -> None:
+def test_skipping_over_several_steps_stays_close(tiny: Models) -> None:
     still = noisy(1, 24, 24).expand(3, -1, -1, -1).contiguous()
     settings = replace(tiny.defaults, patch_px=64, steps=4)
     full = upscale(still, (96, 96), tiny, settings)

@@ -8,7 +8,7 @@ import torch
 
 from patchvsr_core.errors import PlanError
 from patchvsr_core.sampling.schedules import star_fast_steps, star_schedule, star_sigmas
-from patchvsr_core.sampling.solvers import SOLVERS, flow_start
+from patchvsr_core.sampling.solvers import SOLVERS, start_flow
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +63,6 @@ def test_solvers_take_it(solver: str) -> None:
         return truth
 
     levels = star_schedule()
-    out = SOLVERS[solver](model, flow_start(truth, noise, levels[0]), levels, None)
+    out = SOLVERS[solver](model, start_flow(truth, noise, levels[0]), levels, None)
     torch.testing.assert_close(out, truth, atol=1e-6, rtol=0)
     assert set(calls) == set(range(14))

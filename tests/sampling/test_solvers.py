@@ -2,7 +2,15 @@ import pytest
 import torch
 
 from patchvsr_core.errors import PlanError
-from patchvsr_core.sampling.solvers import SOLVERS, bridge_start, euler, flow_start, guided, heun, sigma_schedule
+from patchvsr_core.sampling.solvers import (
+    SOLVERS,
+    apply_guidance,
+    euler,
+    heun,
+    sigma_schedule,
+    start_bridge,
+    start_flow,
+)
 
 
 def test_schedule_ends_at_zero_and_shifts_towards_noise() -> None:
@@ -30,15 +38,15 @@ def test_impossible_schedules(arguments: dict) -> None:
 @pytest.mark.parametrize("solver", list(SOLVERS))
 def test_a_perfect_model_is_reached_exactly(solver: str) -> None:
     truth, noise = torch.randn(1, 2, 3, 4, 4), torch.randn(1, 2, 3, 4, 4)
-    out = SOLVERS[solver](lambda x, sigma, step: truth, flow_start(truth, noise, 1.0), sigma_schedule(4), None)
+    out = SOLVERS[solver](lambda x, sigma, step: truth, start_flow(truth, noise, 1.0), sigma_schedule(4), None)
     torch.testing.assert_close(out, truth, atol=1e-6, rtol=0)
 
 
 def test_flow_and_bridge_starts() -> None:
     z, noise = torch.full((2,), 3.0), torch.full((2,), 5.0)
-    assert flow_start(z, noise, 0.25).tolist() == [0.75 * 3 + 0.25 * 5] * 2
-    assert torch.equal(flow_start(z, noise, 1.0), noise)
-    assert bridge_start(z, noise, 0.5, 0.2).tolist() == [3 + 0.5 * 0.2 * 5] * 2
+    assert start_flow(z, noise, 0.25).tolist() == [0.75 * 3 + 0.25 * 5] * 2
+    assert torch.equal(start_flow(z, noise, 1.0), noise)
+    assert start_bridge(z, noise, 0.5, 0.2).tolist() == [3 + 0.5 * 0.2 * 5] * 2
 
 
 def gaussian_model(x: torch.Tensor, sigma: torch.Tensor, step: int) -> torch.Tensor:
@@ -80,22 +88,22 @@ def test_rescaled_guidance_has_the_spread_of_the_positive() -> None:
     generator = torch.Generator().manual_seed(0)
     x, positive, negative = (torch.randn(2, 4, 3, 5, 5, generator=generator) * s for s in (1.0, 0.5, 0.7))
     x[1] *= 3  # samples have spreads of their own
-    plain = guided([positive, negative], 7.5)
+    plain = apply_guidance([positive, negative], 7.5)
 
     def spreads(x0: torch.Tensor) -> torch.Tensor:
         return ((x - x0) / 0.6).flatten(1).std(1)
 
-    whole, part = (guided([positive, negative], 7.5, rho, x) for rho in (1.0, 0.2))
+    whole, part = (apply_guidance([positive, negative], 7.5, rho, x) for rho in (1.0, 0.2))
     torch.testing.assert_close(spreads(whole), spreads(positive), rtol=1e-5, atol=0)
     assert (spreads(plain) > 1.5 * spreads(positive)).all()
     torch.testing.assert_close(part, 0.8 * plain + 0.2 * whole)
-    assert torch.equal(guided([positive, negative], 7.5, 0.0, x), plain)
-    assert guided([positive, negative], 1.0, 0.7, x) is positive
-    assert guided([positive], 7.5, 0.7, x) is positive
+    assert torch.equal(apply_guidance([positive, negative], 7.5, 0.0, x), plain)
+    assert apply_guidance([positive, negative], 1.0, 0.7, x) is positive
+    assert apply_guidance([positive], 7.5, 0.7, x) is positive
 
 
 def test_guidance_extrapolates() -> None:
     positive, negative = torch.tensor([2.0]), torch.tensor([1.0])
-    assert guided([positive, negative], 3.0).item() == 4.0
-    assert guided([positive, negative], 1.0) is positive
-    assert guided([positive], 3.0) is positive
+    assert apply_guidance([positive, negative], 3.0).item() == 4.0
+    assert apply_guidance([positive, negative], 1.0) is positive
+    assert apply_guidance([positive], 3.0) is positive

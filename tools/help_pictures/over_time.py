@@ -8,7 +8,7 @@ import numpy as np
 from patchvsr_core.plan.canvas import TOKEN_CELLS
 from patchvsr_core.plan.chunks import Chunk, plan_chunks
 from patchvsr_core.plan.positions import patches_at
-from patchvsr_core.propagation.token_sampling import frame_samples
+from patchvsr_core.propagation.token_sampling import sample_frame_tokens
 from patchvsr_core.quality.heatmap import overlay_heatmap, pool_cells
 from patchvsr_core.quality.temporal import compensated_difference, estimate_motion
 from patchvsr_core.realtime.exr_passes import read_passes
@@ -77,7 +77,7 @@ def looking_at_frame() -> np.ndarray:
     box = half_box(LOOKING)
     middle = box[1] + box[3] // 2, box[0] + box[2] // 2
     token_px = TOKEN_CELLS * STRIDE_PX // 2
-    for patch, tokens in frame_samples(plan().patches, plan()).items():
+    for patch, tokens in sample_frame_tokens(plan().patches, plan()).items():
         across = patch.size[2] // TOKEN_CELLS
         in_first = tokens[tokens < across * (patch.size[1] // TOKEN_CELLS)].tolist()
         for row, column in (divmod(token, across) for token in in_first):

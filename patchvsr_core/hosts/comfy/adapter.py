@@ -24,7 +24,7 @@ from ...errors import PlanError
 from ...plan.canvas import Patch, PatchPlan
 from ...sampling.conditions import Controls, PatchConditions
 from ...sampling.joint_modulation import check_canvas
-from ...sampling.patch_skipping import Calm, calm_patches
+from ...sampling.patch_skipping import StaticPatches, find_static_patches
 from ...vae.encode import augment_noise
 from .loading import adapter_of, base_spec, liem_strength_of
 from .schedule import position, schedule_of
@@ -32,19 +32,19 @@ from .tiny import BridgeSampling, TinyConfig
 
 KEY = "patchvsr"
 PATCHES = "patchvsr_patches"
-"""Where joint modulation says, in transformer_options, which patches of which plan a model call holds."""
+"""Key in transformer_options: which patches of which plan a model call holds."""
 INPUT = "patchvsr_input"
-"""Where a model has, in transformer_options, what it was told of the clip: an :class:`InputClip`."""
+"""Key in transformer_options: the clip behind the run, an :class:`InputClip`."""
 
 
 @dataclass(frozen=True, eq=False)
 class InputClip:
     """The clip behind a run."""
 
-    calm: Callable[[], Calm]
-    """Measures which patches are calm."""
-    enlarged: Tensor
-    """(1, C, t, h, w) latent in the space of the base."""
+    find_static: Callable[[], StaticPatches]
+    """Measures which patches are static; once."""
+    upsampled: Tensor
+    """(1, C, t, h, w) latent of the upsampled LR input, in the space of the base."""
 
 
 def attach_control(
@@ -58,7 +58,7 @@ def attach_control(
     global_strength: float = 1.0,
     sigma_range: tuple[float, float] = (float("inf"), 0.0),
 ) -> Any:
-    """A clone of ``model`` that is told about every patch.
+    """A clone of ``model`` that is given the condition of every patch.
 
     Args:
         conditions: latents in ComfyUI's convention, as Patch Encoder makes them.
@@ -92,7 +92,9 @@ def attach_control(
         dtype=model.model.get_dtype_inference(),
     )
     time_embedding = "diffusion_model.time_embedding.forward"
-    patched.model_options["transformer_options"][INPUT] = InputClip(cache(partial(_calm, plan, conditions)), clean)
+    patched.model_options["transformer_options"][INPUT] = InputClip(
+        cache(partial(_find_static, plan, conditions)), clean
+    )
     control = _Control(controls, spec.layers, patched.get_model_object(time_embedding), sigma_range)
     patched.add_wrapper_with_key(WrappersMP.APPLY_MODEL, KEY, control.apply_model)
     patched.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, KEY, control.sample)
@@ -102,12 +104,12 @@ def attach_control(
     return patched
 
 
-def _calm(plan: PatchPlan, conditions: PatchConditions) -> Calm:
+def _find_static(plan: PatchPlan, conditions: PatchConditions) -> StaticPatches:
     if conditions.source is None:
         raise PlanError(
-            "Patch skipping looks at the clip; connect the patch_cond of Patch Encoder, or set patch skipping to 1."
+            "Patch skipping measures the clip; connect the patch_cond of Patch Encoder, or set patch skipping to 1."
         )
-    return calm_patches(conditions.source, plan)
+    return find_static_patches(conditions.source, plan)
 
 
 def refuse_second(model: Any, kind: str, node: str) -> None:

@@ -21,7 +21,7 @@ from torch import Tensor
 from ...errors import PlanError
 from ...plan.canvas import Canvas, PatchPlan
 from ...sampling.conditions import PatchConditions
-from ...sampling.input_guidance import ancestral_euler, low_frequency_guidance, pixel_projection
+from ...sampling.input_guidance import ancestral_euler, guide_low_frequencies, project_in_pixels
 from .adapter import KEY
 from .joint_modulation import FOCUS
 from .progress import check_interrupt
@@ -78,7 +78,7 @@ def _held(canvas: Canvas, conditions: PatchConditions, options: EnhanceOptions, 
     if options.low_frequency_guidance > 0:
         clean = base.process_latent_in(conditions.latent).to(x0)
         start = float(sigma if schedule is None else schedule[0])
-        x0 = low_frequency_guidance(x0, clean, sigma, strength=options.low_frequency_guidance, start=start)
+        x0 = guide_low_frequencies(x0, clean, sigma, strength=options.low_frequency_guidance, start=start)
     step, steps = position(sigma, schedule)
     if step >= steps - options.projection_steps and FOCUS not in transformer_options:
         x0 = _projected(x0, canvas, conditions, base)
@@ -91,7 +91,7 @@ def _projected(x0: Tensor, canvas: Canvas, conditions: PatchConditions, base: An
     device = comfy.model_management.intermediate_device()
     latent = base.process_latent_out(x0).to(device, torch.float32)
     with _loaded_models_kept():
-        projected = pixel_projection(
+        projected = project_in_pixels(
             latent,
             conditions.codec,
             conditions.source.to(device, torch.float32),

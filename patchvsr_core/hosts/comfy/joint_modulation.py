@@ -22,7 +22,7 @@ from ...preview.region import RegionOnly
 from ...propagation.attention import AttentionRun
 from ...run.memory import patches_together
 from ...sampling.joint_modulation import check_canvas, check_steps, fuse
-from ...sampling.patch_skipping import Resting, economy_of_run
+from ...sampling.patch_skipping import SkipPolicy, make_patch_skipping
 from .adapter import INPUT, KEY, PATCHES, InputClip, refuse_second
 from .attention import NEGATIVES, RUN, negatives_of, options_of
 from .loading import base_spec
@@ -46,9 +46,9 @@ class FusionOptions:
     auxiliary_range: tuple[float, float] = (float("inf"), 0.0)
     """(from, to) noise levels at which auxiliary patches run; elsewhere the primary grid alone."""
     skip_interval: int = 1
-    """Static patches run only at every n-th step, n being this number."""
+    """Static patches run only every n-th step; 1: every step."""
     report: Callable[[int, int], None] | None = None
-    """Told (patches done, of all steps) in place of the node's own bar."""
+    """Called with (patches done, of all steps) in place of the node's own bar."""
 
 
 def attach_joint_modulation(model: Any, plan: PatchPlan, options: FusionOptions = FusionOptions()) -> Any:
@@ -66,7 +66,7 @@ class _JointModulation:
     def __init__(self, plan: PatchPlan, options: FusionOptions) -> None:
         self.plan, self.options = plan, options
         self.patches_at_once = options.patches_at_once or 1
-        self.resting: Resting | None = None
+        self.skip_policy: SkipPolicy | None = None
         self.attention: AttentionRun | None = None
         self.negatives: frozenset[Any] = frozenset()
         self.evaluations, self.seconds = 0, 0.0
@@ -93,9 +93,9 @@ class _JointModulation:
 
         def fused() -> list[Tensor]:
             attention = self._attention(transformer_options, steps)
-            if self.resting is None:
+            if self.skip_policy is None:
                 from_input = _starts_from_input(model, schedule)
-                self.resting = self._resting(transformer_options, steps, len(conds), from_input, attention)
+                self.skip_policy = self._make_skip_policy(transformer_options, steps, len(conds), from_input, attention)
             return fuse(
                 denoise,
                 x,
@@ -105,7 +105,7 @@ class _JointModulation:
                 patches_at_once=self.patches_at_once,
                 on_patches=progress,
                 attention=attention,
-                economy=self.resting,
+                skip_policy=self.skip_policy,
                 step=step,
             )
 
@@ -123,23 +123,25 @@ class _JointModulation:
             self.attention = AttentionRun(options, self.plan, steps)
         return self.attention
 
-    def _resting(
+    def _make_skip_policy(
         self,
         transformer_options: dict[str, Any],
         steps: int,
         conditions: int,
         from_input: bool,
         attention: AttentionRun | None,
-    ) -> Resting | None:
-        """Which patches rest in the run in progress."""
+    ) -> SkipPolicy | None:
+        """What chooses the patches to skip in the run in progress."""
         if FOCUS in transformer_options:
             clip = _input_of(transformer_options, "Patch Preview")
-            return RegionOnly(transformer_options[FOCUS], [clip.enlarged] * conditions)
+            return RegionOnly(transformer_options[FOCUS], [clip.upsampled] * conditions)
         if self.options.skip_interval == 1:
             return None
         clip = _input_of(transformer_options, "Patch skipping")
-        enlarged = [clip.enlarged] * conditions if from_input else None
-        return economy_of_run(self.options.skip_interval, steps, clip.calm, enlarged, attention=attention is not None)
+        upsampled = [clip.upsampled] * conditions if from_input else None
+        return make_patch_skipping(
+            self.options.skip_interval, steps, clip.find_static, upsampled, attention=attention is not None
+        )
 
     def _check(self, conds: Any, x: Tensor, model_options: dict[str, Any]) -> None:
         """Raise for another canvas, and for what speaks of a whole canvas and has no meaning for a patch."""
@@ -164,13 +166,13 @@ class _JointModulation:
         return patches_together(self.plan, two - one, model.load_device, free)
 
     def sample(self, executor: Any, guider: Any, *args: Any, **kwargs: Any) -> Tensor:
-        """Every run: what patches remember of one another ends with it."""
-        self.attention, self.resting, self.negatives = None, None, negatives_of(guider)
+        """Every run: what patches cached of one another ends with it."""
+        self.attention, self.skip_policy, self.negatives = None, None, negatives_of(guider)
         self.evaluations, self.seconds = 0, 0.0
         try:
             samples = executor(guider, *args, **kwargs)
         finally:
-            self.attention = self.resting = None
+            self.attention = self.skip_policy = None
         note_patches(base_spec(guider.model_patcher), self.plan, self.evaluations, self.seconds)
         return samples
 
@@ -186,17 +188,19 @@ class _JointModulation:
             comfy.model_management.soft_empty_cache()
 
     def _step_down(self) -> bool:
-        """Fewer patches at once, then what they remember in main memory; False when there is nothing left."""
+        """Fewer patches at once, then their caches in main memory; False when there is nothing left."""
         if self.attention is not None:
-            self.attention.forget_pass()
+            self.attention.drop_pass()
         if self.patches_at_once > 1:
             self.patches_at_once //= 2
-            log.info("PatchVSR: out of memory; going on with %d patches at once", self.patches_at_once)
+            log.info("PatchVSR: out of memory; continuing with %d patches at once", self.patches_at_once)
             return True
         if self.attention is None or self.attention.options.offload:
             return False
         self.attention = AttentionRun(replace(self.attention.options, offload=True), self.plan, self.attention.steps)
-        log.info("PatchVSR: out of memory; going on with what patches remember in main memory (offload)")
+        log.info(
+            "PatchVSR: out of memory; continuing with the caches of attention propagation in main memory (offload)"
+        )
         return True
 
 
@@ -207,7 +211,7 @@ def _input_of(transformer_options: dict[str, Any], who: str) -> InputClip:
 
 
 def _starts_from_input(base: Any, schedule: Tensor | None) -> bool:
-    """Whether the first state holds the enlarged input: a bridge's, or a flow's that starts below full noise."""
+    """Whether the first state holds the upsampled LR input: a bridge's, or a flow's that starts below full noise."""
     return isinstance(base.model_sampling, BridgeSampling) or (schedule is not None and float(schedule[0]) < 1)
 
 

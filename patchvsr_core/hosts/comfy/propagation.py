@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...errors import PlanError
 from ...propagation.canvas import CanvasPropagation
-from ...sampling.solvers import level_below, rescaled
+from ...sampling.solvers import next_level, rescale_guidance
 from .input_guidance import ETA
 from .schedule import position, schedule_of
 
@@ -72,7 +72,7 @@ def _propagated(propagation: CanvasPropagation, span: tuple[float, float] | None
     options = args["model_options"]["transformer_options"]
     sigma, schedule = args["sigma"].max(), schedule_of(args["model_options"]["transformer_options"])
     step, steps = position(sigma, schedule)
-    following = 0.0 if schedule is None else level_below(sigma, schedule)
+    following = 0.0 if schedule is None else next_level(sigma, schedule)
     outside = span is not None and not ((step + 1) / steps > span[0] and step / steps < span[1])
     if outside or following is None:  # a run that ends with noise left looks at its last level too
         return args["denoised"]
@@ -84,4 +84,4 @@ def _rescaled(rescale: float, args: dict[str, Any]) -> Tensor:
     positive = args["cond_denoised"]
     if args["uncond_denoised"] is None or positive is args["denoised"]:
         return args["denoised"]
-    return rescaled(args["denoised"], positive, args["input"], rescale)
+    return rescale_guidance(args["denoised"], positive, args["input"], rescale)

@@ -48,6 +48,11 @@ class Models:
     decoder: ConditionalDecoder | None = None
     """Lets the input modulate the VAE's decoder."""
 
+    @property
+    def has_global_branch(self) -> bool:
+        """Whether the adapter attends to a view of the whole video."""
+        return self.adapter is not None and self.adapter.global_ is not None
+
     def patch_bytes(self, plan: PatchPlan) -> int:
         """What a patch takes while the base works on it, beside the weights; an estimate."""
         return patch_bytes(plan, self.base.spec, self.base.item_bytes)

@@ -1,43 +1,29 @@
-"""The stages in order, without ComfyUI: frames in, larger frames out."""
+"""The diffusers host, without ComfyUI: frames in, larger frames out. The stages are those of :mod:`stages`."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from ...adapter import Strengths
-from ...distributed import SINGLE, ProcessGroup, check_divisible, current_group, use_group
+from ...distributed import SINGLE, ProcessGroup, check_divisible, use_group
 from ...errors import PlanError
-from ...finish.degradation import estimate_degradation
 from ...finish.refine import refine_frames
 from ...plan.canvas import PatchPlan
 from ...plan.chunks import ChunkState
 from ...progress import OnProgress
 from ...propagation.attention import AttentionRun
 from ...propagation.attention_options import check_layers
-from ...propagation.canvas import CanvasPropagation, measured
-from ...sampling.conditions import Controls, PatchConditions
-from ...sampling.input_guidance import ancestral_euler, low_frequency_guidance, pixel_projection
-from ...sampling.joint_modulation import check_steps, fuse
-from ...sampling.patch_skipping import Economy, calm_patches, economy_of_run
-from ...sampling.schedules import noise_levels, step_count
-from ...sampling.solvers import SOLVERS, Solver, bridge_start, flow_start, guided, level_below
+from ...sampling.conditions import Controls
+from ...sampling.input_guidance import ancestral_euler, guide_low_frequencies, project_in_pixels
+from ...sampling.joint_modulation import fuse
+from ...sampling.patch_skipping import PatchSkipping, find_static_patches, make_patch_skipping
+from ...sampling.solvers import SOLVERS, Solver, apply_guidance, next_level, start_bridge, start_flow
 from ...settings import Settings
-from ...stages import (
-    Noise,
-    attention_options,
-    decode_frames,
-    encode_input,
-    make_plan,
-    patches_of_step,
-    postprocess,
-    propagation_options,
-    steps_of_run,
-)
-from ...vae.codec import SpaceToDepth
-from ...vae.encode import encode_global, seeded_noise
+from ...stages import Denoise, Noise, RunSetup, patches_of_step, sample_canvas, steps_of_run, upscale_clip
+from ...vae.encode import seeded_noise
 from .denoiser import DiffusersDenoiser
 from .models import Models
 
@@ -71,49 +57,18 @@ def upscale(
     check_divisible(settings, group)
     report = on_progress or (lambda stage, done, total: None)
     with use_group(group):
-        return _upscale(frames, target, models, settings, report, noise, chunk_state)
-
-
-def _upscale(
-    frames: Tensor,
-    target: tuple[int, int],
-    models: Models,
-    settings: Settings,
-    report: OnProgress,
-    noise: Noise | None,
-    chunk_state: ChunkState | None,
-) -> Tensor:
-    group = current_group()
-    source = (int(frames.shape[1]), int(frames.shape[2]))
-    plan = make_plan(len(frames), source, target, models, settings)
-    frames_on_device = frames.to(models.device, torch.float32)
-    degradation = group.broadcast_object(
-        lambda: estimate_degradation(models.estimator, frames_on_device, settings.restore_strength)
-    )
-    own = postprocess(
-        _decoded(frames_on_device, plan, models, settings, report, noise, chunk_state),
-        frames_on_device,
-        settings,
-        report,
-        models.codec,
-        None if models.refiner is None else partial(refine_frames, models.refiner),
-        degradation,
-    )
-    return group.gather(own, len(frames))
-
-
-def _decoded(
-    frames: Tensor,
-    plan: PatchPlan,
-    models: Models,
-    settings: Settings,
-    report: OnProgress,
-    noise: Noise | None,
-    chunk_state: ChunkState | None,
-) -> Tensor:
-    """What the base makes, as frames; the latent is gone when they are there."""
-    latent = sample(frames, plan, models, settings, report, noise, chunk_state)
-    return decode_frames(latent, frames, plan.canvas, models.codec, settings, report, models.decoder)
+        own = upscale_clip(
+            frames.to(models.device, torch.float32),
+            target,
+            models,
+            settings,
+            report,
+            denoise=_denoiser_of(models, settings, report, noise),
+            refine=None if models.refiner is None else partial(refine_frames, models.refiner),
+            decoder=models.decoder,
+            chunk_state=chunk_state,
+        )
+        return group.gather(own, len(frames))
 
 
 def sample(
@@ -126,89 +81,119 @@ def sample(
     chunk_state: ChunkState | None = None,
 ) -> Tensor:
     """Encode, condition and denoise with joint modulation: the fused canvas, (1, C, t, h, w)."""
-    solver = _solver(models, settings)
-    check_steps(plan, steps := step_count(settings))
-    latent = encode_input(frames, plan.canvas, models.codec, settings, report)
-    if settings.start == 0:
-        return latent  # nothing is to be denoised
-    controls = _controls(frames, latent, plan, models, settings)
-    sigmas = noise_levels(settings)
-    attention = _attention(plan, models, settings)
-    propagate = _propagation(frames, plan, models, settings, chunk_state)
-    progress = _StepProgress(plan, settings, report)
-    economy = _economy(frames, latent, plan, models, settings)
-    together = models.patches_at_once(plan, settings)
+    denoise = _denoiser_of(models, settings, report, noise)
+    return sample_canvas(frames, plan, models, settings, report, denoise=denoise, chunk_state=chunk_state)
 
-    def model(x: Tensor, sigma: Tensor, step: int) -> Tensor:
-        patches = patches_of_step(plan, settings, step)
-        predictions = fuse(
-            denoiser,
-            x,
-            sigma,
-            patches,
-            partial(controls, again=steps > 1),
-            patches_at_once=together,
-            on_patches=progress,
-            attention=attention,
-            economy=economy,
-            step=step,
-        )
-        progress.calls += len(patches)
-        x0 = guided(predictions, settings.guidance, settings.guidance_rescale, x)
-        if propagate is not None:
-            kept = (1 - settings.eta) ** 0.5
-            x0 = propagate(x0, float(sigma), level_below(sigma, sigmas) or 0.0, step, kept=kept)
-        x0 = low_frequency_guidance(x0, latent, sigma, strength=settings.low_frequency_guidance, start=settings.start)
-        if step >= steps - settings.projection_steps:
-            x0 = pixel_projection(
-                x0,
-                models.codec,
-                frames,
-                plan.canvas,
-                tile_px=settings.tile_px,
-                overlap_px=settings.tile_overlap_px,
-            )
-        return x0
 
+def _denoiser_of(models: Models, settings: Settings, report: OnProgress, noise: Noise | None) -> Denoise:
+    """What denoises a run with these models; a solver that cannot is refused before any work."""
+    draw = noise or partial(seeded_noise, seed=settings.seed)
+    return partial(
+        _denoise, models=models, settings=settings, report=report, noise=draw, solver=_choose_solver(models, settings)
+    )
+
+
+def _denoise(
+    run: RunSetup, *, models: Models, settings: Settings, report: OnProgress, noise: Noise, solver: Solver
+) -> Tensor:
+    """From noise, or from the noised input, to the fused canvas (1, C, t, h, w)."""
+    check_layers(run.attention, models.base.spec.layers)
+    attention = AttentionRun(run.attention, run.plan, len(run.sigmas) - 1) if run.attention.active else None
+    progress = _StepProgress(run.plan, settings, report)
+    skip_policy = _make_skip_policy(run, models, settings)
     report("denoise", 0, progress.total)
-    prompts = _prompts(models, settings)
+    prompts = _list_prompts(models, settings)
     denoiser = DiffusersDenoiser(models.base, prompts, models.adapter, attention=attention, keep_text=True)
     try:
-        drawn = (noise or partial(seeded_noise, seed=settings.seed))(latent.shape).to(latent)
-        return solver(model, _start(latent, drawn, sigmas[0], models), sigmas, None)
+        model = _CanvasModel(run, models, settings, denoiser, progress, attention, skip_policy)
+        return solver(model, _start_state(run, noise, models), run.sigmas, None)
     finally:
         denoiser.close()
 
 
-def _attention(plan: PatchPlan, models: Models, settings: Settings) -> AttentionRun | None:
-    options = attention_options(settings)
-    check_layers(options, models.base.spec.layers)
-    return AttentionRun(options, plan, step_count(settings)) if options.active else None
+@dataclass(eq=False)
+class _CanvasModel:
+    """The base on the whole canvas, as a solver calls it: x0 out of a state."""
+
+    run: RunSetup
+    models: Models
+    settings: Settings
+    denoiser: DiffusersDenoiser
+    progress: _StepProgress
+    attention: AttentionRun | None
+    skip_policy: PatchSkipping | None
+    controls: Controls = field(init=False)
+    patches_at_once: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        run = self.run
+        self.patches_at_once = self.models.patches_at_once(run.plan, self.settings)
+        self.controls = Controls(
+            run.plan,
+            run.latent,
+            augmented=run.conditions.augmented_latent(),
+            noise_level=run.conditions.noise_level,
+            view=run.view,
+            adapter=self.models.adapter,
+            strengths=run.strengths,
+        )
+
+    @property
+    def steps(self) -> int:
+        return len(self.run.sigmas) - 1
+
+    def __call__(self, x: Tensor, sigma: Tensor, step: int) -> Tensor:
+        settings = self.settings
+        x0 = apply_guidance(self._predict(x, sigma, step), settings.guidance, settings.guidance_rescale, x)
+        if self.run.propagation is not None:
+            following = next_level(sigma, self.run.sigmas) or 0.0
+            x0 = self.run.propagation(x0, float(sigma), following, step, kept=(1 - settings.eta) ** 0.5)
+        x0 = guide_low_frequencies(
+            x0, self.run.latent, sigma, strength=settings.low_frequency_guidance, start=settings.start
+        )
+        if step < self.steps - settings.projection_steps:
+            return x0
+        return project_in_pixels(
+            x0,
+            self.models.codec,
+            self.run.frames,
+            self.run.plan.canvas,
+            tile_px=settings.tile_px,
+            overlap_px=settings.tile_overlap_px,
+        )
+
+    def _predict(self, x: Tensor, sigma: Tensor, step: int) -> list[Tensor]:
+        """x0 per condition, fused from all patches of the step."""
+        patches = patches_of_step(self.run.plan, self.settings, step)
+        predictions = fuse(
+            self.denoiser,
+            x,
+            sigma,
+            patches,
+            partial(self.controls, again=self.steps > 1),
+            patches_at_once=self.patches_at_once,
+            on_patches=self.progress,
+            attention=self.attention,
+            skip_policy=self.skip_policy,
+            step=step,
+        )
+        self.progress.calls += len(patches)
+        return predictions
 
 
-def _propagation(
-    frames: Tensor, plan: PatchPlan, models: Models, settings: Settings, chunk_state: ChunkState | None
-) -> CanvasPropagation | None:
-    options = propagation_options(settings)
-    if options is None:
-        return None
-    pixels = isinstance(models.codec, SpaceToDepth)
-    return measured(options, plan.canvas, frames, pixels=pixels, chunk_state=chunk_state)
-
-
-def _economy(frames: Tensor, latent: Tensor, plan: PatchPlan, models: Models, settings: Settings) -> Economy | None:
+def _make_skip_policy(run: RunSetup, models: Models, settings: Settings) -> PatchSkipping | None:
     from_input = models.base.start_noise is not None or settings.start < 1
     conditions = 1 if settings.guidance == 1 else 2
-    return economy_of_run(
+    return make_patch_skipping(
         settings.skip_interval,
-        step_count(settings),
-        partial(calm_patches, frames, plan),
-        [latent] * conditions if from_input else None,
+        len(run.sigmas) - 1,
+        partial(find_static_patches, run.frames, run.plan),
+        [run.latent] * conditions if from_input else None,
         attention=settings.spatial_attention or settings.temporal_attention,
     )
 
 
-def _solver(models: Models, settings: Settings) -> Solver:
+def _choose_solver(models: Models, settings: Settings) -> Solver:
     if settings.solver not in SOLVERS:
         raise PlanError(f"Solver {settings.solver!r} is unknown; choose one of {', '.join(SOLVERS)}.")
     if settings.eta == 0:
@@ -220,34 +205,19 @@ def _solver(models: Models, settings: Settings) -> Solver:
     return ancestral_euler(settings.eta, settings.seed)
 
 
-def _start(latent: Tensor, noise: Tensor, sigma: Tensor, models: Models) -> Tensor:
+def _start_state(run: RunSetup, noise: Noise, models: Models) -> Tensor:
+    drawn = noise(run.latent.shape).to(run.latent)
     if models.base.start_noise is None:
-        return flow_start(latent, noise, sigma)
-    return bridge_start(latent, noise, sigma, models.base.start_noise)
+        return start_flow(run.latent, drawn, run.sigmas[0])
+    return start_bridge(run.latent, drawn, run.sigmas[0], models.base.start_noise)
 
 
-def _prompts(models: Models, settings: Settings) -> list[Tensor]:
+def _list_prompts(models: Models, settings: Settings) -> list[Tensor]:
     """The prompt, and for guidance the negative one."""
     prompt = models.prompt.to(models.device)
     if settings.guidance == 1:
         return [prompt]
     return [prompt, torch.zeros_like(prompt) if models.negative is None else models.negative.to(prompt)]
-
-
-def _controls(frames: Tensor, latent: Tensor, plan: PatchPlan, models: Models, settings: Settings) -> Controls:
-    adapter, view = models.adapter, None
-    if adapter is not None and adapter.global_ is not None and settings.global_strength > 0:
-        view = encode_global(models.codec, frames, plan.canvas, plan.patch_size[1:])
-    conditions = PatchConditions(latent, settings.noise_level, settings.seed)
-    return Controls(
-        plan,
-        latent,
-        augmented=conditions.augmented(),
-        noise_level=settings.noise_level,
-        view=view,
-        adapter=adapter,
-        strengths=Strengths(settings.patch_strength, settings.global_strength),
-    )
 
 
 class _StepProgress:

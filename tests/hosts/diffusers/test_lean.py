@@ -21,9 +21,9 @@ from patchvsr_core.plan.planner import plan_patches
 from patchvsr_core.run.memory import ENOUGH_TOKENS, patch_bytes, patches_together
 from patchvsr_core.sampling import conditions as conditions_module
 from patchvsr_core.sampling.conditions import Controls
-from patchvsr_core.sampling.input_guidance import low_frequency_guidance
+from patchvsr_core.sampling.input_guidance import guide_low_frequencies
 from patchvsr_core.sampling.joint_modulation import fuse
-from patchvsr_core.sampling.solvers import SOLVERS, guided, sigma_schedule
+from patchvsr_core.sampling.solvers import SOLVERS, apply_guidance, sigma_schedule
 
 
 @pytest.fixture(scope="module")
@@ -192,8 +192,8 @@ def test_a_step_asks_nothing_of_the_gpu(tmp_path) -> None:
     def model(x: Tensor, sigma: Tensor, step: int) -> Tensor:
         patches = plan.at_step(step)
         predictions = fuse(denoiser, x, sigma, patches, controls, patches_at_once=2, step=step)
-        x0 = guided(predictions, 3.0, 0.2, x)
-        return low_frequency_guidance(x0, latent, sigma, strength=0.5, start=1.0)
+        x0 = apply_guidance(predictions, 3.0, 0.2, x)
+        return guide_low_frequencies(x0, latent, sigma, strength=0.5, start=1.0)
 
     with torch.inference_mode():
         for solver in SOLVERS.values():

@@ -16,7 +16,7 @@ from patchvsr_core.plan.planner import LAYOUTS
 from patchvsr_core.resample import resize
 from patchvsr_core.sampling.schedules import star_schedule, step_count
 from patchvsr_core.settings import Settings
-from patchvsr_core.stages import make_plan
+from patchvsr_core.stages import make_plan, setup
 from patchvsr_core.vae.conditional_decoder import ConditionalDecoder, ConditionalDecoderConfig, save_conditional_decoder
 
 
@@ -243,3 +243,13 @@ def test_a_conditional_decoder_has_its_say(wan_files: dict[str, Path], tmp_path:
         assert ((result - expected).abs().max() > 1e-4) == changed
     with pytest.raises(ModelError, match="leave --decoder out"):
         load_models("tiny", decoder=path)
+
+
+@pytest.mark.parametrize(("strength", "views"), [(1.0, 1), (0.5, 1), (0.0, 0)])
+def test_the_whole_video_is_encoded_only_where_the_adapter_attends_to_it(
+    tiny: Models, monkeypatch: pytest.MonkeyPatch, strength: float, views: int
+) -> None:
+    encode, made = setup.encode_global, []
+    monkeypatch.setattr(setup, "encode_global", lambda *given: made.append(encode(*given)) or made[-1])
+    upscale(clip(2, 16, 16), (32, 32), tiny, replace(tiny.defaults, patch_px=64, global_strength=strength))
+    assert len(made) == views

@@ -1,92 +1,30 @@
-"""What is done before and after denoising, the same in every host."""
+"""What is done with frames before and after denoising."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
-import torch
 from torch import Tensor
 
-from .distributed import current_group
-from .finish.back_projection import TOLERANCE, back_project
-from .finish.base_layer import blend_base_layer, make_base_layer, starts_from_base
-from .finish.color_fix import match_colors
-from .finish.refine import Refiner
-from .plan.canvas import Canvas, Patch, PatchPlan
-from .plan.planner import plan_patches
-from .progress import OnDone, OnProgress
-from .propagation.attention_options import AttentionOptions, parse_layers
-from .propagation.canvas import PropagationOptions
-from .resample import resize
-from .sampling.schedules import noise_levels, step_count
-from .settings import TINY, WAN, Settings
-from .vae.codec import Codec, SpaceToDepth
-from .vae.conditional_decoder import ConditionalDecoder
-from .vae.decode import InputCondition, blend_tiles, decode_tiles
-from .vae.encode import encode_canvas
+from ..distributed import current_group
+from ..finish.back_projection import TOLERANCE, back_project
+from ..finish.base_layer import blend_base_layer, make_base_layer, starts_from_base
+from ..finish.color_fix import match_colors
+from ..plan.canvas import Canvas
+from ..progress import OnDone, OnProgress
+from ..resample import resize
+from ..settings import Settings
+from ..vae.codec import Codec
+from ..vae.conditional_decoder import ConditionalDecoder
+from ..vae.decode import InputCondition, blend_tiles, decode_tiles
+from ..vae.encode import encode_canvas
 
-Noise = Callable[[torch.Size], Tensor]
-"""Asked for normal noise in the shape of the latent canvas."""
 Refine = Callable[..., Tensor]
 """(frames, source) to refined frames; takes the choices of :func:`finish.refine.refine_frames`."""
 
 
-class Parts(Protocol):
-    """What planning and memory depend on, of the models of any host."""
-
-    @property
-    def codec(self) -> Codec:
-        """Pixels to latents and back."""
-
-    @property
-    def refiner(self) -> Refiner | None:
-        """What runs after decoding."""
-
-    @property
-    def device(self) -> torch.device:
-        """Where the work is done."""
-
-
-def defaults_for(codec: Codec) -> Settings:
-    """What suits the model of a codec, which is all that some nodes know of it."""
-    return TINY if isinstance(codec, SpaceToDepth) else WAN
-
-
-def layout_for(codec: Codec) -> str:
-    """The layout that suits the model of a codec."""
-    return defaults_for(codec).layout
-
-
-def make_plan(
-    frames: int, source: tuple[int, int], target: tuple[int, int], models: Parts, settings: Settings
-) -> PatchPlan:
-    """Plan a run for the codec of ``models``; sizes are (height, width)."""
-    codec = models.codec
-    canvas = Canvas(frames, source, target, codec.stride_px, codec.stride_frames)
-    return plan_patches(
-        canvas,
-        patch_px=settings.patch_px,
-        layout=settings.layout,
-        window_frames=settings.window_frames,
-        overlap_frames=settings.overlap_frames,
-    )
-
-
-def patches_of_step(plan: PatchPlan, settings: Settings, step: int) -> tuple[Patch, ...]:
-    """The patches that make the prediction of a step, counted from 0."""
-    sigma = float(noise_levels(settings)[step])
-    return plan.at_step(step, auxiliary=settings.auxiliary_end <= sigma <= settings.auxiliary_start)
-
-
-def steps_of_run(settings: Settings) -> list[int]:
-    """The step of every model call; Heun's solver looks ahead to every step but the first."""
-    steps = list(range(step_count(settings)))
-    return steps + steps[1:] if settings.solver == "heun" else steps
-
-
 def encode_input(frames: Tensor, canvas: Canvas, codec: Codec, settings: Settings, report: OnProgress) -> Tensor:
-    """The enlarged input on the canvas, (1, C, t, h, w)."""
+    """The latent of the upsampled LR input on the canvas, (1, C, t, h, w)."""
     base = _base_layer(frames, canvas.target, settings, report) if starts_from_base(codec) else None
     return encode_canvas(
         codec,
@@ -97,25 +35,6 @@ def encode_input(frames: Tensor, canvas: Canvas, codec: Codec, settings: Setting
         overlap_px=settings.tile_overlap_px,
         on_tile=lambda done, total: report("encode", done, total),
     )
-
-
-def attention_options(settings: Settings) -> AttentionOptions:
-    """What the settings say about patches that look at one another."""
-    return AttentionOptions(
-        spatial=settings.spatial_attention,
-        temporal=settings.temporal_attention,
-        lazy=settings.lazy_attention,
-        layers=parse_layers(settings.attention_layers),
-        offload=settings.attention_offload,
-        softening=(1.0, settings.softening),
-    )
-
-
-def propagation_options(settings: Settings) -> PropagationOptions | None:
-    """What the settings say about propagation along the motion; None: there is none."""
-    if settings.propagation == 0:
-        return None
-    return PropagationOptions(settings.propagation, settings.propagation_start, settings.propagation_end)
 
 
 def decode_frames(

@@ -1,0 +1,94 @@
+"""A run from clip to clip, the same in every host but for the denoising itself.
+
+:func:`upscale_clip` plans, encodes, sets up, lets the host denoise, decodes and postprocesses. A host gives its models,
+a function that denoises a :class:`setup.RunSetup`, and one that runs the refiner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor
+
+from ..distributed import current_group
+from ..finish.degradation import estimate_degradation
+from ..plan.canvas import Canvas, PatchPlan
+from ..plan.chunks import ChunkState
+from ..progress import OnProgress
+from ..sampling.joint_modulation import check_steps
+from ..sampling.schedules import step_count
+from ..settings import Settings
+from ..vae.conditional_decoder import ConditionalDecoder
+from .frames import Refine, decode_frames, encode_input, postprocess
+from .setup import RunModels, RunSetup, make_plan, set_up_run
+
+Noise = Callable[[torch.Size], Tensor]
+"""Draws normal noise in the shape of the latent canvas."""
+Denoise = Callable[[RunSetup], Tensor]
+"""The host's own part: the fused canvas (1, C, t, h, w) at noise level 0."""
+Timed = Callable[[str, Canvas], AbstractContextManager[None]]
+"""(stage, canvas) to a context around that stage."""
+
+
+def upscale_clip(
+    frames: Tensor,
+    target: tuple[int, int],
+    models: RunModels,
+    settings: Settings,
+    report: OnProgress,
+    *,
+    denoise: Denoise,
+    refine: Refine | None,
+    decoder: ConditionalDecoder | None = None,
+    chunk_state: ChunkState | None = None,
+    timed: Timed = lambda stage, canvas: nullcontext(),
+) -> Tensor:
+    """Upscale one clip; the processes of the current group divide the work.
+
+    Args:
+        frames: (T, h, w, 3) float in [0, 1]; not changed.
+        target: (height, width) of the result.
+        denoise: not called when the run starts at noise level 0.
+        decoder: lets the input modulate the VAE's decoder.
+        chunk_state: takes propagation along the motion on from the clip before and to the one after.
+        timed: measures encoding and decoding.
+
+    Returns:
+        (T, height, width, 3) in [0, 1]; this process's own frames.
+    """
+    plan = make_plan(len(frames), (int(frames.shape[1]), int(frames.shape[2])), target, models, settings)
+    check_steps(plan, step_count(settings))
+    degradation = current_group().broadcast_object(
+        lambda: estimate_degradation(models.estimator, frames, settings.restore_strength)
+    )
+
+    def make_frames() -> Tensor:  # the latent is gone when they are there
+        latent = sample_canvas(
+            frames, plan, models, settings, report, denoise=denoise, chunk_state=chunk_state, timed=timed
+        )
+        with timed("decode", plan.canvas):
+            decoded = decode_frames(latent, frames, plan.canvas, models.codec, settings, report, decoder)
+            return decoded.to(frames.device)
+
+    return postprocess(make_frames(), frames, settings, report, models.codec, refine, degradation)
+
+
+def sample_canvas(
+    frames: Tensor,
+    plan: PatchPlan,
+    models: RunModels,
+    settings: Settings,
+    report: OnProgress,
+    *,
+    denoise: Denoise,
+    chunk_state: ChunkState | None = None,
+    timed: Timed = lambda stage, canvas: nullcontext(),
+) -> Tensor:
+    """Encode, set up and denoise: the fused canvas, (1, C, t, h, w). See :func:`upscale_clip`."""
+    with timed("encode", plan.canvas):
+        latent = encode_input(frames, plan.canvas, models.codec, settings, report)
+    if settings.start == 0:
+        return latent  # nothing is to be denoised
+    return denoise(set_up_run(latent, frames, plan, models, settings, chunk_state))
