@@ -75,7 +75,7 @@ def refiner_loss(
 
 
 def refiner_groups(refiner: Refiner, config: TrainConfig, first: int) -> list[dict[str, Any]]:
-    """Parameters with the peak of their learning rate and the step from which they learn; the estimator learns faster."""
+    """Parameters with the peak of their learning rate and the step from which they learn; the estimator's is higher."""
     estimator = list(refiner.estimator.parameters())
     rest = [p for p in refiner.parameters() if all(p is not m for m in estimator)]
     return [

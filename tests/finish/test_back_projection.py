@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from patchvsr_core.finish.back_projection import TOLERANCE, back_project, degradation_weight
+from patchvsr_core.finish.back_projection import TOLERANCE, _local_rms, back_project, degradation_weight
 from patchvsr_core.resample import resize
 
 
@@ -52,3 +52,33 @@ def test_frames_that_agree_are_left_alone() -> None:
     left = (resize(few, (24, 24)) - source).square().mean((1, 2, 3)).sqrt()
     assert (left <= TOLERANCE).all() and not torch.equal(many, few)
     assert not torch.equal(few[1], once[1]), "the frame that did not agree got more rounds"
+
+
+def test_agreement_is_judged_in_a_square_of_17_pixels() -> None:
+    """One pixel that disagrees counts as far as 8 px away, a seventeenth of its difference."""
+    difference = torch.zeros(1, 40, 40, 3)
+    difference[0, 20, 20] = 0.34
+    rms = _local_rms(difference)[0, :, :, 0]
+    around = torch.zeros(40, 40)
+    around[12:29, 12:29] = 0.02
+    torch.testing.assert_close(rms, around)
+
+
+def test_a_single_pixel_gets_no_further_round_where_its_surroundings_agree() -> None:
+    source = torch.full((1, 40, 40, 3), 0.5)
+    wrong = resize(source, (160, 160))
+    source[0, 20, 20] = 0.6
+    once = back_project(wrong, source, rounds=1)
+    left = (source - resize(once, (40, 40))).abs().max()
+    tolerance = float(left) / 2  # the pixel is beyond it, its square of 17 x 17 within
+    assert torch.equal(back_project(wrong, source, rounds=4, agreed=tolerance), once)
+    more = back_project(wrong, source, rounds=4, agreed=float(left) / 40)
+    assert not torch.equal(more, once), "the same pixel counts where less is tolerated"
+
+
+@pytest.mark.parametrize(
+    ("degradation", "weight"),
+    [(0.59, 1.0), (0.61, 0.98), (0.7, 0.8), (1.0, 0.2), (1.09, 0.02), (1.11, 0.0)],
+)
+def test_trust_falls_between_levels_of_06_and_11(degradation: float, weight: float) -> None:
+    assert degradation_weight(degradation) == pytest.approx(weight)

@@ -54,6 +54,24 @@ def test_mixing_is_a_mean_that_gives_way_to_detail_and_damage() -> None:
         blend_base_layer(frames, base[:, :2])
 
 
+@pytest.mark.parametrize(
+    ("detail", "degradation", "share"),
+    [
+        (0.0, 0.0, 0.6),
+        (0.5, 0.0, 0.3),
+        (0.0, 0.25, 0.45),
+        (0.5, 0.5, 0.15),
+        (1.0, 0.0, 0.0),
+        (0.0, 1.0, 0.0),
+        (0.0, 2.0, 0.0),
+    ],
+)
+def test_the_share_of_the_base_layer(detail: float, degradation: float, share: float) -> None:
+    frames, base = torch.zeros(2, 4, 6, 3), torch.ones(2, 4, 6, 3)
+    blended = blend_base_layer(frames, base, detail=detail, degradation=degradation)
+    torch.testing.assert_close(blended, torch.full_like(base, share))
+
+
 def test_only_models_that_start_from_the_enlarged_input_start_from_it() -> None:
     assert not starts_from_base(SpaceToDepth())
 

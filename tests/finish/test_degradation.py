@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from patchvsr_core.finish.degradation import DegradationEstimator, degradation_level
+from patchvsr_core.finish.degradation import DegradationEstimator, degradation_level, estimate_degradation
 from patchvsr_core.finish.refine import load_refiner, refine_frames
 from patchvsr_core.resample import resize
 from patchvsr_core.training.degrade import Degradation, degraded, make_input
@@ -53,3 +53,26 @@ def test_cleanup_removes_noise(clean: Tensor) -> None:
         for degradation in (0.0, 1.5)
     ]
     assert errors[1] < errors[0]
+
+
+class _Given(DegradationEstimator):
+    """Measures what it is given."""
+
+    def __init__(self, level: float) -> None:
+        super().__init__()
+        self.level = level
+
+    def measure(self, source: Tensor) -> float:
+        return self.level
+
+
+@pytest.mark.parametrize(
+    ("measured", "estimate"),
+    [(0.0, 0.0), (0.4, 0.0), (0.5, 0.0), (0.6, 0.12), (0.75, 0.375), (0.9, 0.72), (1.0, 1.0), (2.5, 2.5)],
+)
+def test_levels_below_a_half_may_be_a_clean_clips_and_count_for_nothing(measured: float, estimate: float) -> None:
+    """Between 0.5 and 1 they count more and more, from 1 on fully."""
+    source = torch.zeros(1, 8, 8, 3)
+    assert estimate_degradation(_Given(measured), source) == pytest.approx(estimate)
+    assert estimate_degradation(_Given(measured), source, 0.5) == pytest.approx(estimate / 2)
+    assert estimate_degradation(_Given(measured), source, 0.0) == estimate_degradation(None, source) == 0.0

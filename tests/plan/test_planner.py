@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from patchvsr_core.errors import PlanError
 from patchvsr_core.plan.canvas import Canvas, PatchPlan
-from patchvsr_core.plan.planner import LAYOUTS, crossfade, plan_patches, plan_tiles
+from patchvsr_core.plan.planner import FADES, LAYOUTS, crossfade, hat_weights, plan_patches, plan_tiles
 
 
 def plan_of(height: int, width: int, frames: int = 1, **options: object) -> PatchPlan:
@@ -141,6 +141,47 @@ def test_crossfades_sum_to_one(shape: str) -> None:
     for span in crossfade(20, 8, [0, 6, 12], shape):
         total[span.cells] += torch.from_numpy(span.weight)
     torch.testing.assert_close(total, torch.ones(20, dtype=torch.float64))
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), window=st.integers(2, 20), shape=st.sampled_from(list(FADES)))
+def test_mirrored_crossfades_have_mirrored_weights(data: st.DataObject, window: int, shape: str) -> None:
+    """Neither neighbour is preferred: a window fades in as it fades out."""
+    steps = data.draw(st.lists(st.integers(1, window), max_size=4))
+    starts = [sum(steps[:k]) for k in range(len(steps) + 1)]
+    length = starts[-1] + window
+    mirrored = crossfade(length, window, [length - window - start for start in reversed(starts)], shape)
+    for span, other in zip(crossfade(length, window, starts, shape), reversed(mirrored), strict=True):
+        assert other.weight[::-1] == pytest.approx(span.weight, abs=1e-9)
+
+
+def test_a_linear_fade_crosses_in_the_middle_of_the_overlap() -> None:
+    first, second = crossfade(12, 8, [0, 4])
+    assert first.weight.tolist() == pytest.approx([1, 1, 1, 1, 7 / 8, 5 / 8, 3 / 8, 1 / 8])
+    assert second.weight.tolist() == pytest.approx([1 / 8, 3 / 8, 5 / 8, 7 / 8, 1, 1, 1, 1])
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+@pytest.mark.parametrize("window", [4, 16])
+def test_hats_of_a_regular_grid_mirror(count: int, window: int) -> None:
+    spans = hat_weights(count * window, window)
+    for span, other in zip(spans, reversed(spans), strict=True):
+        assert other.start == count * window - window - span.start
+        assert other.weight[::-1] == pytest.approx(span.weight, abs=1e-9)
+
+
+@pytest.mark.parametrize("layout", list(LAYOUTS))
+def test_a_mirrored_plan_has_mirrored_weights(layout: str) -> None:
+    """On a canvas of whole patches, in space and over the windows of time."""
+    canvas = Canvas(14, (8, 8), (384, 512))
+    plan = plan_patches(canvas, patch_px=128, layout=layout, window_frames=6, overlap_frames=2)
+    for phase in range(plan.phases):
+        weights = {patch.origin: patch for patch in plan.at_step(phase)}
+        for (t, y, x), patch in weights.items():
+            ends = [n - m - at for n, m, at in zip(plan.canvas.latent_shape, patch.size, (t, y, x), strict=True)]
+            other = weights[ends[0], ends[1], ends[2]]
+            torch.testing.assert_close(other.weight_t.flip(0), patch.weight_t)
+            torch.testing.assert_close(other.weight_yx.flip(0, 1), patch.weight_yx)
 
 
 def test_tiles_cover_the_canvas() -> None:
