@@ -161,6 +161,13 @@ def test_a_linear_fade_crosses_in_the_middle_of_the_overlap() -> None:
     assert second.weight.tolist() == pytest.approx([1 / 8, 3 / 8, 5 / 8, 7 / 8, 1, 1, 1, 1])
 
 
+def test_a_cosine_fade_is_half_a_wave() -> None:
+    first, second = crossfade(12, 8, [0, 4], "cosine")
+    rising = [0.0381, 0.3087, 0.6913, 0.9619]
+    assert second.weight.tolist() == pytest.approx([*rising, 1, 1, 1, 1], abs=1e-4)
+    assert first.weight[::-1].tolist() == pytest.approx(second.weight.tolist())
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
 @pytest.mark.parametrize("window", [4, 16])
 def test_hats_of_a_regular_grid_mirror(count: int, window: int) -> None:
