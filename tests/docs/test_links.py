@@ -50,6 +50,16 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
     assert broken_links(page) == []
 
 
+CODE_PATH = re.compile(r"`((?:patchvsr_core|tests|nodes|tools|examples|web|benchmarks|locales)/[\w./]+)`")
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md", "docs/layouts.md", "docs/speed.md"])
+def test_files_and_folders_that_a_page_names_exist(page: str) -> None:
+    named = set(CODE_PATH.findall((ROOT / page).read_text(encoding="utf-8")))
+    gone = {name for name in named if not (ROOT / name).exists()}
+    assert not gone
+
+
 def test_a_link_or_an_anchor_that_is_gone_is_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# Here & there\n\n[a](#here--there) [b](gone.md) [c](page.md#gone) [d](https://example.org)\n")
