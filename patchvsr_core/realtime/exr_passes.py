@@ -85,19 +85,22 @@ def read_passes(
         for name, plane in _read(picture, pass_channels, exposure).items():
             if name not in values:
                 values[name] = torch.empty(len(files), *plane.shape)
-            stored = values[name]
-            if plane.shape != stored.shape[1:]:
-                raise MediaError(
-                    f"{file.name} is {plane.shape[1]}x{plane.shape[0]} pixels, {files[0].name} is "
-                    f"{stored.shape[2]}x{stored.shape[1]}; render all frames at one size."
-                )
-            stored[index] = plane
+            _check_size(plane, values[name][0], file, files[0])
+            values[name][index] = plane
         if on_frame is not None:
             on_frame(index + 1, len(files))
     vectors = values.get("Vector")
     flows = None if vectors is None else flows_from_vectors(vectors)
     passes = RenderPasses(flows, values.get("Depth"), values.get("Normal"), values.get("Albedo"))
     return values["Combined"], values.get("Alpha"), passes
+
+
+def _check_size(plane: Tensor, first_plane: Tensor, file: Path, first_file: Path) -> None:
+    if plane.shape != first_plane.shape:
+        raise MediaError(
+            f"{file.name} is {plane.shape[1]}x{plane.shape[0]} pixels, {first_file.name} is "
+            f"{first_plane.shape[1]}x{first_plane.shape[0]}; render all frames at one size."
+        )
 
 
 def frame_files(path: str | Path, first: int = 0, count: int = 0) -> list[Path]:

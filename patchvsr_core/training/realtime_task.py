@@ -21,7 +21,8 @@ from ..errors import MediaError, PatchVSRError
 from ..files import write_tensors
 from ..realtime.dap import DAP, SCALE, load_dap, save_dap
 from ..realtime.gbuffers import make_gbuffers
-from ..realtime.rdg import BUFFERS, RDG, load_rdg, save_rdg
+from ..realtime.rdg import RDG, load_rdg, save_rdg
+from ..realtime.rdg_blocks import BUFFERS
 from ..realtime.upscaler import SHIPPED, FastUpscaler
 from . import losses
 from .config import DataConfig, TrainConfig

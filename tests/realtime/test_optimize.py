@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from patchvsr_core.realtime.cuda_graphs import GraphedStep, copy_tree, tree_leaves, tree_map
 from patchvsr_core.realtime.dap import DAP, DAPConfig
 from patchvsr_core.realtime.optimize import optimize_step, prepare
-from patchvsr_core.realtime.rdg import BUFFERS, RDG
+from patchvsr_core.realtime.rdg import RDG
+from patchvsr_core.realtime.rdg_blocks import BUFFERS
 
 KINDS = ["dap", "rdg"]
 MOTION_PX = 12

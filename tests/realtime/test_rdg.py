@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import save_file
 
 from patchvsr_core.errors import ModelError
-from patchvsr_core.realtime.rdg import BUFFERS, RDG, load_rdg
+from patchvsr_core.realtime.rdg import RDG, load_rdg
+from patchvsr_core.realtime.rdg_blocks import BUFFERS
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "rdg_nf8.npz"
 CHANNELS = {"Image": 3, **BUFFERS}
