@@ -73,7 +73,7 @@ def infer(task: AdapterTask, batch: LatentBatch) -> None:
     top, left = batch.position.unbind(1)
     with torch.inference_mode():
         control = task.adapter.control(
-            batch.enlarged,
+            batch.upsampled,
             MicroConditions(batch.scale, top, left, torch.zeros_like(top)),
             view=batch.view,
             location=batch.location,
