@@ -20,7 +20,7 @@ from ..resample import resize
 from ..vae.codec import Codec
 from ..vae.decode import blend_tiles, decode_tiles
 from ..vae.encode import encode_canvas, seeded_noise
-from .solvers import Model, OnStep, Solver, euler
+from .solvers import Model, OnStep, Solve, euler
 
 
 def guide_low_frequencies(
@@ -70,7 +70,7 @@ def project_in_pixels(
     return x0 + after - before
 
 
-def ancestral_euler(eta: float, seed: int) -> Solver:
+def ancestral_euler(eta: float, seed: int) -> Solve:
     """Euler with an ancestral part: it replaces a share of the noise by fresh noise at every step.
 
     x' = (1 - sigma') x0 + sigma' (sqrt(1 - eta) e + sqrt(eta) n): the same amount of noise, less

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import torch
@@ -39,8 +40,19 @@ Model = Callable[[Tensor, Tensor, int], Tensor]
 OnStep = Callable[[int, Tensor, Tensor], None]
 """Called after each step with (step, x0, x); raise from it to stop."""
 
-Solver = Callable[[Model, Tensor, Tensor, OnStep | None], Tensor]
+Solve = Callable[[Model, Tensor, Tensor, OnStep | None], Tensor]
 """(model, x at the first noise level, noise levels, on_step) to the state at the last level."""
+
+
+@dataclass(frozen=True)
+class Solver:
+    """A way to sample, and what others need to know of it."""
+
+    solve: Solve
+    look_ahead: bool = False
+    """Whether every step but the last also calls the model at the noise level to which it leads."""
+    stochastic: bool = False
+    """Whether a part of the noise can be replaced at every step; see :func:`input_guidance.ancestral_euler`."""
 
 
 def sigma_schedule(steps: int, *, shift: float = 1.0, start: float = 1.0) -> Tensor:
@@ -105,7 +117,7 @@ def heun(model: Model, x: Tensor, sigmas: Tensor, on_step: OnStep | None = None)
     return x
 
 
-SOLVERS: dict[str, Solver] = {"euler": euler, "heun": heun}
+SOLVERS = {"euler": Solver(euler, stochastic=True), "heun": Solver(heun, look_ahead=True)}
 
 
 def apply_guidance(predictions: list[Tensor], scale: float, rescale: float = 0.0, x: Tensor | None = None) -> Tensor:

@@ -18,6 +18,7 @@ from ..propagation.attention_options import AttentionOptions, parse_layers
 from ..propagation.canvas import CanvasPropagation, PropagationOptions, measure_propagation
 from ..sampling.conditions import PatchConditions
 from ..sampling.schedules import noise_levels, step_count
+from ..sampling.solvers import SOLVERS
 from ..settings import TINY, WAN, Settings
 from ..vae.codec import Codec
 from ..vae.encode import encode_global
@@ -106,9 +107,9 @@ def patches_of_step(plan: PatchPlan, settings: Settings, step: int) -> tuple[Pat
 
 
 def steps_of_run(settings: Settings) -> list[int]:
-    """The step of every model call; Heun's solver looks ahead to every step but the first."""
+    """The step of every model call; a solver that looks ahead calls the model twice at every step but the first."""
     steps = list(range(step_count(settings)))
-    return steps + steps[1:] if settings.solver == "heun" else steps
+    return steps + steps[1:] if SOLVERS[settings.solver].look_ahead else steps
 
 
 def attention_options(settings: Settings) -> AttentionOptions:

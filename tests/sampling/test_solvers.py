@@ -11,6 +11,8 @@ from patchvsr_core.sampling.solvers import (
     start_bridge,
     start_flow,
 )
+from patchvsr_core.settings import Settings
+from patchvsr_core.stages import steps_of_run
 
 
 def test_schedule_ends_at_zero_and_shifts_towards_noise() -> None:
@@ -38,7 +40,7 @@ def test_impossible_schedules(arguments: dict) -> None:
 @pytest.mark.parametrize("solver", list(SOLVERS))
 def test_a_perfect_model_is_reached_exactly(solver: str) -> None:
     truth, noise = torch.randn(1, 2, 3, 4, 4), torch.randn(1, 2, 3, 4, 4)
-    out = SOLVERS[solver](lambda x, sigma, step: truth, start_flow(truth, noise, 1.0), sigma_schedule(4), None)
+    out = SOLVERS[solver].solve(lambda x, sigma, step: truth, start_flow(truth, noise, 1.0), sigma_schedule(4), None)
     torch.testing.assert_close(out, truth, atol=1e-6, rtol=0)
 
 
@@ -107,3 +109,16 @@ def test_guidance_extrapolates() -> None:
     assert apply_guidance([positive, negative], 3.0).item() == 4.0
     assert apply_guidance([positive, negative], 1.0) is positive
     assert apply_guidance([positive], 3.0) is positive
+
+
+@pytest.mark.parametrize("name", list(SOLVERS))
+def test_a_solver_calls_the_model_as_often_as_it_says(name: str) -> None:
+    calls: list[int] = []
+
+    def model(x: torch.Tensor, sigma: torch.Tensor, step: int) -> torch.Tensor:
+        calls.append(step)
+        return torch.zeros_like(x)
+
+    SOLVERS[name].solve(model, torch.ones(1, 1, 1, 2, 2), sigma_schedule(3), None)
+    assert sorted(calls) == sorted(steps_of_run(Settings(solver=name, steps=3)))
+    assert len(calls) == (5 if SOLVERS[name].look_ahead else 3)

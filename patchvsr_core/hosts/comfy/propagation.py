@@ -10,14 +10,14 @@ from torch import Tensor
 
 from ...errors import PlanError
 from ...propagation.canvas import CanvasPropagation
-from ...sampling.solvers import next_level, rescale_guidance
+from ...sampling.solvers import SOLVERS, next_level, rescale_guidance
 from .input_guidance import ETA
 from .schedule import position, schedule_of
 
 SOLVER = "patchvsr_solver"
 PROPAGATED, RESCALED = "patchvsr_propagated", "patchvsr_rescale"
 """Marks in transformer_options of what a model went through."""
-EULERS = ("sample_euler", "sample_heun")
+EULERS = tuple(f"sample_{name}" for name in SOLVERS)
 """Solvers whose steps lead straight to the prediction."""
 
 

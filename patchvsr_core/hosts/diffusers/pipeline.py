@@ -20,7 +20,7 @@ from ...sampling.conditions import Controls
 from ...sampling.input_guidance import ancestral_euler, guide_low_frequencies, project_in_pixels
 from ...sampling.joint_modulation import fuse
 from ...sampling.patch_skipping import PatchSkipping, find_static_patches, make_patch_skipping
-from ...sampling.solvers import SOLVERS, Solver, apply_guidance, next_level, start_bridge, start_flow
+from ...sampling.solvers import SOLVERS, Solve, apply_guidance, next_level, start_bridge, start_flow
 from ...settings import Settings
 from ...stages import Denoise, Noise, RunSetup, patches_of_step, sample_canvas, steps_of_run, upscale_clip
 from ...vae.encode import seeded_noise
@@ -94,7 +94,7 @@ def _denoiser_of(models: Models, settings: Settings, report: OnProgress, noise: 
 
 
 def _denoise(
-    run: RunSetup, *, models: Models, settings: Settings, report: OnProgress, noise: Noise, solver: Solver
+    run: RunSetup, *, models: Models, settings: Settings, report: OnProgress, noise: Noise, solver: Solve
 ) -> Tensor:
     """From noise, or from the noised input, to the fused canvas (1, C, t, h, w)."""
     check_layers(run.attention, models.base.spec.layers)
@@ -193,12 +193,11 @@ def _make_skip_policy(run: RunSetup, models: Models, settings: Settings) -> Patc
     )
 
 
-def _choose_solver(models: Models, settings: Settings) -> Solver:
-    if settings.solver not in SOLVERS:
-        raise PlanError(f"Solver {settings.solver!r} is unknown; choose one of {', '.join(SOLVERS)}.")
+def _choose_solver(models: Models, settings: Settings) -> Solve:
+    solver = SOLVERS[settings.solver]
     if settings.eta == 0:
-        return SOLVERS[settings.solver]
-    if settings.solver != "euler" or models.base.start_noise is not None:
+        return solver.solve
+    if not solver.stochastic or models.base.start_noise is not None:
         raise PlanError(
             "eta replaces the noise of a flow; it needs the Euler solver and a base that starts from noise."
         )

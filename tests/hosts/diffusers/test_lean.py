@@ -197,9 +197,9 @@ def test_a_step_asks_nothing_of_the_gpu(tmp_path) -> None:
 
     with torch.inference_mode():
         for solver in SOLVERS.values():
-            assert solver(model, latent, sigma_schedule(3, shift=5.0), None).device == meta
+            assert solver.solve(model, latent, sigma_schedule(3, shift=5.0), None).device == meta
             with NothingIsSent():
-                solver(model, latent, sigma_schedule(3, shift=5.0), None)
+                solver.solve(model, latent, sigma_schedule(3, shift=5.0), None)
         with pytest.raises(RuntimeError):
             latent.sum().item()
         with pytest.raises(AssertionError, match="was sent"), NothingIsSent():
