@@ -22,7 +22,7 @@ COMMANDS = [
 OF_OTHERS = {"--no-deps", "--format", "--nproc-per-node", "--check", "--markdown"}
 """Options of pip, torchrun, and this project's tools and benchmarks."""
 
-DEPRECATED = re.compile(r"^Flags that were renamed \(.*?\)", re.DOTALL | re.MULTILINE)
+DEPRECATED = re.compile(r"Flags that were renamed \(.*?\)", re.DOTALL)
 """The one sentence that names flags of before."""
 
 
