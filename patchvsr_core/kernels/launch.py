@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from .loading import CannotLaunch, KernelFile, Launch, integers, number, pointer, strides
-from .references import add_reference, blend_reference, covered, mix_reference
+from .references import INTERPOLATIONS, add_reference, blend_reference, covered_cells, mix_reference
 
 KINDS = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2, torch.uint8: 3}
 """What blend.cu calls the types of elements; uint8 is for results alone."""
 INPUTS = (torch.float32, torch.float16, torch.bfloat16)
-MODES = {"nearest": 0, "bilinear": 1, "bicubic": 2}
+MODES = {name: number for number, name in enumerate(INTERPOLATIONS)}
 """What warp.cu calls ways to interpolate."""
 LARGEST = 2**31 - 1 - 2**10
 """What a kernel counts with 32 bits, the last block included: cells of a plane, elements of a row."""
@@ -63,13 +63,19 @@ def launch_gather(
 
 
 def launch_add(
-    launch: Launch, canvas: Tensor, patch: Tensor, weight_t: Tensor, weight_yx: Tensor, origin: Sequence[int]
+    launch: Launch,
+    canvas: Tensor,
+    patches: Tensor,
+    weights_t: Sequence[Tensor],
+    weights_yx: Sequence[Tensor],
+    origin: Sequence[int],
 ) -> None:
-    """One patch of :func:`add_reference` by the kernel ``add_patch``.
+    """:func:`add_reference` of one patch by the kernel ``add_patch``.
 
     Raises:
         CannotLaunch: for what the kernel does not take; the canvas is as it was.
     """
+    (patch,), (weight_t,), (weight_yx,) = patches, weights_t, weights_yx
     channels, frames, height, width = patch.shape
     if patch.dtype not in INPUTS:
         raise CannotLaunch(f"it does not add {patch.dtype}")
@@ -77,7 +83,7 @@ def launch_add(
         raise CannotLaunch(f"patches of {width}x{height} cells are too large for it")
     if patch.numel() == 0:
         return
-    region = covered(canvas, patch, origin)
+    region = covered_cells(canvas, patch, origin)
     weight_t, weight_yx = weight_t.contiguous(), weight_yx.contiguous()
     arguments = [
         pointer(region), *strides(region),
@@ -130,14 +136,14 @@ def compare_blend(launch: Launch, device: torch.device) -> str:
         tiles = [tile.to(given).permute(1, 2, 3, 0) for tile in values]
         found = launch_gather(launch, tiles, starts, weights, size, dtype).float()
         worst = _largest(found - blend_reference(tiles, starts, weights, size, dtype).float())
-        if not worst <= allowed(dtype):
+        if not worst <= tolerance(dtype):
             return f"blend_tiles of {given} to {dtype} is {worst:.3g} off"
     canvas, weight = torch.rand(3, 4, 9, 10, generator=generator).to(device), weights[1][0][:, None] * weights[2][0]
     wanted, origin = canvas.clone(), (1, 2, 1)
-    launch_add(launch, canvas, values[0], weights[0][0], weight, origin)
+    launch_add(launch, canvas, values[:1], [weights[0][0]], [weight], origin)
     add_reference(wanted, values[:1], [weights[0][0]], [weight], origin)
     worst = _largest(canvas - wanted)
-    return "" if worst <= allowed(torch.float32) else f"add_patch is {worst:.3g} off"
+    return "" if worst <= tolerance(torch.float32) else f"add_patch is {worst:.3g} off"
 
 
 def compare_mix(launch: Launch, device: torch.device) -> str:
@@ -151,7 +157,7 @@ def compare_mix(launch: Launch, device: torch.device) -> str:
         settings = interpolation, 0.75, 0.1, 40.0
         found = launch_mix(launch, frame, neighbour, there, back, *settings)
         worst = _largest(found - mix_reference(frame, neighbour, there, back, *settings))
-        if not worst <= allowed(torch.float32):
+        if not worst <= tolerance(torch.float32):
             return f"mix_warped, {interpolation}, is {worst:.3g} off"
     return ""
 
@@ -160,7 +166,7 @@ BLEND = KernelFile("blend", ("blend_tiles", "add_patch"), compare_blend)
 WARP = KernelFile("warp", ("mix_warped",), compare_mix)
 
 
-def allowed(dtype: torch.dtype) -> float:
+def tolerance(dtype: torch.dtype) -> float:
     """Difference that another order of sums explains in values up to 2: a few last bits, or one step of grey."""
     return {torch.uint8: 1.0, torch.float32: 1e-5}.get(dtype) or 2 * torch.finfo(dtype).eps
 

@@ -73,7 +73,7 @@ class KernelFile:
             try:
                 _launch(loaded.functions[kernel], device, cells, arguments)
             except DriverError as error:
-                self._on[_numbered(device)] = Loaded({}, str(error))
+                self._on[_with_index(device)] = Loaded({}, str(error))
                 raise CannotLaunch(str(error)) from error
 
         return launch
@@ -82,15 +82,15 @@ class KernelFile:
         """Load them, once per device."""
         if os.environ.get(SWITCH, "").lower() == "off":
             return Loaded({}, f"{SWITCH}=off")
-        device = _numbered(device)
+        device = _with_index(device)
         with self._lock:
             if device not in self._on:
-                if _capturing(device):
+                if _is_capturing(device):
                     return Loaded({}, "a CUDA graph is being captured, and kernels are loaded outside of one")
                 self._on[device] = self._load(device)
             return self._on[device]
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Load anew at the next use."""
         with self._lock:
             self._on.clear()
@@ -129,37 +129,37 @@ def driver() -> Driver:
     return Driver()
 
 
-def _numbered(device: torch.device) -> torch.device:
+def _with_index(device: torch.device) -> torch.device:
     if device.type == "cuda" and device.index is None:
         return torch.device("cuda", torch.cuda.current_device())
     return device
 
 
-def _capturing(device: torch.device) -> bool:
+def _is_capturing(device: torch.device) -> bool:
     return device.type == "cuda" and torch.cuda.is_current_stream_capturing()
 
 
-_told: set[tuple[str, str]] = set()
+_logged: set[tuple[str, str]] = set()
 
 
-def tell(operation: str, reason: str) -> None:
-    """Say why an operation is done by torch's own, once per reason."""
-    if (operation, reason) not in _told:
-        _told.add((operation, reason))
+def log_fallback(operation: str, reason: str) -> None:
+    """Log why an operation is done by torch's own, once per reason."""
+    if (operation, reason) not in _logged:
+        _logged.add((operation, reason))
         log.warning(
             "PatchVSR's %s runs without its GPU kernel: %s. The result is the same, it takes longer.", operation, reason
         )
 
 
-def for_gradients(operation: str, *tensors: Tensor) -> bool:
+def needs_gradients(operation: str, *tensors: Tensor) -> bool:
     """Whether gradients are wanted, so that the reference has to do the work."""
     wanted = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
     if wanted and tensors[0].device.type == "cuda" and not torch.compiler.is_compiling():
-        tell(operation, "gradients are wanted")
+        log_fallback(operation, "gradients are wanted")
     return wanted
 
 
-def dispatched(operation: str, tensor: Tensor) -> bool:
+def is_dispatched(operation: str, tensor: Tensor) -> bool:
     """Whether torch is to choose: for compilers, stand-ins for tensors, and GPUs that have kernels.
 
     Elsewhere there is nothing to choose from, and the first call of an operation takes torch a second of imports.
@@ -168,7 +168,7 @@ def dispatched(operation: str, tensor: Tensor) -> bool:
     if torch.compiler.is_compiling() or type(tensor) is not Tensor or kind in ("cuda", "meta"):
         return True
     if kind != "cpu":
-        tell(operation, f"kernels are for CUDA GPUs, not {kind}")
+        log_fallback(operation, f"kernels are for CUDA GPUs, not {kind}")
     return False
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..optical_flow.flow import consistency, warp
 
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
 WHITE = 255
 """Of 8 bits."""
 
@@ -43,7 +44,7 @@ def add_reference(
     """Patches (N, C, t, h, w) weighted and added to a canvas (C, T, H, W), see :func:`blend_into`."""
     for number, patch in enumerate(patches):
         weight = weights_t[number][:, None, None] * weights_yx[number]
-        covered(canvas, patch, origins[3 * number : 3 * number + 3]).addcmul_(patch.to(canvas.dtype), weight)
+        covered_cells(canvas, patch, origins[3 * number : 3 * number + 3]).addcmul_(patch.to(canvas.dtype), weight)
 
 
 def mix_reference(
@@ -58,10 +59,11 @@ def mix_reference(
 ) -> Tensor:
     """A frame mixed with its neighbour along the motion where the motion returns, see :func:`mix_along_flow`."""
     agrees = consistency(there, back, alpha1, alpha2)
-    return torch.lerp(frame, warp(neighbour, there, interpolation), (weight * agrees).to(frame.dtype))
+    mixed = torch.lerp(frame, warp(neighbour, there, interpolation), (weight * agrees).to(frame.dtype))
+    return mixed.contiguous()
 
 
-def covered(canvas: Tensor, patch: Tensor, origin: Sequence[int]) -> Tensor:
+def covered_cells(canvas: Tensor, patch: Tensor, origin: Sequence[int]) -> Tensor:
     """The cells of ``canvas`` that a patch (C, t, h, w) at (t, y, x) covers."""
     t, y, x = origin
     return canvas[:, t : t + patch.shape[1], y : y + patch.shape[2], x : x + patch.shape[3]]
@@ -118,6 +120,24 @@ def check_patches(
         origin = origins[3 * number : 3 * number + 3]
         if any(at < 0 or at + side > most for at, side, most in zip(origin, size, canvas.shape[1:], strict=True)):
             raise ValueError(f"A patch {tuple(size)} at {tuple(origin)} leaves the canvas {tuple(canvas.shape[1:])}.")
+
+
+def check_flows(
+    frame: Tensor, neighbour: Tensor, there: Tensor, back: Tensor, interpolation: str, *settings: float
+) -> None:
+    """Refuse flows that do not belong to the frames.
+
+    Raises:
+        ValueError: saying what.
+    """
+    flow = (frame.shape[0], 2, *frame.shape[2:])
+    if frame.ndim != 4 or neighbour.shape != frame.shape or there.shape != flow or back.shape != flow:
+        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in (frame, neighbour, there, back))
+        raise ValueError(f"Frames (B, C, H, W) and flows (B, 2, H, W) do not match: {shapes}.")
+    if len({frame.device, neighbour.device, there.device, back.device}) > 1 or frame.dtype != neighbour.dtype:
+        raise ValueError("Frames and flows must be on one device, and frames of one type.")
+    if interpolation not in INTERPOLATIONS:
+        raise ValueError(f"Interpolation {interpolation!r} is unknown; choose one of {', '.join(INTERPOLATIONS)}.")
 
 
 def _check_weight(weight: Tensor, shape: tuple[int, ...], device: torch.device) -> None:

@@ -25,6 +25,7 @@ from patchvsr_core.kernels import (
     mix_along_flow,
     placement_of,
 )
+from patchvsr_core.kernels.ops import OPS
 from patchvsr_core.kernels.references import add_reference, blend_reference, mix_reference
 from patchvsr_core.plan.canvas import Canvas, Patch
 from patchvsr_core.plan.planner import plan_patches, tile_axis
@@ -86,7 +87,7 @@ def test_bands_agree_with_the_reference(size, tile, overlap, cut, channels, dtyp
     else:
         off = (found.float() - wanted.float()).abs()
         assert off.max() <= (1 if dtypes[1] == torch.uint8 else 2 * torch.finfo(dtypes[1]).eps)
-        assert (off > 0).float().mean() < 0.01
+        assert (off > 0).sum() <= max(3, 0.01 * off.numel()), "values at the edge of a rounding, here and there"
 
 
 def test_what_no_tile_reaches_is_zero() -> None:
@@ -239,6 +240,14 @@ def test_operations_are_registered_as_torch_wants_them() -> None:
     )
     for interpolation in ("nearest", "bilinear", "bicubic"):
         torch.library.opcheck(operations.mix_along_flow, (*mix_arguments(), interpolation, 0.5, 0.01, 0.5))
+
+
+def test_every_row_of_the_table_is_an_operation_with_a_kernel_that_ships() -> None:
+    for op in OPS:
+        schema = getattr(torch.ops.patchvsr, op.name).default._schema
+        assert str(schema) == f"patchvsr::{op.name}{op.schema}"
+    kernels = {name for op in OPS for name in op.file.kernels}
+    assert kernels == {"blend_tiles", "add_patch", "mix_warped"}
 
 
 @pytest.mark.parametrize(

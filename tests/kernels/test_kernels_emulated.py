@@ -15,9 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from patchvsr_core.kernels import blend, launch, loading, warp
+from patchvsr_core.kernels import launch, loading
 from patchvsr_core.kernels.driver import LIBRARY_VARIABLE, Driver
-from patchvsr_core.kernels.launch import BLEND, WARP, allowed
+from patchvsr_core.kernels.launch import BLEND, WARP, tolerance
+from patchvsr_core.kernels.ops import BLEND_INTO, GATHER_BLEND, MIX_ALONG_FLOW
 from patchvsr_core.kernels.references import add_reference, blend_reference, mix_reference
 
 pytestmark = pytest.mark.skipif(emulated.COMPILER is None, reason="needs a C++ compiler (g++ or clang++)")
@@ -32,9 +33,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def forget() -> None:
-    BLEND.forget()
-    WARP.forget()
-    loading._told.clear()
+    BLEND.reset()
+    WARP.reset()
+    loading._logged.clear()
 
 
 @pytest.fixture
@@ -96,11 +97,11 @@ def test_gather_agrees_with_the_reference(
     starts = [spread(*axis) for axis in zip(size, lengths, counts, strict=True)]
     tiles, weights = random_lattice(starts, lengths, channels, dtypes[0], layout)
     before = launches_of(driver)
-    found = blend.gather_on_gpu(tiles, *starts, *weights, list(size), dtypes[1])
+    found = GATHER_BLEND.run_kernel(tiles, *starts, *weights, list(size), dtypes[1])
     assert launches_of(driver) > before
     wanted = blend_reference(tiles, starts, weights, size, dtypes[1])
     assert found.dtype == wanted.dtype and found.shape == wanted.shape and found.is_contiguous()
-    assert (found.float() - wanted.float()).abs().max() <= 4 * allowed(dtypes[1])
+    assert (found.float() - wanted.float()).abs().max() <= 4 * tolerance(dtypes[1])
     if dtypes[1] == torch.uint8:
         assert (found != wanted).float().mean() < 0.02
 
@@ -108,7 +109,7 @@ def test_gather_agrees_with_the_reference(
 def test_a_large_frame_takes_several_blocks_and_frames_per_thread(driver: ctypes.CDLL) -> None:
     starts, lengths, size = [[0], [0, 20], [0, 150, 260]], (11, 30, 200), (11, 47, 450)
     tiles, weights = random_lattice(starts, lengths, 3, torch.float16, "thwc")
-    found = blend.gather_on_gpu(tiles, *starts, *weights, list(size), torch.float32)
+    found = GATHER_BLEND.run_kernel(tiles, *starts, *weights, list(size), torch.float32)
     torch.testing.assert_close(found, blend_reference(tiles, starts, weights, size, torch.float32), atol=1e-5, rtol=0)
 
 
@@ -126,7 +127,7 @@ def test_rounding_to_bytes_and_to_half_is_torchs_own(driver: ctypes.CDLL) -> Non
     ):  # fmt: skip
         tile = source.reshape(1, 1, -1, 1)
         weights = [torch.ones(1, length) for length in tile.shape[:3]]
-        found = blend.gather_on_gpu([tile], [0], [0], [0], *weights, list(tile.shape[:3]), dtype).flatten()
+        found = GATHER_BLEND.run_kernel([tile], [0], [0], [0], *weights, list(tile.shape[:3]), dtype).flatten()
         wanted = (source.clamp(0, 1) * 255).round().to(dtype) if dtype == torch.uint8 else source.to(dtype)
         torch.testing.assert_close(found, wanted, atol=0, rtol=0, equal_nan=True)
 
@@ -136,7 +137,7 @@ def test_tiles_of_different_strides_are_read_alike(driver: ctypes.CDLL) -> None:
     tiles, weights = random_lattice(starts, lengths, 3, torch.float32, "thwc")
     other = [tiles[0], tiles[1].movedim(3, 0).contiguous().movedim(0, 3)]
     assert other[1].stride() != tiles[1].stride()
-    found = [blend.gather_on_gpu(t, *starts, *weights, list(size), torch.float32) for t in (tiles, other)]
+    found = [GATHER_BLEND.run_kernel(t, *starts, *weights, list(size), torch.float32) for t in (tiles, other)]
     assert torch.equal(*found)
 
 
@@ -158,7 +159,7 @@ def test_patches_are_added_in_place_and_nowhere_else(driver: ctypes.CDLL, dtype:
     wanted = canvas.clone()
     add_reference(wanted, patches, weights_t, weights_yx, origins)
     before, outside = launches_of(driver), store.isnan()
-    blend.add_on_gpu(canvas, patches, weights_t, weights_yx, origins)
+    BLEND_INTO.run_kernel(canvas, patches, weights_t, weights_yx, origins)
     assert launches_of(driver) >= before + 3
     torch.testing.assert_close(canvas, wanted, atol=1e-6, rtol=0)
     assert torch.equal(store.isnan(), outside)
@@ -188,7 +189,7 @@ def test_mixing_agrees_with_the_reference(
 ) -> None:
     given = frames_and_flows(batch, channels, size, motion)
     before = launches_of(driver)
-    found = warp.mix_on_gpu(*given, *how)
+    found = MIX_ALONG_FLOW.run_kernel(*given, *how)
     assert launches_of(driver) > before and found.is_contiguous()
     torch.testing.assert_close(found, mix_reference(*given, *how), atol=2e-5, rtol=1e-5)
 
@@ -199,7 +200,7 @@ def test_places_between_two_cells_round_as_the_reference_does(driver: ctypes.CDL
         frame, neighbour = torch.rand(2, 1, 1, 7, width)
         there = torch.randint(-6, 7, (1, 2, 7, width)) / 2
         how = ("nearest", 1.0, 1.0, 1e6)
-        found = warp.mix_on_gpu(frame, neighbour, there, -there, *how)
+        found = MIX_ALONG_FLOW.run_kernel(frame, neighbour, there, -there, *how)
         assert torch.equal(found, mix_reference(frame, neighbour, there, -there, *how))
 
 
@@ -227,7 +228,7 @@ def test_a_gpus_own_way_to_count_places_is_followed(driver: ctypes.CDLL) -> None
 def test_flows_that_are_no_numbers_change_nothing(driver: ctypes.CDLL) -> None:
     given = frames_and_flows(1, 2, (4, 5), 0.0)
     given[2] = torch.full((1, 2, 4, 5), float("nan"))
-    assert torch.equal(warp.mix_on_gpu(*given, "bilinear", 1.0, 1.0, 1.0), given[0])
+    assert torch.equal(MIX_ALONG_FLOW.run_kernel(*given, "bilinear", 1.0, 1.0, 1.0), given[0])
 
 
 def differs() -> bool:
@@ -295,8 +296,8 @@ def test_a_broken_kernel_is_found_and_the_reference_does_its_work(
     flows = frames_and_flows(1, 2, (6, 7), 1.0)
     with caplog.at_level(logging.WARNING, "patchvsr"):
         for _ in range(2):
-            found = blend.gather_on_gpu(tiles, *starts, *weights, list(size), torch.float32)
-            mixed = warp.mix_on_gpu(*flows, *MIX[1])
+            found = GATHER_BLEND.run_kernel(tiles, *starts, *weights, list(size), torch.float32)
+            mixed = MIX_ALONG_FLOW.run_kernel(*flows, *MIX[1])
     wanted = blend_reference(tiles, starts, weights, size, torch.float32)
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
     assert len(caplog.records) == 1 and "differ from the reference" in caplog.text
@@ -310,7 +311,7 @@ def once(caplog: pytest.LogCaptureFixture, *words: str) -> None:
     tile, weights = torch.rand(1, 3, 4, 3), [torch.ones(1, n) for n in (1, 3, 4)]
     with caplog.at_level(logging.WARNING, "patchvsr"):
         for _ in range(2):
-            assert torch.equal(blend.gather_on_gpu([tile], [0], [0], [0], *weights, [1, 3, 4], torch.float32), tile)
+            assert torch.equal(GATHER_BLEND.run_kernel([tile], [0], [0], [0], *weights, [1, 3, 4], torch.float32), tile)
     assert len(caplog.records) == 1
     for word in words:
         assert word in caplog.text
@@ -347,7 +348,7 @@ def test_a_launch_that_fails_later_leaves_the_rest_to_the_reference(
     assert not BLEND.on(CPU).reason
     ctypes.c_int.in_dll(driver, "fake_launch_error").value = 1
     with caplog.at_level(logging.WARNING, "patchvsr"):
-        blend.add_on_gpu(canvas, patches, *weights, [0, 0, 0, 0, 0, 2])
+        BLEND_INTO.run_kernel(canvas, patches, *weights, [0, 0, 0, 0, 0, 2])
     wanted = torch.zeros_like(canvas)
     add_reference(wanted, patches, *weights, [0, 0, 0, 0, 0, 2])
     assert torch.equal(canvas, wanted) and len(caplog.records) == 1
@@ -357,8 +358,8 @@ def test_types_without_a_kernel_go_to_the_reference(driver: ctypes.CDLL, caplog:
     tile, weights = torch.rand(1, 3, 4, 3, dtype=torch.float64), [torch.ones(1, n) for n in (1, 3, 4)]
     flows = [tensor.double() for tensor in frames_and_flows(1, 2, (4, 5), 1.0)]
     with caplog.at_level(logging.WARNING, "patchvsr"):
-        found = blend.gather_on_gpu([tile], [0], [0], [0], *weights, [1, 3, 4], torch.float64)
-        mixed = warp.mix_on_gpu(*flows, *MIX[1])
+        found = GATHER_BLEND.run_kernel([tile], [0], [0], [0], *weights, [1, 3, 4], torch.float64)
+        mixed = MIX_ALONG_FLOW.run_kernel(*flows, *MIX[1])
     torch.testing.assert_close(found, tile, atol=1e-7, rtol=0)
     assert mixed.dtype == torch.float64
     assert len(caplog.records) == 2 and "torch.float64" in caplog.text
@@ -380,7 +381,7 @@ def test_threads_load_once_and_launch_each_for_themselves(driver: ctypes.CDLL, m
     found: list[Tensor] = []
 
     def work() -> None:
-        found.append(blend.gather_on_gpu(tiles, *starts, *weights, list(size), torch.float32))
+        found.append(GATHER_BLEND.run_kernel(tiles, *starts, *weights, list(size), torch.float32))
 
     threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from patchvsr_core.kernels import Axis, Lattice, Placement, blend_into, gather_blend, kernel_status, mix_along_flow
-from patchvsr_core.kernels.launch import INPUTS, allowed
+from patchvsr_core.kernels.launch import INPUTS, tolerance
 from patchvsr_core.kernels.references import add_reference, blend_reference, mix_reference
 from patchvsr_core.plan.planner import tile_axis
 
@@ -42,7 +42,7 @@ def test_gather(gpu: torch.device, dtype: torch.dtype, wanted: torch.dtype, plan
     axes = (lattice.t, lattice.y, lattice.x)
     geometry = [axis.starts for axis in axes], [axis.weights for axis in axes]
     off = (found.float() - blend_reference(tiles, *geometry, SIZE, wanted).float()).abs()
-    assert off.max() <= allowed(wanted)
+    assert off.max() <= tolerance(wanted)
     if wanted != torch.float32:
         assert (off > 0).float().mean() < 0.01
 
