@@ -52,7 +52,7 @@ class Restored:
     frames: Tensor
     """(B, T, 3, 4 h, 4 w), may overshoot [0, 1] slightly."""
     backward_frames: Tensor
-    """The same shape: the estimate of the backward pass, which knows the frame and its future."""
+    """The same shape: the estimate of the backward pass, made of the frame and those after it."""
     features: Tensor
     """(B, T, channels, h, w) of the forward pass, before the result."""
 

@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--base", type=Path, help="the Wan that the adapter is for, a file or folder")
     train.add_argument("--out", type=Path, required=True, help="folder for the state, the log and the weights")
     train.add_argument("--init", type=Path, help="start from a run's state.pt, or a folder of weights")
-    train.add_argument("--validate", type=Path, help="folder of clips to look at; they must not be trained on")
+    train.add_argument("--validate", type=Path, help="folder of clips to validate with; they must not be trained on")
     train.add_argument("--weights", type=Path, help="folder of the tiny default's weights, to validate a refiner with")
     train.add_argument("--vae", type=Path, help="Wan's VAE: to validate an adapter with, or what a decoder is for")
     train.add_argument("--minutes", type=float, default=float("inf"), help="stop and save after this time")

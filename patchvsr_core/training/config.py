@@ -55,7 +55,7 @@ class DataConfig:
     leave_out: tuple[str, ...] = ()
     """Patterns of names of files that are not trained on."""
 
-    def of_use(self, files: Sequence[Path]) -> list[Path]:
+    def select_files(self, files: Sequence[Path]) -> list[Path]:
         """Those that are not left out."""
         return [path for path in files if not any(path.match(pattern) for pattern in self.leave_out)]
 
@@ -230,7 +230,7 @@ _MARKS = {
     "flow": "adapter",
     "refiner_alone": "refiner",
 }
-"""Keys that told the task before there was ``task``, the first first."""
+"""Keys that implied a task before there was ``task``; the first that is set counts."""
 
 
 def _migrate(values: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What happens to footage between the lens and the disk: blur, noise, JPEG, H.264.
 
-A clip's damage is drawn once, as numbers, and then applied to all of its frames; the same numbers
-and the same frames give the same result. Blur is applied before the clip is reduced (an optical
+A clip's degradation is drawn once, as numbers, and then applied to all of its frames; the same
+numbers and the same frames give the same result. Blur is applied before the clip is reduced (an optical
 blur of the large picture), the rest after.
 """
 
@@ -31,7 +31,7 @@ LIKELY = (0.12, 0.5, 0.5, 0.5)
 
 @dataclass(frozen=True)
 class Degradation:
-    """One clip's damage; the default is none."""
+    """How one clip is degraded; by default not at all."""
 
     blur: tuple[float, float] = (0.0, 0.0)
     """Deviations of a Gaussian along its two axes, pixels of the reduced picture."""
@@ -72,7 +72,7 @@ def draw_degradation(rng: np.random.Generator) -> Degradation:
 
 
 def make_input(large: Tensor, size: tuple[int, int], degradation: Degradation = Degradation()) -> Tensor:
-    """The clip that a large one is to be restored from: blurred, reduced by bicubic, damaged.
+    """The clip that a large one is to be restored from: blurred, reduced by bicubic, then with noise and compression.
 
     Args:
         large: (T, H, W, 3) in [0, 1]; not changed.
@@ -81,12 +81,12 @@ def make_input(large: Tensor, size: tuple[int, int], degradation: Degradation = 
     Returns:
         (T, *size, 3) in whole steps of 1/255.
     """
-    soft = blurred(large, degradation, large.shape[1] / size[0])
-    return degraded((resize(soft, size).clamp(0, 1) * 255).round() / 255, degradation)
+    soft = blur(large, degradation, large.shape[1] / size[0])
+    return add_noise_and_compression((resize(soft, size).clamp(0, 1) * 255).round() / 255, degradation)
 
 
-def blurred(frames: Tensor, degradation: Degradation, scale: float) -> Tensor:
-    """The large picture out of focus.
+def blur(frames: Tensor, degradation: Degradation, scale: float) -> Tensor:
+    """Blur the large picture, as a lens out of focus does.
 
     Args:
         frames: (T, H, W, 3) in [0, 1]; not changed.
@@ -95,11 +95,11 @@ def blurred(frames: Tensor, degradation: Degradation, scale: float) -> Tensor:
     if not any(degradation.blur):
         return frames
     kernel = _gaussian([deviation * scale for deviation in degradation.blur], degradation.blur_angle)
-    return _each(frames, lambda frame: cv2.filter2D(frame, -1, kernel, borderType=cv2.BORDER_REFLECT_101))
+    return _map_frames(frames, lambda frame: cv2.filter2D(frame, -1, kernel, borderType=cv2.BORDER_REFLECT_101))
 
 
-def degraded(frames: Tensor, degradation: Degradation) -> Tensor:
-    """Noise and compression of the reduced clip.
+def add_noise_and_compression(frames: Tensor, degradation: Degradation) -> Tensor:
+    """Add noise to the reduced clip and compress it.
 
     Args:
         frames: (T, h, w, 3) in [0, 1]; not changed.
@@ -113,7 +113,7 @@ def degraded(frames: Tensor, degradation: Degradation) -> Tensor:
         noise = torch.randn((*frames.shape[:3], channels), generator=generator)
         frames = (frames + degradation.noise * noise).clamp(0, 1)
     if degradation.jpeg:
-        frames = _each(frames, lambda frame: _jpeg(frame, degradation.jpeg))
+        frames = _map_frames(frames, lambda frame: _jpeg(frame, degradation.jpeg))
     if degradation.h264:
         frames = _h264(frames, degradation.h264)
     return frames if degradation.is_clean else (frames * 255).round() / 255
@@ -129,7 +129,7 @@ def _gaussian(deviations: list[float], angle: float) -> np.ndarray:
     return kernel / kernel.sum()
 
 
-def _each(frames: Tensor, change: Callable[[Any], Any]) -> Tensor:
+def _map_frames(frames: Tensor, change: Callable[[Any], Any]) -> Tensor:
     return torch.stack([torch.from_numpy(np.ascontiguousarray(change(frame.numpy()))) for frame in frames])
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from ..errors import MediaError
 from ..resample import reflect_index, resize
 from .config import DataConfig
-from .shot_filter import usable_shots
+from .shot_filter import find_usable_shots
 
 VIDEO = {".mp4", ".mkv", ".mov", ".webm"}
 PHOTOGRAPH = {".jpg", ".jpeg", ".png", ".webp"}
@@ -32,11 +32,11 @@ class Footage:
     """
 
     def __init__(self, folder: Path, cache: Path, config: DataConfig) -> None:
-        files = config.of_use(sorted(folder.rglob("*")))
+        files = config.select_files(sorted(folder.rglob("*")))
         self.photographs = [path for path in files if path.suffix.lower() in PHOTOGRAPH]
-        videos = [decoded(path, cache) for path in files if path.suffix.lower() in VIDEO]
+        videos = [decode_video(path, cache) for path in files if path.suffix.lower() in VIDEO]
         self.shots = [(video, first, end) for video, shots in videos for first, end in shots]
-        self.weights = _weights(self.shots)
+        self.weights = _draw_probabilities(self.shots)
         if not self.shots and not self.photographs:
             raise MediaError(
                 f"No usable video or photograph was found under {folder}; give a folder that has some "
@@ -47,9 +47,11 @@ class Footage:
     def draw(self, rng: np.random.Generator, frames: int) -> Tensor:
         """(T, H, W, 3) in [0, 1], large enough for a crop at every scale, mirrored at random."""
         use_photograph = bool(self.photographs) and (not self.shots or rng.random() < self.config.photographs)
-        return _mirrored(rng, self._moving_photograph(rng, frames) if use_photograph else self._excerpt(rng, frames))
+        return _flip_at_random(
+            rng, self._move_photograph(rng, frames) if use_photograph else self._draw_excerpt(rng, frames)
+        )
 
-    def _excerpt(self, rng: np.random.Generator, frames: int) -> Tensor:
+    def _draw_excerpt(self, rng: np.random.Generator, frames: int) -> Tensor:
         """Successive frames of one shot, every one or every second; a shot too short stands still at its end."""
         path, begin, end = self.shots[rng.choice(len(self.shots), p=self.weights)]
         video = np.load(path, mmap_mode="r")
@@ -57,23 +59,23 @@ class Footage:
         first = begin + int(rng.integers(0, max(1, end - begin - stride * (frames - 1))))
         index = np.minimum(first + stride * np.arange(frames), end - 1)
         excerpt = torch.from_numpy(np.ascontiguousarray(video[index])).float() / 255
-        return resize(excerpt, self._view_size(rng, excerpt.shape[1], excerpt.shape[2]))
+        return resize(excerpt, self._draw_view_size(rng, excerpt.shape[1], excerpt.shape[2]))
 
-    def _moving_photograph(self, rng: np.random.Generator, frames: int) -> Tensor:
+    def _move_photograph(self, rng: np.random.Generator, frames: int) -> Tensor:
         """A camera that pans, zooms and turns a little over a still; at times something passes in front of it."""
-        still = self._still(rng)
+        still = self._draw_photograph(rng)
         if frames == 1 or rng.random() < 0.15:
             return still.expand(frames, -1, -1, -1)
-        moving = _camera_move(rng, still, frames)
+        moving = _move_camera(rng, still, frames)
         if rng.random() < self.config.occluders:
-            moving = _with_occluder(rng, moving, _camera_move(rng, self._still(rng), frames))
+            moving = _add_occluder(rng, moving, _move_camera(rng, self._draw_photograph(rng), frames))
         return moving
 
-    def _still(self, rng: np.random.Generator) -> Tensor:
+    def _draw_photograph(self, rng: np.random.Generator) -> Tensor:
         still = read_photograph(self.photographs[rng.integers(len(self.photographs))])[None]
-        return resize(still, self._view_size(rng, still.shape[1], still.shape[2]))
+        return resize(still, self._draw_view_size(rng, still.shape[1], still.shape[2]))
 
-    def _view_size(self, rng: np.random.Generator, height: int, width: int) -> tuple[int, int]:
+    def _draw_view_size(self, rng: np.random.Generator, height: int, width: int) -> tuple[int, int]:
         """Between the crop's size (with room for every scale factor) and the picture's own."""
         least = (max(self.config.crop_px) + 96) / min(height, width)
         most = min(1.0, self.config.most_view_px / max(height, width))
@@ -93,7 +95,7 @@ def read_photograph(path: Path) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(image[:, :, ::-1])).float() / 255
 
 
-def _weights(shots: list[tuple[Path, int, int]]) -> np.ndarray:
+def _draw_probabilities(shots: list[tuple[Path, int, int]]) -> np.ndarray:
     """Every file is drawn equally often, its shots by their length."""
     lengths = np.array([end - first for _, first, end in shots], dtype=np.float64)
     files = [path for path, _, _ in shots]
@@ -104,7 +106,7 @@ def _weights(shots: list[tuple[Path, int, int]]) -> np.ndarray:
     return weights / max(weights.sum(), 1)
 
 
-def _camera_move(rng: np.random.Generator, still: Tensor, frames: int) -> Tensor:
+def _move_camera(rng: np.random.Generator, still: Tensor, frames: int) -> Tensor:
     height, width = still.shape[1:3]
     time = np.arange(frames) - (frames - 1) / 2
     pan = rng.normal(0, 3.0, 2)[:, None] * time + rng.normal(0, 0.3, (2, frames))
@@ -121,7 +123,7 @@ def _camera_move(rng: np.random.Generator, still: Tensor, frames: int) -> Tensor
     return moved.movedim(1, -1)
 
 
-def _with_occluder(rng: np.random.Generator, behind: Tensor, front: Tensor) -> Tensor:
+def _add_occluder(rng: np.random.Generator, behind: Tensor, front: Tensor) -> Tensor:
     """An elliptic piece of another clip that moves across at its own speed."""
     frames, height, width = behind.shape[:3]
     time = np.arange(frames) - (frames - 1) / 2
@@ -140,13 +142,13 @@ def _with_occluder(rng: np.random.Generator, behind: Tensor, front: Tensor) -> T
     return out
 
 
-def _mirrored(rng: np.random.Generator, frames: Tensor) -> Tensor:
+def _flip_at_random(rng: np.random.Generator, frames: Tensor) -> Tensor:
     axes = [axis for axis in (0, 1, 2) if rng.random() < 0.5]
     frames = frames.flip(axes) if axes else frames
     return frames.transpose(1, 2) if rng.random() < 0.5 else frames
 
 
-def decoded(path: Path, cache: Path) -> tuple[Path, list[tuple[int, int]]]:
+def decode_video(path: Path, cache: Path) -> tuple[Path, list[tuple[int, int]]]:
     """The video as an array of bytes on disk, decoded once, and its usable shots."""
     cache.mkdir(parents=True, exist_ok=True)
     key = hashlib.sha256(f"{path.name}{path.stat().st_size}".encode()).hexdigest()[:16]
@@ -164,5 +166,5 @@ def decoded(path: Path, cache: Path) -> tuple[Path, list[tuple[int, int]]]:
         partial.rename(target)
     shots = target.with_suffix(".shots.json")
     if not shots.is_file():
-        shots.write_text(json.dumps(usable_shots(np.load(target, mmap_mode="r"))))
+        shots.write_text(json.dumps(find_usable_shots(np.load(target, mmap_mode="r"))))
     return target, [(first, end) for first, end in json.loads(shots.read_text())]

@@ -63,14 +63,14 @@ def precompute(
             continue
         for k, crop in enumerate(crops.draw(rng, frames, scale, side, config.data.variants)):
             partial = folder / f"{name}-{k}.part"
-            save_file(_encoded(codec, crop, scale), str(partial))
+            save_file(_encode(codec, crop, scale), str(partial))
             partial.replace(folder / f"{name}-{k}.safetensors")
     if prompt is not None:
         save_file({"prompt": load_prompt(prompt, config.base.text_dim)}, str(out / "prompt.safetensors"))
     (out / INDEX).write_text(json.dumps({"channels": codec.channels, "seed": config.seed}) + "\n")
 
 
-def _encoded(codec: Codec, crop: Crop, scale: int) -> dict[str, Tensor]:
+def _encode(codec: Codec, crop: Crop, scale: int) -> dict[str, Tensor]:
     canvas = replace(crop.canvas, stride_px=codec.stride_px, stride_frames=codec.stride_frames)
     cells = crop.side // codec.stride_px
     latents = {

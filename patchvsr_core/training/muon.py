@@ -51,7 +51,7 @@ class Muon(torch.optim.Optimizer):
     def _orthogonal_step(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         momentum = self.state[parameter].setdefault("momentum", torch.zeros_like(parameter))
         momentum.mul_(MOMENTUM).add_(gradient)
-        direction = orthogonalised(gradient.add(momentum, alpha=MOMENTUM).flatten(1))
+        direction = orthogonalise(gradient.add(momentum, alpha=MOMENTUM).flatten(1))
         size = LIKE_ADAM * max(direction.shape) ** 0.5
         parameter.mul_(1 - group["lr"] * group["weight_decay"])
         parameter.add_(direction.view(parameter.shape), alpha=-group["lr"] * size)
@@ -68,7 +68,7 @@ class Muon(torch.optim.Optimizer):
         parameter.addcdiv_(mean, square.sqrt().add_(1e-8), value=-group["lr"])
 
 
-def orthogonalised(matrix: Tensor) -> Tensor:
+def orthogonalise(matrix: Tensor) -> Tensor:
     """About the nearest matrix whose singular values are all one: they come out between 0.7 and 1.2.
 
     Args:

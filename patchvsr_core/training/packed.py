@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from ..errors import MediaError
 from .config import DataConfig
-from .footage import PHOTOGRAPH, VIDEO, decoded, read_photograph
+from .footage import PHOTOGRAPH, VIDEO, decode_video, read_photograph
 
 INDEX, PIXELS = "packed.json", "packed.bin"
 MOST_PX = 1280
@@ -60,13 +60,13 @@ def pack_footage(folder: Path, out: Path, config: DataConfig) -> None:
     Raises:
         MediaError: when there is nothing to use in the folder.
     """
-    files = config.of_use(sorted(folder.rglob("*")))
+    files = config.select_files(sorted(folder.rglob("*")))
     out.mkdir(parents=True, exist_ok=True)
     entries: list[Packed] = []
     partial = out / f"{PIXELS}.part"
     with partial.open("wb") as target:
         for path in tqdm(files, unit="file", mininterval=10):
-            for pixels in _excerpts(path, out / "decoded"):
+            for pixels in _read_excerpts(path, out / "decoded"):
                 entries.append(Packed(path.name, target.tell(), *pixels.shape[:3]))
                 target.write(pixels.tobytes())
     if not entries:
@@ -75,22 +75,22 @@ def pack_footage(folder: Path, out: Path, config: DataConfig) -> None:
     (out / INDEX).write_text(json.dumps([asdict(entry) for entry in entries]) + "\n")
 
 
-def _excerpts(path: Path, cache: Path) -> Iterator[np.ndarray]:
+def _read_excerpts(path: Path, cache: Path) -> Iterator[np.ndarray]:
     """(T, H, W, 3) bytes: the photograph, or evenly spaced excerpts of a video's usable shots."""
     if path.suffix.lower() in PHOTOGRAPH:
         pixels = (read_photograph(path).numpy() * 255).round().astype(np.uint8)
-        yield _limited(pixels[None])
+        yield _limit_size(pixels[None])
     elif path.suffix.lower() in VIDEO:
-        file, shots = decoded(path, cache)
+        file, shots = decode_video(path, cache)
         video = np.load(file, mmap_mode="r")
         starts = [k for first, end in shots for k in range(first, end - SEGMENT_FRAMES + 1, SEGMENT_FRAMES)]
         for k in starts[:: max(1, math.ceil(len(starts) / SEGMENTS))]:
-            yield _limited(np.asarray(video[k : k + SEGMENT_FRAMES]))
+            yield _limit_size(np.asarray(video[k : k + SEGMENT_FRAMES]))
         del video
         file.unlink()
 
 
-def _limited(frames: np.ndarray) -> np.ndarray:
+def _limit_size(frames: np.ndarray) -> np.ndarray:
     height, width = frames.shape[1:3]
     factor = MOST_PX / max(height, width)
     if factor >= 1:
@@ -110,12 +110,15 @@ class PackedFootage:
         self.photographs = [entry for entry in entries if entry.frames == 1]
         self.excerpts = [entry for entry in entries if entry.frames > 1]
         self.config = config
-        self.photograph_shares, self.excerpt_shares = self._shares(self.photographs), self._shares(self.excerpts)
+        self.photograph_shares, self.excerpt_shares = (
+            self._draw_probabilities(self.photographs),
+            self._draw_probabilities(self.excerpts),
+        )
 
     def draw(self, rng: np.random.Generator, frames: int, side: int) -> np.ndarray:
         """(T, side, side, 3) bytes of a clip, mirrored and turned at random."""
         use_photograph = not self.excerpts or (bool(self.photographs) and rng.random() < self.config.photographs)
-        clip = self._moving(rng, frames, side) if use_photograph else self._excerpt(rng, frames, side)
+        clip = self._draw_photograph(rng, frames, side) if use_photograph else self._draw_excerpt(rng, frames, side)
         if rng.random() < 0.5:
             clip = clip[:, :, ::-1]
         if rng.random() < 0.5:
@@ -125,34 +128,34 @@ class PackedFootage:
         # A copy: NumPy calls a reversed axis of one frame contiguous, and torch refuses its negative stride.
         return np.array(clip[::-1] if rng.random() < 0.5 else clip, order="C")
 
-    def _of(self, entry: Packed) -> np.ndarray:
+    def _view(self, entry: Packed) -> np.ndarray:
         """A view of its pixels, (T, H, W, 3)."""
         flat = self.pixels[entry.offset : entry.offset + entry.bytes]
         return flat.reshape(entry.frames, entry.height, entry.width, 3)
 
-    def _shares(self, entries: list[Packed]) -> np.ndarray:
+    def _draw_probabilities(self, entries: list[Packed]) -> np.ndarray:
         """Probability of each: those rich in detail are drawn more often."""
-        detail = np.array([_detail(self._of(entry)) ** 0.5 for entry in entries])
+        detail = np.array([_measure_detail(self._view(entry)) ** 0.5 for entry in entries])
         return detail / max(detail.sum(), 1e-9)
 
-    def _excerpt(self, rng: np.random.Generator, frames: int, side: int) -> np.ndarray:
-        video = self._of(self.excerpts[rng.choice(len(self.excerpts), p=self.excerpt_shares)])
+    def _draw_excerpt(self, rng: np.random.Generator, frames: int, side: int) -> np.ndarray:
+        video = self._view(self.excerpts[rng.choice(len(self.excerpts), p=self.excerpt_shares)])
         first = int(rng.integers(0, max(1, len(video) - frames + 1)))
         index = np.minimum(first + np.arange(frames), len(video) - 1)
-        return _window(rng, video[index], (side, side))
+        return _draw_window(rng, video[index], (side, side))
 
-    def _moving(self, rng: np.random.Generator, frames: int, side: int) -> np.ndarray:
+    def _draw_photograph(self, rng: np.random.Generator, frames: int, side: int) -> np.ndarray:
         """A camera that moves over a photograph; at times another one passes in front of it."""
-        clip = self._camera(rng, frames, side)
+        clip = self._move_camera(rng, frames, side)
         if frames > 1 and rng.random() < self.config.occluders:
-            clip = _occluded(rng, clip, self._camera(rng, frames, side))
+            clip = _add_occluder(rng, clip, self._move_camera(rng, frames, side))
         return clip
 
-    def _camera(self, rng: np.random.Generator, frames: int, side: int) -> np.ndarray:
-        still = self._of(self.photographs[rng.choice(len(self.photographs), p=self.photograph_shares)])
+    def _move_camera(self, rng: np.random.Generator, frames: int, side: int) -> np.ndarray:
+        still = self._view(self.photographs[rng.choice(len(self.photographs), p=self.photograph_shares)])
         kind = rng.random()
         if frames == 1 or kind < STILL:
-            return np.repeat(_window(rng, still, (side, side)), frames, 0)
+            return np.repeat(_draw_window(rng, still, (side, side)), frames, 0)
         path = np.cumsum(rng.normal(0, SPEED_PX, 2) + rng.normal(0, SHAKE_PX, (frames, 2)), 0)
         path = np.round(path - path.min(0)).astype(int)
         room = path.max(0)
@@ -161,37 +164,37 @@ class PackedFootage:
             path, room = path * 0, room * 0
         turning = kind < STILL + TURNING
         margin = min(side // 8, (limit - int(room.max())) // 2) if turning else 0
-        view = _window(rng, still, (side + room[0] + 2 * margin, side + room[1] + 2 * margin))[0]
+        view = _draw_window(rng, still, (side + room[0] + 2 * margin, side + room[1] + 2 * margin))[0]
         if turning:
-            return _turned(rng, view, path + margin, side)
+            return _pan_and_turn(rng, view, path + margin, side)
         return np.stack([view[y : y + side, x : x + side] for y, x in path])
 
 
-def _window(rng: np.random.Generator, frames: np.ndarray, size: Sequence[int]) -> np.ndarray:
+def _draw_window(rng: np.random.Generator, frames: np.ndarray, size: Sequence[int]) -> np.ndarray:
     """A part of (height, width) of the clip; at times of a clip that was reduced first, which is sharper."""
     height, width = frames.shape[1:3]
     least = max(size[0] / height, size[1] / width)
     factor = 1.0 if least >= 1 or rng.random() < 0.5 else float(rng.uniform(max(least, 0.5), 1.0))
     rows, columns = min(height, math.ceil(size[0] / factor)), min(width, math.ceil(size[1] / factor))
-    part = max((_part(rng, frames, rows, columns) for _ in range(CANDIDATES)), key=_detail)
+    part = max((_draw_part(rng, frames, rows, columns) for _ in range(CANDIDATES)), key=_measure_detail)
     if part.shape[1:3] == tuple(size):
         return np.asarray(part)
     reduced = (cv2.resize(frame, (int(size[1]), int(size[0])), interpolation=cv2.INTER_AREA) for frame in part)
     return np.stack(list(reduced))
 
 
-def _part(rng: np.random.Generator, frames: np.ndarray, rows: int, columns: int) -> np.ndarray:
+def _draw_part(rng: np.random.Generator, frames: np.ndarray, rows: int, columns: int) -> np.ndarray:
     top, left = (int(rng.integers(0, n - m + 1)) for n, m in zip(frames.shape[1:3], (rows, columns), strict=True))
     return frames[:, top : top + rows, left : left + columns]
 
 
-def _detail(part: np.ndarray) -> float:
+def _measure_detail(part: np.ndarray) -> float:
     """Mean difference between pixels near one another, of the first frame's green."""
     thin = part[0, ::3, ::3, 1].astype(np.int16)
     return float(np.abs(np.diff(thin, axis=0)).mean() + np.abs(np.diff(thin, axis=1)).mean())
 
 
-def _turned(rng: np.random.Generator, view: np.ndarray, path: np.ndarray, side: int) -> np.ndarray:
+def _pan_and_turn(rng: np.random.Generator, view: np.ndarray, path: np.ndarray, side: int) -> np.ndarray:
     """The camera's path with a slow turn and zoom."""
     angle, zoom = rng.normal(0, 0.4), rng.normal(0, 0.006)
     frames = []
@@ -204,7 +207,7 @@ def _turned(rng: np.random.Generator, view: np.ndarray, path: np.ndarray, side: 
     return np.stack(frames)
 
 
-def _occluded(rng: np.random.Generator, behind: np.ndarray, front: np.ndarray) -> np.ndarray:
+def _add_occluder(rng: np.random.Generator, behind: np.ndarray, front: np.ndarray) -> np.ndarray:
     """An elliptic piece of another clip that moves across at a speed of its own."""
     side = behind.shape[1]
     middle, radii = rng.uniform(0.2, 0.8, 2) * side, rng.uniform(0.1, 0.3, 2) * side

@@ -65,7 +65,7 @@ def keep_clips(config: TrainConfig, folder: Path, out: Path, numbers: Sequence[i
     target.mkdir(parents=True, exist_ok=True)
     whole = replace(data, crop_px=(data.kept_px,))
     crops = Crops(folder, out / "footage", whole) if data.renders < 1 else None
-    textures = read_photographs(data.of_use(sorted(folder.rglob("*")))) if data.renders else []
+    textures = read_photographs(data.select_files(sorted(folder.rglob("*")))) if data.renders else []
     for number in tqdm(numbers, unit="clip", mininterval=10):
         path = target / f"{number:06d}.safetensors"
         if path.is_file():

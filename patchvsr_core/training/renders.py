@@ -1,4 +1,4 @@
-"""Small rendered clips with exact G-buffers: a camera moves through boxes and balls with photographs on them.
+"""Small rendered clips with exact G-buffers: a camera moves through boxes and spheres with photographs on them.
 
 A ray is cast for every sample. Its nearest hit gives colour, material, normal, distance and, from
 where that very point was a frame before, motion. Lengths are in units of the world, y is up.
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..optical_flow.flow import ClipFlows
 from ..realtime.gbuffers import RenderPasses
-from .scenes import MIP_LEVELS, Pose, Thing, draw_scene
+from .scenes import MIP_LEVELS, Pose, Primitive, draw_scene
 
 SUPERSAMPLES = 2
 """Samples along each side of a pixel of the true frame."""
@@ -44,7 +44,7 @@ class RenderedClip:
     """Samples that a pixel of the input is made of."""
 
     def passes(self) -> RenderPasses:
-        """All that the renderer knows but the motion to the next frame, which nobody asks for."""
+        """All passes but the motion to the next frame, which is not used."""
         motion = self.motion[1:]
         return RenderPasses(ClipFlows(torch.zeros_like(motion), motion), self.depth, self.normal, self.albedo)
 
@@ -69,10 +69,10 @@ class _Hits:
     """What rays meet first; (N, ...) tensors."""
 
     distance: Tensor
-    thing: Tensor
-    """Number of the thing; -1: the sky."""
+    primitive: Tensor
+    """Number of the primitive; -1: the sky."""
     local: Tensor
-    """The place in the thing's own axes."""
+    """The place in the primitive's own axes."""
     normal: Tensor
 
 
@@ -86,23 +86,23 @@ def render_clip(
         size: (height, width) of the truth; multiples of ``scale``.
     """
     scene = draw_scene(rng, photographs, frames)
-    things, cameras, lens = scene.things, scene.cameras, scene.lens
+    primitives, cameras, lens = scene.primitives, scene.cameras, scene.lens
     kept = int(rng.choice((1, 2, 4), p=(0.25, 0.25, 0.5)))  # groups of samples along each side of an input's pixel
     shown = []
     for index in range(frames):
-        rays = _rays(cameras[index], lens, (size[0] * SUPERSAMPLES, size[1] * SUPERSAMPLES))
-        hits = _cast(things, index, cameras[index].centre, rays)
-        albedo = _albedo(things, hits, lens * size[0] * SUPERSAMPLES, scene.sky)
-        light, gleam = _light(things, index, cameras[index].centre, rays, hits, scene.sun)
-        lit = torch.where(hits.thing >= 0, scene.ambient + (1 - scene.ambient) * light, 1)
+        rays = _make_rays(cameras[index], lens, (size[0] * SUPERSAMPLES, size[1] * SUPERSAMPLES))
+        hits = _cast_rays(primitives, index, cameras[index].centre, rays)
+        albedo = _sample_albedo(primitives, hits, lens * size[0] * SUPERSAMPLES, scene.sky)
+        light, gleam = _shade(primitives, index, cameras[index].centre, rays, hits, scene.sun)
+        lit = torch.where(hits.primitive >= 0, scene.ambient + (1 - scene.ambient) * light, 1)
         colour = (albedo * lit[:, None] + gleam[:, None]).clamp(0, 1)
-        motion = _motion(things, index, cameras, lens, hits, rays, size)
-        shown.append(_small_and_large(colour, albedo, hits, motion, size, scale, kept))
+        motion = _project_motion(primitives, index, cameras, lens, hits, rays, size)
+        shown.append(_downsample(colour, albedo, hits, motion, size, scale, kept))
     truth, small, motion, depth, normal, albedo = (torch.stack(part) for part in zip(*shown, strict=True))
     return RenderedClip(truth, small, motion, depth, normal, albedo, (2 * kept) ** 2)
 
 
-def _rays(camera: Pose, lens: float, size: tuple[int, int]) -> Tensor:
+def _make_rays(camera: Pose, lens: float, size: tuple[int, int]) -> Tensor:
     """(N, 3) directions through the middles of samples; of depth 1 along the view."""
     height, width = size
     y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
@@ -110,24 +110,26 @@ def _rays(camera: Pose, lens: float, size: tuple[int, int]) -> Tensor:
     return torch.stack([across, -down, torch.ones_like(x)], -1).view(-1, 3) @ camera.axes.T
 
 
-def _cast(things: list[Thing], index: int, start: Tensor, rays: Tensor) -> _Hits:
+def _cast_rays(primitives: list[Primitive], index: int, start: Tensor, rays: Tensor) -> _Hits:
     """The nearest hits of rays from ``start``, (3,) or (N, 3)."""
     distance = torch.full((len(rays),), NOTHING)
-    thing = torch.full((len(rays),), -1)
+    primitive = torch.full((len(rays),), -1)
     local, normal = torch.zeros_like(rays), torch.zeros_like(rays)
-    for number, one in enumerate(things):
+    for number, one in enumerate(primitives):
         pose = one.poses[index]
         origin, direction = pose.local(start.expand_as(rays)), rays @ pose.axes
-        reached, facing = _ball(one, origin, direction) if one.is_ball else _box(one, origin, direction)
+        reached, facing = (
+            _intersect_sphere(one, origin, direction) if one.is_sphere else _intersect_box(one, origin, direction)
+        )
         nearer = reached < distance
         distance = torch.where(nearer, reached, distance)
-        thing = torch.where(nearer, number, thing)
+        primitive = torch.where(nearer, number, primitive)
         local = torch.where(nearer[:, None], origin + reached[:, None] * direction, local)
         normal = torch.where(nearer[:, None], facing @ pose.axes.T, normal)
-    return _Hits(distance, thing, local, normal)
+    return _Hits(distance, primitive, local, normal)
 
 
-def _ball(one: Thing, origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
+def _intersect_sphere(one: Primitive, origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
     radius = one.half[0]
     square, middle = direction.square().sum(1), (origin * direction).sum(1)
     under = middle.square() - square * (origin.square().sum(1) - radius.square())
@@ -136,7 +138,7 @@ def _ball(one: Thing, origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor
     return reached, F.normalize(origin + reached.clamp(max=NOTHING)[:, None] * direction, dim=1)
 
 
-def _box(one: Thing, origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
+def _intersect_box(one: Primitive, origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
     """From outside its front, from inside its back."""
     step = direction.where(direction.abs() > 1e-8, 1e-8)
     low, high = (-one.half - origin) / step, (one.half - origin) / step
@@ -149,15 +151,15 @@ def _box(one: Thing, origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]
     return torch.where(is_hit & (reached > 1e-3), reached, torch.inf), facing.float()
 
 
-def _albedo(things: list[Thing], hits: _Hits, samples_per_slope: float, sky: Tensor) -> Tensor:
+def _sample_albedo(primitives: list[Primitive], hits: _Hits, samples_per_slope: float, sky: Tensor) -> Tensor:
     """(N, 3) colours of the materials; the sky's is its own."""
-    out = sky.expand(len(hits.thing), 3).clone()
-    for number, one in enumerate(things):
-        chosen = (hits.thing == number).nonzero()[:, 0]
+    out = sky.expand(len(hits.primitive), 3).clone()
+    for number, one in enumerate(primitives):
+        chosen = (hits.primitive == number).nonzero()[:, 0]
         if not len(chosen):
             continue
         place = hits.local[chosen] / one.half
-        if one.is_ball:
+        if one.is_sphere:
             across, down = torch.atan2(place[:, 0], place[:, 2]), torch.asin(place[:, 1].clamp(-1, 1))
             at = torch.stack([across, down], 1) * one.half[0]
         else:
@@ -166,11 +168,11 @@ def _albedo(things: list[Thing], hits: _Hits, samples_per_slope: float, sky: Ten
             at = torch.stack([hits.local[chosen].gather(1, axis[:, None])[:, 0] for axis in (first, second)], 1)
         footprint = hits.distance[chosen] * one.texels / samples_per_slope
         level = footprint.clamp(min=1).log2().clamp(max=MIP_LEVELS - 1.001)
-        out[chosen] = _sampled(one.texture, at * one.texels, level)
+        out[chosen] = _sample_texture(one.texture, at * one.texels, level)
     return out
 
 
-def _sampled(texture: list[Tensor], at: Tensor, level: Tensor) -> Tensor:
+def _sample_texture(texture: list[Tensor], at: Tensor, level: Tensor) -> Tensor:
     """(N, 3) from two neighbouring levels at (N, 2) places, in texels of the largest."""
     out = at.new_zeros(len(at), 3)
     size = at.new_tensor([texture[0].shape[3], texture[0].shape[2]])
@@ -184,22 +186,22 @@ def _sampled(texture: list[Tensor], at: Tensor, level: Tensor) -> Tensor:
     return out
 
 
-def _light(
-    things: list[Thing], index: int, eye: Tensor, rays: Tensor, hits: _Hits, sun: Tensor
+def _shade(
+    primitives: list[Primitive], index: int, eye: Tensor, rays: Tensor, hits: _Hits, sun: Tensor
 ) -> tuple[Tensor, Tensor]:
     """(N,) each: light of a sun that casts hard shadows (Lambert), and its reflection (Blinn-Phong)."""
-    met = hits.thing >= 0
+    met = hits.primitive >= 0
     places = eye + hits.distance.where(met, 0.0)[:, None] * rays
     # A room has no roof for the sun.
-    shade = _cast(things[1:], index, places + 2e-3 * hits.normal, sun.expand_as(places)).thing >= 0
+    shade = _cast_rays(primitives[1:], index, places + 2e-3 * hits.normal, sun.expand_as(places)).primitive >= 0
     light = (hits.normal @ sun).clamp(min=0) * ~shade
     half = F.normalize(sun - F.normalize(rays, dim=1), dim=1)
-    shine = torch.tensor([one.shine for one in things] + [0.0])[hits.thing]
+    shine = torch.tensor([one.shine for one in primitives] + [0.0])[hits.primitive]
     return light, shine * (hits.normal * half).sum(1).clamp(min=0) ** 40 * (light > 0)
 
 
-def _motion(
-    things: list[Thing],
+def _project_motion(
+    primitives: list[Primitive],
     index: int,
     cameras: list[Pose],
     lens: float,
@@ -213,34 +215,34 @@ def _motion(
     now, then = cameras[index], cameras[index - 1]
     place = now.centre + 1e4 * rays
     before = place.clone()  # the sky is far and still
-    for number, one in enumerate(things):
-        chosen = (hits.thing == number)[:, None]
+    for number, one in enumerate(primitives):
+        chosen = (hits.primitive == number)[:, None]
         before = torch.where(chosen, one.poses[index - 1].world(hits.local), before)
         place = torch.where(chosen, one.poses[index].world(hits.local), place)
-    return (_projected(then, lens, before) - _projected(now, lens, place)) * size[0]
+    return (_project(then, lens, before) - _project(now, lens, place)) * size[0]
 
 
-def _projected(camera: Pose, lens: float, places: Tensor) -> Tensor:
+def _project(camera: Pose, lens: float, places: Tensor) -> Tensor:
     """(N, 2) across and down, in heights of the picture."""
     x, y, z = camera.local(places).unbind(1)
     return torch.stack([x, -y], 1) * lens / z.clamp(min=1e-2)[:, None]
 
 
-def _small_and_large(
+def _downsample(
     colour: Tensor, albedo: Tensor, hits: _Hits, motion: Tensor, size: tuple[int, int], scale: int, kept: int
 ) -> tuple[Tensor, ...]:
     """In the order of :class:`RenderedClip`; passes of distance and motion are not filtered, as a renderer's."""
     height, width = (side * SUPERSAMPLES for side in size)
     step = SUPERSAMPLES * scale
     middle = slice(step // 2, None, step)
-    truth = _averaged(colour.view(height, width, 3), SUPERSAMPLES, SUPERSAMPLES)
-    few = [_averaged(values.view(height, width, 3), step, kept) for values in (colour, hits.normal, albedo)]
+    truth = _average(colour.view(height, width, 3), SUPERSAMPLES, SUPERSAMPLES)
+    few = [_average(values.view(height, width, 3), step, kept) for values in (colour, hits.normal, albedo)]
     distance = hits.distance.view(height, width)[middle, middle]
     flow = motion.view(height, width, 2)[middle, middle].movedim(-1, 0) / scale
     return truth, few[0], flow, distance, few[1], few[2]
 
 
-def _averaged(samples: Tensor, step: int, groups: int) -> Tensor:
+def _average(samples: Tensor, step: int, groups: int) -> Tensor:
     """Means over cells of step x step samples, of which pairs in the middles of ``groups`` parts of a side count."""
     height, width, channels = samples.shape
     cells = samples.view(height // step, step, width // step, step, channels)

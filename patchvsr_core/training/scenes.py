@@ -1,4 +1,4 @@
-"""Scenes to render: boxes and balls with photographs on them, and a camera that moves.
+"""Scenes to render: boxes and spheres with photographs on them, and a camera that moves.
 
 Lengths are in units of the world, y is up.
 """
@@ -36,10 +36,10 @@ class Pose:
 
 
 @dataclass(frozen=True, eq=False)
-class Thing:
-    """A box or ball of half size 1 along its own axes, before it is stretched."""
+class Primitive:
+    """A box or sphere of half size 1 along its own axes, before it is stretched."""
 
-    is_ball: bool
+    is_sphere: bool
     half: Tensor
     """(3,) half sizes."""
     texture: list[Tensor]
@@ -55,7 +55,7 @@ class Thing:
 class Scene:
     """What there is in every frame, and how it is lit and seen."""
 
-    things: list[Thing]
+    primitives: list[Primitive]
     """The room or floor first."""
     cameras: list[Pose]
     """One per frame, looking along their third axis."""
@@ -76,15 +76,15 @@ def draw_scene(rng: np.random.Generator, photographs: Sequence[Tensor], frames: 
         photographs: (H, W, 3) pictures in [0, 1] to choose textures from.
     """
     lens = float(rng.uniform(0.9, 1.5))
-    cameras = _camera_path(rng, frames)
-    things = _things(rng, photographs, frames)
+    cameras = _draw_camera_path(rng, frames)
+    primitives = _draw_primitives(rng, photographs, frames)
     sun = F.normalize(torch.tensor([rng.normal(), 1.2 + rng.random(), rng.normal()], dtype=torch.float32), dim=0)
     ambient = float(rng.uniform(0.25, 0.5))
     sky = torch.tensor(rng.uniform(0.4, 0.95, 3), dtype=torch.float32)
-    return Scene(things, cameras, lens, sun, ambient, sky)
+    return Scene(primitives, cameras, lens, sun, ambient, sky)
 
 
-def _camera_path(rng: np.random.Generator, frames: int) -> list[Pose]:
+def _draw_camera_path(rng: np.random.Generator, frames: int) -> list[Pose]:
     """A walk and a turn at steady speeds, and a hand that shakes."""
     start = np.array([rng.uniform(-2, 2), rng.uniform(1.2, 2.6), rng.uniform(-5, -3)])
     walk = rng.normal(0, (0.05, 0.02, 0.05))
@@ -98,50 +98,50 @@ def _camera_path(rng: np.random.Generator, frames: int) -> list[Pose]:
         right = np.cross([0.0, 1.0, 0.0], forward)
         right = right / np.linalg.norm(right)
         axes = np.stack([right, np.cross(forward, right), forward], axis=1)
-        poses.append(Pose(_vector(place), torch.tensor(axes, dtype=torch.float32)))
+        poses.append(Pose(_to_vector(place), torch.tensor(axes, dtype=torch.float32)))
     return poses
 
 
-def _things(rng: np.random.Generator, photographs: Sequence[Tensor], frames: int) -> list[Thing]:
+def _draw_primitives(rng: np.random.Generator, photographs: Sequence[Tensor], frames: int) -> list[Primitive]:
     """A room, or a floor under the sky, and what stands and moves in it."""
     still = [Pose(torch.zeros(3), torch.eye(3))] * frames
     if rng.random() < 0.7:
-        room = _vector(rng.uniform((3.5, 3, 6), (6, 5, 8)))
-        high = _vector((0, float(room[1]), 0))
-        things = [_thing(rng, photographs, False, room, [Pose(high, torch.eye(3))] * frames)]
+        room = _to_vector(rng.uniform((3.5, 3, 6), (6, 5, 8)))
+        high = _to_vector((0, float(room[1]), 0))
+        primitives = [_make_primitive(rng, photographs, False, room, [Pose(high, torch.eye(3))] * frames)]
     else:
-        floor = [Pose(_vector((0, -1, 0)), pose.axes) for pose in still]
-        things = [_thing(rng, photographs, False, _vector((30, 1, 30)), floor)]
+        floor = [Pose(_to_vector((0, -1, 0)), pose.axes) for pose in still]
+        primitives = [_make_primitive(rng, photographs, False, _to_vector((30, 1, 30)), floor)]
     for _ in range(int(rng.integers(3, 7))):
         half = rng.uniform(0.25, 0.9, 3)
-        is_ball = bool(rng.random() < 0.4)
-        half = np.full(3, half[0]) if is_ball else half
+        is_sphere = bool(rng.random() < 0.4)
+        half = np.full(3, half[0]) if is_sphere else half
         place = np.array([rng.uniform(-2.5, 2.5), half[1] + rng.uniform(0, 0.8), rng.uniform(-1, 3)])
         moves = rng.random() < 0.4
         walk = rng.normal(0, 0.05, 3) * (1, 0.3, 1) if moves else np.zeros(3)
         angle, spin = rng.uniform(0, math.tau), rng.normal(0, 0.05) if moves else 0.0
-        poses = [Pose(_vector(place + walk * k), _turned(angle + spin * k)) for k in range(frames)]
-        things.append(_thing(rng, photographs, is_ball, _vector(half), poses))
-    return things
+        poses = [Pose(_to_vector(place + walk * k), _rotate(angle + spin * k)) for k in range(frames)]
+        primitives.append(_make_primitive(rng, photographs, is_sphere, _to_vector(half), poses))
+    return primitives
 
 
-def _thing(
-    rng: np.random.Generator, photographs: Sequence[Tensor], is_ball: bool, half: Tensor, poses: list[Pose]
-) -> Thing:
+def _make_primitive(
+    rng: np.random.Generator, photographs: Sequence[Tensor], is_sphere: bool, half: Tensor, poses: list[Pose]
+) -> Primitive:
     picture = photographs[int(rng.integers(len(photographs)))].movedim(-1, 0)[None]
     tint = torch.tensor(rng.uniform(0.6, 1.0, 3), dtype=torch.float32).view(1, 3, 1, 1)
     texture = [picture * tint]
     for _ in range(MIP_LEVELS - 1):
         texture.append(F.avg_pool2d(texture[-1], 2))
     shine = float(rng.choice((0.0, rng.uniform(0.1, 0.6))))
-    return Thing(is_ball, half, texture, float(rng.uniform(60, 220)), shine, poses)
+    return Primitive(is_sphere, half, texture, float(rng.uniform(60, 220)), shine, poses)
 
 
-def _vector(values: Sequence[float] | np.ndarray) -> Tensor:
+def _to_vector(values: Sequence[float] | np.ndarray) -> Tensor:
     return torch.tensor(np.asarray(values), dtype=torch.float32)
 
 
-def _turned(angle: float) -> Tensor:
+def _rotate(angle: float) -> Tensor:
     """Axes turned about the upright one."""
     cos, sin = math.cos(angle), math.sin(angle)
     return torch.tensor([[cos, 0.0, sin], [0.0, 1.0, 0.0], [-sin, 0.0, cos]])

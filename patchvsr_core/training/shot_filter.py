@@ -15,7 +15,7 @@ SOFT_VARIANCE = 8.0
 THUMB_PX = 96
 
 
-def usable_shots(video: np.ndarray) -> list[tuple[int, int]]:
+def find_usable_shots(video: np.ndarray) -> list[tuple[int, int]]:
     """(first, end) of every shot that moves and is sharp; a video of one frame is one shot.
 
     Args:

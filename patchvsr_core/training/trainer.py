@@ -107,7 +107,7 @@ class Trainer:
                     if self.step % self.config.save_every == 0:
                         self.save()
                     if self.step % self.config.validate_every == 0:
-                        self.look(smooth)
+                        self.validate_and_log(smooth)
                     if stopping.is_set() or time.monotonic() > end:
                         break
         finally:
@@ -128,7 +128,7 @@ class Trainer:
         torch.save(state, partial)
         partial.replace(self.checkpoint)
 
-    def look(self, terms: dict[str, float]) -> None:
+    def validate_and_log(self, terms: dict[str, float]) -> None:
         """Validate with the averaged weights, and add a line to the log."""
         if not self.accelerator.is_main_process:
             return

@@ -1,4 +1,4 @@
-"""Looks at what a run has learned: clips upscaled by the product itself, beside what needs no network."""
+"""Validates a run: clips upscaled by the product itself, beside what needs no network."""
 
 from __future__ import annotations
 

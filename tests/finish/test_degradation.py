@@ -9,7 +9,7 @@ from torch import Tensor
 from patchvsr_core.finish.degradation import DegradationEstimator, degradation_level, estimate_degradation
 from patchvsr_core.finish.refine import load_refiner, refine_frames
 from patchvsr_core.resample import resize
-from patchvsr_core.training.degrade import Degradation, degraded, make_input
+from patchvsr_core.training.degrade import Degradation, add_noise_and_compression, make_input
 from patchvsr_core.video import read_frames
 from patchvsr_core.weights import shipped
 
@@ -38,7 +38,7 @@ def test_the_shipped_meter_tells_damage(clean: Tensor) -> None:
     estimator = load_refiner(shipped("tiny_refiner.safetensors")).estimator
     kinds = [Degradation(noise=5 / 255), Degradation(noise=12 / 255), Degradation(h264=30), Degradation(jpeg=45)]
     for kind in kinds:
-        damaged = degraded(clean, kind)
+        damaged = add_noise_and_compression(clean, kind)
         true = degradation_level((damaged - clean).square().mean().sqrt())
         assert estimator.estimate(damaged) == pytest.approx(float(true), abs=0.45), kind
     assert estimator.estimate(clean) < 0.35
@@ -46,7 +46,7 @@ def test_the_shipped_meter_tells_damage(clean: Tensor) -> None:
 
 def test_cleanup_removes_noise(clean: Tensor) -> None:
     refiner = load_refiner(shipped("tiny_refiner.safetensors"))
-    noisy = degraded(clean, Degradation(noise=8 / 255))
+    noisy = add_noise_and_compression(clean, Degradation(noise=8 / 255))
     enlarged = resize(noisy, (200, 480))
     errors = [
         (refine_frames(refiner, enlarged, noisy, degradation=degradation) - resize(clean, (200, 480))).square().mean()
@@ -56,14 +56,14 @@ def test_cleanup_removes_noise(clean: Tensor) -> None:
 
 
 class _Given(DegradationEstimator):
-    """Measures what it is given."""
+    """Estimates what it is given."""
 
     def __init__(self, level: float) -> None:
         super().__init__()
         self.level = level
 
-    def measure(self, source: Tensor) -> float:
-        return self.level
+    def forward(self, source: Tensor) -> Tensor:
+        return torch.tensor(self.level)
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def test_a_clip_depends_on_the_seed_and_its_number(photographs: Path, kept: Path
 
 def test_what_is_left_out_is_not_read(photographs: Path) -> None:
     data = replace(_config("rdg_small", 1.0).data, leave_out=("secret*", "tw?.png"))
-    assert [path.name for path in data.of_use(sorted(photographs.iterdir()))] == ["one.png"]
+    assert [path.name for path in data.select_files(sorted(photographs.iterdir()))] == ["one.png"]
 
 
 def test_no_photographs_no_renders(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def test_kept_batches_are_the_batches(kept: Path, data: Path, small: TrainConfig
     again = [DecodedBatches(kept, 0)[k] for k in range(3)]
     for one, other in zip(found, again, strict=True):
         assert torch.equal(one.truth, other.truth) and torch.equal(one.neighbours, other.neighbours)
-        # An untrained base gives the enlarged input back, but for the start noise; half precision was kept.
+        # An untrained base returns the upsampled input, but for the start noise; half precision was kept.
         assert (one.decoded - one.upsampled).abs().max() < 0.1
         original = min((batches[k] for k in range(3)), key=lambda b: abs(float(b.truth.mean() - one.truth.mean())))
         assert one.scale == original.scale and torch.equal(one.degradation, original.degradation)

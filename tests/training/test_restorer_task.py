@@ -20,7 +20,7 @@ from patchvsr_core.restorer.network import SCALE
 from patchvsr_core.training import packed
 from patchvsr_core.training.__main__ import main
 from patchvsr_core.training.config import DataConfig, TrainConfig, load_config
-from patchvsr_core.training.muon import LIKE_ADAM, Muon, orthogonalised
+from patchvsr_core.training.muon import LIKE_ADAM, Muon, orthogonalise
 from patchvsr_core.training.packed import MOST_PX, PackedFootage, pack_footage
 from patchvsr_core.training.restorer_task import FILE, MovingBatches, RestorerTask
 from patchvsr_core.training.trainer import Trainer
@@ -92,8 +92,8 @@ def test_both_photographs_and_excerpts_of_videos_are_drawn(packed_footage: Path)
     for photographs, entries in ((1.0, footage.photographs), (0.0, footage.excerpts)):
         footage = PackedFootage(packed_footage, DataConfig(photographs=photographs))
         seen: list[str] = []
-        view = footage._of
-        footage._of = lambda entry, seen=seen, view=view: (seen.append(entry.source), view(entry))[1]  # type: ignore[method-assign]
+        view = footage._view
+        footage._view = lambda entry, seen=seen, view=view: (seen.append(entry.source), view(entry))[1]  # type: ignore[method-assign]
         for seed in range(12):
             footage.draw(np.random.default_rng(seed), 3, 64)
         assert set(seen) == {entry.source for entry in entries}
@@ -260,13 +260,13 @@ def test_orthogonalised_matrices_have_singular_values_near_one(shape: tuple[int,
     torch.manual_seed(0)
     for scale in (1e-4, 1.0, 1e3):
         matrix = scale * torch.randn(shape)
-        values = torch.linalg.svdvals(orthogonalised(matrix))
+        values = torch.linalg.svdvals(orthogonalise(matrix))
         assert values.min() > 0.6 and values.max() < 1.3
     one = torch.linalg.svd(matrix, full_matrices=False)
     nearest = one.U @ one.Vh
-    cosine = F.cosine_similarity(orthogonalised(matrix).flatten(), nearest.flatten(), dim=0)
+    cosine = F.cosine_similarity(orthogonalise(matrix).flatten(), nearest.flatten(), dim=0)
     assert cosine > 0.95, "it turns nothing"
-    assert not orthogonalised(torch.zeros(shape)).any()
+    assert not orthogonalise(torch.zeros(shape)).any()
 
 
 def test_muon_steps_are_as_large_as_adams() -> None:

@@ -24,7 +24,7 @@ from patchvsr_core.training.config import TrainConfig, load_config
 from patchvsr_core.training.export import export_run
 from patchvsr_core.training.losses import charbonnier, motion, spectrum
 from patchvsr_core.training.pca_init import principal_components, whiten_
-from patchvsr_core.training.shot_filter import usable_shots
+from patchvsr_core.training.shot_filter import find_usable_shots
 from patchvsr_core.training.tiny_task import Batch, Batches, TinyDefault
 from patchvsr_core.training.trainer import Trainer
 from patchvsr_core.training.wan_names import original_name
@@ -206,12 +206,12 @@ def test_shots_end_at_cuts_and_leave_out_what_teaches_nothing() -> None:
     still = np.stack([textures[2]] * 5)
     soft = np.stack([cv2.GaussianBlur(np.roll(textures[3], 2 * k, axis=1), (0, 0), 12) for k in range(6)])
     video = np.concatenate([moving[0], moving[1], still, soft])
-    assert usable_shots(moving[0]) == [(0, 6)]
-    assert usable_shots(still) == [] and usable_shots(soft) == []
-    shots = usable_shots(np.concatenate(moving))
+    assert find_usable_shots(moving[0]) == [(0, 6)]
+    assert find_usable_shots(still) == [] and find_usable_shots(soft) == []
+    shots = find_usable_shots(np.concatenate(moving))
     assert shots == [(0, 6), (6, 12)]
-    assert usable_shots(video)[:2] == shots
-    assert usable_shots(video[:1]) == [(0, 1)]
+    assert find_usable_shots(video)[:2] == shots
+    assert find_usable_shots(video[:1]) == [(0, 1)]
 
 
 def test_exported_names_are_wans(data: Path, tmp_path: Path, small: TrainConfig) -> None:
