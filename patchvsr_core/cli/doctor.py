@@ -48,7 +48,7 @@ class Finding:
     topic: str
     text: str
     broken: bool = False
-    """Something that was asked for cannot work."""
+    """Whether it keeps runs from working."""
 
 
 def examine(device: str = "auto", comfyui: str | None = None) -> Iterator[Finding]:
@@ -126,9 +126,9 @@ def _space(used: torch.device) -> Iterator[Finding]:
     yield Finding("disk", f"{shutil.disk_usage(here).free / GIB:.1f} GiB free in {here}")
 
 
-def _models(asked: str | None) -> Iterator[Finding]:
+def _models(given: str | None) -> Iterator[Finding]:
     """Files in the model folders of a ComfyUI."""
-    folder, named = _comfyui(asked)
+    folder, named = _comfyui(given)
     if folder is None:
         yield Finding("ComfyUI", f"none around this pack; name its folder with --comfyui or {FOLDER_VARIABLE}")
         return
@@ -137,7 +137,7 @@ def _models(asked: str | None) -> Iterator[Finding]:
         return
     yield Finding("ComfyUI", str(folder))
     if (folder / "extra_model_paths.yaml").is_file():
-        yield Finding("ComfyUI", "extra_model_paths.yaml names more folders, which are not looked into")
+        yield Finding("ComfyUI", "extra_model_paths.yaml names more folders, which are not listed here")
     for name in MODEL_FOLDERS:
         place = folder / "models" / name
         files = sorted(path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES) if place.is_dir() else []
@@ -148,16 +148,16 @@ def _models(asked: str | None) -> Iterator[Finding]:
             yield Finding(f"models/{name}", "no files")
 
 
-def _comfyui(asked: str | None) -> tuple[Path | None, bool]:
+def _comfyui(given: str | None) -> tuple[Path | None, bool]:
     """(folder, whether the user named it)."""
-    if asked or os.environ.get(FOLDER_VARIABLE):
-        return Path(asked or os.environ[FOLDER_VARIABLE]).expanduser(), True
+    if given or os.environ.get(FOLDER_VARIABLE):
+        return Path(given or os.environ[FOLDER_VARIABLE]).expanduser(), True
     pack = Path(__file__).absolute().parents[2]
     return (pack.parents[1], False) if pack.parent.name == "custom_nodes" else (None, False)
 
 
 def kind_of(path: Path) -> str:
-    """What a file of weights is, by what it says of itself; by its name where it says nothing."""
+    """What a file of weights is, by its metadata and the names of its tensors; else by its file name."""
     if path.suffix.lower() not in (".safetensors", ".sft"):
         return "Wan, by its name" if "wan" in path.name.lower() else "another model"
     try:
@@ -179,7 +179,7 @@ def report(device: str = "auto", comfyui: str | None = None) -> None:
     """Print the page.
 
     Raises:
-        ModelError: after it, when something that was asked for cannot work.
+        ModelError: after the page, when something on it keeps runs from working.
     """
     broken = 0
     for finding in examine(device, comfyui):

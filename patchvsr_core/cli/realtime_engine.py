@@ -23,7 +23,7 @@ from ..video.reader import read_frames
 from .engine import Cost
 
 PIECE_PX = 128
-"""Longest side of the part of a frame that is upscaled to measure a processor's speed; a GPU gets a whole frame."""
+"""Longest side of the part of a frame that is upscaled to measure a CPU's speed; a GPU gets a whole frame."""
 WRITTEN_PX = 2**25
 WRITTEN_FRAMES = 8
 """What is encoded to measure the speed of that, at most."""
@@ -45,7 +45,7 @@ class FastEngine:
 
     @property
     def work(self) -> Work:
-        """Takes what is remembered from chunk to chunk."""
+        """Upscales a chunk; the recurrent state is carried from chunk to chunk."""
         return upscale_chunk
 
     def chunks(self, frames: int, length: int | None, overlap: int | None) -> tuple[int, int]:
@@ -109,7 +109,7 @@ def writing_seconds(
 ) -> float:
     """How long a frame of the result takes to encode."""
     count = max(1, WRITTEN_PX // (target[0] * target[1]))
-    enlarged = resize(frames[:count], target).clamp(0, 1)
+    upsampled = resize(frames[:count], target).clamp(0, 1)
     with TemporaryDirectory() as folder:
         pieces = (Path(folder, f"{number}{chunk_suffix(output)}") for number in itertools.count())
-        return time_warm_call(lambda: write_chunk(next(pieces), enlarged, output, info, encoding)) / len(enlarged)
+        return time_warm_call(lambda: write_chunk(next(pieces), upsampled, output, info, encoding)) / len(upsampled)

@@ -35,7 +35,7 @@ class Option:
     title: str = ""
     """What widgets are called, where their id is an older name."""
     formerly: str = ""
-    """The field's name in earlier versions; its flag goes on working."""
+    """The field's name in earlier versions; its flag still works."""
     advanced: bool = False
     """Whether nodes hide the widget at first."""
 

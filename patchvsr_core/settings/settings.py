@@ -220,7 +220,7 @@ class Settings:
     )
     base_layer: str = option(
         BICUBIC,
-        "What enlarges the input for the patches to refine: bicubic, or a real-time network. dap suits footage, rdg "
+        "What upsamples the input for the patches to refine: bicubic, or a real-time network. dap suits footage, rdg "
         "suits renders.",
         group="finishing",
         choices=BASE_LAYERS,
