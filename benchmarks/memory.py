@@ -48,8 +48,8 @@ from measuring import (
 from patchvsr_core.hosts.diffusers.models import load_models
 from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.resample import resize
+from patchvsr_core.run.cost import run_memory
 from patchvsr_core.run.malloc import tune_malloc
-from patchvsr_core.run.memory import memory_bytes
 from patchvsr_core.run.video_job import Job, upscale_file
 from patchvsr_core.settings import TINY
 from patchvsr_core.stages import make_plan
@@ -61,8 +61,8 @@ LENGTH_SCALE = 2
 NOTES = (
     "Process: the most that the whole process held, Python and libraries included. Beyond weights: the peak above what "
     "was held when weights and clip were there, on the device that did the work. Expected: what "
-    "patchvsr_core.run.memory.memory_bytes says for the same plan, with the clip and without what layers "
-    "of networks need. Against length: chunks of 21 frames, bicubic in place of the model."
+    "patchvsr_core.run.cost.run_memory says for the same plan. Against length: chunks of 21 frames, bicubic in "
+    "place of the model."
 )
 KILLED = -9
 """What the system's keeper of memory does to a process that takes too much."""
@@ -75,7 +75,7 @@ def of_size(target: tuple[int, int], frames: int, device: str, folder: Path) -> 
     source = target[0] // SCALE, target[1] // SCALE
     clip = torch.rand(frames, *source, 3, device=device)
     plan = make_plan(frames, source, target, models, models.defaults)
-    row: dict[str, Any] = {"expected": memory_bytes(plan, models, models.defaults) / MIB}
+    row: dict[str, Any] = {"expected": run_memory(plan, models.networks, models.defaults).peak / MIB}
     seconds: list[float] = []
 
     def work() -> None:

@@ -135,8 +135,7 @@ def _shown(asked: dict[str, Any], found: Forecast) -> dict[str, Any]:
     guessed = asked.get("guessed", False)
     lines = planner_lines(found, guessed=guessed, words=words) if planner else video_lines(found, words)
     answer = asdict(found) | {"lines": lines}
+    answer["places"] = answer.pop("positions") if planner and len(found.positions) <= MOST_DRAWN else ()
     answer["total_places"] = len(found.positions)
-    if not planner or len(found.positions) > MOST_DRAWN:
-        answer["places"] = ()
     answer["colors"] = {kind: [round(255 * part) for part in color] for kind, color in COLORS.items()}
     return answer

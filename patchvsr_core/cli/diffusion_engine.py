@@ -63,7 +63,7 @@ class DiffusionEngine:
             ("canvas", f"{' x '.join(map(str, plan.canvas.latent_shape))} latent cells (T x H x W) a chunk"),
             ("patches", f"{len(kinds)} of {frames} x {height} x {width}, layout {plan.layout}"),
             *(("", f"{kinds.count(kind):6d} {kind}") for kind in ("primary", "auxiliary", "corner")),
-            ("work", f"{cost.patches} patch evaluations a chunk in {step_count(self.settings)} steps"),
+            ("work", f"{cost.evaluations} patch evaluations a chunk in {step_count(self.settings)} steps"),
         ]
         return Cost(cost.seconds * len(chunks) / self.group.size, cost.memory_bytes, tuple(details))
 

@@ -15,6 +15,7 @@ from ..devices import resolve_device, time_warm_call
 from ..plan.chunks import Chunk
 from ..realtime.upscaler import FastUpscaler, State, load_fast, upscale_chunk
 from ..resample import resize
+from ..run.cost import stream_memory
 from ..run.memory import streamed_frames
 from ..run.oom_backoff import Work
 from ..video.chunk_files import Encoding, chunk_suffix, write_chunk
@@ -61,7 +62,7 @@ class FastEngine:
         network = frame_seconds(self.models, colors, self.target)
         writing = writing_seconds(frames, self.target, output, self.info, encoding)
         longest = max(chunk.length for chunk in chunks)
-        memory = self.models.working_bytes(self._source) + longest * self._frame_bytes
+        memory = stream_memory(longest, self._source, self._frame_bytes, self.models.working_bytes(self._source))
         details = (
             ("network", f"{self.models.name}, {network:.3g} s a frame on {self.models.device}"),
             ("writing", f"{writing:.3g} s a frame"),

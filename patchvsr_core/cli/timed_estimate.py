@@ -1,4 +1,4 @@
-"""What a run will cost: patches, memory, and time from a small piece of every stage, really run."""
+"""What a run will cost on this machine, whose speed is measured on a small piece of every stage."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ from ..hosts.diffusers.denoiser import DiffusersDenoiser
 from ..hosts.diffusers.models import Models
 from ..plan.canvas import Canvas, PatchPlan
 from ..plan.planner import plan_tiles
-from ..run.memory import memory_bytes
+from ..run.cost import Throughput, run_memory, run_seconds, tokens_of, work_of
 from ..sampling.conditions import Controls
 from ..sampling.joint_modulation import check_steps
 from ..sampling.schedules import step_count
 from ..settings import Settings
-from ..stages import patches_of_step, steps_of_run
 
 PIECE_PX = 256
 PIECE_FRAMES = 4
@@ -29,44 +28,37 @@ PIECE_FRAMES = 4
 class Estimate:
     """Cost of one run."""
 
-    patches: int
-    """Patch evaluations over all steps."""
+    evaluations: int
+    """Of the base on a patch, over all steps."""
     memory_bytes: int
-    """Beside the weights: frames and latents of the whole clip, and the patches at work."""
+    """Peak beside the weights."""
     seconds: float
 
 
 def estimate(plan: PatchPlan, models: Models, settings: Settings) -> Estimate:
-    """Run one patch, one tile and a small refinement on noise, and extrapolate.
+    """Count what a plan takes, by the model of :mod:`run.cost`, at the speed that :func:`measure` finds.
 
     Raises:
         PlanError: for a plan that the settings cannot run.
     """
     check_steps(plan, step_count(settings))
-    patches = sum(len(patches_of_step(plan, settings, step)) for step in steps_of_run(settings))
-    with torch.inference_mode():
-        control, prediction = _patch_seconds(plan, models)
-        seconds = _evaluations(patches, plan, settings) * prediction + _places(plan, settings) * control
-        seconds += _codec_seconds(plan.canvas, models, settings)
-        seconds += _finishing_seconds(plan.canvas, models, settings)
-    at_work = models.patches_at_once(plan, settings) * models.patch_bytes(plan)
-    memory = memory_bytes(plan, models, settings) + at_work
-    return Estimate(patches, memory, seconds)
+    work = work_of(plan, settings)
+    seconds = run_seconds(work, measure(plan, models, settings))
+    assert seconds is not None, "a patch of this very size was timed"
+    memory = run_memory(plan, models.networks, settings, models.patches_at_once(plan, settings))
+    return Estimate(work.evaluations, memory.peak, seconds)
 
 
-def _evaluations(patches: int, plan: PatchPlan, settings: Settings) -> int:
-    """Runs of the base on a patch: guidance needs two, and SAP a first one of the primary grid."""
-    first_runs = 0
-    if settings.spatial_attention and not settings.lazy_attention:
-        turns = 2 if settings.temporal_attention else 1
-        first_runs = len(plan.primary) * -(-len(steps_of_run(settings)) // turns)
-    return (patches + first_runs) * (1 if settings.guidance == 1 else 2)
-
-
-def _places(plan: PatchPlan, settings: Settings) -> int:
-    """Places for patches, which the adapter looks at once each."""
-    steps = range(step_count(settings))
-    return len({patch.origin for step in steps for patch in patches_of_step(plan, settings, step)})
+@torch.inference_mode()
+def measure(plan: PatchPlan, models: Models, settings: Settings) -> Throughput:
+    """Run one patch, one tile and a small refinement on noise."""
+    adapter, patch = _patch_seconds(plan, models)
+    megapixels = plan.canvas.frames * plan.canvas.target[0] * plan.canvas.target[1] / 1e6
+    stages = {
+        "codec": _codec_seconds(plan.canvas, models, settings) / megapixels,
+        "finish": _finishing_seconds(models, settings),
+    }
+    return Throughput({tokens_of(plan): patch}, stages, adapter=adapter)
 
 
 def _patch_seconds(plan: PatchPlan, models: Models) -> tuple[float, float]:
@@ -96,8 +88,8 @@ def _codec_seconds(canvas: Canvas, models: Models, settings: Settings) -> float:
     return len(tiles) * both * canvas.latent_frames / frames
 
 
-def _finishing_seconds(canvas: Canvas, models: Models, settings: Settings) -> float:
-    """Refiner and back-projection, by the number of pixels."""
+def _finishing_seconds(models: Models, settings: Settings) -> float:
+    """Refiner and back-projection, per megapixel."""
     frames = torch.rand(PIECE_FRAMES, PIECE_PX, PIECE_PX, 3, device=models.device)
     source = torch.rand(PIECE_FRAMES, PIECE_PX // 4, PIECE_PX // 4, 3, device=models.device)
     refiner = models.refiner if settings.refine_strength > 0 else None
@@ -106,5 +98,4 @@ def _finishing_seconds(canvas: Canvas, models: Models, settings: Settings) -> fl
         refined = frames if refiner is None else refine_frames(refiner, frames, source)
         back_project(refined, source, rounds=settings.fidelity_rounds, strength=settings.fidelity_strength)
 
-    pixels = canvas.frames * canvas.target[0] * canvas.target[1]
-    return time_warm_call(finish) * pixels / (PIECE_FRAMES * PIECE_PX**2)
+    return time_warm_call(finish) * 1e6 / (PIECE_FRAMES * PIECE_PX**2)

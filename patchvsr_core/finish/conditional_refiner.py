@@ -22,7 +22,7 @@ class ConditionalRefiner(Refiner):
     weights of a plain refiner it is equal to that refiner.
     """
 
-    live_copies = 11
+    live_copies = 17
 
     def __init__(self, config: RefinerConfig = RefinerConfig(kind="conditional")) -> None:
         super().__init__(config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from ..plan.planner import plan_tiles
 from ..progress import OnDone
 from ..resample import reflect_index, upsample_window
 from .conditional_refiner import ConditionalRefiner
-from .refiner import FOLD, Refiner, RefinerConfig
+from .refiner import FOLD, FOLDED, Refiner, RefinerConfig
 
 __all__ = ["Refiner", "RefinerConfig", "load_refiner", "new_refiner", "refine_frames", "save_refiner", "working_bytes"]
 
@@ -27,6 +28,8 @@ FORMAT = "patchvsr-refiner"
 TILE_PX = 512
 CHUNK_FRAMES = 24
 """Frames that the network processes at once, not counting its temporal receptive field."""
+TILE_PICTURES = 7
+"""Of a tile that are in memory at once: decoded, upsampled, two neighbours, and all of them folded into channels."""
 KINDS: dict[str, type[Refiner]] = {"plain": Refiner, "conditional": ConditionalRefiner}
 
 
@@ -42,10 +45,10 @@ def new_refiner(config: RefinerConfig) -> Refiner:
 
 
 def working_bytes(refiner: Refiner, frames: int, size: tuple[int, int]) -> int:
-    """Bytes that the network itself takes in :func:`refine_frames`: the live feature maps of one tile."""
+    """Memory that a tile takes in :func:`refine_frames`: its pictures and the network's features, in a few copies."""
     length = min(frames, CHUNK_FRAMES + 2 * refiner.reach_frames)
-    cells = min(size[0], TILE_PX) * min(size[1], TILE_PX) // FOLD**2
-    return refiner.live_copies * refiner.config.channels * length * cells * 4
+    cells = math.prod(-(-min(side, max(TILE_PX, 4 * refiner.reach_px)) // FOLD) for side in size)
+    return (TILE_PICTURES * FOLDED + refiner.live_copies * refiner.config.channels) * length * cells * 4
 
 
 @torch.inference_mode()

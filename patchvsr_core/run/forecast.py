@@ -1,18 +1,16 @@
-"""What a run will make and take, from sizes alone: no model is loaded and nothing has run yet.
-
-Memory and disk follow from sizes. Time does not: it is told only where earlier runs were timed.
-"""
+"""What a run will make and take, before any model is loaded: memory, disk and time by the model of :mod:`.cost`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from math import ceil
 
+from ..adapter import BaseSpec
 from ..errors import PlanError
-from ..finish.refine import Refiner, working_bytes
+from ..finish.refine import Refiner
 from ..plan.canvas import Canvas, PatchPlan
-from ..plan.planner import count_windows, plan_patches, plan_tiles
+from ..plan.planner import count_windows, plan_patches
 from ..plan.positions import KINDS, Position, list_positions
 from ..plan.target_size import target_size
 from ..sampling.joint_modulation import check_steps
@@ -20,14 +18,10 @@ from ..sampling.schedules import step_count
 from ..settings import TINY, WAN, WAN_PLAIN, Settings
 from ..video.disk_space import file_bytes
 from ..video.encoders import CODECS, CRF
-from .memory import COPIES, FLOAT_BYTES, tokens_of
+from .cost import PIXEL_BYTES, Networks, Throughput, node_memory, patch_bytes, run_seconds, work_of
 
 MOST_PLACES = 40_000
 """Of a plan: more would be far too slow to run, and slow to plan."""
-STATES = 4
-"""Latents of the canvas that sampling holds at once: its input, the state before and after a step, the prediction."""
-SIMILAR = 2.0
-"""Patches up to so many times larger or smaller than measured ones take time in proportion."""
 
 
 @dataclass(frozen=True)
@@ -41,16 +35,23 @@ class Family:
     settings: Settings
     """Defaults with an adapter."""
     without_adapter: Settings
-    sizes: Mapping[str, tuple[int, int]]
-    """(width of the transformer, width of its feed-forward layer) by the name of a size."""
+    bases: Mapping[str, BaseSpec]
+    """Transformers by the name of their size."""
     item_bytes: int = 2
     """Of a number in the transformer."""
 
 
 FAMILIES = {
-    "tiny": Family(192, 8, 1, TINY, TINY, {"": (256, 768)}, item_bytes=4),
-    "wan": Family(16, 8, 4, WAN, WAN_PLAIN, {"1.3B": (1536, 8960), "14B": (5120, 13824)}),
-    "wan22": Family(48, 16, 4, WAN, WAN_PLAIN, {"5B": (3072, 14336)}),
+    "tiny": Family(192, 8, 1, TINY, TINY, {"": BaseSpec(192, 256, 6, 768, 256)}, item_bytes=4),
+    "wan": Family(
+        16,
+        8,
+        4,
+        WAN,
+        WAN_PLAIN,
+        {"1.3B": BaseSpec(16, 1536, 30, 8960, 4096), "14B": BaseSpec(16, 5120, 40, 13824, 4096)},
+    ),
+    "wan22": Family(48, 16, 4, WAN, WAN_PLAIN, {"5B": BaseSpec(48, 3072, 30, 14336, 4096)}),
 }
 """The tiny default; Wan 2.1 and all of Wan 2.2 with the VAE of 2.1; Wan 2.2 with a VAE of its own."""
 
@@ -100,23 +101,6 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Throughput:
-    """How fast this machine was."""
-
-    patches: Mapping[int, float] = field(default_factory=dict)
-    """Seconds per patch evaluation, by the tokens of a patch."""
-    stages: Mapping[str, float] = field(default_factory=dict)
-    """Seconds per megapixel of all frames of the result, by stage."""
-
-    def patch_seconds(self, tokens: int) -> float | None:
-        """Of one evaluation; None when nothing of a similar size was measured."""
-        near = min(self.patches, key=lambda other: max(other / tokens, tokens / other), default=0)
-        if not near or not 1 / SIMILAR <= tokens / near <= SIMILAR:
-            return None
-        return self.patches[near] * tokens / near
-
-
-@dataclass(frozen=True)
 class Forecast:
     """What a run will make and take; sizes in bytes."""
 
@@ -125,9 +109,9 @@ class Forecast:
     layout: str
     positions: tuple[Position, ...]
     counts: Mapping[str, int]
-    """Patches of one window of time, by kind."""
+    """Patches of one temporal window, by kind."""
     windows: int
-    """Of time."""
+    """Temporal windows."""
     steps: int
     evaluations: int
     """Of patches, over all steps, windows and prompts."""
@@ -140,15 +124,16 @@ class Forecast:
     file_bytes: int
     """The video file; an estimate."""
     seconds: float | None
-    """None when patches of this size were not timed yet."""
+    """None until a run was timed on this machine."""
     warning: str | None
     """What would stop the sampler."""
 
 
-def forecast(request: Request, pace: Throughput = Throughput(), refiner: Refiner | None = None) -> Forecast:
-    """Look ahead.
+def forecast(request: Request, throughput: Throughput = Throughput(), refiner: Refiner | None = None) -> Forecast:
+    """Plan a run and count what it takes.
 
     Args:
+        throughput: measured by earlier runs on this machine.
         refiner: what runs after decoding; it takes memory.
 
     Raises:
@@ -167,10 +152,9 @@ def forecast(request: Request, pace: Throughput = Throughput(), refiner: Refiner
         overlap_frames=settings.overlap_frames,
     )
     windows = count_windows(canvas, settings.window_frames, settings.overlap_frames)
-    prompts = 1 if settings.guidance == 1 else 2
-    by_phase = [len(plan.at_step(phase)) for phase in range(plan.phases)]
-    evaluations = windows * prompts * sum(by_phase[step % plan.phases] for step in range(step_count(settings)))
-    pixels = canvas.frames * target[0] * target[1]
+    work = work_of(plan, settings)
+    work = replace(work, evaluations=windows * work.evaluations, pixels=canvas.frames * target[0] * target[1])
+    networks = Networks(family.channels, refiner=refiner)
     return Forecast(
         target=target,
         layout=settings.layout,
@@ -178,12 +162,12 @@ def forecast(request: Request, pace: Throughput = Throughput(), refiner: Refiner
         counts={kind: sum(patch.kind == kind for patch in plan.patches) for kind in KINDS},
         windows=windows,
         steps=step_count(settings),
-        evaluations=evaluations,
-        result_bytes=pixels * 3 * FLOAT_BYTES,
-        working_bytes=_working_bytes(canvas, family, settings, refiner),
-        patch_bytes=_patch_bytes(plan, family),
-        file_bytes=file_bytes(pixels, CODECS[request.codec].library, request.crf),
-        seconds=_seconds(evaluations, tokens_of(plan), pixels, pace),
+        evaluations=work.evaluations,
+        result_bytes=work.pixels * PIXEL_BYTES,
+        working_bytes=node_memory(canvas, networks, settings).peak,
+        patch_bytes={name: patch_bytes(plan, base, family.item_bytes) for name, base in family.bases.items()},
+        file_bytes=file_bytes(work.pixels, CODECS[request.codec].library, request.crf),
+        seconds=run_seconds(work, throughput),
         warning=_warning(plan, settings),
     )
 
@@ -196,33 +180,6 @@ def _check_number(canvas: Canvas, patch_px: int) -> None:
             f"Patches of {patch_px} px cut {canvas.target[1]}x{canvas.target[0]} into {rows * columns} pieces or more, "
             "which would take very long; choose a larger patch_px."
         )
-
-
-def _working_bytes(canvas: Canvas, family: Family, settings: Settings, refiner: Refiner | None) -> int:
-    """Single nodes keep what they made: clip, two latents, tiles, two batches of frames.
-
-    Then the refiner works, or the last stage makes a third batch.
-    """
-    frames, (height, width) = canvas.latent_frames, canvas.latent_size
-    latent = family.channels * frames * height * width * FLOAT_BYTES
-    out, clip = (canvas.frames * side[0] * side[1] * 3 * FLOAT_BYTES for side in (canvas.target, canvas.source))
-    tiles = plan_tiles(canvas, settings.tile_px, settings.tile_overlap_px)
-    cells = sum(len(row.weight) for row in tiles.rows) * sum(len(column.weight) for column in tiles.columns)
-    decoded = canvas.padded_frames * cells * canvas.stride_px**2 * 3 * FLOAT_BYTES
-    refining = 0 if refiner is None else working_bytes(refiner, canvas.frames, canvas.target)
-    return clip + max((1 + STATES) * latent, 2 * latent + decoded + 2 * out + max(refining, out))
-
-
-def _patch_bytes(plan: PatchPlan, family: Family) -> dict[str, int]:
-    tokens = tokens_of(plan)
-    sizes = family.sizes.items()
-    return {name: tokens * (COPIES * width + 2 * ffn) * family.item_bytes for name, (width, ffn) in sizes}
-
-
-def _seconds(evaluations: int, tokens: int, pixels: int, pace: Throughput) -> float | None:
-    """Denoising, and the other stages that were ever timed here."""
-    each = pace.patch_seconds(tokens)
-    return None if each is None else evaluations * each + pixels / 1e6 * sum(pace.stages.values())
 
 
 def _warning(plan: PatchPlan, settings: Settings) -> str | None:

@@ -12,6 +12,7 @@ from .setup import (
     make_plan,
     patches_of_step,
     propagation_options,
+    runs_auxiliary,
     set_up_run,
     steps_of_run,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "patches_of_step",
     "postprocess",
     "propagation_options",
+    "runs_auxiliary",
     "sample_canvas",
     "set_up_run",
     "steps_of_run",

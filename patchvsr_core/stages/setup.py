@@ -102,8 +102,12 @@ def make_plan(
 
 def patches_of_step(plan: PatchPlan, settings: Settings, step: int) -> tuple[Patch, ...]:
     """The patches that make the prediction of a step, counted from 0."""
-    sigma = float(noise_levels(settings)[step])
-    return plan.at_step(step, auxiliary=settings.auxiliary_end <= sigma <= settings.auxiliary_start)
+    return plan.at_step(step, auxiliary=runs_auxiliary(settings, float(noise_levels(settings)[step])))
+
+
+def runs_auxiliary(settings: Settings, sigma: float) -> bool:
+    """Whether auxiliary patches run at a noise level, beside the primary grid."""
+    return settings.auxiliary_end <= sigma <= settings.auxiliary_start
 
 
 def steps_of_run(settings: Settings) -> list[int]:

@@ -11,6 +11,12 @@ from patchvsr_core.hosts.diffusers.models import load_models
 from patchvsr_core.stages import make_plan
 
 
+def one_second_a_patch(monkeypatch: pytest.MonkeyPatch, *, adapter: float, base: float) -> None:
+    """In place of measured seconds; all else takes none."""
+    for name, value in (("_patch_seconds", (adapter, base)), ("_codec_seconds", 0.0), ("_finishing_seconds", 0.0)):
+        monkeypatch.setattr(f"patchvsr_core.cli.timed_estimate.{name}", lambda *_, value=value: value)
+
+
 @pytest.mark.parametrize(
     ("changes", "runs"),
     [
@@ -26,8 +32,7 @@ from patchvsr_core.stages import make_plan
 )
 def test_seconds_follow_the_runs_of_the_base(monkeypatch: pytest.MonkeyPatch, changes: dict, runs: int) -> None:
     """With every run of the base on a patch taking one second, and all else none."""
-    for name, value in (("_patch_seconds", (0.0, 1.0)), ("_codec_seconds", 0.0), ("_finishing_seconds", 0.0)):
-        monkeypatch.setattr(f"patchvsr_core.cli.timed_estimate.{name}", lambda *_, value=value: value)
+    one_second_a_patch(monkeypatch, adapter=0.0, base=1.0)
     models = load_models("tiny")
     settings = replace(models.defaults, patch_px=64, layout="corner", **changes)
     plan = make_plan(4, (64, 96), (128, 192), models, settings)
@@ -36,8 +41,7 @@ def test_seconds_follow_the_runs_of_the_base(monkeypatch: pytest.MonkeyPatch, ch
 
 
 def test_the_adapter_looks_at_every_place_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("_patch_seconds", (1.0, 0.0)), ("_codec_seconds", 0.0), ("_finishing_seconds", 0.0)):
-        monkeypatch.setattr(f"patchvsr_core.cli.timed_estimate.{name}", lambda *_, value=value: value)
+    one_second_a_patch(monkeypatch, adapter=1.0, base=0.0)
     models = load_models("tiny")
     settings = replace(models.defaults, patch_px=64, layout="corner", steps=3)
     plan = make_plan(4, (64, 96), (128, 192), models, settings)

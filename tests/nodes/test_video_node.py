@@ -137,6 +137,29 @@ def test_cancelled_and_queued_again(pack: Any, tiny: Any, places: Path, source: 
     assert whole.read_bytes() == expected and not left.exists()
 
 
+def test_a_stopped_run_is_not_resumed_with_another_model(pack: Any, tiny: Any, places: Path, source: Path) -> None:
+    """Half of a file would otherwise come from one model and half from the other."""
+    import comfy.model_management as management
+    import comfy.utils
+
+    def cancel(value: int, total: int, preview: Any, node_id: Any) -> None:
+        if value / total > 0.7:
+            management.interrupt_current_processing()
+
+    comfy.utils.set_progress_bar_global_hook(cancel)
+    try:
+        with pytest.raises(management.InterruptProcessingException):
+            make(pack, tiny, as_video(source), chunk_frames=5)
+    finally:
+        comfy.utils.set_progress_bar_global_hook(None)
+        management.interrupt_current_processing(False)
+    refused = pack.part("patchvsr_core.errors").OutputError
+    with pytest.raises(refused, match="start again"):
+        make(pack, tiny, as_video(source), chunk_frames=5, positive=[[tiny.prompt[0][0] + 1, {}]])
+    with pytest.raises(refused, match="start again"):
+        make(pack, tiny, as_video(source), chunk_frames=5, adapter=None)
+
+
 def test_videos_without_a_file_of_their_own(pack: Any, tiny: Any, places: Path, source: Path) -> None:
     from_memory = make(pack, tiny, as_video(io.BytesIO(source.read_bytes())))
     assert len(read_clip(from_memory[0].get_stream_source()).frames) == FRAMES

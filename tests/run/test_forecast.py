@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from patchvsr_core.errors import PlanError
-from patchvsr_core.finish.refine import load_refiner, working_bytes
+from patchvsr_core.finish.refine import load_refiner
 from patchvsr_core.hosts.diffusers.models import load_models
 from patchvsr_core.plan.canvas import Canvas
 from patchvsr_core.plan.planner import LAYOUTS, count_windows, plan_patches, temporal_windows
 from patchvsr_core.plan.positions import list_positions
-from patchvsr_core.run.forecast import FAMILIES, Request, Throughput, family_of, forecast
+from patchvsr_core.run.cost import Throughput, patch_bytes, tokens_of
+from patchvsr_core.run.forecast import FAMILIES, Request, family_of, forecast
 from patchvsr_core.run.forecast_text import bytes_text, planner_lines, seconds_text, video_lines
-from patchvsr_core.run.memory import patch_bytes, tokens_of
 from patchvsr_core.weights import shipped
 
 TINY = Request(40, (176, 320), "tiny")
@@ -80,9 +80,8 @@ def test_memory_and_disk_in_numbers() -> None:
     assert found.result_bytes == 40 * 704 * 1280 * 3 * 4
     refiner = load_refiner(shipped("tiny_refiner.safetensors"))
     with_refiner = forecast(TINY, refiner=refiner)
-    more = working_bytes(refiner, 40, found.target) - found.result_bytes
-    assert with_refiner.working_bytes - found.working_bytes == more > 0
-    assert found.result_bytes * 5 < found.working_bytes < found.result_bytes * 8
+    assert 1.05 < with_refiner.working_bytes / found.working_bytes < 2
+    assert found.result_bytes * 5 < found.working_bytes < found.result_bytes * 9
     assert found.file_bytes == round(40 * 704 * 1280 * 0.15)
     assert forecast(replace(TINY, crf=22)).file_bytes == round(40 * 704 * 1280 * 0.075)
     assert forecast(replace(TINY, codec="prores")).file_bytes == round(40 * 704 * 1280 * 0.6)
@@ -96,6 +95,7 @@ def test_what_a_patch_takes_is_what_the_shipped_model_says() -> None:
         models.codec.stride_px,
         models.codec.stride_frames,
     )
+    assert family.bases[""] == models.base.spec
     expected = patch_bytes(plan_of(TINY), models.base.spec, models.base.item_bytes)
     assert forecast(TINY).patch_bytes == {"": expected}
 
@@ -113,17 +113,6 @@ def test_time_is_patches_and_pixels() -> None:
     assert planner_lines(found, guessed=False)[-1].endswith("for 1 step (measured here)")
 
 
-def test_time_of_other_patch_sizes() -> None:
-    """In proportion while the size is similar; nothing is told when it is not."""
-    pace = Throughput({1000: 1.0, 4000: 8.0})
-    assert pace.patch_seconds(1000) == 1.0
-    assert pace.patch_seconds(1500) == 1.5
-    assert pace.patch_seconds(3000) == 6.0
-    assert pace.patch_seconds(400) is None
-    assert pace.patch_seconds(9000) is None
-    assert Throughput().patch_seconds(1000) is None
-
-
 def test_what_would_stop_the_sampler_is_said() -> None:
     assert "takes turns and needs 2 steps" in (forecast(replace(TINY, layout="alternating")).warning or "")
     assert forecast(replace(TINY, layout="alternating", steps=2)).warning is None
@@ -135,7 +124,7 @@ def test_what_would_stop_the_sampler_is_said() -> None:
         ({"patch_px": 100}, "multiple of 16"),
         ({"scale": 0.5}, "between 1 and 16"),
         ({"size": "10x10"}, "is smaller than the input"),
-        ({"overlap_frames": 8}, "must be shorter"),
+        ({"overlap_frames": 8}, "make it shorter"),
         ({"source": (4096, 4096), "patch_px": 64}, "choose a larger patch_px"),
     ],
 )
@@ -149,14 +138,14 @@ def test_a_long_clip_takes_no_longer_to_plan() -> None:
 
 
 def test_a_forecast_is_json() -> None:
-    assert json.loads(json.dumps(asdict(forecast(TINY))))["list_positions"][0]["kind"] == "primary"
+    assert json.loads(json.dumps(asdict(forecast(TINY))))["positions"][0]["kind"] == "primary"
 
 
 def test_the_lines() -> None:
     found = forecast(replace(TINY, layout="corner"))
     assert planner_lines(found, guessed=True)[:2] == [
         "1280x704 · 45 patches (15 primary, 22 auxiliary, 8 corner) x ~7 windows",
-        "result ~412 MB RAM · peak ~2.7 GB · file ~5.2 MB",
+        "result ~412 MB RAM · peak ~3.0 GB · file ~5.2 MB",
     ]
     assert planner_lines(found, guessed=False)[0].endswith("x 7 windows")
     assert video_lines(found)[1] == "file ~5.2 MB · disk while running ~10 MB"

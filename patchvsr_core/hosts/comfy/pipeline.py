@@ -16,6 +16,7 @@ from ...finish.degradation import DegradationEstimator
 from ...finish.refine import Refiner
 from ...plan.chunks import ChunkState
 from ...progress import OnProgress
+from ...run.cost import Networks
 from ...settings import TINY, WAN, WAN_PLAIN, Settings
 from ...stages import Noise, RunSetup, upscale_clip
 from ...vae.codec import Codec
@@ -24,7 +25,7 @@ from .attention import attach_attention
 from .codec import codec_of
 from .input_guidance import EnhanceOptions, attach_enhancement
 from .joint_modulation import FusionOptions, attach_joint_modulation
-from .loading import adapter_of
+from .loading import adapter_of, base_spec
 from .propagation import attach_propagation, attach_rescale, check_no_propagation
 from .refiner import run_refiner, shipped_refiner
 from .run_times import timed_stage
@@ -64,6 +65,18 @@ class NativeModels:
     def device(self) -> torch.device:
         device = comfy.model_management.get_torch_device()
         return device if isinstance(device, torch.device) else torch.device(device)
+
+    @property
+    def networks(self) -> Networks:
+        """Their sizes, as far as memory depends on them."""
+        return Networks(
+            self.codec.channels,
+            base_spec(self.model),
+            self.model.model_dtype().itemsize,
+            0 if self.adapter is None else adapter_of(self.adapter).config.width,
+            not self.codec.is_lossless,
+            self.refiner,
+        )
 
     @property
     def defaults(self) -> Settings:

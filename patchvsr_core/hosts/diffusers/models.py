@@ -15,7 +15,8 @@ from ...files import fingerprint
 from ...finish.degradation import DegradationEstimator
 from ...finish.refine import Refiner, load_refiner
 from ...plan.canvas import PatchPlan
-from ...run.memory import patch_bytes, patches_together
+from ...run.cost import Networks, patch_bytes
+from ...run.memory import patches_together
 from ...settings import TINY, WAN, WAN_PLAIN, Settings
 from ...vae.codec import Codec, SpaceToDepth, WanVAE
 from ...vae.conditional_decoder import ConditionalDecoder, load_conditional_decoder
@@ -52,6 +53,18 @@ class Models:
     def has_global_branch(self) -> bool:
         """Whether the adapter attends to a view of the whole video."""
         return self.adapter is not None and self.adapter.global_ is not None
+
+    @property
+    def networks(self) -> Networks:
+        """Their sizes, as far as memory depends on them."""
+        return Networks(
+            self.codec.channels,
+            self.base.spec,
+            self.base.item_bytes,
+            0 if self.adapter is None else self.adapter.config.width,
+            not self.codec.is_lossless,
+            self.refiner,
+        )
 
     def patch_bytes(self, plan: PatchPlan) -> int:
         """What a patch takes while the base works on it, beside the weights; an estimate."""

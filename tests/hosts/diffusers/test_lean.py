@@ -18,7 +18,8 @@ from patchvsr_core.hosts.diffusers.models import Models, load_models
 from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.plan.canvas import Canvas, PatchPlan
 from patchvsr_core.plan.planner import plan_patches
-from patchvsr_core.run.memory import ENOUGH_TOKENS, patch_bytes, patches_together
+from patchvsr_core.run.cost import patch_bytes
+from patchvsr_core.run.memory import ENOUGH_TOKENS, patches_together
 from patchvsr_core.sampling import conditions as conditions_module
 from patchvsr_core.sampling.conditions import Controls
 from patchvsr_core.sampling.input_guidance import guide_low_frequencies

@@ -1,0 +1,160 @@
+"""Peak memory that the cost model expects, against what processes really took; every run in its own process.
+
+The shipped models upscale noise: the tiny default in several sizes and settings, and both real-time networks. Where
+the numbers are alike, chunks, refusals and the forecast on nodes can be relied on.
+
+    python benchmarks/cost.py --markdown benchmarks/results/cost.md
+    python benchmarks/cost.py --only rdg
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parent))
+
+from measuring import MIB, Column, Records, add_common, parsed, peak_bytes, progress, publish
+
+from patchvsr_core.hosts.diffusers.models import load_models
+from patchvsr_core.hosts.diffusers.pipeline import upscale
+from patchvsr_core.plan.chunks import ChunkState
+from patchvsr_core.realtime.upscaler import load_fast, upscale_chunk
+from patchvsr_core.run.cost import PIXEL_BYTES, run_memory, stream_memory
+from patchvsr_core.run.malloc import tune_malloc
+from patchvsr_core.stages import make_plan
+
+WARM_UP = (1, 16, 16)
+NOTES = (
+    "Expected: patchvsr_core.run.cost for the same sizes and settings. Measured: the peak of the process above what it "
+    "held when models were loaded and had run once on a tiny clip."
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A run to measure."""
+
+    clip: tuple[int, int, int]
+    """(frames, height, width) of the input."""
+    scale: int = 4
+    network: str = "tiny"
+    """``tiny``, or a real-time network."""
+    refiner: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    """What differs from the model's own."""
+
+    @property
+    def target(self) -> tuple[int, int]:
+        return self.scale * self.clip[1], self.scale * self.clip[2]
+
+
+OFF = {"refine_strength": 0.0}
+CASES = {
+    "tiny": Case((8, 90, 160)),
+    "tiny, small": Case((4, 48, 64)),
+    "tiny, long chunk": Case((24, 72, 128)),
+    "tiny, large": Case((2, 270, 480)),
+    "tiny, x2": Case((8, 144, 256), 2),
+    "tiny, corner": Case((8, 108, 192), settings={"layout": "corner"}),
+    "tiny, small patches and tiles": Case((8, 90, 160), settings={"patch_px": 128, "tile_px": 256, **OFF}),
+    "tiny, no refiner": Case((16, 60, 96), settings=OFF),
+    "tiny, 3 steps": Case((16, 60, 96), settings={"steps": 3, **OFF}),
+    "tiny, Heun": Case((16, 60, 96), settings={"steps": 2, "solver": "heun", **OFF}),
+    "tiny, guidance": Case((8, 90, 160), settings={"guidance": 2.0, "steps": 2, "noise_level": 0.1, **OFF}),
+    "tiny, propagation": Case((16, 60, 96), settings={"propagation": 0.25, "propagation_start": 1.0, **OFF}),
+    "tiny, attention": Case(
+        (8, 60, 96), settings={"spatial_attention": True, "temporal_attention": True, "steps": 2, **OFF}
+    ),
+    "tiny, RDG as base layer": Case((8, 60, 96), settings={"base_layer": "rdg"}),
+    "tiny, conditional refiner": Case((8, 60, 96), refiner="conditional"),
+    "dap": Case((16, 180, 320), network="dap"),
+    "dap, large": Case((4, 360, 640), network="dap"),
+    "rdg": Case((16, 180, 320), network="rdg"),
+    "rdg, large": Case((4, 360, 640), network="rdg"),
+}
+
+
+def tiny_run(case: Case, device: str) -> tuple[int, Callable[[], object]]:
+    """(expected bytes, what to measure)."""
+    models = load_models("tiny", refiner=case.refiner, device=device)
+    settings = replace(models.defaults, **case.settings)
+    upscale(torch.rand(*WARM_UP, 3), (64, 64), models, settings)  # libraries get what they keep
+    plan = make_plan(case.clip[0], case.clip[1:], case.target, models, settings)
+    memory = run_memory(plan, models.networks, settings, models.patches_at_once(plan, settings))
+    return memory.peak, lambda: upscale(torch.rand(*case.clip, 3), case.target, models, settings)
+
+
+def fast_run(case: Case, device: str) -> tuple[int, Callable[[], object]]:
+    """(expected bytes, what to measure)."""
+    frames, height, width = case.clip
+    upscaler = load_fast(case.network, device=device)
+    work = partial(upscale_chunk, upscaler=upscaler, settings=None, report=lambda *_: None, noise=None)
+    work(torch.rand(*WARM_UP, 3), (64, 64), chunk_state=ChunkState())
+    result = case.target[0] * case.target[1] * PIXEL_BYTES
+    expected = stream_memory(frames, (height, width), result, upscaler.working_bytes((height, width)))
+
+    def upscaled() -> object:
+        read = [torch.rand(height, width, 3) for _ in range(frames)]  # as a job reads and stacks them
+        return work(torch.stack(read), case.target, chunk_state=ChunkState())
+
+    return expected, upscaled
+
+
+def run_case(name: str, device: str) -> dict[str, Any]:
+    """The row of a case, measured in this process."""
+    case = CASES[name]
+    tune_malloc()
+    expected, work = (tiny_run if case.network == "tiny" else fast_run)(case, device)
+    measured = peak_bytes(work, device)
+    return {"expected": expected / MIB, "measured": measured / MIB, "ratio": expected / measured}
+
+
+def isolated(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """The row of a case, measured in a process of its own."""
+    progress(name)
+    case = CASES[name]
+    command = [sys.executable, __file__, "--one", name, "--device", options.device]
+    command += ["--threads", str(torch.get_num_threads())]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    frames, height, width = case.clip
+    sizes = {"input": f"{frames} x {width}x{height}", "output": f"{case.target[1]}x{case.target[0]}"}
+    return {"case": name, **sizes, **json.loads(done.stdout)}
+
+
+COLUMNS = (
+    Column("case", "run"),
+    Column("input", "input"),
+    Column("output", "output"),
+    Column("expected", "MiB expected", 0),
+    Column("measured", "MiB measured", 0),
+    Column("ratio", "expected/measured"),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="runs whose name contains this")
+    parser.add_argument("--one", choices=CASES, help=argparse.SUPPRESS)
+    add_common(parser)
+    options = parsed(parser)
+    if options.one:
+        print(json.dumps(run_case(options.one, options.device)))
+        return
+    rows = [isolated(name, options) for name in CASES if options.only in name]
+    device = "GPU memory" if options.device != "cpu" else "Main memory"
+    publish(options, "Cost model", (Records("cost", f"{device} of a run", COLUMNS, rows),), NOTES)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,290 @@
+"""What a run costs: the one model of memory and time that planning, chunking and refusing ask.
+
+Memory follows from sizes alone. Arrays over the whole clip (latents, frames) are counted one by one; what
+networks hold while they work on a patch or a tile is counted in features, with the factors below.
+``benchmarks/cost.py`` compares it with measured peaks. Time follows from what was measured on this machine.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+from ..adapter import BaseSpec
+from ..finish.refine import CHUNK_FRAMES, Refiner, working_bytes
+from ..plan.canvas import TOKEN_CELLS, Canvas, PatchPlan
+from ..plan.planner import plan_tiles
+from ..propagation.attention import cache_bytes
+from ..propagation.canvas import MEASURED_PX
+from ..resample import PIXELS_PER_BATCH
+from ..sampling.conditions import CACHE_BYTES
+from ..sampling.schedules import noise_levels, step_count
+from ..sampling.solvers import SOLVERS
+from ..settings import BICUBIC, Settings
+from ..stages import attention_options, runs_auxiliary, steps_of_run
+
+FLOAT_BYTES = 4
+PIXEL_BYTES = 3 * FLOAT_BYTES
+"""Of a frame, per pixel."""
+OVERHEAD_BYTES = 32 * 2**20
+"""What libraries and the allocator add to any run."""
+UNTUNED_BYTES = 128 * 2**20
+"""Holes that arrays leave in the heap where :func:`malloc.tune_malloc` was not called, as in ComfyUI."""
+
+BLOCK_COPIES = 16
+"""Features of a token that a block of the base holds at once, beside those of its feed-forward layer."""
+ADAPTER_BRANCHES = 2
+"""Branches of an adapter whose features are kept from step to step."""
+VAE_WIDTH = 96
+"""Features of a pixel at the full resolution of Wan's VAE."""
+VAE_ENCODING, VAE_DECODING = 10, 14
+"""Features of ``stride_frames`` frames of a tile that a VAE holds at once."""
+ENCODED_TILE, DECODED_TILE = 4, 2
+"""Pictures of a tile that are alive while it is cut and encoded, and while it is decoded."""
+PROJECTION_COPIES = 3
+"""Pictures of the frames that back-projection works on at a time, beside its input and output."""
+STATES, SOLVED_STATES = 4, 5
+"""Latents alive in a model call (condition, noise, state, prediction), and after it (the next state too)."""
+LOOK_AHEAD_STATES = 3
+"""What a solver that looks ahead adds: the first prediction, its slope, the state ahead."""
+GUIDED_STATES, BLENDED_STATES = 1, 3
+"""What guidance adds: the second prediction, and after the call the two differences."""
+PROPAGATION_STATES = 4
+"""What propagation along the motion adds after a call: the prediction opened, mixed, corrected and closed again."""
+MOTION_PICTURES = 7
+"""Numbers of a pixel at which motion is measured: flow both ways, and the clip at that size."""
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Sizes of the networks of a run, as far as memory depends on them."""
+
+    channels: int
+    """Of a latent."""
+    base: BaseSpec | None = None
+    """None where the base works in other memory than what is asked about."""
+    item_bytes: int = FLOAT_BYTES
+    """Of a number in base, adapter and VAE."""
+    adapter_width: int = 0
+    """Features of a token in an adapter's branches; 0: there is none."""
+    has_vae: bool = False
+    """Whether a network encodes and decodes tiles."""
+    refiner: Refiner | None = None
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Peak of every stage in bytes, without weights; with all that earlier stages still hold."""
+
+    encode: int
+    denoise: int
+    decode: int
+    refine: int
+    finish: int
+    """Base layer, back-projection and the finished frames."""
+
+    @property
+    def peak(self) -> int:
+        return max(getattr(self, stage.name) for stage in fields(self))
+
+
+@dataclass(frozen=True)
+class Work:
+    """What takes time in a run."""
+
+    evaluations: int
+    """Of the base on a patch, over all steps and prompts."""
+    tokens: int
+    """Of a patch."""
+    pixels: int
+    """Of all frames of the result."""
+    positions: int = 0
+    """Positions of patches, each of which the adapter evaluates once."""
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """How fast a machine is."""
+
+    patches: Mapping[int, float] = field(default_factory=dict)
+    """Seconds per evaluation of a patch, by its tokens."""
+    stages: Mapping[str, float] = field(default_factory=dict)
+    """Seconds per megapixel of all frames of the result, by stage."""
+    adapter: float = 0.0
+    """Seconds that the adapter takes for one position."""
+    attention_tokens: float = math.inf
+    """Tokens at which attention between them costs as much as all else in a block."""
+
+    def patch_seconds(self, tokens: int) -> float | None:
+        """Of one evaluation, scaled from the nearest size that was measured; None when there is none."""
+        near = min(self.patches, key=lambda other: max(other / tokens, tokens / other), default=0)
+        return self.patches[near] * self._operations(tokens) / self._operations(near) if near else None
+
+    def _operations(self, tokens: int) -> float:
+        """Up to a factor: linear in the tokens, and quadratic in attention."""
+        return tokens * (1 + tokens / self.attention_tokens)
+
+
+def run_seconds(work: Work, throughput: Throughput) -> float | None:
+    """How long some work takes; None when no patch was ever timed."""
+    each = throughput.patch_seconds(work.tokens)
+    if each is None:
+        return None
+    denoising = work.evaluations * each + work.positions * throughput.adapter
+    return denoising + work.pixels / 1e6 * sum(throughput.stages.values())
+
+
+def work_of(plan: PatchPlan, settings: Settings) -> Work:
+    """What a plan takes with some settings: guidance runs every patch twice, SAP the primary grid a first time."""
+    steps = steps_of_run(settings)
+    levels = noise_levels(settings).tolist()
+    grids = Counter((step % plan.phases, runs_auxiliary(settings, levels[step])) for step in steps)
+    patches = {grid: plan.at_step(grid[0], auxiliary=grid[1]) for grid in grids}
+    evaluations = sum(count * len(patches[grid]) for grid, count in grids.items())
+    if settings.spatial_attention and not settings.lazy_attention:
+        turns = 2 if settings.temporal_attention else 1
+        evaluations += len(plan.primary) * -(-len(steps) // turns)
+    canvas = plan.canvas
+    return Work(
+        evaluations * (1 if settings.guidance == 1 else 2),
+        tokens_of(plan),
+        canvas.frames * math.prod(canvas.target),
+        len({patch.origin for grid in patches.values() for patch in grid}),
+    )
+
+
+def patch_bytes(plan: PatchPlan, base: BaseSpec, item_bytes: int) -> int:
+    """What a patch takes while a Wan works on it, beside the weights."""
+    return tokens_of(plan) * (BLOCK_COPIES * base.width + 2 * base.ffn) * item_bytes
+
+
+def tokens_of(plan: PatchPlan) -> int:
+    """Tokens of one patch."""
+    return math.prod(plan.patch_size) // TOKEN_CELLS**2
+
+
+def run_memory(plan: PatchPlan, networks: Networks, settings: Settings, patches_at_once: int = 1) -> Memory:
+    """Of a whole run in one call, in which a stage frees what the next one does not need."""
+    sizes = _Sizes(plan.canvas, networks, settings)
+    clip, latent, result = sizes.clip, sizes.latent, sizes.result
+    base_layer = result if settings.base_layer != BICUBIC else 0
+    held = clip + OVERHEAD_BYTES
+    return Memory(
+        encode=held + latent + base_layer + sizes.encoding,
+        denoise=held + _denoising(plan, networks, settings, patches_at_once),
+        decode=held + latent + sizes.tiles + max(result, sizes.decoding),
+        refine=held + result + sizes.refining,
+        finish=held + result + base_layer + sizes.projecting,
+    )
+
+
+def node_memory(canvas: Canvas, networks: Networks, settings: Settings) -> Memory:
+    """Of single nodes of a graph, whose results are all kept; weights and patches at work lie elsewhere."""
+    sizes = _Sizes(canvas, networks, settings)
+    latent, result = sizes.latent, sizes.result
+    held = sizes.clip + OVERHEAD_BYTES + UNTUNED_BYTES
+    made = held + 2 * latent + sizes.tiles
+    return Memory(
+        encode=held + latent + sizes.encoding,
+        denoise=held + (1 + STATES) * latent,
+        decode=made + max(result, sizes.decoding),
+        refine=made + result + sizes.refining,
+        finish=made + 2 * result + sizes.projecting,
+    )
+
+
+def stream_memory(frames: int, source: tuple[int, int], frame_bytes: int, working_bytes: int) -> int:
+    """Of a chunk that a real-time network upscales frame by frame.
+
+    Args:
+        source: (height, width) of the input, which is read and stacked.
+        frame_bytes: of a frame of the result.
+        working_bytes: of the frame at work.
+    """
+    return OVERHEAD_BYTES + working_bytes + frames * (frame_bytes + 2 * math.prod(source) * PIXEL_BYTES)
+
+
+def _denoising(plan: PatchPlan, networks: Networks, settings: Settings, patches_at_once: int) -> int:
+    """Latents of the whole canvas, the patches at work, and what is kept from step to step."""
+    latent, guides = _Sizes(plan.canvas, networks, settings).latent, settings.guidance != 1
+    looks_ahead = settings.solver in SOLVERS and SOLVERS[settings.solver].look_ahead
+    states = (settings.noise_level > 0) + LOOK_AHEAD_STATES * (looks_ahead and step_count(settings) > 1)
+    calling = (STATES + states + guides * GUIDED_STATES) * latent
+    solving = (SOLVED_STATES + states + guides * BLENDED_STATES) * latent
+    kept = _kept_features(plan, networks, settings)
+    if settings.propagation > 0:
+        solving += PROPAGATION_STATES * latent
+        shrink = min(1.0, MEASURED_PX / max(plan.canvas.target))
+        kept += round(MOTION_PICTURES * plan.canvas.frames * math.prod(plan.canvas.target) * shrink**2) * FLOAT_BYTES
+    at_work = 0 if networks.base is None else patches_at_once * patch_bytes(plan, networks.base, networks.item_bytes)
+    return kept + max(calling + at_work, solving)
+
+
+def _kept_features(plan: PatchPlan, networks: Networks, settings: Settings) -> int:
+    """What an adapter made of the patches, for the next step; what patches attend to of one another."""
+    if networks.base is None:
+        return 0
+    kept = 0
+    if step_count(settings) > 1:
+        features = len(plan.patches) * tokens_of(plan) * ADAPTER_BRANCHES * networks.adapter_width
+        kept = min(features * networks.item_bytes, CACHE_BYTES)
+    options, base = attention_options(settings), networks.base
+    if options.spatial or options.temporal:
+        one = cache_bytes(options, plan, base.width, base.layers, networks.item_bytes)
+        kept += one * (1 if settings.guidance == 1 else 2)
+    return kept
+
+
+class _Sizes:
+    """Bytes of the arrays of a run: those that last, and those of a stage at work."""
+
+    def __init__(self, canvas: Canvas, networks: Networks, settings: Settings) -> None:
+        self._canvas, self._networks, self._settings = canvas, networks, settings
+        tiles = plan_tiles(canvas, settings.tile_px, settings.tile_overlap_px)
+        row, column = next(iter(tiles))
+        self._tile_px = len(row.weight) * len(column.weight) * canvas.stride_px**2
+        self._tile = canvas.padded_frames * self._tile_px * PIXEL_BYTES
+        self.latent = networks.channels * math.prod(canvas.latent_shape) * FLOAT_BYTES
+        self.clip = canvas.frames * math.prod(canvas.source) * PIXEL_BYTES
+        self.result = canvas.frames * math.prod(canvas.target) * PIXEL_BYTES
+        self.tiles = len(tiles) * self._tile
+
+    @property
+    def encoding(self) -> int:
+        """A tile that is cut from the enlarged input and encoded."""
+        return ENCODED_TILE * self._tile + self._vae(VAE_ENCODING)
+
+    @property
+    def decoding(self) -> int:
+        """A tile that is decoded; the last one is among those that are kept."""
+        return DECODED_TILE * self._tile + self._vae(VAE_DECODING)
+
+    @property
+    def refining(self) -> int:
+        """The refined frames, those of the chunk at work, and its tile; nothing without a refiner."""
+        refiner, frames = self._networks.refiner, self._canvas.frames
+        if refiner is None or self._settings.refine_strength == 0:
+            return 0
+        length = min(frames, CHUNK_FRAMES + 2 * refiner.reach_frames)
+        flows = length * math.prod(self._canvas.source) * 4 * FLOAT_BYTES
+        return (
+            self.result + self.result * length // frames + flows + working_bytes(refiner, frames, self._canvas.target)
+        )
+
+    @property
+    def projecting(self) -> int:
+        """The projected frames, and those that are worked on at a time."""
+        if self._settings.fidelity_rounds == 0 or self._settings.fidelity_strength == 0:
+            return 0
+        one = math.prod(self._canvas.target) * PIXEL_BYTES
+        together = min(self.result, max(one, PIXELS_PER_BATCH * PIXEL_BYTES))
+        return self.result + PROJECTION_COPIES * together
+
+    def _vae(self, copies: int) -> int:
+        """The features of a VAE, which works on the frames of one latent frame at a time."""
+        if not self._networks.has_vae:
+            return 0
+        frames = self._canvas.stride_frames
+        return copies * self._tile_px * frames * VAE_WIDTH * self._networks.item_bytes
