@@ -71,8 +71,8 @@ def test_a_single_pixel_gets_no_further_round_where_its_surroundings_agree() -> 
     once = back_project(wrong, source, rounds=1)
     left = (source - resize(once, (40, 40))).abs().max()
     tolerance = float(left) / 2  # the pixel is beyond it, its square of 17 x 17 within
-    assert torch.equal(back_project(wrong, source, rounds=4, agreed=tolerance), once)
-    more = back_project(wrong, source, rounds=4, agreed=float(left) / 40)
+    assert torch.equal(back_project(wrong, source, rounds=4, tolerance=tolerance), once)
+    more = back_project(wrong, source, rounds=4, tolerance=float(left) / 40)
     assert not torch.equal(more, once), "the same pixel counts where less is tolerated"
 
 
