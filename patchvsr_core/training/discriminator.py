@@ -50,5 +50,6 @@ def adversarial_loss(discriminator: Discriminator, generated: Tensor, truth: Ten
         generated, truth: (N, T, H, W, 3) frames in [0, 1].
         weight: of the generator's loss.
     """
-    own = DISCRIMINATOR_WEIGHT * discriminator.discriminator_loss(generated, truth)
-    return weight * discriminator.generator_loss(generated) + own
+    # In this order: the discriminator's loss updates the estimates of its spectral norms.
+    loss = weight * discriminator.generator_loss(generated)
+    return loss + DISCRIMINATOR_WEIGHT * discriminator.discriminator_loss(generated, truth)
