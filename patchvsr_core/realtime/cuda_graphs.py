@@ -1,8 +1,8 @@
-"""Steps of a stream replayed as CUDA graphs: a frame costs one launch, however many layers there are.
+"""CUDA graphs for the steps of a stream: a frame costs one launch, however many layers the network has.
 
-A graph reads and writes memory that stays where it is. Inputs are copied into it, the state of the
-stream lives in it, and results are copied out. Source of the procedure: PyTorch's notes on CUDA
-graphs (warm-up on a side stream, then capture into a pool of memory).
+A graph reads and writes static memory: inputs are copied into it, the recurrent state stays in it, and
+results are copied out. Source: PyTorch's notes on CUDA graphs (warm-up on a side stream, then capture
+with a private memory pool).
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ Step = Callable[[Any, Any], tuple[Tensor, Any]]
 """(inputs, state or None) -> (frame, state), as the networks' ``step``."""
 Work = Callable[[], Any]
 Capture = Callable[[Work, Any], tuple[Any, Callable[[], None]]]
-"""(work, pool) -> (what it answered, a replay that brings that up to date)."""
+"""(work, memory pool) -> (its static result, a replay function that updates it)."""
 WARM_UP = 3
-"""Steps before a capture, so that libraries have chosen their kernels."""
+"""Steps before capture, so that libraries have chosen their kernels."""
 
 
 def cuda_capture(work: Work, pool: Any) -> tuple[Any, Callable[[], None]]:
-    """Record ``work`` on the device of the moment.
+    """Capture ``work`` on the current device.
 
     Raises:
-        RuntimeError: when it does what a graph cannot, or memory is short.
+        RuntimeError: when it cannot be captured, or memory is insufficient.
     """
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
@@ -40,7 +40,7 @@ def cuda_capture(work: Work, pool: Any) -> tuple[Any, Callable[[], None]]:
 
 @dataclass
 class _Recorded:
-    """Graphs and memory for inputs of one shape."""
+    """Graphs and static memory for inputs of one shape."""
 
     inputs: Any
     state: Any
@@ -49,14 +49,14 @@ class _Recorded:
 
 
 class GraphedStep:
-    """A step of one stream, replayed wherever that works, and called as it is elsewhere.
+    """The step of one stream, replayed as a CUDA graph where possible and called directly elsewhere.
 
-    Frames are the caller's own. The state is not: what a call answers is overwritten by the next one. Give it back as
-    it is, or None to begin a shot; two streams need two of these.
+    Returned frames belong to the caller. The returned state does not: the next call overwrites it. Pass it back
+    unchanged, or None to begin a shot. Use one instance per stream.
 
     Args:
-        step: reads no value of a tensor on the processor, and does nothing on the way but compute.
-        capture: None for CUDA graphs, where the inputs are on such a device.
+        step: must not synchronise with the CPU, and must not have side effects.
+        capture: replaces CUDA capture; None for CUDA graphs where the inputs are on a CUDA device.
     """
 
     def __init__(self, step: Step, capture: Capture | None = None) -> None:
@@ -66,19 +66,21 @@ class GraphedStep:
         self._failed = False
 
     def __call__(self, inputs: Any, state: Any) -> tuple[Tensor, Any]:
-        """As the step itself."""
+        """Run the step, see :data:`Step`."""
         on_cuda = tree_leaves(inputs)[0].is_cuda
         if self._failed or not (on_cuda or self._capture):
             return self.step(inputs, state)
-        with torch.inference_mode(False), torch.no_grad():  # memory made here is written again from anywhere
+        with torch.inference_mode(False), torch.no_grad():  # static memory must be writable in any mode
             if self._recorded is None or _shapes(self._recorded.inputs) != _shapes(inputs):
-                self._recorded = None  # gives its memory back before more is taken
+                self._recorded = None  # frees its memory before more is allocated
                 try:
                     self._recorded = self._record(inputs)
                 except RuntimeError as error:
                     self._failed = True
                     reason = str(error).partition("\n")[0]
-                    log.warning("No CUDA graph for this network, it runs without, a little slower: %s", reason)
+                    log.warning(
+                        "This network cannot be captured as a CUDA graph and runs without, slightly slower: %s", reason
+                    )
                     return self.step(inputs, state)
             return self._replay(self._recorded, inputs, state)
 
@@ -109,7 +111,7 @@ class GraphedStep:
 
 
 def _warm_up(step: Step, inputs: Any, device: torch.device) -> Any:
-    """Run both kinds of step beside the work of others; the state they leave, in memory of its own."""
+    """Run both kinds of step on a side stream; returns a copy of their state."""
     here, aside = torch.cuda.current_stream(device), torch.cuda.Stream(device)
     aside.wait_stream(here)
     with torch.cuda.stream(aside):
@@ -123,7 +125,7 @@ def _warm_up(step: Step, inputs: Any, device: torch.device) -> Any:
 
 
 def tree_map(change: Callable[[Tensor], Tensor], tree: Any) -> Any:
-    """The same mappings, sequences and dataclasses with other tensors."""
+    """Apply a function to all tensors of nested mappings, sequences and dataclasses."""
     if isinstance(tree, Tensor):
         return change(tree)
     if isinstance(tree, Mapping):
@@ -134,7 +136,7 @@ def tree_map(change: Callable[[Tensor], Tensor], tree: Any) -> Any:
 
 
 def tree_leaves(tree: Any) -> list[Tensor]:
-    """All tensors of it, in order."""
+    """All tensors of a tree, in order."""
     found: list[Tensor] = []
 
     def keep(tensor: Tensor) -> Tensor:
@@ -146,7 +148,7 @@ def tree_leaves(tree: Any) -> list[Tensor]:
 
 
 def copy_tree(source: Any, target: Any) -> None:
-    """Write all tensors of one tree over those of another."""
+    """Copy all tensors of one tree into those of another."""
     for one, other in zip(tree_leaves(source), tree_leaves(target), strict=True):
         other.copy_(one, non_blocking=True)
 

@@ -1,9 +1,9 @@
-"""DAP: online upscaling of video by 4 with a deformable attention pyramid.
+"""DAP: online 4x video super-resolution with a deformable attention pyramid.
 
-Source: DAP (WACV 2023), of which neither code nor weights were published; this is a reconstruction
-from its description and its tables. A cell sees the frame at hand and remembers features and a
-hidden state of the frame before: an encoder, a pyramid of offsets that says where the hidden state
-shows what is here now, attention over those places, and a residual network.
+Source: DAP (WACV 2023). Neither code nor weights were published; this is a reimplementation from the
+paper. A recurrent cell takes the current frame, and features and a hidden state of the previous one:
+an encoder, a pyramid that predicts offsets into the hidden state, deformable attention over the
+sampling points, and a residual network.
 """
 
 from __future__ import annotations
@@ -21,39 +21,39 @@ from .deformable_gather import sample_points
 SCALE = 4
 FORMAT = "patchvsr-dap"
 RENAMED = {"places": "points"}
-"""Fields of a configuration by the names that older files have for them."""
+"""Fields of a configuration that have other names in older files."""
 
 
 @dataclass(frozen=True)
 class DAPConfig:
-    """Hyper-parameters; the last three are the rows of the paper's ablation."""
+    """Hyper-parameters; the last three are those of the paper's ablation."""
 
     channels: int = 128
-    """Of hidden state and residual network."""
+    """Channels of the hidden state and the residual network."""
     features: int = 32
-    """Of the encoder, at every level."""
+    """Channels of the encoder, at every level."""
     keys: int = 64
-    """Of queries and keys."""
+    """Channels of queries and keys."""
     levels: int = 4
-    """Of the pyramid, each half as large as the one before."""
+    """Levels of the pyramid, each half the size of the previous one."""
     points: int = 8
-    """Offsets at every pixel."""
+    """Sampling points per pixel."""
     blocks: int = 8
-    """Of the residual network."""
+    """Residual blocks."""
     offsets: bool = True
-    """False: the hidden state is read where it lies."""
+    """False: sample the hidden state without motion compensation."""
     pyramid: bool = True
-    """False: offsets at full size alone."""
+    """False: predict offsets at full resolution only."""
     attention: bool = True
-    """False: all places count the same."""
+    """False: average over the sampling points."""
 
 
 @dataclass(frozen=True, eq=False)
 class DAPState:
-    """What is remembered of the frame before."""
+    """Recurrent state: what is carried over from the previous frame."""
 
     features: tuple[Tensor, ...]
-    """Of every level, the largest first."""
+    """Encoder features of every level, the largest first."""
     hidden: Tensor
     """(B, channels, h, w)"""
 
@@ -67,7 +67,7 @@ def load_dap(path: str | Path) -> DAP:
     """Read a network's file.
 
     Raises:
-        ModelError: in one sentence, what is wrong with the file.
+        ModelError: when the file is missing, damaged or not a DAP network.
     """
     path = Path(path)
     config, tensors = read_weights(path, FORMAT, "DAP network")
@@ -113,11 +113,11 @@ class DAP(nn.Module):
         """Upscale the next frame of a stream.
 
         Args:
-            frame: (B, 3, h, w) in [0, 1]; single precision also for a network in half, as it is enlarged and added.
-            state: what the step before answered; None at the beginning of a shot.
+            frame: (B, 3, h, w) in [0, 1]; float32 even for a half-precision network, as it is upsampled and added.
+            state: returned by the previous step; None at the beginning of a shot.
 
         Returns:
-            ((B, 3, 4 h, 4 w) frame in the precision of the input, state for the next step).
+            ((B, 3, 4 h, 4 w) frame in the dtype of the input, state for the next step).
         """
         image = frame.to(self.query.weight.dtype)
         features = self._features(image)
@@ -128,10 +128,10 @@ class DAP(nn.Module):
         return result, DAPState(features, F.relu(self.hidden(x), inplace=True))
 
     def motion(self, features: tuple[Tensor, ...], before: tuple[Tensor, ...]) -> Tensor:
-        """Where in the frame before the content of this one lies.
+        """Predict the positions in the previous frame of the content of the current one.
 
         Returns:
-            (B, h, w, places, 2) float32 offsets (dx, dy) in pixels.
+            (B, h, w, points, 2) float32 offsets (dx, dy) in pixels.
         """
         here = features[0]
         count = self.config.points
@@ -150,10 +150,10 @@ class DAP(nn.Module):
         return _pairs(found)
 
     def align(self, frames: Tensor) -> Tensor:
-        """What the offsets make of every frame but the last, to look like the one after: the mean over all places.
+        """Warp every frame but the last to the next one with the predicted offsets, averaging over sampling points.
 
         Args:
-            frames: (B, T, 3, h, w) of a shot.
+            frames: (B, T, 3, h, w) frames of one shot.
 
         Returns:
             (B, T - 1, 3, h, w).
@@ -170,7 +170,7 @@ class DAP(nn.Module):
         return tuple(levels)
 
     def _attend(self, frame: Tensor, features: Tensor, before: DAPState, offsets: Tensor) -> Tensor:
-        """The hidden state of the frame before, fetched from all places and weighed."""
+        """Deformable attention over the hidden state of the previous frame."""
         where, value = sample_points(offsets), self.value(before.hidden)
         if not self.config.attention:
             return where.gather_sum(value)
@@ -181,7 +181,7 @@ class DAP(nn.Module):
 
 
 class _Level(nn.Sequential):
-    """One size of the encoder."""
+    """One level of the encoder."""
 
     def __init__(self, channels: int, features: int, stride: int) -> None:
         layers: list[nn.Module] = [nn.Conv2d(channels, features, 3, stride=stride, padding=1), nn.ReLU(True)]
@@ -191,7 +191,7 @@ class _Level(nn.Sequential):
 
 
 class _Offsets(nn.Sequential):
-    """Corrections of all offsets at one size; none before training."""
+    """Predicts a residual of all offsets at one level; zero before training."""
 
     def __init__(self, features: int, sample_points: int) -> None:
         last = nn.Conv2d(features, 2 * sample_points, 3, padding=1)
@@ -210,10 +210,10 @@ class _Residual(nn.Module):
 
 
 class _BicubicUpsample(nn.Module):
-    """Bicubic enlargement by 4 as one convolution, before :func:`pixel_shuffle`; in the frame's own precision."""
+    """Bicubic upsampling by 4 as a convolution before :func:`pixel_shuffle`, in the dtype of the frame."""
 
     ONE = 2**22
-    """Its weights are whole multiples of the inverse: integers stay what they are when a network is made half."""
+    """Fixed-point scale of the weights, which are stored as integers so that ``half()`` leaves them exact."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -229,5 +229,5 @@ class _BicubicUpsample(nn.Module):
 
 
 def _pairs(offsets: Tensor) -> Tensor:
-    """(B, 2 places, h, w) as (B, h, w, places, 2)."""
+    """(B, 2 points, h, w) to (B, h, w, points, 2)."""
     return offsets.movedim(1, -1).unflatten(-1, (-1, 2))

@@ -1,9 +1,9 @@
-"""Reading a picture at places between its pixels, several of them for every pixel, weighed and summed.
+"""Weighted sums over bilinear samples at several sub-pixel points per pixel, as deformable attention needs them.
 
-The same numbers as :func:`optical_flow.flow.warp` at every place, their products with the weights and
-the sum, without ever holding any of these: the four pixels around all places of a pixel are rows of
-one weighted sum. Positions are counted in single precision whatever the picture comes in (half
-precision tells no pixels apart beyond the 2048th); what is read is channels last.
+Equal to :func:`optical_flow.flow.warp` to every point and a weighted sum over the points, but without
+materialising the samples: the four pixels around all points of a pixel are rows of one weighted sum.
+Coordinates are float32 whatever the dtype of the features (half precision cannot represent pixel
+positions beyond 2048); features are read as channels last.
 """
 
 from __future__ import annotations
@@ -17,33 +17,33 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class SamplePoints:
-    """Where to read pictures of one size."""
+    """Sampling points in feature maps of one size."""
 
     index: Tensor
-    """(B, h, w, places, 4) numbers of the pixels around a place, counted over the batch; any where there is none."""
+    """(B, h, w, points, 4) flat indices, over the batch, of the pixels around a point; arbitrary outside."""
     weight: Tensor
-    """(B, h, w, places, 4) float32 bilinear weights; 0 where there is no pixel."""
+    """(B, h, w, points, 4) float32 bilinear weights; 0 outside."""
 
     def gather_sum(self, x: Tensor, weights: Tensor | None = None) -> Tensor:
-        """One value for every pixel.
+        """Weighted sum over the points of every pixel.
 
         Args:
             x: (B, C, h, w); channels last saves a copy.
-            weights: (B, h, w, places) of the places; None for their mean.
+            weights: (B, h, w, points); None for the mean.
 
         Returns:
-            (B, C, h, w); places outside count as zero.
+            (B, C, h, w); samples outside are zero.
         """
         weight = self.weight / self.weight.shape[3] if weights is None else self.weight * weights[..., None].float()
         return _gather_sums(x, self.index.flatten(3), weight.flatten(3)).movedim(-1, 1)
 
     def gather(self, x: Tensor) -> Tensor:
-        """(B, C, h, w) at every place by itself: (B, h, w, places, C)."""
+        """Sample (B, C, h, w) at every point: (B, h, w, points, C)."""
         return _gather_sums(x, self.index, self.weight)
 
 
 def sample_points(offsets: Tensor) -> SamplePoints:
-    """Places given as (B, h, w, places, 2) offsets (dx, dy) from every pixel, in pixels."""
+    """Compute sampling points from (B, h, w, points, 2) offsets (dx, dy) in pixels."""
     batch, height, width = offsets.shape[:3]
     device = offsets.device
     columns, rows, frames = (torch.arange(n, device=device, dtype=torch.int32) for n in (width, height, batch))
@@ -62,19 +62,19 @@ def sample_points(offsets: Tensor) -> SamplePoints:
 
 
 def _gather_sums(x: Tensor, index: Tensor, weight: Tensor) -> Tensor:
-    """Weighted sums of pixels of (B, C, h, w) over the last axis of (..., n) numbers and weights: (..., C)."""
+    """Sum pixels of (B, C, h, w) with (..., n) indices and weights over the last axis: (..., C)."""
     pixels = x.movedim(1, -1).reshape(-1, x.shape[1])
     found = sum_weighted_rows(pixels, index.flatten(0, -2), weight.flatten(0, -2).to(x.dtype))
     return found.unflatten(0, weight.shape[:-1])
 
 
 def sum_weighted_rows(table: Tensor, index: Tensor, weights: Tensor) -> Tensor:
-    """Rows of an (R, C) table summed with (N, n) weights by (N, n) numbers: (N, C)."""
+    """Weighted sums of rows of an (R, C) table, with (N, n) indices and weights: (N, C)."""
     if table.device.type in ("cpu", "cuda"):
         return F.embedding_bag(index, table, per_sample_weights=weights, mode="sum")
     return sum_gathered_rows(table, index, weights)
 
 
 def sum_gathered_rows(table: Tensor, index: Tensor, weights: Tensor) -> Tensor:
-    """:func:`sum_weighted_rows` with the rows held at once, for devices that lack the kernel."""
+    """:func:`sum_weighted_rows` that materialises the rows, for devices without the kernel."""
     return (table[index.long()] * weights[..., None]).sum(1)

@@ -1,7 +1,7 @@
-"""Rendered footage with its passes: a sequence of multi-layer EXR files as frames and :class:`RenderPasses`.
+"""Reads a sequence of multi-layer EXR files as frames and :class:`RenderPasses`.
 
-Names of passes are Blender's, old and new; of other renderers' those that mean the same. Their motion vectors are not
-read: they differ in direction, unit and sign, and wrong motion is worse than one that is measured.
+The names of passes are Blender's, old and new, and equivalent ones of other renderers. Motion vectors of other
+renderers are not read: they differ in direction, unit and sign, and wrong motion is worse than estimated motion.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from .gbuffers import RenderPasses
 
 @dataclass(frozen=True)
 class Kind:
-    """How a pass may be called, best first."""
+    """Alternative names of a pass, in order of preference."""
 
     names: tuple[str, ...]
-    """Of its layer, without the view layer; in lower case, without spaces and the like."""
+    """Names of the layer, without the view layer; lower case, without separators."""
     components: tuple[str, ...]
-    """Each a set of channels with names of one letter."""
+    """Alternative sets of channels, by their one-letter names."""
 
 
 KINDS = {
@@ -41,9 +41,9 @@ KINDS = {
     "Albedo": (Kind(("albedo", "diffusealbedo", "basecolor", "denoisingalbedo"), ("rgb",)),),
 }
 MAX_NAMED = 6
-"""How many of what is missing or found a message names."""
+"""How many missing or found items a message lists."""
 PassChannels = dict[str, tuple[str, str]]
-"""(layer, components) of each pass that a file has."""
+"""(layer, components) of each pass of a file."""
 
 
 def read_passes(
@@ -54,26 +54,26 @@ def read_passes(
     view_layer: str = "",
     on_frame: OnDone | None = None,
 ) -> tuple[Tensor, Tensor | None, RenderPasses]:
-    """Frames as they are seen on a display, and what their renderer knew of them.
+    """Read display-referred frames and their render passes.
 
-    Combined and the colours of the material are scene-linear in the files (Rec. 709) and get the sRGB curve, which is
-    Blender's view transform Standard: networks have learned from pictures made for displays.
+    Combined and the material colours are scene-linear (Rec. 709) in the files and get the sRGB curve, which is
+    Blender's view transform Standard, because networks are trained on display-referred images.
 
     Args:
         path: a folder of EXR files, a pattern such as ``shot_%04d.exr`` or ``shot_####.exr``, or a single file.
-        first: number of the first frame, as in the file names; earlier ones are left out.
-        count: of frames, at most; 0 for all.
-        exposure: stops by which Combined is brightened before the curve.
-        view_layer: the one to read; "" for that with the most passes.
-        on_frame: told (frames read, frames in all).
+        first: number of the first frame, as in the file names; earlier ones are skipped.
+        count: maximum number of frames; 0 for all.
+        exposure: in stops, applied to Combined before the curve.
+        view_layer: the view layer to read; "" for the one with the most passes.
+        on_frame: called with (frames read, total frames).
 
     Returns:
-        (T, h, w, 3) in [0, 1], transparent places over black; (T, h, w) alpha in [0, 1] or None; passes, None
-        where the files have none. The albedo is Diffuse Color plus Glossy Color, with the sRGB curve, too; depth is
-        infinite where a ray met nothing; normals are in world space, as they are written.
+        ((T, h, w, 3) frames in [0, 1], transparent areas over black; (T, h, w) alpha in [0, 1] or None; passes, None
+        where the files have none). The albedo is Diffuse Color plus Glossy Color with the sRGB curve; depth is
+        infinite where a ray hit nothing; normals are in world space, as stored.
 
     Raises:
-        MediaError: when files are missing, damaged, of several sizes or without a picture.
+        MediaError: when files are missing, damaged, of different sizes or without a Combined pass.
     """
     files = frame_files(path, first, count)
     pass_channels: PassChannels = {}
@@ -104,10 +104,10 @@ def _check_size(plane: Tensor, first_plane: Tensor, file: Path, first_file: Path
 
 
 def frame_files(path: str | Path, first: int = 0, count: int = 0) -> list[Path]:
-    """The files of a sequence in the order of their numbers; see :func:`read_passes`.
+    """List the files of a sequence in the order of their numbers; see :func:`read_passes`.
 
     Raises:
-        MediaError: when there is none, or one is missing in between.
+        MediaError: when there are none, or one is missing in between.
     """
     path = Path(path)
     if path.is_file():
@@ -121,10 +121,10 @@ def frame_files(path: str | Path, first: int = 0, count: int = 0) -> list[Path]:
     for file in files:
         number = number_of(file, path)
         if number is None and len(files) > 1:
-            raise MediaError(f"{file.name} has no number, so its place is unknown; name the others by a pattern.")
+            raise MediaError(f"{file.name} has no number, so its position is unknown; give a pattern without it.")
         if number in numbered:
             raise MediaError(
-                f"{numbered[number].name} and {file.name} are both number {number}; name those you mean by a pattern "
+                f"{numbered[number].name} and {file.name} both have number {number}; give a pattern for one of them, "
                 "such as shot_%04d.exr."
             )
         numbered[number or 0] = file
@@ -141,16 +141,16 @@ def _require_contiguous(numbered: dict[int, Path], path: Path, first: int, count
         some = ", ".join(str(number) for number in missing[:MAX_NAMED]) + (", ..." if len(missing) > MAX_NAMED else "")
         raise MediaError(
             f"{len(missing)} of the frames {begin} to {end} in {path} are missing ({some}); render them, as motion "
-            "leads from every frame to the next."
+            "vectors connect consecutive frames."
         )
     return [numbered[number] for number in range(begin, end + 1)]
 
 
 def _find_passes(picture: Picture, view_layer: str) -> PassChannels:
-    """Where the passes of a view layer are.
+    """Find the passes of a view layer.
 
     Raises:
-        MediaError: when the picture itself is not among them.
+        MediaError: when there is no Combined pass.
     """
     groups: dict[str, dict[str, str]] = {}
     for layer in picture.layers:
@@ -167,7 +167,7 @@ def _find_passes(picture: Picture, view_layer: str) -> PassChannels:
         some = ", ".join(names[:MAX_NAMED]) + (", ..." if len(names) > MAX_NAMED else "")
         where = f" in the view layer {view_layer}" if view_layer else ""
         raise MediaError(
-            f"{picture.path.name} has no Combined pass{where}, only {some}; render with Combined turned on."
+            f"{picture.path.name} has no Combined pass{where}, only {some}; enable the Combined pass and render again."
         )
     return max(complete.values(), key=len)
 
@@ -189,7 +189,7 @@ def _of_group(picture: Picture, names: dict[str, str]) -> PassChannels:
 
 
 def _read(picture: Picture, pass_channels: PassChannels, exposure: float) -> dict[str, Tensor]:
-    """The passes of one frame as they are given back: (h, w, C), or (h, w) for alpha and depth."""
+    """Read the passes of one frame: (h, w, C), or (h, w) for alpha and depth."""
     layer, _ = pass_channels["Combined"]
     values = {"Combined": _to_display(picture.planes(*pass_channels["Combined"]) * 2.0**exposure)}
     if "a" in picture.layers.get(layer, ()):

@@ -1,7 +1,7 @@
-"""G-buffers of a clip: what its renderer wrote, or what can be told from the frames alone.
+"""G-buffers of a clip, from render passes or estimated from the frames.
 
-Source: RDG (CVPR 2025) for the normalisation; without a renderer motion is measured, depth is flat,
-and the material is the frame without its shading.
+Source: RDG (CVPR 2025) for the normalisation. Without render passes motion is optical flow, depth is
+constant, and the albedo is the frame divided by its estimated shading.
 """
 
 from __future__ import annotations
@@ -18,42 +18,42 @@ from ..optical_flow.flow import ClipFlows
 from ..resample import resize
 
 NOTHING_THERE = 6e4
-"""Distance from which a renderer means that a ray met nothing (Blender writes 1e10, in half precision 65504)."""
+"""Distance from which on a ray hit nothing (Blender writes 1e10, in half precision 65504)."""
 SHADING_PX = 8
-"""The frame is averaged over about so many pixels to tell its shading."""
+"""Side of the areas over which luma is averaged to estimate shading, approximately."""
 STEEPNESS = 20.0
-"""How much a step of a whole normalised depth range per pixel tilts an estimated normal."""
+"""Scale of the depth gradient in estimated normals."""
 
 
 @dataclass(frozen=True, eq=False)
 class RenderPasses:
-    """What a renderer knows of the frames of a clip, at their size; None where it said nothing."""
+    """Render passes of a clip at its resolution; None where a pass is missing."""
 
     flows: ClipFlows | None = None
-    """Motion in pixels; only the way to the frame before is looked at."""
+    """Motion in pixels; only the direction to the previous frame is used."""
     depth: Tensor | None = None
     """(T, h, w) distance from the camera, in any unit."""
     normal: Tensor | None = None
     """(T, h, w, 3) in [-1, 1]."""
     albedo: Tensor | None = None
-    """(T, h, w, 3) colour of the material without light, with the curve of a display as the frames have it."""
+    """(T, h, w, 3) material colour without lighting, display-referred like the frames."""
 
 
 def make_gbuffers(
     frames: Tensor, passes: RenderPasses = RenderPasses(), estimator: Estimator | None = None
 ) -> dict[str, Tensor]:
-    """A clip as :meth:`rdg.RDG.forward` takes it.
+    """Prepare the inputs of :meth:`rdg.RDG.forward` for a clip.
 
     Args:
         frames: (T, h, w, 3) in [0, 1].
-        passes: what is None in it is estimated.
-        estimator: measures the motion; None for dense inverse search.
+        passes: passes that are None are estimated.
+        estimator: of the motion; None for dense inverse search.
 
     Returns:
         (1, T, channels, h, w) float32 tensors by name.
 
     Raises:
-        MediaError: when a pass is not of the clip's size.
+        MediaError: when a pass does not have the shape of the clip.
     """
     check_surfaces(frames, passes)
     image = frames.movedim(-1, 1).float()
@@ -71,22 +71,22 @@ def make_gbuffers(
 
 
 def check_surfaces(frames: Tensor, passes: RenderPasses) -> None:
-    """That depth, normals and albedo are those of the clip.
+    """Raise unless depth, normals and albedo have the shape of the clip.
 
     Raises:
-        MediaError: when one is not of its size.
+        MediaError: when one has not.
     """
     count, height, width, _ = frames.shape
     for name, values in (("Depth", passes.depth), ("Normal", passes.normal), ("Albedo", passes.albedo)):
         if values is not None and tuple(values.shape[:3]) != (count, height, width):
             raise MediaError(
                 f"{name} has {len(values)} frames of {values.shape[2]}x{values.shape[1]}, the clip {count} of "
-                f"{width}x{height}; render the passes with the frames they belong to."
+                f"{width}x{height}; render the passes together with their frames."
             )
 
 
 def normalise_depth(depth: Tensor) -> Tensor:
-    """(T, h, w) distances as (T, 1, h, w): 0 at the nearest point of every frame, 1 at the farthest and at nothing."""
+    """Normalise (T, h, w) to (T, 1, h, w): 0 at the nearest point of a frame, 1 at the farthest and beyond."""
     depth = depth[:, None].float()
     there = depth.isfinite() & (depth < NOTHING_THERE)
     far = depth.where(there, -torch.inf).amax((1, 2, 3), keepdim=True)
@@ -94,10 +94,10 @@ def normalise_depth(depth: Tensor) -> Tensor:
 
 
 def estimate_normals(depth: Tensor) -> Tensor:
-    """Unit normals of normalised (T, 1, h, w) depth by Sobel's filter.
+    """Estimate unit normals from normalised (T, 1, h, w) depth with a Sobel filter.
 
     Returns:
-        (T, 3, h, w): x to the right, y up, z towards the camera. The floor points up, the left wall to the right.
+        (T, 3, h, w): x to the right, y up, z towards the camera; the floor points up, a left wall to the right.
     """
     slope = depth.new_tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]) / 8
     slopes = F.conv2d(F.pad(depth, (1, 1, 1, 1), mode="replicate"), torch.stack([slope, -slope.T])[:, None])
@@ -105,7 +105,7 @@ def estimate_normals(depth: Tensor) -> Tensor:
 
 
 def _motion(image: Tensor, flows: ClipFlows | None, estimator: Estimator | None) -> Tensor:
-    """Entry i leads from frame i + 1 to frame i; the last is empty."""
+    """(T, 2, h, w); entry i is the motion from frame i + 1 to frame i, the last one is zero."""
     last = image.new_zeros(1, 2, *image.shape[2:])
     if flows is None:
         if len(image) == 1:
@@ -113,14 +113,14 @@ def _motion(image: Tensor, flows: ClipFlows | None, estimator: Estimator | None)
         return torch.cat([(estimator or dis())(image[1:], image[:-1]).to(last), last])
     if (flows.frames, *flows.size) != (len(image), *image.shape[2:]):
         raise MediaError(
-            f"The motion is that of {flows.frames} frames of {flows.size[1]}x{flows.size[0]}, the clip has "
-            f"{len(image)} of {image.shape[3]}x{image.shape[2]}; give the motion of this very clip."
+            f"The motion has {flows.frames} frames of {flows.size[1]}x{flows.size[0]} but the clip has "
+            f"{len(image)} of {image.shape[3]}x{image.shape[2]}; give the motion of the same clip."
         )
     return torch.cat([flows.to_previous.to(last), last])
 
 
 def _remove_shading(image: Tensor) -> Tensor:
-    """The frame over its brightness at large."""
+    """Divide frames by their low-frequency brightness."""
     brightness = image.mean(1, keepdim=True)
     height, width = image.shape[2:]
     coarse = F.adaptive_avg_pool2d(brightness, (max(1, height // SHADING_PX), max(1, width // SHADING_PX)))
@@ -129,6 +129,6 @@ def _remove_shading(image: Tensor) -> Tensor:
 
 
 def _normalise(values: Tensor) -> Tensor:
-    """Every frame's values between 0 and 1; 0 where they are all the same."""
+    """Normalise every frame's values to [0, 1]; 0 where they are constant."""
     least, most = values.amin((1, 2, 3), keepdim=True), values.amax((1, 2, 3), keepdim=True)
     return (values - least) / (most - least).clamp(min=1e-6)

@@ -1,4 +1,4 @@
-"""Both real-time networks as one thing that upscales streams: clips, pieces of clips, chunks of files."""
+"""One interface to both real-time networks, for clips, segments of clips and chunks of files."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from .optimize import prepare
 from .rdg import RDG, load_rdg
 
 SHIPPED = {"dap": "dap_small.safetensors", "rdg": "rdg_small.safetensors"}
-"""Networks that come with PatchVSR, by name."""
+"""Files of the shipped networks by name."""
 
 State = dict[str, Tensor]
-"""What is remembered of the frame before, by name; nothing at the beginning of a shot."""
+"""Recurrent state by name; empty at the beginning of a shot."""
 
 
 def load_fast(
     name_or_path: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
 ) -> FastUpscaler:
-    """A real-time network, ready to work.
+    """Load a real-time network for inference.
 
     Args:
-        name_or_path: ``dap`` or ``rdg``, which ship; or a file of either, also of RDG's published weights.
+        name_or_path: ``dap`` or ``rdg`` for the shipped ones, or a file, such as RDG's published weights.
 
     Raises:
-        ModelError: in one sentence, what is wrong with the file.
+        ModelError: when the file is missing, damaged or of another network.
     """
     path = network_path(name_or_path)
     network = prepare(load_network(path), device=device, dtype=dtype)
@@ -48,19 +48,19 @@ def load_fast(
 
 
 def network_path(name_or_path: str | Path) -> Path:
-    """Where the file of a network is, by its name or as it was said."""
+    """The file of a shipped network, or the given path."""
     name = str(name_or_path)
     return shipped(SHIPPED[name]) if name in SHIPPED else Path(name_or_path)
 
 
 def load_network(path: Path) -> DAP | RDG:
-    """The network in a file, told apart by what is in it.
+    """Load a DAP or RDG network, detected from the contents of the file.
 
     Raises:
         ModelError: when it is neither.
     """
     if not path.is_file():
-        raise ModelError(f"There is no file of a real-time network at {path}; choose dap, rdg, or such a file.")
+        raise ModelError(f"There is no real-time network at {path}; choose dap or rdg, or check the path.")
     if path.suffix != ".safetensors":
         return load_rdg(path)
     with explain_read_errors(path), safe_open(str(path), framework="pt") as file:
@@ -69,16 +69,16 @@ def load_network(path: Path) -> DAP | RDG:
         return load_dap(path)
     if "first_conv.weight" in names:
         return load_rdg(path)
-    raise ModelError(f"{path.name} holds neither a DAP nor an RDG network; choose one made by PatchVSR's trainer.")
+    raise ModelError(f"{path.name} is neither a DAP nor an RDG network; choose one made by PatchVSR's trainer.")
 
 
 class FastUpscaler:
-    """Upscales frame by frame; only the frame at work is where the network is.
+    """Upscales frame by frame; only the current frame is moved to the network's device.
 
     Args:
-        network: on ``device`` when it is to work, and of ``dtype``.
-        device, dtype: where and how it computes.
-        identity: tells its weights from others.
+        network: on ``device`` when it is used, and of ``dtype``.
+        device, dtype: of the computation.
+        identity: identifies the weights, such as their SHA-256.
     """
 
     def __init__(
@@ -107,23 +107,23 @@ class FastUpscaler:
         state: State | None = None,
         on_frame: OnDone | None = None,
     ) -> Tensor:
-        """Upscale a clip, or the next piece of one.
+        """Upscale a clip, or the next segment of one.
 
         Args:
             frames: (T, h, w, 3) in [0, 1], on any device; not changed.
-            size: (height, width) of the result; None: four times the input's. Another one is resampled from that.
-            passes: what RDG need not estimate; DAP does not look at them. In a piece that goes on the motion begins
-                with the frame before the piece, so that it is that of T + 1 frames.
-            cuts: first frames of new shots, before which everything is forgotten.
-            state: what the piece before left, which becomes what this one leaves; empty at the beginning. None: a clip
-                of its own.
-            on_frame: told (frames done, frames in all).
+            size: (height, width) of the result; None for 4 times the input. Other sizes are resampled from that.
+            passes: for RDG, which estimates missing ones; ignored by DAP. In a segment that continues a shot the
+                motion starts with the frame before the segment, so it has T + 1 frames.
+            cuts: first frames of new shots, where the state is reset.
+            state: left by the previous segment, and updated in place; empty at the beginning. None for a clip on
+                its own.
+            on_frame: called with (frames done, total frames).
 
         Returns:
-            (T, *size, 3) float32 in [0, 1] where ``frames`` are.
+            (T, *size, 3) float32 in [0, 1] on the device of ``frames``.
 
         Raises:
-            MediaError: when a pass is not that of the frames.
+            MediaError: when a pass does not have the shape of the frames.
         """
         count, height, width, _ = frames.shape
         size = size or (SCALE * height, SCALE * width)
@@ -146,7 +146,7 @@ class FastUpscaler:
         return result
 
     def working_bytes(self, size: tuple[int, int]) -> int:
-        """Memory that a frame of (height, width) takes while it is upscaled: the features alive at once."""
+        """Bytes needed to upscale a frame of (height, width): the live feature maps."""
         if isinstance(self.network, DAP):
             config = self.network.config
             values = config.points * (2 * config.channels + config.keys) + 3 * config.channels
@@ -156,7 +156,7 @@ class FastUpscaler:
         return size[0] * size[1] * (values * self.dtype.itemsize + picture)
 
     def _step(self, image: Tensor, passes: RenderPasses, index: int, memory: State) -> tuple[Tensor, State]:
-        """One (1, h, w, 3) frame; ``index`` counts from the end of the piece, as passes may begin before it."""
+        """Upscale one (1, h, w, 3) frame; ``index`` counts from the end, as motion may start earlier."""
         if isinstance(self.network, DAP):
             levels = range(self.network.config.levels)
             before = None
@@ -182,10 +182,10 @@ def upscale_chunk(
     noise: Any,
     chunk_state: ChunkState,
 ) -> Tensor:
-    """Upscale a chunk of a file, see :mod:`run.video_job`; what is remembered makes it go on where the last ended.
+    """Upscale a chunk of a file, see :mod:`run.video_job`; the recurrent state continues from the previous chunk.
 
     Args:
-        settings, noise: there are no choices and no chance.
+        settings, noise: unused; real-time networks have no settings and are deterministic.
 
     Returns:
         (T, *target, 3) float32 in [0, 1].
@@ -202,19 +202,19 @@ def _check_motion(frames: Tensor, flows: ClipFlows | None, *, continues: bool) -
     count, height, width, _ = frames.shape
     if (flows.frames, *flows.size) != (count + continues, height, width):
         raise MediaError(
-            f"The motion is that of {flows.frames} frames of {flows.size[1]}x{flows.size[0]}, and that of "
-            f"{count + continues} of {width}x{height} is needed; give the motion of this very clip."
+            f"The motion has {flows.frames} frames of {flows.size[1]}x{flows.size[0]} but "
+            f"{count + continues} of {width}x{height} are needed; give the motion of the same clip."
         )
 
 
 def _of_frame(passes: RenderPasses, index: int) -> RenderPasses:
-    """All but the motion, of one frame."""
+    """All passes of one frame but the motion."""
     surfaces = (passes.depth, passes.normal, passes.albedo)
     return RenderPasses(None, *(None if values is None else values[[index]] for values in surfaces))
 
 
 def _motion(image: Tensor, before: Tensor, flows: ClipFlows | None, index: int) -> Tensor:
-    """(1, 2, h, w) from a frame to the one before, given or measured."""
+    """(1, 2, h, w) motion from a frame to the previous one, given or estimated."""
     if flows is None:
         return dis()(image.movedim(-1, 1), before.movedim(-1, 1))
     return flows.to_previous[[index]]
