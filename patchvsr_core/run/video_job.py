@@ -105,8 +105,8 @@ def upscale_file(
             journal.remove()  # nothing to go on from
     if on_chunk:
         on_chunk(len(chunks), len(chunks))
-    pieces = [journal.piece(number) for number in range(len(chunks))]
-    join_chunks(pieces, job.output, timeline, job.info, job.encoding, job.notes)
+    chunk_files = [journal.chunk_file(number) for number in range(len(chunks))]
+    join_chunks(chunk_files, job.output, timeline, job.info, job.encoding, job.notes)
     journal.remove()
 
 
@@ -132,7 +132,7 @@ def _seed(job: Job) -> int:
 def _forget_damaged(journal: Journal, chunks: tuple[Chunk, ...]) -> None:
     """After a power cut pieces may be there but not whole; and a chunk needs what the one before left."""
     for number in range(len(chunks)):
-        if journal.is_done(number) and count_chunk_frames(journal.piece(number)) != _own_frames(chunks, number):
+        if journal.is_done(number) and count_chunk_frames(journal.chunk_file(number)) != _own_frames(chunks, number):
             journal.discard(number)
     for number in range(len(chunks)):
         needed = chunks[number].continues_shot and not journal.is_done(number) and journal.is_done(number - 1)
@@ -158,7 +158,7 @@ def _keep(
     own = _own_frames(chunks, number)
     if _is_continued(chunks, number):
         journal.save_tail(number, result[own:], chunk_state.after or {})
-    write_chunk(journal.piece(number), result[:own], job.output, job.info, job.encoding)
+    write_chunk(journal.chunk_file(number), result[:own], job.output, job.info, job.encoding)
     journal.discard_tail(number - 1)
 
 

@@ -1,4 +1,4 @@
-"""Video files and image sequences in and out, through PyAV: frames, timing, sound, transparency, chunks of a job."""
+"""Video and image sequence input and output with PyAV: frames, timing, audio, transparency, chunks of a job."""
 
 from .info import Picture, VideoInfo, probe
 from .reader import Clip, read_clip, read_frames, scan

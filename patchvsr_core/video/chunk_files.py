@@ -1,4 +1,4 @@
-"""The finished parts of a long job: encoded videos or folders of images, joined at the end."""
+"""Files of finished chunks of a long job: encoded videos or folders of images, joined at the end."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ from .writer import VideoWriter, explain_write_errors
 
 @dataclass(frozen=True)
 class Encoding:
-    """What the user chooses about the file; the defaults keep what the input has."""
+    """Encoding options of the output; the defaults follow the input."""
 
     crf: int = CRF
     codec: str | None = None
-    """See :data:`encoders.CODECS`; None: what suits the container."""
+    """See :data:`encoders.CODECS`; None for the usual one of the container."""
     depth: int | None = None
-    """8 or 10 bits; None: the input's."""
+    """8 or 10 bits; None for the input's."""
     alpha: bool = True
     """Keep transparency."""
     subtitles: bool = True
     """Copy subtitles and fonts."""
 
     def picture(self, info: VideoInfo) -> Picture:
-        """How the pixels of the result are coded."""
+        """The pixel format and colour tags of the output."""
         found = info.picture
         return replace(found, alpha=found.alpha and self.alpha, depth=self.depth or found.depth)
 
 
 def check_output(output: Path, size: tuple[int, int], info: VideoInfo, encoding: Encoding) -> None:
-    """Raise what would otherwise show after the work.
+    """Raise before the work starts when the output cannot be written.
 
     Raises:
-        OutputError: when the output cannot hold the picture, the sound or the subtitles.
+        OutputError: when the format does not support the video, the audio or the subtitles.
     """
     if not is_sequence(output):
         check_container(
@@ -58,19 +58,19 @@ def check_output(output: Path, size: tuple[int, int], info: VideoInfo, encoding:
 
 
 def chunk_suffix(output: Path) -> str:
-    """How the name of a piece ends."""
+    """The suffix of chunk files."""
     return ".images" if is_sequence(output) else output.suffix
 
 
-def write_chunk(piece: Path, frames: Tensor, output: Path, info: VideoInfo, encoding: Encoding) -> None:
-    """Encode (T, H, W, C) frames; the piece appears under its name when it is complete."""
+def write_chunk(chunk_file: Path, frames: Tensor, output: Path, info: VideoInfo, encoding: Encoding) -> None:
+    """Encode (T, H, W, C) frames; the file gets its name only when it is complete."""
     picture = encoding.picture(info)
     if is_sequence(output):
-        _write_images(piece, frames if picture.alpha else frames[..., :3], pattern(output).suffix, picture.depth)
+        _write_images(chunk_file, frames if picture.alpha else frames[..., :3], pattern(output).suffix, picture.depth)
         return
     size = int(frames.shape[1]), int(frames.shape[2])
     with VideoWriter(
-        piece,
+        chunk_file,
         size,
         range(len(frames)),
         1 / info.fps,
@@ -83,28 +83,28 @@ def write_chunk(piece: Path, frames: Tensor, output: Path, info: VideoInfo, enco
 
 
 def join_chunks(
-    pieces: Sequence[Path],
+    chunk_files: Sequence[Path],
     output: Path,
     timeline: Timeline,
     info: VideoInfo,
     encoding: Encoding,
     notes: Mapping[str, str],
 ) -> None:
-    """Make the output; a video appears under its name when it is complete.
+    """Join chunks into the output; a video gets its name only when it is complete.
 
     Args:
-        notes: tags for the file; images get none.
+        notes: metadata tags of the file; ignored for images.
 
     Raises:
-        OutputError: when it cannot be written, or a piece is damaged.
+        OutputError: when it cannot be written, or a chunk is damaged.
     """
     if is_sequence(output):
-        _place_images(pieces, pattern(output), numbers(info.path, len(timeline.timestamps)))
+        _place_images(chunk_files, pattern(output), numbers(info.path, len(timeline.timestamps)))
         return
     others = None if is_sequence(info.path) else info.path
     begin = round(info.origin / timeline.time_base)
     join(
-        pieces,
+        chunk_files,
         output,
         [time - begin for time in timeline.timestamps],
         timeline.time_base,
@@ -116,32 +116,32 @@ def join_chunks(
     )
 
 
-def _write_images(piece: Path, frames: Tensor, suffix: str, depth: int) -> None:
-    partial = piece.with_name(f"{piece.name}.part")
+def _write_images(chunk_file: Path, frames: Tensor, suffix: str, depth: int) -> None:
+    partial = chunk_file.with_name(f"{chunk_file.name}.part")
     shutil.rmtree(partial, ignore_errors=True)
-    with explain_write_errors(piece):
+    with explain_write_errors(chunk_file):
         partial.mkdir()
         try:
             for number, frame in enumerate(frames):
                 write_image(partial / f"{number:06d}{suffix}", frame, depth)
-            partial.replace(piece)
+            partial.replace(chunk_file)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
 
-def count_chunk_frames(piece: Path) -> int:
-    """How many frames a finished piece holds; 0 when it is damaged."""
-    if piece.is_dir():
-        return len(list(piece.iterdir()))
+def count_chunk_frames(chunk_file: Path) -> int:
+    """Count the frames of a finished chunk file; 0 when it is damaged."""
+    if chunk_file.is_dir():
+        return len(list(chunk_file.iterdir()))
     try:
-        return len(display_order(piece))
+        return len(display_order(chunk_file))
     except (av.error.FFmpegError, OSError, IndexError):
         return 0
 
 
-def _place_images(pieces: Sequence[Path], target: Path, numbers: Sequence[int]) -> None:
-    """Copies, so that a run that is stopped here can do it again; where the disk allows, without taking space."""
-    images = [image for piece in pieces for image in sorted(piece.iterdir())]
+def _place_images(chunk_files: Sequence[Path], target: Path, numbers: Sequence[int]) -> None:
+    """Hard-link or copy images, so that an interrupted run can do it again."""
+    images = [image for chunk_file in chunk_files for image in sorted(chunk_file.iterdir())]
     with explain_write_errors(target):
         for image, number in zip(images, numbers, strict=True):
             placed = target.with_name(name(target, number))

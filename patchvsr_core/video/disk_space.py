@@ -1,4 +1,4 @@
-"""How much disk a job will take."""
+"""Estimates the disk space that a job needs."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .info import VideoInfo
 from .sequence import folder_of, is_sequence, pattern
 
 LOSSY_BYTES = 0.15
-"""Of a pixel at the default CRF; half of it for every 6 more. Grain takes more, flat pictures less."""
+"""Bytes per pixel at the default CRF; halved for every 6 more. Grain needs more, flat content less."""
 BYTES = {"prores_ks": 0.6, "ffv1": 1.3, ".png": 1.6, ".exr": 4.0}
 LEAST = 0.25
-"""Part of the estimate that must be free: films differ much."""
+"""Fraction of the estimate that must be free, as footage differs a lot."""
 
 
 def disk_bytes(output: Path, frames: int, size: tuple[int, int], info: VideoInfo, encoding: Encoding) -> int:
-    """Estimate of the largest space in use: pieces and the joined file, which for a moment both exist."""
+    """Estimate the peak disk usage: chunks and the joined file exist at the same time."""
     pixels = frames * size[0] * size[1]
     picture = encoding.picture(info)
     if is_sequence(output):
@@ -30,20 +30,20 @@ def disk_bytes(output: Path, frames: int, size: tuple[int, int], info: VideoInfo
 
 
 def file_bytes(pixels: int, codec: str, crf: int) -> int:
-    """Estimate of the size of a video of so many pixels in all."""
+    """Estimate the size of a video with a total number of pixels."""
     return round(pixels * BYTES.get(codec, LOSSY_BYTES * 2 ** ((CRF - crf) / 6)))
 
 
 def check_space(output: Path, needed: int) -> None:
-    """Raise when a job cannot fit.
+    """Raise when there is not enough disk space.
 
     Raises:
-        OutputError: with both sizes.
+        OutputError: with the estimated and the free space.
     """
     folder = folder_of(output)
     free = shutil.disk_usage(folder).free
     if free < LEAST * needed:
         raise OutputError(
-            f"The result needs about {needed / 2**30:.1f} GiB of disk, and {free / 2**30:.1f} GiB are free in "
-            f"{folder}; free some space, or choose another place or a higher --crf."
+            f"The result needs about {needed / 2**30:.1f} GiB of disk space, but {free / 2**30:.1f} GiB are free in "
+            f"{folder}; free some space, or choose another folder or a higher --crf."
         )

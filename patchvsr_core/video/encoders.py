@@ -1,4 +1,4 @@
-"""Which encoder makes a video, and how it is set."""
+"""Chooses the encoder of a video and its options."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .info import RGB, Picture
 
 CRF = 16
 CRF_RANGE = (0, 51)
-"""Default quality: hardly to be told from lossless."""
+"""Default quality: visually almost lossless."""
 
 
 @dataclass(frozen=True)
@@ -43,44 +43,44 @@ CODECS = {
     "prores": _Codec("prores_ks", (".mov", ".mkv"), depths=(10,), alpha=True),
     "ffv1": _Codec("ffv1", (".mkv",), alpha=True),
 }
-"""By the names that the user gives; ffv1 is lossless."""
+"""Codecs by their user-facing names; ffv1 is lossless."""
 SUFFIXES = (".mp4", ".mov", ".mkv", ".webm")
 
 
 def choose_encoder(path: Path, size: tuple[int, int], picture: Picture, codec: str | None, crf: int) -> Encoder:
-    """The encoder for a file.
+    """Choose the encoder for a file.
 
     Args:
         path: its suffix is the container.
         size: (height, width).
-        picture: what depth and transparency are to be kept.
-        codec: a name in ``CODECS``; None: what suits container, depth and transparency.
-        crf: constant quality; lower is better and larger. ProRes and FFV1 have none.
+        picture: depth and transparency to keep.
+        codec: a name in ``CODECS``; None for the best fit to container, depth and transparency.
+        crf: constant rate factor; lower is better and larger. Ignored by ProRes and FFV1.
 
     Raises:
-        OutputError: when the container cannot hold it.
+        OutputError: when the container or codec does not support it.
     """
     suffix = path.suffix.lower()
     name = codec or _usual(suffix, picture)
     kind = CODECS[name]
     if suffix not in kind.suffixes:
-        raise OutputError(f"{name} does not go into a {suffix} file; write to {' or '.join(kind.suffixes)}.")
+        raise OutputError(f"{name} is not supported in {suffix} files; write to {' or '.join(kind.suffixes)}.")
     if picture.alpha and not kind.alpha:
         raise OutputError(
-            f"The input has transparency, which {name} in a {suffix} file cannot hold; write to .mov (ProRes), .webm "
-            "(VP9) or a folder of images, or give --no-alpha."
+            f"The input has transparency, which {name} in a {suffix} file does not support; write to .mov (ProRes), "
+            ".webm (VP9) or a folder of images, or use --no-alpha."
         )
     depth = min(kind.depths, key=lambda d: abs(d - min(picture.depth, 10)))
     if codec and picture.depth in (8, 10) and depth != picture.depth and name != "prores" and not picture.alpha:
-        raise OutputError(f"{name} has no {picture.depth} bits here; give --depth {depth}, or another codec.")
+        raise OutputError(f"{name} does not support {picture.depth} bits here; use --depth {depth}, or another codec.")
     is_odd = bool(size[0] % 2 or size[1] % 2)
     if name == "av1" and is_odd:
-        raise OutputError(f"AV1 needs even sides, not {size[1]}x{size[0]}; choose another size or codec.")
+        raise OutputError(f"AV1 needs even dimensions, not {size[1]}x{size[0]}; choose another size or codec.")
     return Encoder(kind.library, _pixel_format(name, depth, picture.alpha, is_odd), _options(name, crf, picture.alpha))
 
 
 def tags(encoder: Encoder, picture: Picture) -> tuple[int, int]:
-    """(matrix, range) that the encoded file declares."""
+    """(matrix, range) tags of the encoded file."""
     if encoder.is_rgb:
         return RGB, 2
     return picture.matrix, 2 if picture.full_range else 1
@@ -108,7 +108,7 @@ def _pixel_format(name: str, depth: int, alpha: bool, is_odd: bool) -> str:
 def _options(name: str, crf: int, alpha: bool) -> dict[str, str]:
     quality = {"crf": str(crf)}
     return {
-        # x264's macroblock tree reads memory that it never wrote: with it, no file comes out the same twice.
+        # x264's macroblock tree reads uninitialised memory, which makes encodes non-deterministic.
         "h264": {**quality, "x264-params": "mbtree=0"},
         "hevc": {**quality, "x265-params": "log-level=error"},
         "av1": {**quality, "preset": "6"},

@@ -1,4 +1,4 @@
-"""OpenEXR pictures of many layers, through the package OpenEXR, which is loaded when the first one is read.
+"""Reads multi-layer OpenEXR images with the package OpenEXR, which is imported at the first use.
 
 Source: the OpenEXR documentation, "Technical Introduction" (windows, parts, views) and the Beachball test images.
 """
@@ -23,33 +23,33 @@ SHORT = {"red": "r", "green": "g", "blue": "b", "alpha": "a"}
 
 @dataclass(frozen=True, eq=False)
 class Channel:
-    """One number per pixel of its data window, which may be smaller or larger than the picture."""
+    """One channel over its data window, which may be smaller or larger than the image."""
 
     pixels: np.ndarray
     row: int
-    """Of the picture, where the data window begins; negative above it."""
+    """First row of the data window in image coordinates; negative above the image."""
     column: int
     sampling: tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """What one file shows: the first of its views, if it has several."""
+    """The layers of one file; of the first view if there are several."""
 
     path: Path
     size: tuple[int, int]
     """(height, width) of the display window."""
     layers: dict[str, dict[str, Channel]]
-    """Channels by the name of their layer ("" for those that belong to none), and their own name in lower case."""
+    """Channels by layer name ("" without a layer) and lower-case channel name."""
 
     def planes(self, layer: str, components: Sequence[str], outside: float = 0.0) -> Tensor:
-        """(height, width, components) float32 of a layer.
+        """Channels of a layer as (height, width, components) float32.
 
         Args:
-            outside: what stands where the file has no data.
+            outside: value outside the data window.
 
         Raises:
-            MediaError: when the file lacks one of them.
+            MediaError: when a channel is missing or subsampled.
         """
         return torch.stack([self._plane(layer, component, outside) for component in components], -1)
 
@@ -57,13 +57,13 @@ class Picture:
         channel = self.layers.get(layer, {}).get(component)
         if channel is None:
             raise MediaError(
-                f"{self.path.name} lacks the channel {component.upper()} of {layer or 'the picture'}; "
+                f"{self.path.name} lacks the channel {component.upper()} of {layer or 'the image'}; "
                 "render all frames with the same passes."
             )
         if channel.sampling != (1, 1):
             raise MediaError(
-                f"The channel {component.upper()} of {layer or 'the picture'} in {self.path.name} has fewer pixels "
-                "than the picture; render to RGB, without subsampling."
+                f"The channel {component.upper()} of {layer or 'the image'} in {self.path.name} is subsampled; "
+                "render to RGB, without chroma subsampling."
             )
         height, width = self.size
         rows, columns = channel.pixels.shape
@@ -78,10 +78,10 @@ class Picture:
 
 
 def read_exr(path: Path) -> Picture:
-    """All channels of a file.
+    """Read all channels of a file.
 
     Raises:
-        MediaError: when it is no EXR file, is damaged, or the package OpenEXR is not installed.
+        MediaError: when it is not an EXR file, is damaged, or the package OpenEXR is not installed.
     """
     package = openexr()
     try:
@@ -90,7 +90,7 @@ def read_exr(path: Path) -> Picture:
     except OSError as error:
         raise MediaError(f"{path} cannot be read: {error.strerror}; check the path and its permissions.") from error
     if not is_exr:
-        raise MediaError(f"{path.name} is no EXR file, or an empty one; render to the format OpenEXR MultiLayer.")
+        raise MediaError(f"{path.name} is not an EXR file, or is empty; render to the format OpenEXR MultiLayer.")
     try:
         parts = package.File(str(path), separate_channels=True).parts
         expected = len(package.File(str(path), header_only=True).parts)
@@ -103,7 +103,7 @@ def read_exr(path: Path) -> Picture:
 
 
 def openexr() -> Any:
-    """The package.
+    """Import the package OpenEXR.
 
     Raises:
         MediaError: when it is not installed.
@@ -112,18 +112,18 @@ def openexr() -> Any:
         import OpenEXR
     except ImportError as error:
         raise MediaError(
-            f'EXR files are read with the package OpenEXR, which is missing; run "{sys.executable}" -m pip install '
+            f'Reading EXR files needs the package OpenEXR, which is missing; run "{sys.executable}" -m pip install '
             "OpenEXR, then start again."
         ) from error
     return OpenEXR
 
 
 def _damaged_error(path: Path) -> MediaError:
-    return MediaError(f"{path.name} is damaged or was not written to its end; render this frame again.")
+    return MediaError(f"{path.name} is damaged or incomplete; render this frame again.")
 
 
 def _window(window: Any) -> tuple[int, int, int, int]:
-    """(top, left, height, width) of a window, which names its first and its last pixel."""
+    """(top, left, height, width) of a window given by its first and last pixel."""
     (left, top), (right, bottom) = ([int(value) for value in corner] for corner in window)
     return top, left, bottom - top + 1, right - left + 1
 
@@ -131,8 +131,8 @@ def _window(window: Any) -> tuple[int, int, int, int]:
 def _layers(parts: Sequence[Any], corner: tuple[int, int]) -> dict[str, dict[str, Channel]]:
     """The channels of the first view, by layer.
 
-    Where channels of a file of several parts have no layer, it is that which their part is named after; those of the
-    first part are the picture itself, too.
+    In multi-part files, channels without a layer get the name of their part as the layer; those of the first part
+    are also available under "".
 
     Args:
         corner: first row and column of the display window.

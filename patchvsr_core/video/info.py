@@ -1,4 +1,4 @@
-"""What a file says about its video before it is decoded."""
+"""Probes the properties of a video before decoding."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from ..errors import MediaError
 from .sequence import first_image, is_sequence
 
 HD_SIZE = (1280, 576)
-"""Untagged video of at least this width, or more than this height, is BT.709, smaller BT.601, as players take it."""
+"""Untagged video of at least this width, or more than this height, is BT.709, smaller BT.601, as players assume."""
 RGB, BT709, UNKNOWN, BT470BG, SMPTE170M = 0, 1, 2, 5, 6
 """AVCOL_SPC_*; BT470BG and SMPTE170M are BT.601."""
 SWS_COLORSPACE = {BT709: 1, 4: 4, BT470BG: 5, SMPTE170M: 5, 7: 7, 9: 9}
-"""swscale's numbers for the matrices that it converts; one for both of BT.601."""
+"""swscale's numbers for the matrices that it supports; one for both of BT.601."""
 FULL_RANGE = 2
 """AVCOL_RANGE_JPEG."""
 FLOAT_DEPTH = 32
 SEQUENCE_FPS = Fraction(24)
-"""Image files do not say how fast they are to be shown."""
+"""Frame rate of image sequences, which do not store one."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """How the pixels of a video are coded and meant; numbers are libav's (ISO 23091-2)."""
+    """Pixel format and colour tags of a video; numbers are libav's (ISO 23091-2)."""
 
     depth: int = 8
-    """Bits of a component; 32 is floating point."""
+    """Bits per component; 32 is floating point."""
     alpha: bool = False
     matrix: int = BT709
     primaries: int = BT709
@@ -45,28 +45,28 @@ class Picture:
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a file's header, or a folder of images, says."""
+    """Properties from a file's header, or of an image sequence."""
 
     path: Path
     width: int
     height: int
     fps: Fraction
     frames: int
-    """Exact where the container says it, otherwise from the duration; 0 when unknown."""
+    """Exact where the container stores it, otherwise from the duration; 0 when unknown."""
     time_base: Fraction
     """Unit of the timestamps, seconds."""
     audio_streams: int = 0
     subtitle_streams: int = 0
     picture: Picture = field(default=Picture())
     origin: Fraction = Fraction(0)
-    """When the file begins on its own clock, seconds; results begin at 0."""
+    """Start time of the file in seconds; results start at 0."""
 
 
 def probe(path: str | Path) -> VideoInfo:
-    """Read the header of a video file, or look at a folder of images.
+    """Read the header of a video file or the first image of a sequence.
 
     Raises:
-        MediaError: when there is no such file, or no video in it.
+        MediaError: when there is no such file, or it has no video.
     """
     path = Path(path)
     with opened(path) as container:
@@ -79,7 +79,7 @@ def probe(path: str | Path) -> VideoInfo:
 
 @contextmanager
 def opened(path: Path) -> Iterator[InputContainer]:
-    """A file, or the first image of a sequence, as a container.
+    """Open a file, or the first image of a sequence, as a container.
 
     Raises:
         MediaError: when it cannot be opened.
@@ -98,7 +98,7 @@ def opened(path: Path) -> Iterator[InputContainer]:
 
 
 def picture_stream(path: Path, container: InputContainer) -> VideoStream:
-    """The first video stream that is no cover art.
+    """The first video stream that is not cover art.
 
     Raises:
         MediaError: when there is none that can be decoded.
@@ -109,11 +109,11 @@ def picture_stream(path: Path, container: InputContainer) -> VideoStream:
         if stream.codec_context is None:
             raise MediaError(f"{path.name} is in a video format that cannot be decoded here; convert it to H.264.")
         return stream
-    raise MediaError(f"{path.name} has no video stream; give a file with a picture.")
+    raise MediaError(f"{path.name} has no video stream; choose a video file.")
 
 
 def alpha_decoder(stream: VideoStream) -> av.VideoCodecContext | None:
-    """WebM keeps transparency beside the picture, where only libvpx looks for it."""
+    """A decoder of WebM's alpha plane, which only libvpx decodes; None where there is none."""
     has_alpha = any(name.lower() == "alpha_mode" and value == "1" for name, value in stream.metadata.items())
     decoder = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.codec_context.name)
     if not has_alpha or decoder is None:
@@ -142,7 +142,7 @@ def _info(path: Path, container: InputContainer) -> VideoInfo:
 
 
 def _picture(stream: VideoStream, first: av.VideoFrame | None) -> Picture:
-    """From the first frame, where it can be decoded: what a header says of the pixels is not always true."""
+    """Read it from the first frame where possible, as headers are not always right."""
     context = stream.codec_context
     layout = context.format if first is None else first.format
     components = layout.components if layout else ()
@@ -165,7 +165,7 @@ def is_float(layout: av.VideoFormat) -> bool:
 
 
 def assumed_matrix(declared: int, width: int, height: int) -> int:
-    """What a file declares, or what players assume where it says nothing or something rare."""
+    """The declared matrix, or the one that players assume where it is missing or unsupported."""
     if declared in SWS_COLORSPACE:
         return declared
     is_hd = width >= HD_SIZE[0] or height > HD_SIZE[1]
@@ -176,4 +176,4 @@ def _first_frame(container: InputContainer, stream: VideoStream) -> av.VideoFram
     try:
         return next(container.decode(stream), None)
     except (av.error.FFmpegError, OSError):
-        return None  # decoding for real says what is wrong
+        return None  # full decoding reports what is wrong

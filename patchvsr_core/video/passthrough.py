@@ -1,4 +1,4 @@
-"""What lies beside the picture: sound, subtitles, fonts, chapters and names are copied as they are."""
+"""Stream copy of everything but video: audio, subtitles, fonts, chapters and metadata."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from .encoders import SUFFIXES
 log = logging.getLogger("patchvsr")
 COPIED = ("audio", "subtitle", "attachment")
 REGENERATED_TAGS = {"encoder", "duration", "major_brand", "minor_version", "compatible_brands", "creation_time"}
-"""Tags that describe the file and not the film."""
+"""Tags of the file rather than its content."""
 
 
 class PassthroughStreams:
-    """Packets of a file's other streams, handed over in the order of time.
+    """Copies the packets of a file's non-video streams, interleaved by time.
 
     Args:
         path: file to copy from.
-        target: container that has its video stream already.
-        origin: time in the file, seconds, that becomes 0.
+        target: container that already has its video stream.
+        origin: time in the file, in seconds, that becomes 0.
 
     Raises:
-        OutputError: when the target cannot hold one of them.
+        OutputError: when the target does not support one of the streams.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class PassthroughStreams:
         self.pending: Any = None
 
     def copy_until(self, time: Fraction | None) -> None:
-        """Copy what is due by ``time`` seconds; None copies the rest and closes the source."""
+        """Copy packets up to ``time`` seconds; None copies the rest and closes the source."""
         while (packet := self.pending or self._next()) is not None:
             self.pending = None
             if time is not None and packet.dts * packet.time_base > time:
@@ -66,7 +66,7 @@ class PassthroughStreams:
             self.source.close()
 
     def _next(self) -> Any:
-        """The next packet, on a clock that begins with the film and never runs back, as joined recordings do."""
+        """The next packet, with timestamps that start at 0 and never decrease, as those of joined recordings do."""
         for packet in self.packets:
             if packet.dts is None:
                 continue
@@ -88,7 +88,7 @@ class PassthroughStreams:
                 self.target.add_attachment(stream.name, stream.mimetype, stream.data)
             return
         if stream.codec_context is None:
-            log.warning("Stream %d of %s is in a format that nothing here knows; it is left out.", stream.index, path)
+            log.warning("Stream %d of %s has an unsupported format and is left out.", stream.index, path)
             return
         codec = stream.codec_context.codec.canonical_name
         what = {"audio": "audio", "subtitle": "subtitles"}[stream.type]
@@ -96,8 +96,8 @@ class PassthroughStreams:
             remedy = "write to .mkv instead" if path.suffix.lower() not in SUFFIXES or what == "audio" else ""
             remedy = remedy or f"write to {path.suffix} instead"
             raise OutputError(
-                f"The {what} of {path.name} ({codec}) do not go into a {self.target.format.name} file; {remedy}"
-                f"{' or give --no-subtitles' if what == 'subtitles' else ''}."
+                f"The {what} of {path.name} ({codec}) cannot be stored in a {self.target.format.name} file; {remedy}"
+                f"{' or use --no-subtitles' if what == 'subtitles' else ''}."
             )
         copy = self.target.add_stream_from_template(stream, opaque=True)
         copy.metadata.update(_keep_descriptive(stream.metadata))
@@ -118,9 +118,9 @@ def write_audio(path: Path, wave: Tensor, rate: int) -> None:
 
 
 def copy_metadata(source: av.container.InputContainer, target: av.container.OutputContainer) -> None:
-    """Title, author and chapters."""
+    """Copy title, author and chapters."""
     target.metadata.update(_keep_descriptive(source.metadata))
-    chapters = source.chapters() if hasattr(source, "chapters") else []  # PyAV has them since 15
+    chapters = source.chapters() if hasattr(source, "chapters") else []  # since PyAV 15
     if chapters:
         target.set_chapters(chapters)
 

@@ -1,4 +1,4 @@
-"""Reads videos and image sequences into frames, with the timing that their output needs."""
+"""Decodes videos and image sequences, with the timestamps that the output needs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from .sequence import images, is_sequence, to_display
 from .truncation import missing_bytes
 
 PRECISE = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
-"""Conversion without the shortcuts that swscale takes by default (54 dB instead of 46)."""
+"""Accurate conversion, which swscale does not do by default (54 dB instead of 46)."""
 HDR = (16, 18)
 """AVCOL_TRC_SMPTE2084 (PQ) and AVCOL_TRC_ARIB_STD_B67 (HLG)."""
 
@@ -50,7 +50,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class Timeline:
-    """When the frames of a file are shown, and where its shots begin."""
+    """Presentation times of a file's frames, and its shot boundaries."""
 
     timestamps: tuple[int, ...]
     """Presentation time of every frame in units of ``time_base``."""
@@ -63,7 +63,7 @@ def read_clip(path: str | Path) -> Clip:
     """Decode a whole video file.
 
     Raises:
-        MediaError: when there is no such file, no video in it, or it is damaged.
+        MediaError: when there is no such file, it has no video, or it is damaged.
     """
     info = probe(path)
     frames = []
@@ -75,7 +75,7 @@ def read_clip(path: str | Path) -> Clip:
 
 
 def read_frames(path: str | Path, count: int) -> Tensor:
-    """Decode the first frames of a video file and no more: (T, H, W, 3) float32 in [0, 1], T at most ``count``.
+    """Decode only the first frames of a video file: (T, H, W, 3) float32 in [0, 1], T at most ``count``.
 
     Raises:
         MediaError: as :func:`read_clip` does.
@@ -87,7 +87,7 @@ def scan(path: str | Path, *, find_cuts: bool = True, on_frame: Callable[[], Non
     """Decode a video file without keeping its frames.
 
     Args:
-        on_frame: called for every frame; raises to stop.
+        on_frame: called for every frame; raise from it to stop.
 
     Raises:
         MediaError: as :func:`read_clip` does.
@@ -111,10 +111,10 @@ def scan(path: str | Path, *, find_cuts: bool = True, on_frame: Callable[[], Non
 
 
 def iter_frames(path: Path) -> Iterator[av.VideoFrame]:
-    """The frames of a file, or the images of a sequence, one by one, all of one size.
+    """Iterate over the frames of a file or the images of a sequence; all have the same size.
 
     Raises:
-        MediaError: when it is damaged, or far shorter than it says.
+        MediaError: when it is damaged, or far shorter than declared.
     """
     timestamps: list[int | None] = []
     size: tuple[int, int] | None = None
@@ -124,13 +124,13 @@ def iter_frames(path: Path) -> Iterator[av.VideoFrame]:
             frame = next(frames, None)
         except (av.error.FFmpegError, OSError) as error:
             raise MediaError(
-                f"{path.name} is damaged after frame {len(timestamps)} ({error}); re-encode or cut it before upscaling."
+                f"{path.name} is damaged after frame {len(timestamps)} ({error}); re-encode or trim it first."
             ) from error
         if frame is None:
             break
         size = size or (frame.width, frame.height)
         if (frame.width, frame.height) != size:
-            raise MediaError(f"{path.name} changes its resolution on the way; split it where the size changes.")
+            raise MediaError(f"{path.name} changes its resolution midway; split it where the size changes.")
         timestamps.append(frame.pts)
         yield frame
 
@@ -144,7 +144,7 @@ def _images(path: Path) -> Iterator[av.VideoFrame]:
 
 
 def _frames(path: Path, timestamps: Sequence[int | None]) -> Iterator[av.VideoFrame]:
-    """All frames; then whether enough ``timestamps`` were collected from them: libav skips damage without a word."""
+    """Iterate over all frames, then check how many ``timestamps`` there are, as libav skips damage silently."""
     with opened(path) as container:
         stream = picture_stream(path, container)
         stream.thread_type = "AUTO"
@@ -155,19 +155,19 @@ def _frames(path: Path, timestamps: Sequence[int | None]) -> Iterator[av.VideoFr
             yield from decode(packet if packet.size else None)
     found, missing = len(timestamps), missing_bytes(path)
     if not found:
-        raise MediaError(f"{path.name} has a video stream but not one frame; check the export that made it.")
+        raise MediaError(f"{path.name} has a video stream without frames; check the program that exported it.")
     if missing or found < packets - max(2, packets // 20):
-        lacks = f"{missing} bytes are missing at its end" if missing else f"{found} of {packets} frames can be read"
-        raise MediaError(f"{path.name} is cut off or damaged: {lacks}; repair or export it again.")
+        lacks = f"{missing} bytes are missing at the end" if missing else f"{found} of {packets} frames can be read"
+        raise MediaError(f"{path.name} is truncated or damaged: {lacks}; repair or export it again.")
 
 
 def to_tensor(frame: av.VideoFrame, alpha: bool | None = None) -> Tensor:
-    """One decoded frame, (H, W, 3) or with transparency 4, float32, upright, with the colour matrix that it declares.
+    """Convert a decoded frame to (H, W, 3), or 4 with alpha, float32, rotated upright, with its declared colour matrix.
 
-    In [0, 1], but for floating-point images, whose lights may be brighter.
+    In [0, 1], except for floating-point images, whose highlights may exceed 1.
 
     Args:
-        alpha: with transparency or without, whatever the frame has; None: what it has.
+        alpha: whether to return an alpha channel; None if the frame has one.
     """
     pixels = _pixels(frame)
     if alpha is None or alpha == (pixels.shape[-1] == 4):
@@ -181,8 +181,8 @@ def _pixels(frame: av.VideoFrame) -> Tensor:
     components = frame.format.components
     has_alpha = any(component.is_alpha for component in components)
     if is_float(frame.format):
-        lights = _planes(frame)
-        return torch.cat([to_display(lights[..., :3]), lights[..., 3:].clamp(0, 1)], -1)
+        linear = _planes(frame)
+        return torch.cat([to_display(linear[..., :3]), linear[..., 3:].clamp(0, 1)], -1)
     bits = 8 if max(component.bits for component in components) <= 8 else 16
     names = {8: ("rgb24", "rgba"), 16: ("rgb48le", "rgba64le")}
     options: dict[str, Any] = {}
@@ -194,19 +194,19 @@ def _pixels(frame: av.VideoFrame) -> Tensor:
 
 
 def _planes(frame: av.VideoFrame) -> Tensor:
-    """A floating-point image as it is, (H, W, 3 or 4); swscale would cut off what is brighter than white."""
+    """Read a floating-point image without swscale, which would clip highlights: (H, W, 3 or 4)."""
     kind = np.dtype("<f2" if "f16" in frame.format.name else "<f4")
     pixels = []
     for plane in frame.planes:
         rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
         used = np.ascontiguousarray(rows[:, : plane.width * kind.itemsize])
         pixels.append(used.view(kind).astype(np.float32))
-    order = {1: [0, 0, 0], 3: [2, 0, 1], 4: [2, 0, 1, 3]}[len(pixels)]  # planes lie as G, B, R, A
+    order = {1: [0, 0, 0], 3: [2, 0, 1], 4: [2, 0, 1, 3]}[len(pixels)]  # planes are in the order G, B, R, A
     return torch.from_numpy(np.stack([pixels[k] for k in order], -1))
 
 
 def _make_monotonic(timestamps: list[int | None], info: VideoInfo) -> tuple[int, ...]:
-    """The file's own timestamps; what is missing or runs back is set a frame after the one before."""
+    """The file's timestamps; a missing or decreasing one is set to one frame after the previous."""
     step = max(1, round(1 / info.fps / info.time_base))
     known: list[int] = []
     for shown in timestamps:

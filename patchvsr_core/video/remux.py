@@ -1,7 +1,7 @@
-"""Pieces of an encoded video, and the file that they are joined to.
+"""Joins encoded segments into one file by remuxing.
 
-Every piece is encoded on its own, so a finished piece never changes; joining copies packets and is
-quick. Presentation times come from the input's timeline, not from the pieces.
+Every segment is encoded independently, so a finished one never changes; joining copies packets and is
+fast. Presentation times come from the input's timeline, not from the segments.
 """
 
 from __future__ import annotations
@@ -25,16 +25,18 @@ from .writer import DETERMINISTIC, VideoWriter, explain_write_errors, partial_of
 
 
 def check_container(path: Path, size: tuple[int, int], info: VideoInfo, **choices: Any) -> None:
-    """Raise what :func:`join` would only say after the work: that a container cannot hold picture or sound.
+    """Raise before the work starts what :func:`join` would raise at the end: that a container lacks support.
 
     Args:
-        choices: what :class:`VideoWriter` takes, and ``subtitles``.
+        choices: options of :class:`VideoWriter`, and ``subtitles``.
 
     Raises:
-        OutputError: in one sentence.
+        OutputError: when the container does not support the video, audio or subtitles.
     """
     subtitles = choices.pop("subtitles", True)
-    sources = [None] if is_sequence(info.path) else [None, info.path]  # first alone: is it the picture or the sound?
+    sources = (
+        [None] if is_sequence(info.path) else [None, info.path]
+    )  # without other streams first, to find out which one is at fault
     for source in sources:
         with suppress(_HeaderWritten), VideoWriter(path, size, (), 1 / info.fps, fps=info.fps, **choices) as writer:
             others = PassthroughStreams(source, writer.container, subtitles=subtitles) if source else None
@@ -43,16 +45,16 @@ def check_container(path: Path, size: tuple[int, int], info: VideoInfo, **choice
 
 
 class _HeaderWritten(Exception):
-    """Leaves a writer without a file."""
+    """Leaves the context of a writer without creating a file."""
 
 
 def _start(path: Path, container: av.container.OutputContainer, others: PassthroughStreams | None) -> None:
-    """Write the header: what the muxer refuses shows now."""
+    """Write the header, where the muxer rejects unsupported streams."""
     try:
         container.start_encoding()
     except (av.error.FFmpegError, ValueError) as error:
         if others is None or not others.streams:
-            raise OutputError(f"{path.name} cannot be started ({error}); choose another format.") from error
+            raise OutputError(f"{path.name} cannot be written ({error}); choose another format.") from error
         raise OutputError(
             f"The audio or subtitles cannot be copied into a {path.suffix} file ({error}); write to .mkv instead."
         ) from error
@@ -70,20 +72,20 @@ def join(
     subtitles: bool = True,
     notes: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Write all pieces to one file, with the sound and the like of ``others_from``; it appears when it is complete.
+    """Write all segments to one file, with the other streams of ``others_from``; it gets its name when complete.
 
     Args:
-        timestamps: presentation time of every frame of all pieces, in units of ``time_base``.
-        origin: time in ``others_from``, seconds, that becomes 0.
+        timestamps: presentation time of every frame of all segments, in units of ``time_base``.
+        origin: time in ``others_from``, in seconds, that becomes 0.
 
     Raises:
-        OutputError: when the target cannot be written, or a piece is damaged.
+        OutputError: when the target cannot be written, or a segment is damaged.
     """
     partial = partial_of(path)
     orders = [display_order(segment) for segment in segments]
     if sum(map(len, orders)) != len(timestamps):
         raise OutputError(
-            f"The pieces of {path.name} hold {sum(map(len, orders))} frames instead of {len(timestamps)}; "
+            f"The chunks of {path.name} have {sum(map(len, orders))} frames instead of {len(timestamps)}; "
             "start again with --fresh."
         )
     try:
@@ -102,18 +104,18 @@ def join(
 
 
 def _container_options(path: Path, notes: Mapping[str, str]) -> dict[str, str]:
-    """MP4 keeps tags of any name only when asked to."""
+    """MP4 stores custom tags only with this option."""
     any_tags = {"movflags": "use_metadata_tags"} if notes and path.suffix.lower() in (".mp4", ".mov") else {}
     return {**DETERMINISTIC, **any_tags}
 
 
 def _picture_stream(first: Path, target: av.container.OutputContainer, time_base: Fraction) -> av.VideoStream:
-    """The stream that the pieces go into, described by the first of them."""
-    with av.open(str(first)) as piece:
-        stream = target.add_stream_from_template(piece.streams.video[0], opaque=True)
-        stream.metadata.update(piece.streams.video[0].metadata)  # says whether a WebM has transparency
-        if piece.format.name == target.format.name or "mov" in piece.format.name:
-            stream.codec_context.codec_tag = piece.streams.video[0].codec_context.codec_tag  # which kind of ProRes
+    """Create the video stream from the template of the first segment."""
+    with av.open(str(first)) as segment:
+        stream = target.add_stream_from_template(segment.streams.video[0], opaque=True)
+        stream.metadata.update(segment.streams.video[0].metadata)  # the alpha flag of WebM
+        if segment.format.name == target.format.name or "mov" in segment.format.name:
+            stream.codec_context.codec_tag = segment.streams.video[0].codec_context.codec_tag  # the profile of ProRes
     stream.time_base = time_base
     return stream
 
@@ -149,7 +151,7 @@ def _copy(
 
 
 def display_order(segment: Path) -> list[int]:
-    """For every packet in the order of the file: which frame of the piece it shows."""
+    """The display index of every packet, in file order."""
     with av.open(str(segment)) as source:
         shown = [packet.pts for packet in source.demux(source.streams.video[0]) if packet.pts is not None]
     ranks = {pts: rank for rank, pts in enumerate(sorted(shown))}
@@ -157,7 +159,7 @@ def display_order(segment: Path) -> list[int]:
 
 
 def _decoding_times(timestamps: Sequence[int], orders: list[list[int]]) -> list[int]:
-    """When each packet is decoded: in order, and early enough for every frame that is shown before its turn."""
+    """Decoding timestamps: increasing, and early enough for reordered frames."""
     delay = max((i - rank for order in orders for i, rank in enumerate(order)), default=0)
     step = timestamps[1] - timestamps[0] if len(timestamps) > 1 else 1
     return [timestamps[0] - step * k for k in range(delay, 0, -1)] + list(timestamps)

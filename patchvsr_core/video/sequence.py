@@ -1,4 +1,4 @@
-"""Image sequences: a folder, or a pattern such as ``shot/frame_%05d.png``, in place of a file."""
+"""Image sequences: a folder, or a pattern such as ``shot/frame_%05d.png``, used like a file."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ DEFAULT_NAME = "frame_%05d.png"
 
 
 def is_sequence(path: Path) -> bool:
-    """Whether a path stands for many images."""
+    """Whether a path is an image sequence."""
     is_pattern = path.suffix.lower() in IMAGES and bool(NUMBER.search(path.name)) and not path.is_file()
     return is_pattern or path.is_dir()
 
 
 def images(path: Path, kind: str = "") -> list[Path]:
-    """The images of a folder or pattern, in the order of their numbers.
+    """List the images of a folder or pattern, in the order of their numbers.
 
     Args:
-        kind: a suffix that they must have, as others are passed over; "" for any.
+        kind: suffix of the images, others are skipped; "" for any.
 
     Raises:
-        MediaError: when there is none.
+        MediaError: when there are none.
     """
     folder = path if path.is_dir() else path.parent
     kinds = {kind} if kind else IMAGES
@@ -46,25 +46,25 @@ def images(path: Path, kind: str = "") -> list[Path]:
     else:
         found = [file for file in files if not file.name.startswith(".")]
     if not found and kind:
-        raise MediaError(f"There is no {kind} file in {path}; give a folder or a pattern that has some.")
+        raise MediaError(f"There is no {kind} file in {path}; choose a folder or a pattern with such files.")
     if not found:
-        raise MediaError(f"There is no image in {path}; give a folder with .png or .exr files, or a video file.")
+        raise MediaError(f"There is no image in {path}; choose a folder with .png or .exr files, or a video file.")
     suffixes = {file.suffix.lower() for file in found}
     if len(suffixes) > 1:
         raise MediaError(
-            f"{folder} holds {' and '.join(sorted(suffixes))} files; name those you mean, as in frame_%05d.png."
+            f"{folder} has {' and '.join(sorted(suffixes))} files; choose some with a pattern such as frame_%05d.png."
         )
     return sorted(found, key=_order)
 
 
 def first_image(path: Path) -> tuple[Path, int]:
-    """(the first image of a sequence, how many there are)."""
+    """(first image, number of images) of a sequence."""
     found = images(path)
     return found[0], len(found)
 
 
 def numbers(path: Path, count: int) -> list[int]:
-    """Of the images of a sequence, by which results are named; from 1 on where they have none of their own."""
+    """The numbers that name the output images: those of the input sequence, or from 1 where it has none."""
     if not is_sequence(path):
         return list(range(1, count + 1))
     found = [number_of(image, path) for image in images(path)]
@@ -73,7 +73,7 @@ def numbers(path: Path, count: int) -> list[int]:
 
 
 def number_of(image: Path, path: Path) -> int | None:
-    """That which the pattern stands for; of a folder's images the last one in the name."""
+    """The number of an image: the one that the pattern matches, or the last one in the name for a folder."""
     if NUMBER.search(path.name):
         return int(_matched(image, path.name)[1])
     digits = re.findall(r"\d+", image.stem)
@@ -81,12 +81,12 @@ def number_of(image: Path, path: Path) -> int | None:
 
 
 def pattern(path: Path) -> Path:
-    """The pattern that results are written by; a folder gets names of ours."""
+    """The pattern of output images; the default one for a folder."""
     return path if NUMBER.search(path.name) else path / DEFAULT_NAME
 
 
 def folder_of(path: Path) -> Path:
-    """Where a file or the images of a sequence lie."""
+    """The folder of a file or an image sequence."""
     return pattern(path).parent if is_sequence(path) else path.parent
 
 
@@ -119,17 +119,17 @@ class ImageKind:
 
     codec: str
     given: tuple[str, str]
-    """Pixel formats of our arrays, without and with alpha."""
+    """Pixel formats of the arrays, without and with alpha."""
     coded: tuple[str, str]
     pixels: Callable[[Tensor], np.ndarray]
     options: dict[str, str] = field(default_factory=dict)
 
 
 def image_kind(path: Path, depth: int) -> ImageKind:
-    """How images of this name are written.
+    """The format of images with this name.
 
     Raises:
-        OutputError: for a suffix that is not written.
+        OutputError: for an unsupported suffix.
     """
     suffix = path.suffix.lower()
     if suffix == ".exr":
@@ -139,18 +139,18 @@ def image_kind(path: Path, depth: int) -> ImageKind:
         if depth > 8:
             return ImageKind("png", ("rgb48le", "rgba64le"), ("rgb48be", "rgba64be"), partial(to_integers, depth=16))
         return ImageKind("png", ("rgb24", "rgba"), ("rgb24", "rgba"), partial(to_integers, depth=8))
-    raise OutputError(f"{suffix or 'such'} images cannot be written; use .png or .exr.")
+    raise OutputError(f"Images of type {suffix or 'unknown'} cannot be written; use .png or .exr.")
 
 
 def to_integers(frame: Tensor, depth: int) -> np.ndarray:
-    """[0, 1] to whole steps of 8 or 16 bits: rounded, not truncated."""
+    """Quantise [0, 1] to 8 or 16 bits by rounding."""
     largest = 2**depth - 1
     kind = np.uint8 if depth == 8 else np.uint16
     return (frame.clamp(0, 1) * largest).round().cpu().numpy().astype(kind)
 
 
 def to_display(linear: Tensor) -> Tensor:
-    """The sRGB curve, continued above 1."""
+    """The sRGB curve, extended above 1."""
     positive = linear.clamp(min=0)
     return torch.where(positive <= 0.0031308, 12.92 * positive, 1.055 * positive ** (1 / 2.4) - 0.055)
 
@@ -163,7 +163,7 @@ def _linear(frame: Tensor) -> np.ndarray:
 
 
 def is_named(file: Path, pattern: str) -> bool:
-    """Whether a file has a name of a pattern such as ``frame_%05d.png``."""
+    """Whether a file name matches a pattern such as ``frame_%05d.png``."""
     return _matched(file, pattern) is not None
 
 
@@ -173,5 +173,5 @@ def _matched(file: Path, pattern: str) -> Any:
 
 
 def _order(file: Path) -> list[tuple[bool, int, str]]:
-    """frame_2 comes before frame_10."""
+    """Natural sort key: frame_2 comes before frame_10."""
     return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", file.name)]

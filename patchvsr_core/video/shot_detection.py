@@ -1,7 +1,7 @@
-"""Finds where one shot ends and the next begins.
+"""Shot boundary detection.
 
-A cut changes the colours at once, and no motion explains the new picture: two signs that a pan, a
-flash or a fast object do not give together.
+At a cut the colour histogram changes, and optical flow cannot explain the new frame. A pan, a flash or
+a fast object does not cause both.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ import numpy as np
 from torch import Tensor
 
 THUMBNAIL_PX = 128
-"""Longer side of the pictures that are compared."""
+"""Longer side of the thumbnails that are compared."""
 BINS = 8
 UNEXPLAINED = 0.45
-"""Share of the picture's contrast that motion must leave unexplained at a cut."""
+"""Minimum residual after motion compensation at a cut, relative to the frame's contrast."""
 EVIDENCE = 0.2
-"""What that share, times the distance of the colour histograms (Bhattacharyya, 0 to 1), must exceed."""
+"""Minimum product of that residual and the distance of colour histograms (Bhattacharyya, 0 to 1)."""
 
 
 class ShotDetector:
-    """Asked frame by frame, in order; keeps one thumbnail."""
+    """Detects cuts frame by frame, in order; keeps one thumbnail."""
 
     def __init__(self) -> None:
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
@@ -39,13 +39,13 @@ class ShotDetector:
         if last is None:
             return False
         distance = cv2.compareHist(last[1], histogram, cv2.HISTCMP_BHATTACHARYYA)
-        if distance <= EVIDENCE:  # the share cannot be far above 1
+        if distance <= EVIDENCE:  # the residual cannot be far above 1
             return False
         unexplained = self._unexplained(last[0], thumb)
         return unexplained > UNEXPLAINED and distance * unexplained > EVIDENCE
 
     def _unexplained(self, before: np.ndarray, after: np.ndarray) -> float:
-        """Mean difference that motion leaves, of two pictures brought to the same brightness and contrast."""
+        """Mean residual after motion compensation of two thumbnails normalised in brightness and contrast."""
         first, second = (_normalise(cv2.cvtColor(thumb, cv2.COLOR_RGB2GRAY)) for thumb in (before, after))
         flow = self._flow.calc(first, second, None)
         height, width = first.shape
@@ -56,7 +56,7 @@ class ShotDetector:
 
 
 def detect_cuts(frames: Tensor) -> tuple[int, ...]:
-    """First frames of new shots in a clip, (T, H, W, 3 or more) in [0, 1]."""
+    """Detect the first frames of new shots in a clip, (T, H, W, 3 or more) in [0, 1]."""
     finder = ShotDetector()
     shown = ((frame[..., :3].clamp(0, 1) * 255).round().byte().cpu().numpy() for frame in frames)
     return tuple(index for index, frame in enumerate(shown) if finder.begins_shot(frame))
@@ -67,12 +67,12 @@ def _thumbnail(frame: np.ndarray) -> np.ndarray:
 
 
 def thumbnail_size(width: int, height: int) -> tuple[int, int]:
-    """(width, height) of the picture that a frame is reduced to."""
+    """(width, height) of the thumbnail of a frame."""
     factor = THUMBNAIL_PX / max(width, height)
     return max(16, round(width * factor)), max(16, round(height * factor))
 
 
 def _normalise(gray: np.ndarray) -> np.ndarray:
-    """8-bit picture of middle brightness and fixed contrast, so that a flash is no new place."""
+    """8-bit image of normalised brightness and contrast, so that a flash is not a cut."""
     values = (gray.astype(np.float32) - gray.mean()) / max(float(gray.std()), 2.0)
     return np.clip(values * 48 + 128, 0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Whether a file was cut off: containers say how long they are, in bytes."""
+"""Detects truncated files from the length in bytes that containers declare."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 EBML, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 BOXES = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"uuid", b"moof", b"mfra", b"sidx", b"styp", b"pnot"}
 UNKNOWN = 0
-"""A length that the writer left open, as live recordings do."""
+"""An open-ended length, as in live recordings."""
 
 
 def missing_bytes(path: Path) -> int:
-    """Bytes that the container promises beyond the end of the file; 0 where all is there or nothing is said.
+    """Bytes that the container declares beyond the end of the file; 0 when complete or undeclared.
 
-    Knows MP4 and MOV (ISO 14496-12), Matroska and WebM (RFC 9559), and AVI.
+    Supports MP4 and MOV (ISO 14496-12), Matroska and WebM (RFC 9559), and AVI.
     """
     length = path.stat().st_size
     with path.open("rb") as file:
@@ -37,7 +37,7 @@ def missing_bytes(path: Path) -> int:
 
 
 def _matroska_end(path: Path) -> int:
-    """Where the segment ends; 0 when that is open."""
+    """End of the segment; 0 when it is open-ended."""
     with path.open("rb") as file:
         head = file.read(4096)
     at = head.find(SEGMENT)

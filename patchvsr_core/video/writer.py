@@ -1,4 +1,4 @@
-"""Encodes frames; a file appears under its name only when it is complete."""
+"""Encodes frames to a file, which gets its name only when it is complete."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from .reader import PRECISE
 from .sequence import DEFAULT_NAME, folder_of, image_kind, is_named, is_sequence, pattern, to_integers
 
 DETERMINISTIC = {"fflags": "+bitexact"}
-"""Without it, a Matroska file has random numbers in it, and never comes out the same twice."""
+"""Without this option Matroska files contain random numbers and are not reproducible."""
 
 
 class VideoWriter:
-    """A context that encodes frames to a video file.
+    """Context manager that encodes frames to a video file.
 
     Args:
         path: target; its suffix chooses the container.
         size: (height, width) of the frames.
-        timestamps, time_base: when each frame is shown.
-        crf: constant quality of the encoder; lower is better and larger.
+        timestamps, time_base: presentation time of each frame.
+        crf: constant rate factor; lower is better and larger.
         picture: depth, transparency and colour tags of the file.
         codec: see :data:`encoders.CODECS`.
 
@@ -71,7 +71,7 @@ class VideoWriter:
         return self
 
     def write(self, frames: Tensor) -> None:
-        """Encode (T, H, W, 3), or with transparency 4, in [0, 1]; values are rounded, not truncated."""
+        """Encode (T, H, W, 3) frames, or 4 channels with transparency, in [0, 1]; values are rounded."""
         names = ("rgb48le", "rgba64le") if self.picture.depth > 8 else ("rgb24", "rgba")
         matrix, color_range = tags(self.encoder, self.picture)
         for frame in frames:
@@ -115,34 +115,34 @@ class VideoWriter:
         context.colorspace, context.color_range = tags(self.encoder, picture)
         context.color_primaries, context.color_trc = picture.primaries, picture.transfer
         if self.encoder.codec == "libx265" and self.path.suffix.lower() in (".mp4", ".mov"):
-            context.codec_tag = "hvc1"  # the only kind that Apple's players open
+            context.codec_tag = "hvc1"  # required by Apple's players
         context.sample_aspect_ratio = picture.pixel_aspect
         return stream
 
 
 @contextmanager
 def explain_write_errors(path: Path) -> Iterator[None]:
-    """Turn operating-system and encoder errors into one sentence."""
+    """Turn errors of the operating system and the encoder into a readable message."""
     try:
         yield
     except (OSError, av.error.FFmpegError) as error:
         raise OutputError(
-            f"{path} cannot be written ({error.strerror or error}); free some space or choose another place."
+            f"{path} cannot be written ({error.strerror or error}); free some space or choose another folder."
         ) from error
 
 
 def partial_of(path: Path) -> Path:
-    """Where a file is until it is complete."""
+    """The name of a file until it is complete."""
     return path.with_name(f".{path.stem}.part{path.suffix}")
 
 
 def _is_ours(file: Path) -> bool:
-    """Whether a file in a folder is an image of an earlier result, or hidden."""
+    """Whether a file in the output folder may be overwritten: an image of an earlier result, or hidden."""
     return file.name.startswith(".") or is_named(file, DEFAULT_NAME)
 
 
 def check_target(path: Path, source: Path | None = None) -> None:
-    """Raise unless a video made from ``source`` could be written to ``path``, a file or an image sequence.
+    """Raise unless the result of ``source`` can be written to ``path``, a file or an image sequence.
 
     Raises:
         OutputError: for an unknown container, a folder that is missing or read-only, or the
@@ -152,10 +152,10 @@ def check_target(path: Path, source: Path | None = None) -> None:
         image_kind(pattern(path), 8)
         if path.is_dir() and any(not _is_ours(file) for file in path.iterdir()):
             raise OutputError(
-                f"{path} is a folder with other files in it; give an empty one, or a name such as frame_%05d.png in it."
+                f"{path} has other files in it; choose an empty folder, or a name such as frame_%05d.png in it."
             )
         if source is not None and is_sequence(source) and folder_of(path).resolve() == folder_of(source).resolve():
-            raise OutputError(f"{path} is where the input is; choose another folder for the images.")
+            raise OutputError(f"{path} is the folder of the input; choose another folder for the images.")
     elif path.suffix.lower() not in SUFFIXES:
         raise OutputError(
             f"{path.name} has no known video suffix; use one of {', '.join(SUFFIXES)}, or a folder for images."

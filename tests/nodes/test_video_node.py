@@ -220,7 +220,7 @@ def test_another_prompt_is_another_job(pack: Any, tiny: Any) -> None:
 
 def test_choices_that_cannot_be(pack: Any, tiny: Any, places: Path, source: Path) -> None:
     errors = pack.part("patchvsr_core.errors")
-    with pytest.raises(errors.OutputError, match=r"does not go into a \.webm file"):
+    with pytest.raises(errors.OutputError, match=r"is not supported in \.webm files"):
         make(pack, tiny, as_video(source), format="webm", codec="h264")
     with pytest.raises(errors.PlanError, match="WIDTHxHEIGHT"):
         make(pack, tiny, as_video(source), size="large")

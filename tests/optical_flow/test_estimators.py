@@ -211,7 +211,7 @@ def test_files_that_are_no_weights_of_raft(tmp_path: Path) -> None:
         with pytest.raises(ModelError, match="no RAFT in torchvision's layout"):
             raft(file)
     torch.save({STEM: torch.zeros(64, 3, 7, 7), "more": torch.zeros(1)}, file)
-    with pytest.raises(ModelError, match="not those of torchvision's raft_large"):
+    with pytest.raises(ModelError, match="do not fit torchvision's raft_large"):
         raft(file)
 
 

@@ -135,7 +135,7 @@ def test_audio_only_and_folders(tmp_path: Path) -> None:
 def test_files_that_are_cut_off(tmp_path: Path, suffix: str) -> None:
     path = write(tmp_path / f"good{suffix}", torch.rand(40, 64, 64, 3))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(MediaError, match=r"cut off or damaged: \d+ bytes are missing"):
+    with pytest.raises(MediaError, match=r"truncated or damaged: \d+ bytes are missing"):
         read_clip(path)
 
 
