@@ -1,4 +1,4 @@
-"""Where the work is done, what is free there, and how long work takes."""
+"""Devices: selection, free memory, timing."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from .errors import ModelError
 
 
 def resolve_device(name: str) -> torch.device:
-    """A torch device; ``auto`` is a CUDA GPU if there is one, otherwise the CPU.
+    """Get a torch device by name; ``auto`` is a CUDA GPU if there is one, otherwise the CPU.
 
     Raises:
-        ModelError: when it does not work here.
+        ModelError: when the device is not usable.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -24,26 +24,26 @@ def resolve_device(name: str) -> torch.device:
         torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError) as error:
         raise ModelError(
-            f"Device {name!r} is not usable here; choose cpu, or a GPU that this torch supports."
+            f"Device {name!r} is not usable; choose cpu, or a GPU that this version of torch supports."
         ) from error
     return device
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that is free where the work is done."""
+    """Free memory of a device in bytes; main memory for the CPU."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return int(psutil.virtual_memory().available)
 
 
 def time_warm_call(work: Callable[[], object]) -> float:
-    """Seconds of the second of two calls; the first one warms up."""
+    """Time the second of two calls in seconds; the first one warms up."""
     time_call(work)
     return time_call(work)
 
 
 def time_call(work: Callable[[], object]) -> float:
-    """Seconds of one call, until a GPU is done with it too."""
+    """Time one call in seconds, including its work on a GPU."""
     synchronise()
     start = time.perf_counter()
     work()
@@ -52,6 +52,6 @@ def time_call(work: Callable[[], object]) -> float:
 
 
 def synchronise() -> None:
-    """Wait until a GPU has done all that it was told; nothing where none is in use."""
+    """Wait for all work on the GPU; does nothing where CUDA is not in use."""
     if torch.cuda.is_initialized():
         torch.cuda.synchronize()

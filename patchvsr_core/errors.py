@@ -1,24 +1,24 @@
-"""One family of errors. Every message gives the value, the rule it broke and the remedy."""
+"""Exceptions. Every message gives the value, the rule that it violates and the remedy."""
 
 
 class PatchVSRError(Exception):
-    """A problem the user can fix; its message is one sentence meant to be read by them."""
+    """Base class of problems that users can fix; the message is one sentence written for them."""
 
 
 class PlanError(PatchVSRError):
-    """A size, scale or layout that cannot be planned."""
+    """An invalid size, scale or layout."""
 
 
 class AdapterError(PatchVSRError):
-    """An adapter file that is damaged, or made for another base model."""
+    """An adapter file that is damaged or made for another base model."""
 
 
 class ModelError(PatchVSRError):
-    """A base model, VAE or refiner that cannot be used as it is."""
+    """A base model, VAE or refiner that cannot be used."""
 
 
 class MediaError(PatchVSRError):
-    """An input that cannot be read as video."""
+    """An input that cannot be decoded."""
 
 
 class OutputError(PatchVSRError):
@@ -26,8 +26,8 @@ class OutputError(PatchVSRError):
 
 
 class ProcessGroupError(PatchVSRError):
-    """Another process that works on the same clip ended."""
+    """Another process of the group exited."""
 
 
 class Cancelled(PatchVSRError):
-    """The user stopped the run."""
+    """The user cancelled the run."""

@@ -1,4 +1,4 @@
-"""Files on disk: which belong to a model, what is in them, and how they appear."""
+"""Model files: listing, fingerprints, reading, and writing atomically."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ BLOCK_BYTES = 2**24
 
 
 def weight_files(path: Path) -> list[Path]:
-    """The file itself, or all safetensors files of a folder in order of their names."""
+    """The file itself, or all safetensors files of a folder sorted by name."""
     return sorted(path.rglob("*.safetensors")) if path.is_dir() else [path]
 
 
 def fingerprint(path: str | Path) -> str:
-    """Name, size and time of a file or of all files of a folder."""
+    """Name, size and modification time of a file or of all files of a folder, to detect changes."""
     stats = [(file.name, file.stat()) for file in weight_files(Path(path))]
     return " ".join(f"{name}:{stat.st_size}:{stat.st_mtime_ns}" for name, stat in stats)
 
 
 def sha256(*paths: Path) -> str:
-    """Of the contents of files, one after the other."""
+    """SHA-256 of the concatenated contents of files, in hex."""
     digest = hashlib.sha256()
     for path in paths:
         with path.open("rb") as file:
@@ -44,39 +44,39 @@ def sha256(*paths: Path) -> str:
 
 
 def commit_file(partial: Path, path: Path) -> None:
-    """Give a complete file its name; what has the name is on the disk, even after a power cut."""
+    """Sync a complete file to disk and give it its final name, so that it is intact even after a power cut."""
     with partial.open("rb+") as file:
         os.fsync(file.fileno())
     partial.replace(path)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """A safetensors file that has its name only when it is complete."""
+    """Write a safetensors file, which gets its name only when it is complete."""
     partial = path.with_suffix(".part")
     save_file({name: value.contiguous() for name, value in tensors.items()}, str(partial))
     partial.replace(path)
 
 
 def write_weights(path: str | Path, module: nn.Module, config: Any, written: str, dtype: torch.dtype) -> None:
-    """Write one of our files: a module's weights, and its configuration in the metadata.
+    """Write a module's weights to a safetensors file, with its format and configuration in the metadata.
 
     Args:
         config: a dataclass.
-        written: what the metadata gives as the format.
+        written: name of the format.
     """
     tensors = {name: tensor.detach().to(dtype).contiguous() for name, tensor in module.state_dict().items()}
     save_file(tensors, str(path), metadata={"format": written, "config": json.dumps(asdict(config))})
 
 
 def read_weights(path: Path, wanted: str, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """(configuration, tensors) of one of our files.
+    """Read (configuration, tensors) of a file written by :func:`write_weights`.
 
     Args:
-        wanted: what its metadata gives as the format.
+        wanted: name of the format.
         kind: what such a file is called in messages.
 
     Raises:
-        ModelError: in one sentence, what is wrong with the file.
+        ModelError: when the file is missing, damaged or of another format.
     """
     if not path.is_file():
         raise ModelError(f"There is no {kind} file at {path}; check the path.")
@@ -91,7 +91,7 @@ def read_weights(path: Path, wanted: str, kind: str) -> tuple[dict[str, Any], di
 
 @contextmanager
 def explain_read_errors(path: Path) -> Iterator[None]:
-    """What goes wrong within while a file is read becomes one sentence.
+    """Turn errors while reading a file into a readable message.
 
     Raises:
         ModelError: that the file is damaged, and why.
@@ -104,7 +104,7 @@ def explain_read_errors(path: Path) -> Iterator[None]:
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """What a safetensors file says of itself.
+    """Read the metadata of a safetensors file.
 
     Raises:
         ModelError: when it is damaged.
@@ -114,21 +114,21 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def read_checkpoint(path: Path, kind: str) -> dict[str, Any]:
-    """The tensors of a file that others made, .safetensors or .pth (read without running code from it).
+    """Read the tensors of a third-party checkpoint, .safetensors or .pth (without executing code from it).
 
     Args:
         kind: what it is called in messages.
 
     Raises:
-        ModelError: in one sentence, what is wrong with the file.
+        ModelError: when the file is missing or damaged.
     """
     if not path.is_file():
-        raise ModelError(f"There is no file of {kind} weights at {path}; check the path.")
+        raise ModelError(f"There is no file with {kind} weights at {path}; check the path.")
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         reason = str(error).partition("\n")[0][:120]
-        raise ModelError(f"{path.name} is no readable file of weights ({reason}); download it again.") from error
+        raise ModelError(f"{path.name} is not a readable file of weights ({reason}); download it again.") from error
     return state if isinstance(state, dict) else {}

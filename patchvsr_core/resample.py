@@ -1,8 +1,8 @@
-"""Bicubic resampling: the one definition of "up" and "down" that the whole project uses.
+"""Bicubic resampling: the one definition of up- and downsampling that the whole project uses.
 
-Keys' cubic with a = -1/2, anti-aliased when shrinking, half-pixel centres: what Pillow and
-torch's ``antialias=True`` compute. Besides whole frames there are windows of an enlarged frame,
-cut out before the work is done, so that a tile of a 4K canvas costs a tile.
+Keys' cubic with a = -1/2, anti-aliased when downsampling, half-pixel centres: equal to Pillow and
+to torch's ``antialias=True``. Windows of an upsampled frame are computed on their own, so that the cost
+of a tile of a 4K canvas is that of a tile.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ PIXELS_PER_BATCH = 2**22
 
 
 def frames_per_batch(size: tuple[int, int]) -> int:
-    """How many frames of (height, width) to work on at a time: large ones one by one, as copies of them are large."""
+    """Number of frames of (height, width) to process at a time, to limit memory."""
     return max(1, PIXELS_PER_BATCH // (size[0] * size[1]))
 
 
 def resize(frames: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resample (T, H, W, C) frames to ``size`` = (height, width); values may overshoot [0, 1]."""
+    """Resize (T, H, W, C) frames to ``size`` = (height, width); values may overshoot [0, 1]."""
     if tuple(frames.shape[1:3]) == tuple(size):
         return frames
     planes = frames.movedim(-1, 1).float()
@@ -33,15 +33,15 @@ def resize(frames: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def upsample_window(frames: Tensor, canvas: Canvas, rows: slice, columns: slice) -> Tensor:
-    """A window of the input enlarged onto the padded canvas.
+    """Upsample a window of the padded canvas from the input.
 
     Args:
         frames: (T, h, w, C) input clip of the canvas, any range.
-        rows, columns: window of the padded canvas, pixels. Beyond the output the picture is
-            reflected; beyond the last frame it stands still.
+        rows, columns: window of the padded canvas, in pixels. Beyond the output the frame is
+            reflected; beyond the clip its last frame is repeated.
 
     Returns:
-        (padded T, rows, columns, C), equal to cutting the window from the whole enlarged clip.
+        (padded T, rows, columns, C), equal to the window of the whole upsampled clip.
     """
     vertical = _window_matrix(canvas.source[0], canvas.target[0], rows.start, rows.stop)
     horizontal = _window_matrix(canvas.source[1], canvas.target[1], columns.start, columns.stop)
@@ -55,7 +55,7 @@ def upsample_window(frames: Tensor, canvas: Canvas, rows: slice, columns: slice)
 
 
 class _WindowMatrix:
-    """Dense rows of a resampling matrix, and the input range that they reach."""
+    """Rows of a resampling matrix, restricted to the input range that they use."""
 
     def __init__(self, weights: np.ndarray) -> None:
         used = np.flatnonzero(np.abs(weights).sum(axis=0))
@@ -75,7 +75,7 @@ def _window_matrix(length: int, target: int, start: int, stop: int) -> _WindowMa
 
 
 def reflect_index(index: np.ndarray, length: int) -> np.ndarray:
-    """Fold indices at or beyond ``length`` back, mirrored at the last element, as often as needed."""
+    """Reflect indices outside [0, length) at the first and last element, repeatedly if needed."""
     if length == 1:
         return np.zeros_like(index)
     period = 2 * (length - 1)

@@ -1,4 +1,4 @@
-"""The trained part of PatchVSR: two branches, micro-conditions, LoRA and a fixed prompt."""
+"""The trained part of PatchVSR: two branches, micro-conditioning, LoRA and a fixed prompt."""
 
 from .adapter import Adapter, Features, PatchControl, Strengths, concat_features
 from .conditioning import MicroConditions

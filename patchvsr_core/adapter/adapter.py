@@ -1,4 +1,4 @@
-"""The adapter as a whole, and what it says about a batch of patches."""
+"""The adapter, and its control of the base model for a batch of patches."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from .patch_branch import PatchBranch
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """What the branches make of N patches: it depends on their content and place, not on the noise of a run."""
+    """Outputs of the branches for N patches; they depend on content and position, not on the denoising step."""
 
     time_delta: Tensor
-    """(N, base width) for the base's time embedding."""
+    """(N, base width), added to the base's time embedding."""
     patch: Tensor | None = None
-    """(N, tokens, width) of the patch branch."""
+    """(N, tokens, width) output of the patch branch."""
     global_: Tensor | None = None
-    """(N, global tokens, width) of the global branch."""
+    """(N, global tokens, width) output of the global branch."""
 
     @property
     def nbytes(self) -> int:
         return sum(tensor.nbytes for tensor in (self.time_delta, self.patch, self.global_) if tensor is not None)
 
     def select(self, patch: int) -> Features:
-        """Those of one patch, N = 1; copies where there are others, so that they do not hold on to them."""
+        """The features of one patch, N = 1; copied if there are others, so that their memory can be freed."""
         if len(self.time_delta) == 1:
             return self
         one = slice(patch, patch + 1)
@@ -41,12 +41,12 @@ class Features:
         return Features(self.time_delta[one].clone(), *of_branches)
 
     def repeat(self, times: int) -> Features:
-        """The same patches ``times`` over."""
+        """The same patches, repeated ``times`` times."""
         return concat_features([self] * times)
 
 
 def concat_features(parts: Sequence[Features]) -> Features:
-    """The features of several batches of patches as those of one."""
+    """Concatenate the features of several batches of patches."""
     if len(parts) == 1:
         return parts[0]
     first = parts[0]
@@ -57,7 +57,7 @@ def concat_features(parts: Sequence[Features]) -> Features:
 
 @dataclass(frozen=True)
 class Strengths:
-    """How strongly each part of an adapter acts; 0 is off, 1 what it was trained with."""
+    """Strength of each part of an adapter; 0 is off, 1 is as trained."""
 
     patch: float = 1.0
     global_: float = 1.0
@@ -65,12 +65,12 @@ class Strengths:
 
 
 class PatchControl:
-    """What the adapter says about N patches; a host asks it block by block.
+    """Control signals of the adapter for N patches, which a host queries block by block.
 
-    Features are projected when asked for, so that only one block's worth of them exists.
+    Features are projected on demand, so that only those of one block exist at a time.
 
     Args:
-        anchor: (N, C, t, h, w) clean condition; a base that predicts residuals adds its output to it.
+        anchor: (N, C, t, h, w) clean condition, to which a base that predicts residuals adds its output.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class PatchControl:
         return None if self._features is None else self._features.time_delta
 
     def repeat(self, times: int) -> PatchControl:
-        """The same patches ``times`` over, for a batch of several conditions."""
+        """The same patches, repeated ``times`` times for a batch of several conditions."""
         if times == 1:
             return self
         anchor = None if self.anchor is None else self.anchor.repeat(times, *[1] * (self.anchor.ndim - 1))
@@ -97,7 +97,7 @@ class PatchControl:
         return PatchControl(anchor, self._adapter, features, self._strengths)
 
     def residual(self, block: int) -> Tensor | None:
-        """(N, tokens, base width) to add after base block ``block``."""
+        """(N, tokens, base width) to add to the output of base block ``block``."""
         if self._adapter is None or self._adapter.patch is None:
             return None
         if self._features is None or self._features.patch is None:
@@ -114,7 +114,7 @@ class PatchControl:
         return k, v * self._strengths.global_
 
     def gate(self, block: int, tokens: Tensor, grid: Grid) -> Tensor:
-        """What the self-attention of base block ``block`` is to see of (N, tokens, base width)."""
+        """Gate the (N, tokens, base width) input of the self-attention of base block ``block``."""
         if self._adapter is None or self._adapter.liem is None or self._strengths.liem == 0:
             return tokens
         gated: Tensor = self._adapter.liem[block](tokens, grid, self._strengths.liem)
@@ -122,10 +122,10 @@ class PatchControl:
 
 
 class Adapter(nn.Module):
-    """Patch branch, global branch, micro-conditions, local gates, LoRA and the fixed prompt.
+    """Patch branch, global branch, micro-conditioning, local gates, LoRA and a fixed prompt.
 
     Args:
-        config: sizes, and the base that it is made for.
+        config: sizes, including those of the base model.
         ops: supplies Linear, Conv2d, Conv3d, LayerNorm and RMSNorm (``torch.nn``, or ComfyUI's).
     """
 
@@ -142,7 +142,7 @@ class Adapter(nn.Module):
         self.liem = self._gates(config, ops)
         self.lora = Lora(config) if config.lora_rank else None
         self.prompt = nn.Parameter(torch.randn(1, config.prompt_tokens, config.base.text_dim) * 0.02)
-        """(1, tokens, text_dim) fixed prompt embedding, in the place of a text encoder's output."""
+        """(1, tokens, text_dim) learned prompt embedding, used instead of a text encoder's output."""
 
     def control(
         self,
@@ -157,7 +157,7 @@ class Adapter(nn.Module):
         """Encode N patches, see :meth:`features`.
 
         Args:
-            anchor: the latents of the patches without noise.
+            anchor: clean latents of the patches.
         """
         features = self.features(condition, conditions, view=view, location=location, strengths=strengths)
         return PatchControl(anchor, self, features, strengths)
@@ -174,11 +174,11 @@ class Adapter(nn.Module):
         """Encode N patches.
 
         Args:
-            condition: (N, C, t, h, w) latents of the enlarged input, noise-augmented.
+            condition: (N, C, t, h, w) latents of the upsampled input, noise-augmented.
             conditions: micro-conditions, (N,) each.
-            view: (1 or N, C, t, h', w') latent of the whole video; None leaves the global branch out.
-            location: (N, 1, h', w') where the patches lie in it.
-            strengths: a branch whose strength is 0 does not run.
+            view: (1 or N, C, t, h', w') latent of the whole video; None disables the global branch.
+            location: (N, 1, h', w') masks of the patches in it.
+            strengths: branches of strength 0 are skipped.
         """
         time, time_delta = self.micro(conditions, like=condition)
         context = self.text_embedding(self.prompt.to(condition)).expand(len(condition), -1, -1)

@@ -1,7 +1,7 @@
-"""The transformer block of the branches: Wan's own design, at a width of its own.
+"""The transformer block of the branches: Wan's block at a different width.
 
-Module names follow Wan's original checkpoint layout, so a branch as wide as the base can start
-as a copy of the base's first blocks. ``ops`` supplies Linear, Conv3d, LayerNorm and RMSNorm;
+Module names follow Wan's original checkpoint layout, so that a branch as wide as the base can be
+initialised from the base's first blocks. ``ops`` supplies Linear, Conv3d, LayerNorm and RMSNorm;
 ComfyUI passes its own, which manage memory and casting.
 """
 
@@ -20,8 +20,8 @@ def rope_3d(grid: tuple[int, int, int], head_dim: int, device: torch.device, spa
     """Rotary embedding of a (T, H, W) token grid.
 
     Args:
-        spacing: distance of neighbouring tokens in units of full-resolution tokens; merged
-            tokens sit at the middle of what they merged.
+        spacing: distance between neighbouring tokens in units of full-resolution tokens; a merged
+            token is at the centre of the tokens it replaces.
     """
     middle = (spacing - 1) / 2
     steps = torch.tensor([1, spacing, spacing], device=device)

@@ -1,4 +1,4 @@
-"""Micro-conditions: scale, crop position and the noise level of the condition."""
+"""Micro-conditioning on scale, crop position and the noise level of the condition."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NAMES = ("scale", "top", "left", "noise")
 
 @dataclass(frozen=True, eq=False)
 class MicroConditions:
-    """What is known about each of N patches besides its pixels; every field is (N,)."""
+    """Scalar conditions of N patches; every field is (N,)."""
 
     scale: Tensor
     """Upscaling factor."""
@@ -27,15 +27,15 @@ class MicroConditions:
     """Noise level of the condition, [0, 1]."""
 
     def positions(self) -> list[Tensor]:
-        """The four conditions spread over the range of diffusion time steps, 0 to 1000."""
+        """The four conditions scaled to the range of diffusion timesteps, 0 to 1000."""
         return [self.scale.log2() * 250, self.top * 1000, self.left * 1000, self.noise * 1000]
 
 
 class MicroEmbedding(nn.Module):
-    """Sinusoids and one small network per condition; the sum feeds the branches and the base.
+    """Sinusoidal embedding and an MLP per condition; their sum conditions the branches and the base.
 
-    The last layer towards the base starts at zero: an untrained adapter leaves its time
-    embedding as it is.
+    The last layer towards the base is zero-initialised: an untrained adapter does not change the
+    base's time embedding.
     """
 
     def __init__(self, width: int, base_width: int, ops: Any) -> None:

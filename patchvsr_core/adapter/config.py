@@ -1,4 +1,4 @@
-"""What an adapter is made of, and for which base: the versioned part of an adapter file."""
+"""Configuration of an adapter and its base model: the versioned metadata of an adapter file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class BaseSpec:
-    """The shapes of a Wan-architecture base that an adapter depends on."""
+    """Sizes of a Wan-architecture base model that an adapter depends on."""
 
     channels: int
     """Latent channels in and out."""
@@ -22,10 +22,10 @@ class BaseSpec:
     ffn: int
     """Hidden size of the feed-forward networks."""
     text_dim: int
-    """Size of a text token before the base's own projection."""
+    """Size of a text embedding before the base's own projection."""
 
     def check_same(self, actual: BaseSpec) -> None:
-        """Raise unless ``actual`` is a base that an adapter made for ``self`` fits.
+        """Raise unless an adapter made for ``self`` fits the base ``actual``.
 
         Raises:
             AdapterError: naming the first difference and what to do.
@@ -49,7 +49,7 @@ _WORDING = {
 
 
 LIEM_GAINS = {"identity": 2.0, "star": 1.0}
-"""What the sigmoid of a local gate is multiplied by: untrained gates change nothing, or halve."""
+"""Factor on the sigmoid of a local gate: an untrained gate is the identity, or halves its input."""
 
 LORA_TARGETS = (*(f"{kind}_attn.{layer}" for kind in ("self", "cross") for layer in "qkvo"), "ffn.0", "ffn.2")
 
@@ -65,9 +65,9 @@ class AdapterConfig:
     """Size of a branch's attention heads; a multiple of 2, and at least 6 for the three axes."""
     ffn: int = 512
     patch_blocks: int = 2
-    """Blocks of the patch branch; 0 turns the branch off."""
+    """Blocks of the patch branch; 0 disables it."""
     global_blocks: int = 2
-    """Blocks of the global branch, the first at full resolution, the rest at a quarter; 0: off."""
+    """Blocks of the global branch, the first at full resolution, the rest at a quarter of the tokens; 0 disables it."""
     lora_rank: int = 0
     lora_targets: tuple[str, ...] = field(default=("self_attn.q", "self_attn.k", "self_attn.v", "self_attn.o"))
     prompt_tokens: int = 8
@@ -79,18 +79,18 @@ class AdapterConfig:
     def __post_init__(self) -> None:
         if self.version != VERSION:
             raise AdapterError(
-                f"The adapter file has version {self.version}; this PatchVSR reads version {VERSION}. "
-                "Update PatchVSR, or use an adapter made for it."
+                f"The adapter file has version {self.version}, but this PatchVSR reads version {VERSION}; "
+                "update PatchVSR, or use an adapter made for it."
             )
         unknown = sorted(set(self.lora_targets) - set(LORA_TARGETS))
         if unknown:
             raise AdapterError(
-                f"The adapter changes layers that no Wan has ({', '.join(unknown)}); possible are "
+                f"The adapter has LoRA for layers that Wan does not have ({', '.join(unknown)}); choose from "
                 f"{', '.join(LORA_TARGETS)}."
             )
         if self.liem not in ("none", *LIEM_GAINS):
             raise AdapterError(
-                f"The adapter has local gates of a kind {self.liem!r}; possible are {', '.join(('none', *LIEM_GAINS))}."
+                f"Unknown kind of local gates {self.liem!r}; choose one of {', '.join(('none', *LIEM_GAINS))}."
             )
         if self.width % self.head_dim:
-            raise AdapterError(f"An adapter width of {self.width} is no multiple of its head size {self.head_dim}.")
+            raise AdapterError(f"The adapter width {self.width} must be a multiple of the head size {self.head_dim}.")

@@ -26,7 +26,7 @@ def save_adapter(
     """Write an adapter with its configuration.
 
     Args:
-        trained_on: sha256 of the base's file, for people who look for it.
+        trained_on: SHA-256 of the base's file, stored so that users can find it.
     """
     tensors = {name: tensor.detach().to(dtype).contiguous().cpu() for name, tensor in adapter.state_dict().items()}
     metadata = {"format": FORMAT, "config": json.dumps(asdict(adapter.config))}
@@ -36,14 +36,14 @@ def save_adapter(
 
 
 def load_adapter(path: str | Path, *, ops: Any = nn, dtype: torch.dtype | None = None) -> Adapter:
-    """Read an adapter file, checking every name and shape.
+    """Load an adapter file, checking every name and shape.
 
     Args:
         ops: see :class:`Adapter`.
         dtype: convert the weights; None keeps the file's.
 
     Raises:
-        AdapterError: in one sentence, what is wrong with the file.
+        AdapterError: when the file is missing, damaged or not an adapter.
     """
     metadata, tensors = _read(Path(path))
     config = _config(Path(path), metadata)
@@ -64,14 +64,14 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
             return dict(file.metadata() or {}), {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, OSError, ValueError) as error:
         raise AdapterError(
-            f"{path.name} is no readable safetensors file ({error}); download or export it again."
+            f"{path.name} is not a readable safetensors file ({error}); download or export it again."
         ) from error
 
 
 def _config(path: Path, metadata: Mapping[str, str]) -> AdapterConfig:
     if metadata.get("format") != FORMAT:
         raise AdapterError(
-            f"{path.name} is not a PatchVSR adapter (its metadata names no format {FORMAT!r}); "
+            f"{path.name} is not a PatchVSR adapter (its metadata lacks the format {FORMAT!r}); "
             "choose a file written by the PatchVSR trainer."
         )
     try:
@@ -81,7 +81,7 @@ def _config(path: Path, metadata: Mapping[str, str]) -> AdapterConfig:
         return AdapterConfig(**fields)
     except (KeyError, TypeError, ValueError) as error:
         raise AdapterError(
-            f"The configuration in {path.name} cannot be read ({error}); it may come from a newer PatchVSR: update it."
+            f"The configuration in {path.name} cannot be read ({error}); it may be newer: update PatchVSR."
         ) from error
 
 
@@ -95,6 +95,6 @@ def _check_tensors(path: Path, expected: Mapping[str, Tensor], found: Mapping[st
     for name, tensor in expected.items():
         if tensor.shape != found[name].shape:
             raise AdapterError(
-                f"Tensor {name!r} in {path.name} has shape {tuple(found[name].shape)}, but its configuration asks for "
+                f"Tensor {name!r} in {path.name} has shape {tuple(found[name].shape)}, but its configuration requires "
                 f"{tuple(tensor.shape)}; the file is damaged or was edited: get it again."
             )

@@ -1,4 +1,4 @@
-"""The global branch: the whole video, and where in it the patch lies, as keys and values."""
+"""The global branch: encodes the whole video and the location of the patch as keys and values."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from .patch_branch import TOKEN
 
 
 class GlobalBranch(nn.Module):
-    """Blocks of decreasing resolution that end in a quarter of the tokens.
+    """Transformer blocks, the first at full resolution and the rest at a quarter of the tokens.
 
-    Every block of the base gets keys and values of its own; they are attended by the queries
-    of its text cross-attention, and the two results are added. The values start at zero.
+    Every block of the base gets its own keys and values. The queries of its text cross-attention
+    attend to them, and the two results are added. The values are zero-initialised.
     Source: PatchVSR (CVPR 2025), global context branch.
     """
 
@@ -61,7 +61,7 @@ class GlobalBranch(nn.Module):
         return self.norm_k[block](self.k[block](tokens)), self.v[block](tokens)
 
     def _merged(self, x: Tensor, grid: tuple[int, int, int]) -> tuple[Tensor, tuple[int, int, int]]:
-        """Join 2 x 2 tokens; an odd last row or column is repeated."""
+        """Merge 2 x 2 tokens; an odd last row or column is repeated."""
         frames, height, width = grid
         x = x.unflatten(1, grid)
         x = F.pad(x.permute(0, 4, 1, 2, 3), (0, width % 2, 0, height % 2, 0, 0), mode="replicate")

@@ -1,7 +1,7 @@
 """Local gates before the self-attention of every base block.
 
-Source: STAR (ICCV 2025), Local Information Enhancement Module, in the form of its diffusion
-transformer: global attention sees tokens weighted by where something stands out.
+Source: STAR (ICCV 2025), Local Information Enhancement Module, in its diffusion transformer
+variant: tokens are weighted by local saliency before global attention.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ Grid = tuple[int, int, int]
 
 
 class LocalGate(nn.Module):
-    """A spatial gate, then a temporal one: 100 parameters that start at zero.
+    """A spatial gate, then a temporal one: 100 zero-initialised parameters.
 
     Args:
-        gain: what a sigmoid is multiplied by; 2 leaves tokens bit-equal while the weights are zero, 1 halves
-            them at either gate, which is what weights of STAR expect.
+        gain: factor on the sigmoid; with zero weights, 2 leaves tokens bit-identical, and 1 halves them at each
+            gate, as the weights of STAR expect.
         ops: supplies Linear and Conv2d.
     """
 
@@ -34,15 +34,15 @@ class LocalGate(nn.Module):
         zero_(self)
 
     def forward(self, tokens: Tensor, grid: Grid, strength: float = 1.0) -> Tensor:
-        """Weight tokens.
+        """Gate tokens.
 
         Args:
             tokens: (N, T * H * W, width).
-            strength: 1 gates, 0 changes nothing, and it is linear in between.
+            strength: 0 (off) to 1, linear in between.
         """
         statistics = self.statistics(tokens)
         spatial = self.spatial_gate(statistics, grid)
-        # A factor above zero goes through maximum and mean: the gated tokens need not be read again.
+        # A positive factor commutes with maximum and mean, so the gated tokens need not be read again.
         gate = spatial * self.temporal_gate(spatial * statistics)
         return tokens * (gate if strength == 1 else 1 + strength * (gate - 1))
 
@@ -52,7 +52,7 @@ class LocalGate(nn.Module):
         return torch.stack([tokens.amax(-1), tokens.mean(-1)], dim=-1)
 
     def spatial_gate(self, statistics: Tensor, grid: Grid) -> Tensor:
-        """(N, T * H * W, 2) statistics to (N, T * H * W, 1), from 7 x 7 neighbours in the same frame."""
+        """(N, T * H * W, 2) statistics to (N, T * H * W, 1), from a 7 x 7 neighbourhood in the same frame."""
         planes = statistics.unflatten(1, grid).flatten(0, 1).movedim(-1, 1)
         gate: Tensor = self.gain * self.spatial(planes).sigmoid()
         return gate.reshape(len(statistics), -1, 1)

@@ -1,4 +1,4 @@
-"""Low-rank changes to the base's own weights."""
+"""LoRA: low-rank updates of the base's weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .config import AdapterConfig
 
 
 class LowRank(nn.Module):
-    """A change up @ down of one weight; ``up`` starts at zero."""
+    """Low-rank update up @ down of one weight; ``up`` is zero-initialised."""
 
     def __init__(self, inputs: int, outputs: int, rank: int) -> None:
         super().__init__()
@@ -20,7 +20,7 @@ class LowRank(nn.Module):
 
 
 class Lora(nn.Module):
-    """Low-rank changes of the linear layers named in the configuration, in every base block."""
+    """Low-rank updates of the configured linear layers, in every base block."""
 
     def __init__(self, config: AdapterConfig) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Lora(nn.Module):
         )
 
     def layers(self) -> Iterator[tuple[str, LowRank]]:
-        """(layer name in Wan's original layout, change) of every changed layer."""
+        """Iterate over (layer name in Wan's original layout, update) of every adapted layer."""
         for index in range(len(self.blocks)):
             for target in self.targets:
                 change = self.get_submodule(f"blocks.{index}.{target.replace('.', '_')}")

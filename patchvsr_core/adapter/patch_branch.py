@@ -1,4 +1,4 @@
-"""The patch branch: the enlarged input of one patch, as a feature for every block of the base."""
+"""The patch branch: encodes the upsampled input of a patch as a residual for every block of the base."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def token_grid(latent: Tensor) -> tuple[int, int, int]:
 
 
 class PatchBranch(nn.Module):
-    """A short stack of blocks whose one output is added after every block of the base.
+    """A short stack of transformer blocks whose output is added after every block of the base.
 
-    Each base block has a projection of its own that starts at zero, so an untrained branch
-    leaves the base bit-exact. Source: PatchVSR (CVPR 2025), patch condition branch.
+    Each base block has its own zero-initialised projection, so that an untrained branch leaves the
+    base bit-exact. Source: PatchVSR (CVPR 2025), patch condition branch.
     """
 
     def __init__(self, config: AdapterConfig, ops: Any) -> None:

@@ -1,4 +1,4 @@
-"""Rotary position embedding over three axes, as in Wan: rotations that add up along time, height and width."""
+"""3D rotary position embedding (RoPE) over time, height and width, as in Wan."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ Rope = tuple[Tensor, Tensor]
 
 
 def rope_at(positions: Tensor, head_dim: int) -> Rope:
-    """The rotations of tokens at any places, whole or not, negative or not.
+    """Rotary embedding of tokens at arbitrary positions, which may be fractional or negative.
 
     Args:
         positions: (tokens, 3) of (t, y, x), in tokens.
-        head_dim: split over the axes as Wan does, the spatial ones head_dim // 6 pairs each.
+        head_dim: split over the axes as in Wan, head_dim // 6 pairs for each spatial one.
     """
     pairs = head_dim // 6
     exact = positions.double() if positions.device.type != "mps" else positions.cpu().double()

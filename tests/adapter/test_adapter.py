@@ -152,7 +152,7 @@ def _config_dict(adapter: Adapter) -> dict:
         (lambda t, m: t.update(prompt=torch.zeros(1, 2, 64)), r"'prompt' .* has shape \(1, 2, 64\)"),
         (lambda t, m: m.update(format="lora"), "not a PatchVSR adapter"),
         (lambda t, m: m.update(config=m["config"].replace('"version": 1', '"version": 9')), "version 9"),
-        (lambda t, m: m.update(config=m["config"].replace('"width"', '"breadth"', 1)), "newer PatchVSR"),
+        (lambda t, m: m.update(config=m["config"].replace('"width"', '"breadth"', 1)), "may be newer: update PatchVSR"),
         (lambda t, m: m.update(config="{"), "cannot be read"),
     ],
 )
@@ -166,7 +166,7 @@ def test_missing_and_foreign_files(tmp_path: Path) -> None:
     with pytest.raises(AdapterError, match="no adapter file"):
         load_adapter(tmp_path / "none.safetensors")
     (tmp_path / "text.safetensors").write_text("hello")
-    with pytest.raises(AdapterError, match="no readable safetensors"):
+    with pytest.raises(AdapterError, match="not a readable safetensors"):
         load_adapter(tmp_path / "text.safetensors")
 
 

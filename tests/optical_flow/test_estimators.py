@@ -198,7 +198,7 @@ def test_the_shapes_in_a_file_say_which_network_it_is(
 @pytest.mark.usefixtures("torchvision")
 def test_files_that_are_no_weights_of_raft(tmp_path: Path) -> None:
     file = tmp_path / "weights.pth"
-    with pytest.raises(ModelError, match="no file of RAFT weights"):
+    with pytest.raises(ModelError, match="no file with RAFT weights"):
         raft(file)
     file.write_bytes(b"not weights")
     with pytest.raises(ModelError, match="download it again"):
@@ -208,7 +208,7 @@ def test_files_that_are_no_weights_of_raft(tmp_path: Path) -> None:
         raft(tmp_path / "weights.safetensors")
     for state in ({"fnet.conv1.weight": torch.zeros(64, 3, 7, 7)}, {STEM: torch.zeros(48, 3, 7, 7)}, [1, 2]):
         torch.save(state, file)
-        with pytest.raises(ModelError, match="no RAFT in torchvision's layout"):
+        with pytest.raises(ModelError, match="no RAFT weights in torchvision's layout"):
             raft(file)
     torch.save({STEM: torch.zeros(64, 3, 7, 7), "more": torch.zeros(1)}, file)
     with pytest.raises(ModelError, match="do not fit torchvision's raft_large"):
@@ -225,7 +225,7 @@ def test_without_torchvision_raft_says_what_to_install(tmp_path: Path, monkeypat
 
 def test_code_in_a_file_of_weights_is_not_run(tmp_path: Path) -> None:
     torch.save({STEM: Poisoned(tmp_path / "harm")}, tmp_path / "weights.pth")
-    with pytest.raises(ModelError, match="no readable file"):
+    with pytest.raises(ModelError, match="not a readable file"):
         raft(tmp_path / "weights.pth")
     assert not (tmp_path / "harm").exists()
 

@@ -223,7 +223,7 @@ def test_which_frames(tmp_path: Path) -> None:
         with pytest.raises(MediaError, match=r"1 of the frames .* missing \(10\)"):
             numbers(**chosen)
     (tmp_path / "b_0009.exr").write_bytes(b"")
-    with pytest.raises(MediaError, match="both number 9"):
+    with pytest.raises(MediaError, match="both have number 9"):
         numbers()
     (tmp_path / "a.exr").write_bytes(b"")
     with pytest.raises(MediaError, match=r"a\.exr has no number"):

@@ -149,5 +149,5 @@ def test_passes_of_another_clip(name: str, shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("shape", [(3, 2, HEIGHT, WIDTH), (2, 2, HEIGHT, 9)])
 def test_motion_of_another_clip(shape: tuple[int, ...]) -> None:
     flows = ClipFlows(torch.zeros(shape), torch.zeros(shape))
-    with pytest.raises(MediaError, match=f"motion is that of {shape[0] + 1} frames of {shape[3]}x{shape[2]}, the clip"):
+    with pytest.raises(MediaError, match=f"motion has {shape[0] + 1} frames of {shape[3]}x{shape[2]} but the clip"):
         make_gbuffers(a_clip(), RenderPasses(flows=flows))

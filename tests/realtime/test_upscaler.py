@@ -75,7 +75,7 @@ def test_networks_are_told_apart_by_what_is_in_the_file(files: dict[str, Path], 
 
 
 def test_other_files_say_why(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="choose dap, rdg, or such a file"):
+    with pytest.raises(ModelError, match="choose dap or rdg, or check the path"):
         load_fast(tmp_path / "none.safetensors")
     (tmp_path / "text.safetensors").write_text("no weights")
     with pytest.raises(ModelError, match="damaged"):
@@ -176,12 +176,12 @@ def test_passes_of_another_clip_are_refused(files: dict[str, Path], clip: Tensor
     upscaler, passes = load_fast(files["rdg"]), rendered(7, (27, 35))
     with pytest.raises(MediaError, match="Depth has 7 frames of 35x27, the clip 6 of 35x27"):
         upscaler.upscale(clip[:6], None, passes)
-    with pytest.raises(MediaError, match="motion is that of 7 frames of 35x27, and that of 6 of 35x27"):
+    with pytest.raises(MediaError, match="motion has 7 frames of 35x27 but 6 of 35x27"):
         upscaler.upscale(clip[:6], None, RenderPasses(passes.flows))
     state = State()
     upscaler.upscale(clip[:3], state=state)
     assert passes.flows is not None
-    with pytest.raises(MediaError, match="that of 5 of 35x27 is needed"):
+    with pytest.raises(MediaError, match="but 5 of 35x27 are needed"):
         upscaler.upscale(clip[3:], None, RenderPasses(passes.flows.slice(3, 7)), state=state)
 
 

@@ -169,7 +169,7 @@ def test_other_streams_are_copied_byte_by_byte(tmp_path: Path, tracks: int, subt
 def test_subtitles_that_do_not_fit(tmp_path: Path) -> None:
     silent = write(tmp_path / "silent.mkv", colors(2, 24, 32))
     source = add_streams(silent, tmp_path / "in.mkv", 1, True)
-    with pytest.raises(OutputError, match=r"subtitles of in\.mkv .* write to \.mkv instead or give --no-subtitles"):
+    with pytest.raises(OutputError, match=r"subtitles of in\.mkv .* write to \.mkv instead or use --no-subtitles"):
         upscaled(source, tmp_path / "out.mp4")
     out = upscaled(source, tmp_path / "out.mp4", Encoding(subtitles=False))
     assert [fact[0] for fact in other_facts(out)[0]] == ["audio"]
