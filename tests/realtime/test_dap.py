@@ -61,7 +61,7 @@ def test_before_training_the_hidden_state_is_read_where_it_lies() -> None:
     features = network._features(clip[:, 1])
     offsets = network.motion(features, state.features)
     assert not offsets.any()
-    found = network._fused(clip[:, 1], features[0], state, offsets)
+    found = network._attend(clip[:, 1], features[0], state, offsets)
     torch.testing.assert_close(found, network.value(state.hidden), atol=1e-5, rtol=0)
 
 
