@@ -28,10 +28,11 @@ class ConditionalRefiner(io.ComfyNode):
             node_id="PatchVSR_ConditionalRefiner",
             display_name="Conditional Refiner",
             category=CATEGORY,
-            description="Refine & Fidelity with another network: features of the input modulate those of the decoded "
-            "frames (as in Upscale-A-Video's decoder). Takes up to 1.4 times as long as the plain refiner. Use it "
-            "instead of Refine & Fidelity when you ask for detail (0.2 dB closer to the original at detail 0.53, as "
-            "crisp), or with a refiner of your own; at detail 0 the two are almost the same.",
+            description="Refine & Fidelity with another network: features of the input modulate those of the "
+            "decoded frames (as in Upscale-A-Video's decoder). Takes up to 1.4 times as long as the "
+            "plain refiner. Use it instead of Refine & Fidelity when you raise detail (0.2 dB closer to "
+            "the original at detail 0.53, and just as crisp), or with a refiner of your own; at detail "
+            "0 the two are almost the same.",
             search_aliases=["patchvsr", "sft", "upscale-a-video", "conditional decoder", "refiner"],
             inputs=[
                 io.Image.Input("decoded", tooltip="The upscaled frames."),

@@ -24,30 +24,31 @@ class FlowPropagation(io.ComfyNode):
             node_id="PatchVSR_FlowPropagation",
             display_name="Flow Propagation",
             category=CATEGORY,
-            description="Mixes every frame with its neighbours along the motion while the model denoises "
-            "(Upscale-A-Video): less flicker, and detail that stays where it is. Takes 0.1 s a frame and step at "
-            "960x540 on one CPU core with the tiny default, 0.001 s with a Wan, and what Optical Flow takes.",
+            description="Blends every frame with its neighbours along the motion while the model denoises "
+            "(Upscale-A-Video): less flicker, and detail that stays in place. Takes 0.1 s per frame and "
+            "step at 960x540 on one CPU core with the tiny default, 0.001 s with a Wan, plus the time "
+            "for Optical Flow.",
             search_aliases=["patchvsr", "upscale-a-video", "flicker", "temporal consistency"],
             inputs=[
                 io.Model.Input("model", tooltip="A Wan, or the tiny default; before or after Apply PatchVSR."),
                 Plan.Input("plan", tooltip="From Patch Planner."),
                 Flow.Input(
                     "flow",
-                    tooltip="From Optical Flow, or of a render from Load Render Passes. Of the input clip for a Wan; "
-                    "of the clip enlarged (to 1280 pixels or so) for the tiny default, which needs motion that is "
-                    "exact to a part of a pixel.",
+                    tooltip="From Optical Flow, or for renders from Load Render Passes. For a Wan, estimate it "
+                    "on the input clip; for the tiny default, which needs sub-pixel accuracy, on the "
+                    "clip upscaled to 1280 pixels or so.",
                 ),
                 setting_widget(
                     "propagation",
                     "weight",
                     default=0.5,
-                    tooltip="Part of the neighbour in the mix. 0 is off, 0.5 usual for a Wan, 0.25 for the tiny "
-                    "default; 1 copies.",
+                    tooltip="Weight of the neighbouring frame in the blend. 0 is off; 0.5 is usual for a Wan, "
+                    "0.25 for the tiny default; 1 copies the neighbour.",
                 ),
                 *span_widgets(
-                    "Part of this run's steps after which it acts. Late steps only: earlier ones lose detail. A single "
-                    "step, as the tiny default has, always counts.",
-                    "Part of this run's steps after which it stops.",
+                    "Fraction of this run's steps after which it starts. Use late steps only: earlier "
+                    "ones cost detail. A single-step run, as with the tiny default, always counts.",
+                    "Fraction of this run's steps after which it stops.",
                     start=0.8,
                     advanced=False,
                 ),
@@ -56,8 +57,8 @@ class FlowPropagation(io.ComfyNode):
                     options=["auto", *INTERPOLATIONS],
                     default="auto",
                     advanced=True,
-                    tooltip="How a neighbour is fetched. auto: nearest on the latents of a VAE, bicubic on the pixels "
-                    "of the tiny default.",
+                    tooltip="How a neighbouring frame is warped. auto: nearest on VAE latents, bicubic on the "
+                    "pixels of the tiny default.",
                 ),
                 io.Float.Input(
                     "alpha1",
@@ -66,8 +67,8 @@ class FlowPropagation(io.ComfyNode):
                     max=1.0,
                     step=0.001,
                     advanced=True,
-                    tooltip="How far the flow there and the flow back may differ, relative to the motion. Higher "
-                    "trusts more.",
+                    tooltip="How much forward and backward flow may disagree, relative to the motion. Higher "
+                    "trusts the flow more.",
                 ),
                 io.Float.Input(
                     "alpha2",
@@ -76,8 +77,8 @@ class FlowPropagation(io.ComfyNode):
                     max=100.0,
                     step=0.01,
                     advanced=True,
-                    tooltip="How far they may differ besides, whatever the motion, in squared cells of the flow. "
-                    "Higher trusts more.",
+                    tooltip="How much they may disagree in addition, whatever the motion, in squared cells of "
+                    "the flow. Higher trusts the flow more.",
                 ),
             ],
             outputs=[io.Model.Output(tooltip="The model with this switched on.")],
@@ -115,11 +116,12 @@ class AttentionPropagation(io.ComfyNode):
             node_id="PatchVSR_AttentionPropagation",
             display_name="Attention Propagation",
             category=CATEGORY,
-            description="Lets patches look at one another while the model denoises (DC-VSR): the same grass in every "
-            "patch, the same face in every window of time. Nothing is trained, any Wan works. Where both are on they "
-            "take turns from step to step. SAP takes 2.3 times as long on its steps (lazy: 1.5 times), TAP 1.1 times. "
-            "With Wan 2.1 1.3B, 512 px and 77 frames SAP keeps 3.5 GiB for each branch of guidance, TAP 0.18 GiB for "
-            "each branch and place of a patch. Connect it before Joint-Modulation Merger, or before Upscale Video.",
+            description="Lets patches attend to one another while the model denoises (DC-VSR): the same grass in "
+            "every patch, the same face in every temporal window. It needs no training and works with "
+            "any Wan. If both are on, they alternate from step to step. SAP makes its steps take 2.3 "
+            "times as long (lazy: 1.5 times), TAP 1.1 times. With Wan 2.1 1.3B, 512 px and 77 frames, "
+            "SAP stores 3.5 GiB per guidance branch, TAP 0.18 GiB per branch and patch position. "
+            "Connect it before Joint-Modulation Merger or Upscale Video.",
             search_aliases=["patchvsr", "dc-vsr", "sap", "tap", "attention", "consistency"],
             inputs=[
                 io.Model.Input("model", tooltip="A Wan, or the tiny default; before or after Apply PatchVSR."),
@@ -139,8 +141,8 @@ class AttentionPropagation(io.ComfyNode):
                     options=list(CHOICES),
                     default="rich",
                     advanced=True,
-                    tooltip="Which frames those are: rich, those richest in detail; nearest to this window; or "
-                    "farthest.",
+                    tooltip="Which frames these are. rich: those with the most detail. nearest, farthest: those "
+                    "closest to this window, or farthest from it.",
                 ),
                 setting_widget("attention_layers", "layers"),
                 io.Float.Input(
@@ -150,9 +152,9 @@ class AttentionPropagation(io.ComfyNode):
                     max=100.0,
                     step=0.5,
                     advanced=True,
-                    tooltip="The greatest distance, in patches, at which tokens are seen; those farther away are "
-                    "treated as if they lay there. 0: as far as they are. 1 helps where a model was never trained on "
-                    "frames so large.",
+                    tooltip="Largest distance, in patches, at which SAP places tokens; those farther away are "
+                    "treated as if they were at that distance. 0: no limit. 1 helps if the model was "
+                    "never trained on frames this large.",
                 ),
                 setting_widget("attention_offload", "offload"),
             ],
@@ -202,21 +204,21 @@ class DetailGuidance(io.ComfyNode):
             node_id="PatchVSR_DetailGuidance",
             display_name="Detail Guidance",
             category=CATEGORY,
-            description="Guides towards detail: the negative branch sees with softened attention (DC-VSR's DSSAG). It "
-            "needs a guider with a cfg above 1, and then costs no time of its own.",
+            description="Guides the result towards more detail: the negative branch runs with softened attention "
+            "(DC-VSR's DSSAG). Needs a guider with cfg above 1, and then adds no time.",
             search_aliases=["patchvsr", "dc-vsr", "dssag", "guidance", "cfg rescale", "sharpness"],
             inputs=[
                 io.Model.Input("model", tooltip="A Wan, or the tiny default; before or after Apply PatchVSR."),
                 setting_widget(
                     "softening",
                     "softening_start",
-                    tooltip="How soft attention of the negative branch is at the first step; 1 is off.",
+                    tooltip="Softness of the negative branch's attention at the first step; 1 is off.",
                 ),
                 setting_widget(
                     "softening",
                     "softening_end",
                     default=1.5,
-                    tooltip="How soft it is at the last step. Higher means more detail, and more that is invented.",
+                    tooltip="Softness at the last step. Higher gives more detail, and more of it is invented.",
                 ),
                 setting_widget("guidance_rescale", "rescale", default=0.2),
             ],

@@ -21,11 +21,11 @@ class PatchEncoder(io.ComfyNode):
             node_id="PatchVSR_PatchEncoder",
             display_name="Patch Encoder",
             category=CATEGORY,
-            description="Enlarges the clip onto the canvas and encodes it: what every patch is told about its content.",
+            description="Upsamples the clip to the canvas and encodes it: the condition that every patch gets.",
             search_aliases=["patchvsr", "encode video"],
             inputs=[
                 io.Vae.Input("vae", tooltip="The VAE of the model, the same everywhere."),
-                io.Image.Input("image", tooltip="The same clip that was planned."),
+                io.Image.Input("image", tooltip="The same clip as in Patch Planner."),
                 Plan.Input("plan", tooltip="From Patch Planner."),
                 setting_widget("noise_level"),
                 io.Int.Input(
@@ -39,14 +39,14 @@ class PatchEncoder(io.ComfyNode):
                 io.Image.Input(
                     "base_layer",
                     optional=True,
-                    tooltip="For a Wan: the clip already enlarged, for the patches to refine, by DAP Upscale, RDG "
-                    "Upscale or any other node, to any size. Nothing connected: bicubic. With the tiny default connect "
-                    "it to Refine & Fidelity.",
+                    tooltip="For a Wan: the clip, already upscaled by DAP Upscale, RDG Upscale or any other "
+                    "node to any size, for the patches to refine. Not connected: bicubic. With the tiny "
+                    "default, connect it to Refine & Fidelity instead.",
                 ),
             ],
             outputs=[
                 PatchCond.Output(display_name="patch_cond", tooltip="For Apply PatchVSR."),
-                io.Latent.Output(tooltip="The enlarged clip on the canvas: where every run from the input starts."),
+                io.Latent.Output(tooltip="The upsampled clip on the canvas: what a run from the input starts from."),
             ],
         )
 
@@ -77,12 +77,13 @@ class GlobalContextEncoder(io.ComfyNode):
             node_id="PatchVSR_GlobalContextEncoder",
             display_name="Global Context Encoder",
             category=CATEGORY,
-            description="Encodes the whole video at the size of one patch, so that every patch knows its surroundings.",
+            description="Encodes the whole video at the size of one patch, to give every patch the context of the "
+            "whole frame.",
             search_aliases=["patchvsr", "global branch"],
             inputs=[
                 io.Vae.Input("vae", tooltip="The VAE of the model, the same everywhere."),
                 io.ModelPatch.Input("adapter", tooltip="An adapter with a global branch, made for the model."),
-                io.Image.Input("image", tooltip="The same clip that was planned."),
+                io.Image.Input("image", tooltip="The same clip as in Patch Planner."),
                 Plan.Input("plan", tooltip="From Patch Planner."),
             ],
             outputs=[GlobalContext.Output(display_name="global_context", tooltip="For Apply PatchVSR.")],

@@ -17,7 +17,10 @@ from .widgets import scale_widget, size_widget
 
 FOLDER = "model_patches"
 SHIPPED = "small (shipped)"
-SIZES = "The network makes four times the size; any other is resampled from that, and costs as much."
+SIZES = (
+    "The upscaled frames. The network itself always upscales 4 times; other sizes are resampled from that "
+    "and take just as long."
+)
 
 
 class DAPUpscale(io.ComfyNode):
@@ -27,12 +30,12 @@ class DAPUpscale(io.ComfyNode):
             node_id="PatchVSR_DAPUpscale",
             display_name="DAP Upscale",
             category=CATEGORY,
-            description="Upscales any video in one go, frame after frame, with a small network that follows the motion "
-            "by itself (DAP): far faster than diffusion, and it invents nothing. For previews, for long footage, and "
-            "for footage that only lacks resolution.",
+            description="Upscales any video in a single pass, frame by frame, with a small recurrent network that "
+            "finds the motion itself (DAP): far faster than diffusion, and it invents nothing. For "
+            "previews, long footage, and footage that only lacks resolution.",
             search_aliases=["patchvsr", "dap", "real-time", "fast", "online upscale"],
             inputs=[
-                io.Image.Input("image", tooltip="The clip; transparency is enlarged with it."),
+                io.Image.Input("image", tooltip="The clip; its alpha channel is upscaled too."),
                 _weights_widget("DAP"),
                 scale_widget(),
                 _cuts_widget(),
@@ -57,47 +60,49 @@ class RDGUpscale(io.ComfyNode):
             node_id="PatchVSR_RDGUpscale",
             display_name="RDG Upscale",
             category=CATEGORY,
-            description="Upscales rendered video in one go, frame after frame, with a small network that is told what "
-            "the renderer knows (RDG). Connect the passes that there are; what is missing is estimated, and the "
-            "result is the softer for it.",
+            description="Upscales rendered video in a single pass, frame by frame, with a small network that uses "
+            "the render passes (RDG). Connect the passes you have; missing ones are estimated, and the "
+            "result is softer.",
             search_aliases=["patchvsr", "rdg", "real-time", "fast", "render", "g-buffer", "blender"],
             inputs=[
-                io.Image.Input("image", tooltip="The rendered frames; transparency is enlarged with them."),
-                _weights_widget("RDG", " RDG_Small.pth and RDG_Base.pth of its authors work too."),
+                io.Image.Input("image", tooltip="The rendered frames; their alpha channel is upscaled too."),
+                _weights_widget("RDG", " The authors' RDG_Small.pth and RDG_Base.pth work too."),
                 scale_widget(),
                 _cuts_widget(),
                 Flow.Input(
                     "flow",
                     optional=True,
-                    tooltip="From Load Render Passes, or from Optical Flow with the Vector pass. Without it motion is "
-                    "measured on the CPU by dense inverse search (13 ms a frame of 480x270): good, but unsure at "
-                    "edges and where something comes into view, so that fine detail there is not carried on.",
+                    tooltip="From Load Render Passes, or from Optical Flow with the Vector pass. Without it, "
+                    "motion is estimated on the CPU by dense inverse search (13 ms per 480x270 frame): "
+                    "good, but unreliable at edges and where something comes into view, so fine detail "
+                    "there is not carried over.",
                 ),
                 io.Image.Input(
                     "depth",
                     optional=True,
-                    tooltip="Depth pass, or a depth estimator's picture with depth_is_nearness on. Every frame is "
-                    "brought to 0 (near) to 1 (far). Without it the scene is taken for flat: edges between near and "
-                    "far get no help.",
+                    tooltip="Depth pass, or a depth estimator's image with depth_is_nearness on. Each frame is "
+                    "normalised to 0 (near) to 1 (far). Without it, the scene is treated as flat: edges "
+                    "between near and far get no help.",
                 ),
                 io.Boolean.Input(
                     "depth_is_nearness",
                     default=False,
                     optional=True,
-                    tooltip="On: near is bright in the depth picture, as depth estimators have it. Off: near is dark.",
+                    tooltip="On: near is bright in the depth image, as depth estimators output it. Off: near is dark.",
                 ),
                 io.Image.Input(
                     "normal",
                     optional=True,
-                    tooltip="Normal pass as a picture, (normal + 1) / 2. Without it normals are told from the slope "
-                    "of the depth; where that is missing too they face the camera everywhere, and fine relief gets no "
-                    "help.",
+                    tooltip="Normal pass as an image, (normal + 1) / 2. Without it, normals are estimated from "
+                    "the slope of the depth; if that is missing too, they face the camera everywhere, "
+                    "and fine relief gets no help.",
                 ),
                 io.Image.Input(
                     "albedo",
                     optional=True,
-                    tooltip="Colour of the materials without light (Diffuse Color pass). Without it the frame, "
-                    "divided by its brightness at large, stands in; shadows and highlights remain in it.",
+                    tooltip="Material colours without lighting (Diffuse Color pass). Without it, the frame "
+                    "divided by its low-frequency brightness is used instead; shadows and highlights "
+                    "remain in it.",
                 ),
                 size_widget(),
             ],
@@ -134,13 +139,13 @@ def _weights_widget(kind: str, more: str = "") -> io.Combo.Input:
     return io.Combo.Input(
         "weights",
         options=[SHIPPED, *folder_paths.get_filename_list(FOLDER)],
-        tooltip=f"Put other files of {kind} networks into ComfyUI's models/model_patches folder.{more}",
+        tooltip=f"Put other {kind} networks into ComfyUI's models/model_patches folder.{more}",
     )
 
 
 def _cuts_widget() -> io.Boolean.Input:
     return io.Boolean.Input(
-        "find_cuts", default=True, tooltip="Treat every shot on its own; nothing that is remembered crosses a cut."
+        "find_cuts", default=True, tooltip="Process every shot separately: the network's state is reset at each cut."
     )
 
 

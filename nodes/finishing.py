@@ -31,11 +31,12 @@ class RefineFidelity(io.ComfyNode):
                 io.Image.Input(
                     "base_layer",
                     optional=True,
-                    tooltip="A second opinion on the tiny default's result: the clip enlarged to the same size by DAP "
-                    "Upscale, RDG Upscale or any other node. Each is about half of the mean of "
-                    "both; the base layer counts the less, the more detail is asked for and the noisier the input is.",
+                    tooltip="A second estimate to blend with the tiny default's result: the clip upscaled to "
+                    "the same size by DAP Upscale, RDG Upscale or any other node. Each contributes "
+                    "about half; the base layer counts less the higher detail is set and the noisier "
+                    "the input is.",
                 ),
-                *strength_widgets("the base layer, or else the input enlarged bicubically"),
+                *strength_widgets("the base layer, or else the bicubically upsampled input"),
             ],
             outputs=[io.Image.Output(tooltip="The finished frames.")],
         )

@@ -23,8 +23,8 @@ class OpticalFlow(io.ComfyNode):
             node_id="PatchVSR_OpticalFlow",
             display_name="Optical Flow",
             category=CATEGORY,
-            description="Measures how the picture moves from frame to frame, both ways, or takes it from a render. "
-            "Nodes that carry detail along the motion need it. The method dis suits most clips.",
+            description="Estimates the motion from frame to frame, forward and backward, or takes it from a render. "
+            "Nodes that work along the motion need it. The method dis suits most clips.",
             search_aliases=["patchvsr", "motion vectors", "optical flow", "raft", "dis"],
             inputs=[
                 io.Image.Input("image", tooltip="The clip, at least 2 frames; the input's own size is enough."),
@@ -32,20 +32,20 @@ class OpticalFlow(io.ComfyNode):
                     "method",
                     options=list(ESTIMATORS),
                     default="dis",
-                    tooltip="Costs are for a frame of 480x270, both ways, on one CPU core. "
-                    "dis (26 ms): exact and fast, also for large motion; the choice for most clips. "
-                    "farneback (56 ms): smoother, for soft footage with little detail. "
-                    "pyramid (190 ms): runs on the GPU where there is one; for motion of up to about 10 pixels. "
-                    "raft (5 s; made for a GPU): a network, best for large and fast motion; "
-                    "connect one to optical_flow.",
+                    tooltip="Times are per 480x270 frame, forward and backward, on one CPU core. dis (26 ms): "
+                    "accurate and fast, even for large motion; the choice for most clips. farneback (56 "
+                    "ms): smoother, for soft footage with little detail. pyramid (190 ms): runs on the "
+                    "GPU if there is one; for motion of up to about 10 pixels. raft (5 s; meant for a "
+                    "GPU): a neural network, best for large and fast motion; connect one to "
+                    "optical_flow.",
                 ),
                 io.Combo.Input(
                     "quality",
                     options=list(QUALITIES),
                     default="medium",
                     advanced=True,
-                    tooltip="For the method dis only: ultrafast takes 10 ms, fast 16 ms, medium 26 ms and is the most "
-                    "exact.",
+                    tooltip="For the method dis only: ultrafast takes 10 ms, fast 16 ms, medium 26 ms and is "
+                    "the most accurate.",
                 ),
                 FlowModel.Input(
                     "optical_flow",
@@ -55,22 +55,23 @@ class OpticalFlow(io.ComfyNode):
                 io.Image.Input(
                     "motion",
                     optional=True,
-                    tooltip="Blender's Vector pass of every frame, as it is in the EXR file: unclamped, in pixels. "
-                    "When connected it is used and nothing is measured. Of 3 channels x and y are read.",
+                    tooltip="Blender's Vector pass for every frame, as stored in the EXR file: unclamped, in "
+                    "pixels. If connected, it is used and nothing is estimated. With 3 channels, x and "
+                    "y are read.",
                 ),
             ],
             outputs=[
                 Flow.Output(display_name="flow", tooltip="Motion to the next frame and to the previous one."),
                 io.Image.Output(
                     display_name="preview",
-                    tooltip="Motion from each frame to the next, so one picture fewer than frames: the hue says where "
-                    "to (right red, down yellow, left cyan, up violet), the saturation how far. Black: nothing to "
-                    "follow.",
+                    tooltip="Motion from each frame to the next, so one image fewer than frames: the hue shows "
+                    "the direction (right red, down yellow, left cyan, up violet), the saturation the "
+                    "distance. Black: nothing to follow.",
                 ),
                 io.Mask.Output(
                     display_name="consistency",
-                    tooltip="1 where the motion to the next frame and the way back agree; 0 where something "
-                    "is hidden, leaves the picture or was measured wrong.",
+                    tooltip="1 where forward and backward motion agree; 0 where something is occluded, leaves "
+                    "the frame or was estimated wrongly.",
                 ),
             ],
         )

@@ -18,11 +18,12 @@ class LoadTinyDefault(io.ComfyNode):
             node_id="PatchVSR_LoadTinyDefault",
             display_name="Load Tiny Default",
             category=f"{CATEGORY}/loaders",
-            description="The small model that ships with PatchVSR: no download, no choice to make, runs without a GPU.",
+            description="The small model that ships with PatchVSR: nothing to download, nothing to set up, no GPU "
+            "needed.",
             search_aliases=["patchvsr", "upscale video", "super resolution"],
             outputs=[
-                io.Model.Output(tooltip="The base: a small Wan that turns the enlarged input into detail."),
-                io.Vae.Output(tooltip="Its lossless codec; use it wherever a VAE is asked for."),
+                io.Model.Output(tooltip="The base model: a small Wan that adds detail to the upsampled input."),
+                io.Vae.Output(tooltip="Its lossless codec; connect it wherever a VAE is needed."),
                 io.ModelPatch.Output(display_name="adapter", tooltip="Patch branch and global branch."),
                 io.Conditioning.Output(display_name="prompt", tooltip="The fixed prompt; no text encoder is needed."),
             ],
@@ -57,9 +58,10 @@ class LoadAdapter(io.ComfyNode):
                     step=0.05,
                     optional=True,
                     advanced=True,
-                    tooltip="How strongly the adapter's local gates (LIEM of STAR) act: they weigh every token by how "
-                    "much it stands out before attention mixes all of them. 0 turns them off and saves next to nothing "
-                    "(below 0.1 % of the time of a block). Adapters without LIEM ignore it.",
+                    tooltip="Strength of the adapter's local gates (STAR's LIEM), which weight every token by "
+                    "how much it stands out before attention mixes them. 0 turns them off, but saves "
+                    "almost nothing (less than 0.1 % of a block's time). Adapters without LIEM ignore "
+                    "it.",
                 ),
             ],
             outputs=[

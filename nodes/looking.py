@@ -25,12 +25,12 @@ class PatchPreview(io.ComfyNode):
             node_id="PatchVSR_PatchPreview",
             display_name="Patch Preview",
             category=CATEGORY,
-            description="Restores one patch of a few frames as the whole run will, in seconds, and shows it beside "
-            "the input and its bicubic enlargement. Connect what Patch Sampler has.",
+            description="Restores one patch of a few frames in seconds, just as the full run will, and shows it "
+            "next to the input and a bicubic upscale. Connect the same inputs as for Patch Sampler.",
             search_aliases=["patchvsr", "preview", "test patch", "region", "crop"],
             is_output_node=True,
             inputs=[
-                *sampling_sockets("The same as for the whole run: the same seed, the same patch."),
+                *sampling_sockets("The same as for the full run: the same seed gives the same patch."),
                 io.Vae.Input("vae", tooltip="The VAE of the model, the same everywhere."),
                 io.Image.Input("source", tooltip="The input clip."),
                 io.Int.Input(
@@ -38,16 +38,18 @@ class PatchPreview(io.ComfyNode):
                     default=0,
                     min=0,
                     max=9999,
-                    tooltip="Number of the patch, as Patch Planner draws it; a click on the plan there sets it. "
-                    "0: the one with the most detail.",
+                    tooltip="Number of the patch, as drawn by Patch Planner; clicking a patch on the plan there "
+                    "sets it. 0: the patch with the most detail.",
                 ),
-                io.Int.Input("first_frame", default=0, min=0, max=10**6, tooltip="Counted from 0."),
+                io.Int.Input(
+                    "first_frame", default=0, min=0, max=10**6, tooltip="First frame to show, counted from 0."
+                ),
                 io.Int.Input("frames", default=4, min=1, max=1000, tooltip="How many frames to show."),
                 io.Boolean.Input(
                     "neighbours",
                     default=False,
-                    tooltip="Also run the patches that overlap with it, so that its borders are what they will be: up "
-                    "to nine times the work.",
+                    tooltip="Also run the patches that overlap it, so that its borders look as they will in the "
+                    "full run: up to nine times the work.",
                 ),
                 setting_widget("refine_strength", tooltip="As in Refine & Fidelity."),
                 *finishing_widgets(),
@@ -117,11 +119,13 @@ class Compare(io.ComfyNode):
             node_id="PatchVSR_Compare",
             display_name="Compare",
             category=CATEGORY,
-            description="Before and after in one picture: a split view, and crops at 1:1 of where they differ most. "
-            "For all frames, ready to be saved and shared.",
+            description="Before and after in one image: a split view, and 1:1 crops of the areas that differ most. "
+            "For all frames, ready to save and share.",
             search_aliases=["patchvsr", "before after", "split view", "side by side", "difference", "crop grid"],
             inputs=[
-                io.Image.Input("before", tooltip="The input clip or another result; enlarged bicubically if smaller."),
+                io.Image.Input(
+                    "before", tooltip="The input clip or another result; upscaled bicubically if it is smaller."
+                ),
                 io.Image.Input("after", tooltip="The result."),
                 io.Image.Input("third", optional=True, tooltip="Another result, beside or below the second."),
                 io.Float.Input(
@@ -136,16 +140,18 @@ class Compare(io.ComfyNode):
                 io.Combo.Input(
                     "direction", options=list(DIRECTIONS), default=DIRECTIONS[0], tooltip="How the frame is split."
                 ),
-                io.Int.Input("crop_px", default=192, min=32, max=2048, step=16, tooltip="Side of a crop."),
-                io.Int.Input("crops", default=3, min=1, max=16, tooltip="Crops, at most: as many as fit."),
+                io.Int.Input("crop_px", default=192, min=32, max=2048, step=16, tooltip="Side of a crop in pixels."),
+                io.Int.Input(
+                    "crops", default=3, min=1, max=16, tooltip="Maximum number of crops; fewer if they do not fit."
+                ),
                 io.String.Input(
                     "names",
                     default="before, after",
-                    tooltip="Written into the pictures, divided by commas. Empty: nothing is written.",
+                    tooltip="Labels to write into the images, separated by commas. Empty: no labels.",
                 ),
             ],
             outputs=[
-                io.Image.Output(display_name="split", tooltip="Whole frames, part by part of each clip."),
+                io.Image.Output(display_name="split", tooltip="Whole frames, split between the clips."),
                 io.Image.Output(display_name="crops", tooltip="A row for each crop, a column for each clip, at 1:1."),
             ],
         )

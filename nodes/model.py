@@ -26,7 +26,7 @@ class ApplyPatchVSR(io.ComfyNode):
             node_id="PatchVSR_ApplyPatchVSR",
             display_name="Apply PatchVSR",
             category=CATEGORY,
-            description="Tells the model about every patch: its content, and its place in the whole video.",
+            description="Conditions the model on every patch: its content, and its position in the whole video.",
             search_aliases=["patchvsr", "adapter", "control"],
             inputs=[
                 io.Model.Input("model", tooltip="Wan 2.1 or 2.2 text-to-video, or the tiny default."),
@@ -39,8 +39,8 @@ class ApplyPatchVSR(io.ComfyNode):
                 setting_widget("patch_strength"),
                 setting_widget("global_strength"),
                 *span_widgets(
-                    "Part of the denoising at which the adapter begins to act.",
-                    "Part of the denoising at which the adapter stops acting.",
+                    "Point in the denoising (0 to 1) at which the adapter starts to act.",
+                    "Point in the denoising (0 to 1) at which the adapter stops acting.",
                 ),
                 setting_widget("low_frequency_guidance", "structure_lock"),
                 setting_widget("projection_steps"),
@@ -53,11 +53,12 @@ class ApplyPatchVSR(io.ComfyNode):
                     step=0.05,
                     display_mode=io.NumberDisplay.slider,
                     optional=True,
-                    tooltip="1: the enlarged input as it is. 0: all that the model adds. -1: twice as much.",
+                    tooltip="1: the upsampled input as it is. 0: all the detail that the model adds. -1: twice "
+                    "as much of it.",
                 ),
-                *strength_widgets("the enlarged input", "Where Refine & Fidelity follows, connect it there instead."),
+                *strength_widgets("the upsampled input", "If Refine & Fidelity follows, connect it there instead."),
             ],
-            outputs=[io.Model.Output(tooltip="The model that knows the patches.")],
+            outputs=[io.Model.Output(tooltip="The model, conditioned on the patches.")],
         )
 
     @classmethod
@@ -113,11 +114,11 @@ class JointModulationMerger(io.ComfyNode):
             inputs=[
                 io.Model.Input("model", tooltip="A model that went through Apply PatchVSR."),
                 Plan.Input("plan", tooltip="From Patch Planner."),
-                setting_widget("patches_at_once", more="It is halved when memory runs out."),
+                setting_widget("patches_at_once", more="Halved automatically when memory runs out."),
                 *span_widgets(
-                    "Auxiliary and corner patches run from this part of the denoising on.",
-                    "They run up to this part of the denoising; outside it the primary grid runs alone: faster, but "
-                    "with seams.",
+                    "Point in the denoising (0 to 1) from which auxiliary and corner patches run.",
+                    "Point up to which they run; outside this range only the primary grid runs: faster, "
+                    "but with seams.",
                     names=("auxiliary_start", "auxiliary_end"),
                 ),
                 setting_widget("skip_interval", "economy", optional=True),

@@ -17,7 +17,10 @@ from ..patchvsr_core.video.exr import openexr
 from .sockets import CATEGORY, Flow
 
 log = logging.getLogger("patchvsr")
-EMPTY = "Empty if the files lack it: nodes to which it is optional then do without, others say so."
+EMPTY = (
+    "Empty if the files lack this pass: nodes where it is optional then work without it, others report that "
+    "it is missing."
+)
 
 
 class LoadRenderPasses(io.ComfyNode):
@@ -27,9 +30,9 @@ class LoadRenderPasses(io.ComfyNode):
             node_id="PatchVSR_LoadRenderPasses",
             display_name="Load Render Passes",
             category=f"{CATEGORY}/loaders",
-            description="A rendered sequence of multi-layer EXR files, of Blender or another renderer, with motion, "
-            "depth, normals and colour of the materials that it holds. They tell RDG Upscale what frames alone do not, "
-            "and the motion serves Flow Propagation.",
+            description="Loads a rendered sequence of multi-layer EXR files from Blender or another renderer, with "
+            "its motion, depth, normal and albedo passes. RDG Upscale uses all of them, Flow "
+            "Propagation the motion.",
             search_aliases=["patchvsr", "exr", "openexr", "multilayer", "blender", "aov", "g-buffer", "vector pass"],
             inputs=[
                 io.String.Input(
@@ -51,8 +54,8 @@ class LoadRenderPasses(io.ComfyNode):
                     default=0,
                     min=0,
                     max=10**6,
-                    tooltip="Frames to load, at most. 0: all. With every pass, a frame of 1920x1080 takes 200 MB of "
-                    "memory.",
+                    tooltip="Maximum number of frames to load. 0: all. With every pass, a 1920x1080 frame takes "
+                    "200 MB of memory.",
                 ),
                 io.Float.Input(
                     "exposure",
@@ -60,38 +63,37 @@ class LoadRenderPasses(io.ComfyNode):
                     min=-10.0,
                     max=10.0,
                     step=0.1,
-                    tooltip="Stops by which the picture is brightened, as under Color Management in Blender. Then it "
-                    "gets the view transform Standard (sRGB), and what is brighter than white is cut.",
+                    tooltip="Exposure in stops, as under Color Management in Blender. The Standard view "
+                    "transform (sRGB) is applied afterwards, and values above white are clipped.",
                 ),
                 io.String.Input(
                     "view_layer",
                     default="",
                     optional=True,
                     advanced=True,
-                    tooltip="Which view layer to read, where files hold several. Nothing: that with the most passes.",
+                    tooltip="View layer to read if the files have several. Empty: the one with the most passes.",
                 ),
             ],
             outputs=[
                 io.Image.Output(
                     display_name="image",
-                    tooltip="Combined, from scene-linear light to a display (sRGB); transparent places over black.",
+                    tooltip="Combined pass, converted from scene-linear to sRGB; transparent areas over black.",
                 ),
                 Flow.Output(display_name="flow", tooltip=f"Motion, from Blender's Vector pass. {EMPTY}"),
                 io.Image.Output(
                     display_name="depth",
-                    tooltip=f"0 at the nearest point of each frame, 1 at the farthest and where nothing is. {EMPTY}",
+                    tooltip=f"0 at the nearest point of each frame, 1 at the farthest and in the background. {EMPTY}",
                 ),
                 io.Image.Output(
                     display_name="normal", tooltip=f"Directions from -1 to 1 as colours from 0 to 1. {EMPTY}"
                 ),
                 io.Image.Output(
                     display_name="albedo",
-                    tooltip=f"Colour of the materials without light: Diffuse Color plus Glossy Color, as on a display. "
-                    f"{EMPTY}",
+                    tooltip=f"Material colours without lighting: Diffuse Color plus Glossy Color, in sRGB. {EMPTY}",
                 ),
                 io.Mask.Output(
                     display_name="mask",
-                    tooltip="1 where the picture is transparent, as from Load Image; 0 everywhere if it has no alpha.",
+                    tooltip="1 where the image is transparent, as from Load Image; 0 everywhere if it has no alpha.",
                 ),
             ],
         )

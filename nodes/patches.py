@@ -16,21 +16,21 @@ class SplitPatches(io.ComfyNode):
             node_id="PatchVSR_SplitPatches",
             display_name="Split into Patches",
             category=CATEGORY,
-            description="Cuts enlarged frames into the patches of the plan, so that any other node can work on each, "
-            "or save them one by one. Join Patches puts them together again.",
+            description="Splits upscaled frames into the patches of the plan, so that any other node can process or "
+            "save them one by one. Join Patches puts them back together.",
             search_aliases=["patchvsr", "split image", "crop tiles", "export patches"],
             inputs=[
-                io.Image.Input("image", tooltip="Frames of the planned size, such as those of Refine & Fidelity."),
-                Plan.Input("plan", tooltip="The plan that made the frames."),
+                io.Image.Input("image", tooltip="Frames of the planned size, for example from Refine & Fidelity."),
+                Plan.Input("plan", tooltip="The plan the frames were made with."),
             ],
             outputs=[
                 io.Image.Output(
                     display_name="patches",
                     is_output_list=True,
-                    tooltip="A list: every patch with all its frames. Nodes that follow run once for each patch.",
+                    tooltip="A list: every patch with all its frames. The nodes that follow run once per patch.",
                 ),
-                io.Int.Output(display_name="x", is_output_list=True, tooltip="Left edge of every patch, pixels."),
-                io.Int.Output(display_name="y", is_output_list=True, tooltip="Top edge of every patch, pixels."),
+                io.Int.Output(display_name="x", is_output_list=True, tooltip="Left edge of every patch, in pixels."),
+                io.Int.Output(display_name="y", is_output_list=True, tooltip="Top edge of every patch, in pixels."),
             ],
         )
 
@@ -47,18 +47,21 @@ class JoinPatches(io.ComfyNode):
             node_id="PatchVSR_JoinPatches",
             display_name="Join Patches",
             category=CATEGORY,
-            description="Puts the patches of Split into Patches together to frames of the planned size, without seams.",
+            description="Blends the patches from Split into Patches back into frames of the planned size, without "
+            "seams.",
             search_aliases=["patchvsr", "merge tiles", "blend patches"],
             is_input_list=True,
             inputs=[
-                io.Image.Input("patches", tooltip="All patches of Split into Patches, in their order and size."),
-                Plan.Input("plan", tooltip="The plan that they were split by."),
+                io.Image.Input(
+                    "patches", tooltip="All patches from Split into Patches, in the same order and at the same size."
+                ),
+                Plan.Input("plan", tooltip="The plan they were split with."),
                 io.Combo.Input(
                     "window",
                     options=list(WINDOWS),
                     default=PLANNED,
-                    tooltip="How patches fade into one another. plan: with the weights that the plan has for fusing. "
-                    "linear, cosine: from the middle of a patch to its edges.",
+                    tooltip="How patches cross-fade. plan: with the plan's own fusion weights. linear, cosine: "
+                    "fading from the centre of a patch to its edges.",
                 ),
             ],
             outputs=[io.Image.Output(tooltip="Frames of the planned size.")],

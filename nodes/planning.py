@@ -24,11 +24,13 @@ class PatchPlanner(io.ComfyNode):
             node_id="PatchVSR_PatchPlanner",
             display_name="Patch Planner",
             category=CATEGORY,
-            description="Decides where the patches lie: output size, patch size, layout and windows of time.",
+            description="Plans the patches: output size, patch size, layout and temporal windows.",
             search_aliases=["patchvsr", "tiles", "patch layout"],
             inputs=[
                 io.Image.Input("image", tooltip="The clip to upscale, as a batch of frames."),
-                io.Vae.Input("vae", tooltip="The VAE of the model that will run; it says how pixels become latents."),
+                io.Vae.Input(
+                    "vae", tooltip="The VAE of the model you will use; it determines how pixels map to latents."
+                ),
                 scale_widget(),
                 setting_widget("patch_px", more="256 for the tiny default, 512 for Wan."),
                 setting_widget(
@@ -41,7 +43,7 @@ class PatchPlanner(io.ComfyNode):
                 size_widget(),
             ],
             outputs=[
-                Plan.Output(display_name="plan", tooltip="For every node that asks for a plan."),
+                Plan.Output(display_name="plan", tooltip="For every node that needs a plan."),
                 io.Image.Output(display_name="preview", tooltip="The first frame with the patches drawn on it."),
                 io.Int.Output(display_name="width", tooltip="Width of the result."),
                 io.Int.Output(display_name="height", tooltip="Height of the result."),

@@ -16,9 +16,10 @@ class QualityReport(io.ComfyNode):
             node_id="PatchVSR_QualityReport",
             display_name="Quality Report",
             category=CATEGORY,
-            description="Measures flicker, seams, colours and detail of a result against its source, says in plain "
-            "words what is good and what to change, and paints where the trouble is. Costs about 0.3 seconds a frame "
-            "at 960x540 on two CPU cores, in proportion to the pixels; needs no model and no GPU.",
+            description="Measures flicker, seams, colours and detail of a result against its source, reports in "
+            "plain words what is good and what to change, and shows the problem areas as a heat map. "
+            "Takes about 0.3 seconds per frame at 960x540 on two CPU cores, in proportion to the number "
+            "of pixels; needs no model and no GPU.",
             search_aliases=["patchvsr", "quality", "flicker", "seams", "heat map", "metrics"],
             is_output_node=True,
             inputs=[
@@ -28,19 +29,20 @@ class QualityReport(io.ComfyNode):
                     "heat_map",
                     options=list(FULL_SCALE),
                     default="flicker",
-                    tooltip="flicker: where added detail does not move along with the picture. seams: where a patch "
-                    "border shows; needs the plan. mismatch: where the result, shrunk again, is not the source.",
+                    tooltip="flicker: where added detail does not move with the image. seams: where patch "
+                    "borders show; needs the plan. mismatch: where the result, downscaled, differs from "
+                    "the source.",
                 ),
                 Plan.Input("plan", optional=True, tooltip="The result's plan, to measure seams and patch colours."),
             ],
             outputs=[
                 io.String.Output(
-                    display_name="report", tooltip="A line for every number: good, fair or poor, and what to do."
+                    display_name="report", tooltip="One line per measurement: good, fair or poor, and what to do."
                 ),
                 io.Image.Output(
                     display_name="heat_map",
-                    tooltip="Grey: nothing. Violet, red, orange, white: more and more, white from 16 of 255 levels on "
-                    "(seams: 8). The scale is the same for every clip.",
+                    tooltip="Grey: nothing. Violet, red, orange, white: more and more; white means 16 of 255 "
+                    "levels or more (seams: 8). The scale is the same for every clip.",
                 ),
                 io.Float.Output(display_name="flicker", tooltip="Up to 5 is good, above 10 poor. NaN for one frame."),
                 io.Float.Output(

@@ -20,10 +20,10 @@ def sampling_sockets(noise: str) -> list[Any]:
     """
     return [
         io.Noise.Input("noise", tooltip=noise),
-        io.Guider.Input("guider", tooltip="A guider over the model of the Joint-Modulation Merger."),
+        io.Guider.Input("guider", tooltip="A guider that uses the model from Joint-Modulation Merger."),
         io.Sampler.Input("sampler", tooltip="From KSamplerSelect; any will do."),
-        io.Sigmas.Input("sigmas", tooltip="From a scheduler over the model of the Joint-Modulation Merger."),
-        io.Latent.Input("latent", tooltip="The latent of the Patch Encoder."),
+        io.Sigmas.Input("sigmas", tooltip="From a scheduler that uses the model from Joint-Modulation Merger."),
+        io.Latent.Input("latent", tooltip="The latent from Patch Encoder."),
         Plan.Input("plan", tooltip="From Patch Planner."),
     ]
 
@@ -37,7 +37,9 @@ class PatchSampler(io.ComfyNode):
             category=CATEGORY,
             description="Runs the denoising. KSampler and SamplerCustomAdvanced work too; this one checks the plan.",
             search_aliases=["patchvsr", "sampler"],
-            inputs=sampling_sockets("From RandomNoise; for the whole canvas, so that overlaps agree."),
+            inputs=sampling_sockets(
+                "From RandomNoise; it covers the whole canvas, so that overlapping patches share the same noise."
+            ),
             outputs=[io.Latent.Output(tooltip="The fused latent of the whole canvas.")],
         )
 
@@ -72,8 +74,8 @@ class StarSchedule(io.ComfyNode):
                     min=0.01,
                     max=1.0,
                     step=0.01,
-                    tooltip="Noise level from which the input is restored. 1: STAR's own (0.96). Lower keeps more of "
-                    "the input, as a lower denoise does; 0.3 only enhances.",
+                    tooltip="Noise level at which the run starts. 1: STAR's own (0.96). Lower keeps more of the "
+                    "input, like a lower denoise; 0.3 only enhances.",
                 ),
             ],
             outputs=[io.Sigmas.Output(tooltip="Noise levels, for a sampler.")],

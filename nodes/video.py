@@ -27,29 +27,33 @@ class UpscaleVideo(io.ComfyNode):
             node_id="PatchVSR_UpscaleVideo",
             display_name="Upscale Video",
             category=CATEGORY,
-            description="The whole pipeline for files of any length: memory does not grow with the video, sound and "
-            "subtitles are kept, and a run that was cancelled or crashed goes on where it was when queued again.",
+            description="The whole pipeline for files of any length: memory use does not grow with the video, audio "
+            "and subtitles are kept, and a run that was cancelled or crashed resumes where it stopped "
+            "when queued again.",
             search_aliases=["patchvsr", "video super resolution", "long video", "upscale"],
             is_output_node=True,
             inputs=[
-                io.Video.Input("video", tooltip="A file of any length; it is read piece by piece."),
+                io.Video.Input("video", tooltip="A file of any length; it is read chunk by chunk."),
                 io.Model.Input("model", tooltip="The tiny default, or a Wan 2.1 or 2.2 text-to-video model."),
                 io.Vae.Input("vae", tooltip="The VAE of the model, the same everywhere."),
-                io.Conditioning.Input("positive", tooltip="The prompt of Load Tiny Default or Load Adapter."),
+                io.Conditioning.Input("positive", tooltip="The prompt from Load Tiny Default or Load Adapter."),
                 io.ModelPatch.Input("adapter", optional=True, tooltip="An adapter made for this model."),
-                io.Conditioning.Input("negative", optional=True, tooltip="For any guidance but 1."),
+                io.Conditioning.Input("negative", optional=True, tooltip="Needed if guidance is not 1."),
                 scale_widget(),
                 setting_widget("detail"),
                 setting_widget("restore_strength", "cleanup"),
                 setting_widget("seed", control_after_generate=False),
                 io.String.Input(
-                    "filename_prefix", default="video/PatchVSR", tooltip="Where in ComfyUI's output folder."
+                    "filename_prefix",
+                    default="video/PatchVSR",
+                    tooltip="Path and file name in ComfyUI's output folder.",
                 ),
                 io.Combo.Input(
                     "format",
                     options=["auto", "mp4", "mov", "mkv", "webm"],
                     default="auto",
-                    tooltip="auto: that of the input; mov where it has transparency that its own cannot hold.",
+                    tooltip="auto: same as the input; mov if the input has transparency that its own format "
+                    "cannot hold.",
                 ),
                 io.Combo.Input(
                     "codec",
@@ -62,13 +66,13 @@ class UpscaleVideo(io.ComfyNode):
                     default=CRF,
                     min=CRF_RANGE[0],
                     max=CRF_RANGE[1],
-                    tooltip="Quality; lower is better and larger.",
+                    tooltip="Quality: lower is better, but the file is larger.",
                 ),
                 io.Combo.Input(
                     "when_unfinished",
                     options=["continue", "start again"],
                     default="continue",
-                    tooltip="What to do when an earlier run for this name was not finished.",
+                    tooltip="What to do if an earlier run with this name was not finished.",
                 ),
                 size_widget(),
                 setting_widget("steps", own=True),
@@ -77,7 +81,7 @@ class UpscaleVideo(io.ComfyNode):
                 setting_widget(
                     "layout",
                     own=True,
-                    tooltip="Where patches lie. auto: what suits the model; see Patch Planner.",
+                    tooltip="How patches are laid out. auto: what suits the model; see Patch Planner.",
                     advanced=True,
                 ),
                 setting_widget("patches_at_once", advanced=True),
@@ -87,7 +91,7 @@ class UpscaleVideo(io.ComfyNode):
                     min=0,
                     max=100000,
                     advanced=True,
-                    tooltip="Frames in memory at once. 0: what memory allows.",
+                    tooltip="Frames in memory at once. 0: as many as memory allows.",
                 ),
                 io.Int.Input(
                     "overlap_frames",
@@ -95,10 +99,13 @@ class UpscaleVideo(io.ComfyNode):
                     min=0,
                     max=64,
                     advanced=True,
-                    tooltip="Frames in which chunks fade into one another.",
+                    tooltip="Frames over which neighbouring chunks cross-fade.",
                 ),
                 io.Boolean.Input(
-                    "find_cuts", default=True, advanced=True, tooltip="Treat every shot on its own; nothing crosses."
+                    "find_cuts",
+                    default=True,
+                    advanced=True,
+                    tooltip="Process every shot separately; nothing carries over a cut.",
                 ),
                 io.Boolean.Input("keep_alpha", default=True, advanced=True, tooltip="Keep transparency."),
                 io.Boolean.Input(
@@ -111,11 +118,11 @@ class UpscaleVideo(io.ComfyNode):
                 io.Mask.Input(
                     "strength_map",
                     optional=True,
-                    tooltip="Protects logos, titles, faces that stand still: black keeps the enlarged input, white is "
-                    "the full result. One mask for the whole video, of any size.",
+                    tooltip="Protects logos, titles and static faces: black keeps the upsampled input, white "
+                    "gives the full result. One mask for the whole video, of any size.",
                 ),
             ],
-            outputs=[io.Video.Output(tooltip="The finished file, which lies in ComfyUI's output folder.")],
+            outputs=[io.Video.Output(tooltip="The finished file in ComfyUI's output folder.")],
         )
 
     @classmethod

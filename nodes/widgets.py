@@ -71,7 +71,7 @@ def setting_limits(name: str, *, own: bool = False) -> tuple[float, float]:
 
 def scale_widget() -> io.Float.Input:
     """By how much to upscale."""
-    return io.Float.Input("scale", default=4.0, min=1.0, max=MAX_SCALE, step=0.1, tooltip="Enlargement factor.")
+    return io.Float.Input("scale", default=4.0, min=1.0, max=MAX_SCALE, step=0.1, tooltip="Upscale factor.")
 
 
 def size_widget() -> io.String.Input:
@@ -81,7 +81,7 @@ def size_widget() -> io.String.Input:
         default="",
         optional=True,
         advanced=True,
-        tooltip="Exact output size as WIDTHxHEIGHT instead of the scale; 0 for one side keeps the aspect.",
+        tooltip="Exact output size as WIDTHxHEIGHT instead of scale; 0 for one side keeps the aspect ratio.",
     )
 
 
@@ -111,8 +111,8 @@ def strength_widgets(protects: str, advice: str = "") -> list[io.Mask.Input | io
         io.Mask.Input(
             "strength_map",
             optional=True,
-            tooltip=f"Protects faces, text, logos: black keeps {protects}, white is the full result, grey is between. "
-            f"One mask for all frames or one for each, of any size. {advice}".rstrip(),
+            tooltip=f"Protects faces, text and logos: black keeps {protects}, white gives the full result, grey is in "
+            f"between. One mask for all frames or one per frame, of any size. {advice}".rstrip(),
         ),
         io.Float.Input(
             "map_white",
@@ -122,8 +122,8 @@ def strength_widgets(protects: str, advice: str = "") -> list[io.Mask.Input | io
             step=0.05,
             optional=True,
             advanced=True,
-            tooltip="What white in the strength map stands for. 1: the result. 2: twice the detail, to boost texture; "
-            "middle grey then is the result.",
+            tooltip="What white in the strength map means. 1: the result. 2: twice the detail, to boost "
+            "texture; mid-grey is then the result.",
         ),
     ]
 

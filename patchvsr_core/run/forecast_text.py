@@ -25,7 +25,7 @@ ENGLISH: Words = {
     "plan": "%(size)s · %(patches)s (%(kinds)s) x %(windows)s",
     "memory": "result %(result)s RAM · peak ~%(peak)s · file ~%(file)s",
     "disk": "file ~%(file)s · disk while running ~%(disk)s",
-    "at_work": "each patch at work ~%(sizes)s",
+    "at_work": "memory per patch ~%(sizes)s",
     "either": "%(one)s or %(other)s",
     "time": "time ~%(time)s for %(steps)s (measured here)",
     "no_time": "time: known after the first run",

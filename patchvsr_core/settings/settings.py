@@ -28,9 +28,9 @@ class Settings:
 
     layout: str = option(
         "corner",
-        "corner: free of seams at any number of steps. overlapping: half of corner's patches, for a single step. "
-        "alternating: a third of them, needs 2 steps or more. pairwise: the paper's own, 20 % fewer than corner. "
-        "uniform: for comparison.",
+        "corner: no seams at any number of steps. overlapping: half as many patches as corner, for a "
+        "single step. alternating: a third as many, needs at least 2 steps. pairwise: the paper's "
+        "layout, 20 % fewer than corner. uniform: for comparison.",
         group="patches",
         choices=LAYOUT_NAMES,
     )
@@ -46,7 +46,7 @@ class Settings:
     )
     overlap_frames: int = option(
         2,
-        "Frames that neighbouring windows share; more makes changes between windows softer.",
+        "Frames shared by neighbouring windows; more gives smoother transitions between them.",
         group="patches",
         low=0,
         widget=(0, 128),
@@ -54,7 +54,7 @@ class Settings:
     )
     patches_at_once: int = option(
         0,
-        "Patches per model call. 0: as many as fit and are of use.",
+        "Patches per model call (batch size). 0: as many as fit in memory and save time.",
         group="patches",
         low=0,
         widget=(0, 64),
@@ -62,9 +62,9 @@ class Settings:
     )
     skip_interval: int = option(
         1,
-        "Patches with nothing in them (black bars, clear sky) or that stand still run only at every n-th step, n being "
-        "this number; started from the input, empty ones never run. 1: all run at every step. 2 saves time on such "
-        "clips.",
+        "Patches that are empty (black bars, clear sky) or static run only every n-th step, where n is "
+        "this value; in a run that starts from the input, empty ones are skipped altogether. 1: all "
+        "patches run at every step. 2 saves time on such clips.",
         group="patches",
         low=1,
         high=100,
@@ -74,18 +74,19 @@ class Settings:
         advanced=True,
     )
     auxiliary_start: float = noise_level_option(
-        1.0, "Noise level from which on the auxiliary patches, which lie over borders, run.", group="patches"
+        1.0, "Noise level from which the auxiliary patches, which lie over borders, run.", group="patches"
     )
     auxiliary_end: float = noise_level_option(
-        0.0, "Noise level down to which they run; outside the two the primary grid runs alone.", group="patches"
+        0.0, "Noise level down to which they run; outside this range only the primary grid runs.", group="patches"
     )
     steps: int = option(1, "Denoising steps.", group="sampling", low=1, high=1000, step=1, advanced=True)
     solver: str = option(
-        "euler", "How a step is made; heun takes two model calls.", group="sampling", choices=SOLVER_NAMES
+        "euler", "How a step is computed; heun takes two model calls.", group="sampling", choices=SOLVER_NAMES
     )
     schedule: str = option(
         "shifted",
-        "Noise levels. shifted: spread evenly, then moved by the shift. star: STAR's own, which bring their number.",
+        "Noise levels. shifted: evenly spaced, then moved by the shift. star: STAR's own, which also "
+        "set the number of steps.",
         group="sampling",
         choices=SCHEDULES,
     )
@@ -97,19 +98,22 @@ class Settings:
     )
     seed: int = option(
         0,
-        "Another seed gives other noise; the tiny default hardly depends on it.",
+        "Seed of the noise; the tiny default hardly depends on it.",
         group="sampling",
         low=0,
         high=SEEDS - 1,
         step=1,
     )
     noise_level: float = noise_level_option(
-        0.0, "Noise mixed into the condition: 0 keeps to the input, 0.2 to 0.3 lets it invent detail.", group="sampling"
+        0.0,
+        "Noise added to the condition: 0 stays close to the input, 0.2 to 0.3 lets the model invent detail.",
+        group="sampling",
     )
     eta: float = fraction(
         0.0,
-        "Part of the noise that is replaced at every step, so that errors do not add up. 0.2 suits a Wan without "
-        "adapter. It takes no time, but needs the sampler euler; not for the tiny default.",
+        "Fraction of the noise that is replaced with fresh noise at every step, so that errors do not "
+        "build up. 0.2 suits a Wan without an adapter. It adds no time, but needs the euler sampler; "
+        "not for the tiny default.",
         group="sampling",
         title="eta",
         formerly="churn",
@@ -126,14 +130,14 @@ class Settings:
     )
     guidance_rescale: float = fraction(
         0.0,
-        "Brings guidance back to the contrast of the positive branch (STAR has 0.2): less oversaturated colours. 0 is "
-        "off.",
+        "Rescales guidance to the contrast of the positive branch, against oversaturated colours. STAR "
+        "uses 0.2; 0 is off.",
         group="guidance",
     )
     softening: float = option(
         1.0,
-        "Detail guidance (DSSAG): how soft attention of the negative branch is at the last step. Higher means more "
-        "detail, and more that is invented. 1 is off, 1.5 usual; guidance must be on.",
+        "Detail guidance (DSSAG): softness of the negative branch's attention at the last step. Higher "
+        "gives more detail, and more of it is invented. 1 is off, 1.5 is usual; guidance must be on.",
         group="guidance",
         low=1.0,
         high=100.0,
@@ -141,8 +145,8 @@ class Settings:
     )
     low_frequency_guidance: float = fraction(
         0.0,
-        "Holds low frequencies to the input while there is noise. 0.5 suits a Wan without adapter; the tiny default "
-        "needs none.",
+        "Pulls low frequencies (large shapes, colours) towards the input while there is noise. 0.5 "
+        "suits a Wan without an adapter; the tiny default needs none.",
         group="guidance",
         title="Low-frequency guidance",
         formerly="structure_lock",
@@ -150,8 +154,9 @@ class Settings:
     )
     projection_steps: int = option(
         0,
-        "For this many of the last steps the result is made to agree with the input in pixels. 1 suits a Wan without "
-        "adapter. Each of them decodes the whole video once and encodes it twice.",
+        "Number of final steps at which the result is made consistent with the input in pixel space. 1 "
+        "suits a Wan without an adapter. Each of these steps decodes the whole video once and encodes "
+        "it twice.",
         group="guidance",
         low=0,
         widget=(0, 100),
@@ -160,7 +165,7 @@ class Settings:
     )
     patch_strength: float = option(
         1.0,
-        "How strongly a patch keeps to its own content; 0 turns the patch branch off.",
+        "How closely each patch follows its own content; 0 turns the patch branch off.",
         group="guidance",
         low=0.0,
         high=2.0,
@@ -168,7 +173,7 @@ class Settings:
     )
     global_strength: float = option(
         1.0,
-        "How strongly a patch follows the whole video; 0 turns the global branch off.",
+        "How closely each patch follows the video as a whole; 0 turns the global branch off.",
         group="guidance",
         low=0.0,
         high=2.0,
@@ -176,16 +181,16 @@ class Settings:
     )
     propagation: float = fraction(
         0.0,
-        "Mixes every frame with its neighbours along the motion: less flicker. 0 is off; 0.5 is usual for a Wan, 0.25 "
-        "for the tiny default.",
+        "Blends every frame with its neighbours along the motion: less flicker. 0 is off; 0.5 is usual "
+        "for a Wan, 0.25 for the tiny default.",
         group="consistency",
     )
     propagation_start: float = noise_level_option(
-        0.4, "Noise level from which on frames are mixed.", group="consistency"
+        0.4, "Noise level from which frames are blended.", group="consistency"
     )
     propagation_end: float = noise_level_option(
         0.0,
-        "Noise level down to which they are; steps count that pass through levels between the two.",
+        "Noise level down to which they are blended; a step counts if it passes through levels between the two.",
         group="consistency",
     )
     spatial_attention: bool = option(
@@ -196,14 +201,15 @@ class Settings:
     )
     temporal_attention: bool = option(
         False,
-        "TAP: every patch also attends to the temporal window before it and, in turn, after it. For long clips whose "
-        "windows differ; no effect where one window holds the clip.",
+        "TAP: every patch also attends to the previous and the next temporal window, in turn. For long "
+        "clips whose windows differ; no effect if one window covers the clip.",
         group="consistency",
     )
     lazy_attention: bool = option(
         False,
-        "SAP uses what the step before recorded instead of running the patches twice: 1.5 times the time of a step "
-        "instead of 2.3, but all temporal windows are kept. No effect on a run of one step.",
+        "SAP reuses what the previous step recorded instead of running the patches twice: a step takes "
+        "1.5 times as long instead of 2.3, but all temporal windows are kept in memory. No effect on a "
+        "single-step run.",
         group="consistency",
     )
     attention_layers: str = option(
@@ -214,7 +220,7 @@ class Settings:
     )
     attention_offload: bool = option(
         False,
-        "Keep the keys and values that SAP and TAP store in main memory: slower, but it needs no GPU memory.",
+        "Keep the keys and values of SAP and TAP in system RAM: slower, but takes no GPU memory.",
         group="consistency",
         advanced=True,
     )
@@ -253,20 +259,23 @@ class Settings:
     refine_strength: float = fraction(1.0, "Strength of the refiner; 0 turns it off.", group="finishing")
     detail: float = fraction(
         0.0,
-        "What the refiner aims at: the most probable picture (0) or one as crisp as the original may have been (1). "
-        "0.5 is a good choice for viewing. It costs no time.",
+        "What the refiner aims for: the most probable image (0) or one as crisp as the original may "
+        "have been (1). 0.5 is a good choice for viewing. It adds no time.",
         group="finishing",
     )
     fidelity_rounds: int = option(
-        8, "Rounds of back-projection, at most; 0 turns it off.", group="finishing", low=0, high=100, step=1
+        8, "Maximum number of back-projection iterations; 0 turns it off.", group="finishing", low=0, high=100, step=1
     )
     fidelity_strength: float = fraction(
-        1.0, "1: the result, shrunk again, is the input. Lower keeps more of what the model made.", group="finishing"
+        1.0,
+        "1: the result, downscaled, matches the input. Lower keeps more of what the model added.",
+        group="finishing",
     )
     restore_strength: float = option(
         1.0,
-        "Noise and compression are measured and removed. 1: as measured. Higher removes more. 0 keeps them, film "
-        "grain too: the result, shrunk again, is exactly the input.",
+        "How much of the measured noise and compression is removed. 1: as much as was measured; higher "
+        "removes more. 0 keeps everything, film grain included: the result, downscaled, is exactly the "
+        "input.",
         group="finishing",
         low=0.0,
         high=2.0,
