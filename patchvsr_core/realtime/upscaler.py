@@ -72,6 +72,12 @@ def load_network(path: Path) -> DAP | RDG:
     raise ModelError(f"{path.name} is neither a DAP nor an RDG network; choose one made by PatchVSR's trainer.")
 
 
+LIVE_COPIES = 5
+"""Of DAP's features that its residual network holds at once."""
+SAMPLE_VALUES = 16
+"""Indices and weights of one sample point, and what they are made from."""
+
+
 class FastUpscaler:
     """Upscales frame by frame; only the current frame is moved to the network's device.
 
@@ -149,7 +155,8 @@ class FastUpscaler:
         """Bytes needed to upscale a frame of (height, width): the live feature maps."""
         if isinstance(self.network, DAP):
             config = self.network.config
-            values = config.points * (2 * config.channels + config.keys) + 3 * config.channels
+            attending = config.channels + config.points * (config.keys + SAMPLE_VALUES)
+            values = 2 * config.features + max(LIVE_COPIES * config.channels, attending)
         else:
             values = 20 * self.network.channels
         picture = 3 * SCALE**2 * (self.dtype.itemsize + torch.float32.itemsize)

@@ -64,7 +64,7 @@ class Networks:
     channels: int
     """Of a latent."""
     base: BaseSpec | None = None
-    """None where the base works in other memory than what is asked about."""
+    """None where the base works in other memory than the one in question."""
     item_bytes: int = FLOAT_BYTES
     """Of a number in base, adapter and VAE."""
     adapter_width: int = 0

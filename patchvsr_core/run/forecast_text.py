@@ -88,7 +88,7 @@ def seconds_text(seconds: float) -> str:
 
 
 def _plan(found: Forecast, about: str, words: Words) -> str:
-    """How many patches there are in a window of time, of which kinds, and how many windows."""
+    """How many patches there are in a temporal window, of which kinds, and how many windows."""
     kinds = [words[kind] % {"count": found.counts[kind]} for kind in KINDS if found.counts[kind]]
     return words["plan"] % {
         "size": size_text(found.target),

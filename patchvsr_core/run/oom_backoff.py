@@ -1,4 +1,4 @@
-"""Goes on with less when memory runs out: fewer patches at once, smaller tiles, shorter chunks."""
+"""Retries with less when memory runs out: fewer patches at once, smaller tiles, shorter chunks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 class OOMBackoff:
-    """Does what ``work`` does, and after running out of memory again with less; remembers what was enough.
+    """Calls ``work``, and again with less after it ran out of memory; later calls begin with what was enough.
 
     Args:
         work: see :func:`hosts.diffusers.pipeline.upscale`.
@@ -55,7 +55,7 @@ class OOMBackoff:
         """Shaped as what ``work`` returns.
 
         Raises:
-            the error, when there is nothing left to take less of.
+            the error of ``work``, when nothing can be reduced any further.
         """
         while True:
             try:
@@ -77,17 +77,17 @@ class OOMBackoff:
         )
 
     def _step_down(self, settings: Settings, frames: int) -> bool:
-        """Take less of what costs the result least; False when there is nothing left."""
+        """Reduce what the result depends on least; False when nothing can be reduced any further."""
         length = min(frames, self.frames or frames)
         if settings.patches_at_once != 1:
             self.patches_at_once = max(settings.patches_at_once // 2, 1)
-            self.log.warning("Out of memory: going on with %d patches at once.", self.patches_at_once)
+            self.log.warning("Out of memory: continuing with %d patches at once.", self.patches_at_once)
         elif settings.tile_px // 2 >= SMALLEST_TILE_PX:
             self.tile_px = settings.tile_px // 2
-            self.log.warning("Out of memory: going on with tiles of %d px.", self.tile_px)
+            self.log.warning("Out of memory: continuing with tiles of %d px.", self.tile_px)
         elif length >= SHORTEST:
             self.frames = (length + OVERLAP + 1) // 2
-            self.log.warning("Out of memory: going on with %d frames at once.", self.frames)
+            self.log.warning("Out of memory: continuing with %d frames at once.", self.frames)
         else:
             return False
         return True

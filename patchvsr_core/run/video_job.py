@@ -1,7 +1,7 @@
 """Upscales video files of any length: read, made and written chunk by chunk.
 
 Memory depends on the length of a chunk and the size of the result, never on the length of the
-clip. What is finished is kept, so that a run which was stopped goes on where it was and gives the
+clip. What is finished is kept, so that a run which was stopped resumes where it was and gives the
 same file.
 """
 
@@ -75,7 +75,7 @@ def upscale_file(
         models: what it gets.
         weights: names the model, so that no other continues its run.
         report: progress within a chunk.
-        on_chunk: told (number of chunks done, of all) before each and at the end.
+        on_chunk: called with (chunks done, of all) before each and at the end.
         group: processes that work on every chunk together, all called alike; the leader alone writes.
 
     Raises:
@@ -102,7 +102,7 @@ def upscale_file(
             trim_malloc()
     finally:
         if not journal.is_done(0):
-            journal.remove()  # nothing to go on from
+            journal.remove()  # nothing to resume
     if on_chunk:
         on_chunk(len(chunks), len(chunks))
     chunk_files = [journal.chunk_file(number) for number in range(len(chunks))]
@@ -163,7 +163,7 @@ def _keep(
 
 
 def _chunk_state(journal: Journal, chunks: tuple[Chunk, ...], number: int) -> ChunkState:
-    """What is remembered goes on from chunk to chunk of a shot."""
+    """What a chunk takes over from the previous one of its shot."""
     before = journal.state(number - 1) if chunks[number].continues_shot else {}
     until = chunks[number + 1].first - chunks[number].first if _is_continued(chunks, number) else None
     return ChunkState(before or None, until)

@@ -27,7 +27,7 @@ def tiny() -> Models:
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="this system does not tell peaks")
-@pytest.mark.parametrize("name", ["tiny, small", "tiny, propagation", "rdg"])
+@pytest.mark.parametrize("name", ["tiny, small", "tiny, propagation", "dap", "rdg"])
 def test_the_expected_peak_is_the_measured_one(name: str) -> None:
     done = subprocess.run(
         [sys.executable, str(SCRIPT), "--one", name, "--threads", "1"],
