@@ -71,8 +71,8 @@ def register() -> bool:
 def answer_to(text: str) -> dict[str, Any]:
     """The forecast for a question in JSON, or ``error`` with one sentence."""
     try:
-        asked = _checked(text)
-        return _shown(asked, forecast(_request(asked), throughput_of(asked["family"]), shipped_refiner()))
+        question = _parse_question(text)
+        return _answer(question, forecast(_request_of(question), throughput_of(question["family"]), shipped_refiner()))
     except PatchVSRError as error:
         return {"error": str(error)}
     except Exception as error:
@@ -89,24 +89,24 @@ def words_of(language: str) -> Words:
     return {**ENGLISH, **json.loads(path.read_text("utf-8")).get("patchvsr", {})}
 
 
-def _checked(text: str) -> dict[str, Any]:
+def _parse_question(text: str) -> dict[str, Any]:
     """A question with nothing in it but what is known, of the right kind and in its range."""
     try:
-        asked = json.loads(text) if len(text) <= LONGEST_BODY else None
+        question = json.loads(text) if len(text) <= LONGEST_BODY else None
     except (ValueError, RecursionError):
-        asked = None
-    if not isinstance(asked, dict):
+        question = None
+    if not isinstance(question, dict):
         raise PatchVSRError("The question is no JSON object; reload the page.")
     known = {*REQUIRED, *NUMBERS, *CHOICES, *FLAGS, "size", "locale"}
-    for name in ({*REQUIRED, "family"} - asked.keys()) | (asked.keys() - known):
+    for name in ({*REQUIRED, "family"} - question.keys()) | (question.keys() - known):
         raise PatchVSRError(f"{name} is {'missing' if name in known else 'unknown'}; reload the page.")
-    for name, value in asked.items():
-        if not _allowed(name, value):
+    for name, value in question.items():
+        if not _is_allowed(name, value):
             raise PatchVSRError(f"{name} is {str(value)[:40]!r}, which is not possible; choose another value.")
-    return asked
+    return question
 
 
-def _allowed(name: str, value: Any) -> bool:
+def _is_allowed(name: str, value: Any) -> bool:
     if name in CHOICES:
         return isinstance(value, str) and value in CHOICES[name]
     if name in FLAGS:
@@ -120,19 +120,19 @@ def _allowed(name: str, value: Any) -> bool:
     return isinstance(value, kinds) and not isinstance(value, bool) and low <= value <= high
 
 
-def _request(asked: dict[str, Any]) -> Request:
-    values = {name: value for name, value in asked.items() if name not in NOT_FORECAST}
+def _request_of(question: dict[str, Any]) -> Request:
+    values = {name: value for name, value in question.items() if name not in NOT_FORECAST}
     if values.get("codec", AUTO) == AUTO:
         values["codec"] = "h264"
     values.setdefault("crf", CRF)
-    return Request(source=(asked["height"], asked["width"]), **values)
+    return Request(source=(question["height"], question["width"]), **values)
 
 
-def _shown(asked: dict[str, Any], found: Forecast) -> dict[str, Any]:
+def _answer(question: dict[str, Any], found: Forecast) -> dict[str, Any]:
     """The forecast, what to write, and what to draw in which colours."""
-    planner = asked.get("node", "planner") == "planner"
-    words = words_of(asked.get("locale", "en"))
-    guessed = asked.get("guessed", False)
+    planner = question.get("node", "planner") == "planner"
+    words = words_of(question.get("locale", "en"))
+    guessed = question.get("guessed", False)
     lines = planner_lines(found, guessed=guessed, words=words) if planner else video_lines(found, words)
     answer = asdict(found) | {"lines": lines}
     answer["places"] = answer.pop("positions") if planner and len(found.positions) <= MOST_DRAWN else ()

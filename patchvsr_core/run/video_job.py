@@ -64,7 +64,7 @@ def upscale_file(
     work: Work,
     weights: str,
     report: OnProgress,
-    on_chunk: Callable[[int, int], None] | None = None,
+    on_chunk: Callable[[int, int], None] = lambda number, total: None,
     group: ProcessGroup = SINGLE,
 ) -> None:
     """Make the file; finished chunks of an earlier run are kept.
@@ -90,8 +90,7 @@ def upscale_file(
     frames = _Window(job.info)
     try:
         for number in todo:
-            if on_chunk:
-                on_chunk(number, len(chunks))
+            on_chunk(number, len(chunks))
             chunk_state = group.broadcast_object(partial(_chunk_state, journal, chunks, number))
             make = partial(work, noise=partial(chunk_noise, chunks, number, _seed(job)), chunk_state=chunk_state)
             if job.strength.has_effect:
@@ -103,10 +102,9 @@ def upscale_file(
     finally:
         if not journal.is_done(0):
             journal.remove()  # nothing to resume
-    if on_chunk:
-        on_chunk(len(chunks), len(chunks))
-    chunk_files = [journal.chunk_file(number) for number in range(len(chunks))]
-    join_chunks(chunk_files, job.output, timeline, job.info, job.encoding, job.notes)
+    on_chunk(len(chunks), len(chunks))
+    files = [*map(journal.chunk_file, range(len(chunks)))]
+    join_chunks(files, job.output, timeline, job.info, job.encoding, job.notes)
     journal.remove()
 
 
