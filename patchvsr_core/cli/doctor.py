@@ -18,7 +18,7 @@ from ..devices import free_bytes, resolve_device
 from ..errors import ModelError
 from ..files import sha256
 from ..kernels import kernel_status
-from ..kernels.driver import Driver, DriverError, as_version
+from ..kernels.driver import Driver, DriverError, format_version
 from ..version import VERSION
 from ..weights import FOLDER, manifest
 
@@ -80,7 +80,7 @@ def _devices() -> Iterator[Finding]:
     )
     yield Finding("torch", f"{torch.__version__}, {f'built for {built}' if built else 'built without CUDA or ROCm'}")
     try:
-        yield Finding("driver", f"NVIDIA, for CUDA {as_version(Driver().version)}")
+        yield Finding("driver", f"NVIDIA, for CUDA {format_version(Driver().version)}")
     except DriverError as error:
         yield Finding("driver", f"none of NVIDIA: {error}")
     for index in range(torch.cuda.device_count()):

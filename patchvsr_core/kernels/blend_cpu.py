@@ -1,4 +1,4 @@
-"""Tiles to frames on a processor: every cell is written once, in bands that stay in its cache.
+"""Tiles to frames on a CPU: every cell is written once, in bands that stay in its cache.
 
 The borders of all tiles cut the canvas into rectangles. Within one the same tiles count: where it is a single one with
 weight 1, the rectangle is a copy; elsewhere the tiles are added up, band by band, with weights of one rectangle at
@@ -61,7 +61,7 @@ class Part:
         return self.weight_t[t] if self.weight_yx is None else self.weight_t[t] * self.weight_yx
 
 
-def segments(starts: Sequence[int], weights: Tensor, length: int) -> list[Segment]:
+def cut_axis(starts: Sequence[int], weights: Tensor, length: int) -> list[Segment]:
     """An axis of ``length`` cells cut where windows begin and end."""
     reach = weights.shape[1]
     edges = sorted({0, length, *(cut for start in starts for cut in (start, start + reach) if cut < length)})
@@ -70,7 +70,7 @@ def segments(starts: Sequence[int], weights: Tensor, length: int) -> list[Segmen
             start,
             stop,
             tuple(
-                Window(number, start - first, _unless_one(weights[number, start - first : stop - first]))
+                Window(number, start - first, _none_if_ones(weights[number, start - first : stop - first]))
                 for number, first in enumerate(starts)
                 if first <= start < first + reach
             ),
@@ -91,13 +91,13 @@ def blend_bands(
     out = torch.empty((*size, channels), dtype=dtype)
     band = BAND if dtype == torch.float32 else max(LEAST_BAND, min(BAND, out.nbytes // SHARE))
     sums = None if dtype == torch.float32 else torch.empty(max(band, size[2] * channels))
-    for rectangle in itertools.product(*map(segments, starts, weights, size)):
+    for rectangle in itertools.product(*map(cut_axis, starts, weights, size)):
         t, y, x = (slice(axis.start, axis.stop) for axis in rectangle)
-        _fill(out[t, y, x], _parts(tiles, rectangle, starts), sums, band)
+        _fill(out[t, y, x], _list_parts(tiles, rectangle, starts), sums, band)
     return out
 
 
-def _parts(tiles: Sequence[Tensor], rectangle: Sequence[Segment], starts: Sequence[Sequence[int]]) -> list[Part]:
+def _list_parts(tiles: Sequence[Tensor], rectangle: Sequence[Segment], starts: Sequence[Sequence[int]]) -> list[Part]:
     """The tiles that count in a rectangle, in their order."""
     spans = [axis.length for axis in rectangle]
     parts = []
@@ -114,8 +114,8 @@ def _plane(down: Tensor | None, across: Tensor | None, values: Tensor) -> Tensor
     if down is None and across is None:
         return None
     width, channels = values.shape[2:]
-    together = channels if values.stride(3) == 1 else 1
-    row = torch.ones(width, together) if across is None else across[:, None].expand(-1, together).contiguous()
+    batch = channels if values.stride(3) == 1 else 1
+    row = torch.ones(width, batch) if across is None else across[:, None].expand(-1, batch).contiguous()
     return row[None] if down is None else down[:, None, None] * row
 
 
@@ -127,8 +127,8 @@ def _fill(out: Tensor, parts: Sequence[Part], sums: Tensor | None, most: int) ->
     if len(parts) == 1 and parts[0].weight(0) is None and out.dtype != torch.uint8:
         out.copy_(parts[0].values)
         return
-    steady = all(part.weight_t is None for part in parts)
-    for frames, rows in _bands(out.shape, steady, most):
+    is_constant = all(part.weight_t is None for part in parts)
+    for frames, rows in _cut_bands(out.shape, is_constant, most):
         band = out[frames, rows]
         total = band if sums is None else sums[: band.numel()].view(band.shape)
         for number, part in enumerate(parts):
@@ -142,14 +142,14 @@ def _fill(out: Tensor, parts: Sequence[Part], sums: Tensor | None, most: int) ->
             band.copy_(total)
 
 
-def _bands(shape: Sequence[int], steady: bool, most: int) -> Iterator[tuple[slice, slice]]:
+def _cut_bands(shape: Sequence[int], is_constant: bool, most: int) -> Iterator[tuple[slice, slice]]:
     """(frames, rows) of up to ``most`` elements; frames one by one where weights change with time."""
     frames, height, width, channels = shape
     rows = min(height, max(1, most // (width * channels)))
-    together = max(1, most // (height * width * channels)) if steady else 1
-    for t in range(0, frames, together):
+    batch = max(1, most // (height * width * channels)) if is_constant else 1
+    for t in range(0, frames, batch):
         for y in range(0, height, rows):
-            yield slice(t, min(t + together, frames)), slice(y, min(y + rows, height))
+            yield slice(t, min(t + batch, frames)), slice(y, min(y + rows, height))
 
 
 def _add(total: Tensor, values: Tensor, weight: Tensor | None, *, first: bool) -> None:
@@ -161,5 +161,5 @@ def _add(total: Tensor, values: Tensor, weight: Tensor | None, *, first: bool) -
         total.addcmul_(values, weight)
 
 
-def _unless_one(weights: Tensor) -> Tensor | None:
+def _none_if_ones(weights: Tensor) -> Tensor | None:
     return None if bool((weights == 1).all()) else weights

@@ -39,7 +39,7 @@ class Compiler:
         self._library = ctypes.CDLL(str(Path(folders[0]) / LIBRARIES.get(sys.platform, LIBRARY)))
         self._library.nvrtcGetErrorString.restype = ctypes.c_char_p
         major, minor = ctypes.c_int(), ctypes.c_int()
-        self._ask("nvrtcVersion", ctypes.byref(major), ctypes.byref(minor))
+        self._call("nvrtcVersion", ctypes.byref(major), ctypes.byref(minor))
         self.version = (major.value, minor.value)
 
     def ptx(self, source: Path) -> str:
@@ -49,7 +49,9 @@ class Compiler:
             BuildError: with the compiler's own words.
         """
         program = ctypes.c_void_p()
-        self._ask("nvrtcCreateProgram", ctypes.byref(program), source.read_bytes(), source.name.encode(), 0, None, None)
+        self._call(
+            "nvrtcCreateProgram", ctypes.byref(program), source.read_bytes(), source.name.encode(), 0, None, None
+        )
         try:
             options = (ctypes.c_char_p * len(OPTIONS))(*map(str.encode, OPTIONS))
             with ThreadPoolExecutor(1) as aside:  # NVRTC leaves the calling thread with another locale
@@ -62,12 +64,12 @@ class Compiler:
 
     def _text(self, program: ctypes.c_void_p, what: str) -> str:
         size = ctypes.c_size_t()
-        self._ask(f"nvrtcGet{what}Size", program, ctypes.byref(size))
+        self._call(f"nvrtcGet{what}Size", program, ctypes.byref(size))
         buffer = ctypes.create_string_buffer(size.value)
-        self._ask(f"nvrtcGet{what}", program, buffer)
+        self._call(f"nvrtcGet{what}", program, buffer)
         return buffer.value.decode()
 
-    def _ask(self, name: str, *arguments: object) -> None:
+    def _call(self, name: str, *arguments: object) -> None:
         code = getattr(self._library, name)(*arguments)
         if code:
             raise BuildError(f"{name}: {self._library.nvrtcGetErrorString(code).decode()}")

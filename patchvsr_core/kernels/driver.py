@@ -45,12 +45,12 @@ class Driver:
             self._library = ctypes.CDLL(path)
         except OSError as error:
             raise DriverError(f"NVIDIA's driver library {path} cannot be loaded ({error})") from error
-        self._ask("cuInit", 0)
+        self._call("cuInit", 0)
         version = ctypes.c_int()
-        self._ask("cuDriverGetVersion", ctypes.byref(version))
+        self._call("cuDriverGetVersion", ctypes.byref(version))
         self.version = version.value
         if self.version < OLDEST:
-            raise DriverError(f"the driver is for CUDA {as_version(self.version)}; update it to 525 or newer")
+            raise DriverError(f"the driver is for CUDA {format_version(self.version)}; update it to 525 or newer")
 
     def module(self, device: int, ptx: bytes) -> Module:
         """Compile PTX for a device and load it.
@@ -59,38 +59,38 @@ class Driver:
             DriverError: with the driver's own words.
         """
         handle, context = ctypes.c_int(), ctypes.c_void_p()
-        self._ask("cuDeviceGet", ctypes.byref(handle), device)
-        self._ask("cuDevicePrimaryCtxRetain", ctypes.byref(context), handle)
+        self._call("cuDeviceGet", ctypes.byref(handle), device)
+        self._call("cuDevicePrimaryCtxRetain", ctypes.byref(context), handle)
         module = ctypes.c_void_p()
         log = ctypes.create_string_buffer(LOG_BYTES)
         options = (ctypes.c_int * 2)(ERROR_LOG, ERROR_LOG_BYTES)
         values = (ctypes.c_void_p * 2)(ctypes.addressof(log), LOG_BYTES)
         with self._current(context):
             try:
-                self._ask("cuModuleLoadDataEx", ctypes.byref(module), ctypes.c_char_p(ptx), 2, options, values)
+                self._call("cuModuleLoadDataEx", ctypes.byref(module), ctypes.c_char_p(ptx), 2, options, values)
             except DriverError as error:
-                said = log.value.decode(errors="replace").strip().replace("\n", "; ")
-                raise DriverError(f"{error}{f': {said}' if said else ''}") from error
+                details = log.value.decode(errors="replace").strip().replace("\n", "; ")
+                raise DriverError(f"{error}{f': {details}' if details else ''}") from error
         return Module(self, context, module)
 
     @contextmanager
     def _current(self, context: ctypes.c_void_p) -> Iterator[None]:
         """Within, ``context`` is the calling thread's; torch's own comes back after."""
-        self._ask("cuCtxPushCurrent_v2", context)
+        self._call("cuCtxPushCurrent_v2", context)
         try:
             yield
         finally:
             self._library.cuCtxPopCurrent_v2(ctypes.byref(ctypes.c_void_p()))
 
-    def _ask(self, name: str, *arguments: Argument) -> None:
+    def _call(self, name: str, *arguments: Argument) -> None:
         try:
             code = getattr(self._library, name)(*arguments)
         except AttributeError as error:
             raise DriverError(f"the driver has no {name}; update it to 525 or newer") from error
         if code:
-            raise DriverError(f"{name} failed with {self._words(code)}")
+            raise DriverError(f"{name} failed with {self._describe(code)}")
 
-    def _words(self, code: int) -> str:
+    def _describe(self, code: int) -> str:
         text = ctypes.c_char_p()
         self._library.cuGetErrorName(code, ctypes.byref(text))
         return f"error {code}" + (f" ({text.value.decode()})" if text.value else "")
@@ -110,7 +110,7 @@ class Module:
         """
         handle = ctypes.c_void_p()
         with self._driver._current(self._context):
-            self._driver._ask("cuModuleGetFunction", ctypes.byref(handle), self._handle, name.encode())
+            self._driver._call("cuModuleGetFunction", ctypes.byref(handle), self._handle, name.encode())
         return Function(self, handle)
 
 
@@ -131,9 +131,9 @@ class Function:
         driver = self._module._driver
         pointers = (ctypes.c_void_p * len(arguments))(*[ctypes.addressof(argument) for argument in arguments])
         with driver._current(self._module._context):
-            driver._ask("cuLaunchKernel", self._handle, *grid, *block, 0, ctypes.c_void_p(stream), pointers, None)
+            driver._call("cuLaunchKernel", self._handle, *grid, *block, 0, ctypes.c_void_p(stream), pointers, None)
 
 
-def as_version(number: int) -> str:
+def format_version(number: int) -> str:
     """12040 as 12.4."""
     return f"{number // 1000}.{number % 1000 // 10}"

@@ -1,4 +1,4 @@
-"""Kernels as they are called: what they do not take is told from what they do, and their first results are compared."""
+"""How kernels are launched: what they cannot do is refused, and their first results are compared with the reference."""
 
 from __future__ import annotations
 

@@ -46,12 +46,12 @@ class Loaded:
 
 
 class KernelFile:
-    """The kernels of one file in csrc, on every device that asks for them.
+    """The kernels of one file in csrc, on every device that needs them.
 
     Args:
         name: of the file, without suffix.
         kernels: names of the kernels in it.
-        compare: runs them on a device and says how they differ from the reference, or nothing.
+        compare: runs them on a device and returns how they differ from the reference, or nothing.
     """
 
     def __init__(self, name: str, kernels: Sequence[str], compare: Callable[[Launch, torch.device], str]) -> None:

@@ -1,4 +1,4 @@
-"""Where tiles and patches lie on a canvas, and how much each one counts; built once and kept on a device."""
+"""Where tiles and patches lie on a canvas, and how much each one counts; built once and cached on a device."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Axis:
 
 @dataclass(frozen=True, eq=False)
 class Lattice:
-    """Windows of time x rows x columns of equal tiles; tiles are in that order, columns fastest."""
+    """Windows in time x rows x columns of equal tiles; tiles are in that order, columns fastest."""
 
     t: Axis
     y: Axis
@@ -64,13 +64,13 @@ class Placement:
     """(H, W) float32."""
 
 
-_kept: WeakKeyDictionary[Patch, dict[torch.device, Placement]] = WeakKeyDictionary()
+_cache: WeakKeyDictionary[Patch, dict[torch.device, Placement]] = WeakKeyDictionary()
 
 
 def placement_of(patch: Patch, device: torch.device) -> Placement:
     """That of a planned patch; its weights reach a device once and stay as long as the plan."""
-    kept = _kept.setdefault(patch, {})
-    if device not in kept:
+    cached = _cache.setdefault(patch, {})
+    if device not in cached:
         weight_t, weight_yx = (w.to(device, torch.float32).contiguous() for w in (patch.weight_t, patch.weight_yx))
-        kept[device] = Placement(patch.origin, weight_t, weight_yx)
-    return kept[device]
+        cached[device] = Placement(patch.origin, weight_t, weight_yx)
+    return cached[device]

@@ -24,11 +24,11 @@ def blend_reference(
 ) -> Tensor:
     """Tiles (t, h, w, C) at ``starts`` along time, rows and columns: frames (T, H, W, C), see :func:`gather_blend`."""
     frames = torch.zeros((*size, tiles[0].shape[3]), device=tiles[0].device)
-    for tile, place in zip(tiles, itertools.product(*(range(len(begin)) for begin in starts)), strict=True):
-        first = [begin[k] for begin, k in zip(starts, place, strict=True)]
+    for tile, index in zip(tiles, itertools.product(*(range(len(begin)) for begin in starts)), strict=True):
+        first = [begin[k] for begin, k in zip(starts, index, strict=True)]
         spans = [slice(at, at + length) for at, length in zip(first, tile.shape, strict=False)]
         region = frames[tuple(spans)]
-        t, y, x = (weight[k, :length] for weight, k, length in zip(weights, place, region.shape, strict=False))
+        t, y, x = (weight[k, :length] for weight, k, length in zip(weights, index, region.shape, strict=False))
         visible = tile[: len(t), : len(y), : len(x)].float()
         region += visible * (y[:, None] * x)[..., None] * t[:, None, None, None]
     return (frames.clamp(0, 1) * WHITE).round().to(dtype) if dtype == torch.uint8 else frames.to(dtype)

@@ -1,17 +1,17 @@
-"""Patches that look at one another: spatial and temporal attention propagation, and detail guidance.
+"""Patches that attend to one another: spatial and temporal attention propagation, and detail guidance.
 
 Source: DC-VSR (SIGGRAPH 2025); nothing is trained. In the self-attention of a base model
 
 - SAP: every patch also attends to keys and values sampled from the whole frame, so that distant
   patches agree. On a frame of n x m patches every n-th row and m-th column of tokens is taken: as
   many as one patch has, at any size;
-- TAP: every patch also attends to the richest frames of its neighbour in time, the window before
+- TAP: every patch also attends to the most detailed frames of its neighbour in time, the window before
   it and the window after it in turn;
 - DSSAG: the negative branch of guidance sees a softened attention, softmax(Q K' / (g sqrt d)) V,
   so that guidance moves the result towards detail, at no extra evaluation.
 
-Keys are kept without their rotary position and rotated to their place relative to the patch that
-looks at them, which is exact. A run belongs to one sampling; hosts tell it about every model call.
+Keys are cached without their rotary position and rotated to their position relative to the patch that
+attends to them, which is exact. A run belongs to one sampling; hosts announce every model call to it.
 """
 
 from __future__ import annotations
@@ -54,18 +54,18 @@ class Condition(NamedTuple):
 
 
 @dataclass(eq=False)
-class _Kept:
+class _CachedTokens:
     """Keys without position, values, and where they lie on the canvas."""
 
     k: Tensor
     v: Tensor
     """(L, heads, head_dim), like the keys."""
-    places: Tensor
+    positions: Tensor
     """(L, 3) of (t, y, x) in tokens of the canvas."""
 
 
 @dataclass(eq=False)
-class _Step:
+class _Evaluation:
     call: Call = field(default=Call(()))
     samples: dict[Patch, Tensor] = field(default_factory=dict)
     """Which of its tokens a patch gives to the whole frame."""
@@ -75,7 +75,7 @@ class _Step:
 
 
 class AttentionRun:
-    """What one sampling remembers of its attention.
+    """What one sampling caches of its attention.
 
     Args:
         steps: of the schedule.
@@ -85,13 +85,13 @@ class AttentionRun:
         self.options, self.plan, self.steps = options, plan, steps
         self._spatial = options.spatial and len({p.origin[1:] for p in plan.primary}) > 1
         self._temporal = options.temporal and len(window_starts(plan.patches)) > 1
-        self._step = _Step()
-        self._frame: dict[Any, _Kept] = {}
+        self._evaluation = _Evaluation()
+        self._frame: dict[Any, _CachedTokens] = {}
         """By (condition, block, window): the tokens of the whole frame."""
-        self._found: dict[Any, list[_Kept]] = {}
+        self._recorded: dict[Any, list[_CachedTokens]] = {}
         """The same, patch by patch, until a pass is over."""
-        self._neighbour: dict[Any, _Kept] = {}
-        """By (condition, block, place in the frame): what the window just done leaves to the next."""
+        self._neighbour: dict[Any, _CachedTokens] = {}
+        """By (condition, block, position in the frame): what the window just done leaves to the next."""
         self._x0: Tensor | None = None
 
     def calls(self, step: int, patches: Sequence[Patch], size: int) -> Iterator[Call]:
@@ -100,7 +100,7 @@ class AttentionRun:
         softening = start + (end - start) * (step / (self.steps - 1) if self.steps > 1 else 1)
         turns = [turn for turn, wanted in (("spatial", self._spatial), ("temporal", self._temporal)) if wanted]
         turn = turns[step % len(turns)] if turns else "none"
-        self._step = _Step(softening=softening)
+        self._evaluation = _Evaluation(softening=softening)
         self.drop_pass()
         if turn == "spatial":
             yield from self._spatial_calls(patches, size)
@@ -111,20 +111,20 @@ class AttentionRun:
             yield from batch_calls(patches, size)
 
     def _spatial_calls(self, patches: Sequence[Patch], size: int) -> Iterator[Call]:
-        self._step.samples = sample_frame_tokens(patches, self.plan)
+        self._evaluation.samples = sample_frame_tokens(patches, self.plan)
         for members in group_by_window(patches):
             if not self.options.lazy:
                 self._frame = {}  # only one window's at a time
-                givers = [patch for patch in members if patch in self._step.samples]
+                givers = [patch for patch in members if patch in self._evaluation.samples]
                 yield from batch_calls(givers, size, counts=False, propagation="record")
-                self._close()
+                self._finish_pass()
             yield from batch_calls(members, size, propagation="spatial")
-            self._close()
+            self._finish_pass()
 
     def _temporal_calls(self, patches: Sequence[Patch], size: int, forward: bool) -> Iterator[Call]:
-        """One window of time after the other: each finds what its neighbour left."""
+        """One temporal window after the other: each finds what its neighbour left."""
         chosen = partial(select_frames, self.options.choice, self.options.frames, x0=self._x0, forward=forward)
-        self._step.frames = {patch: chosen(patch) for patch in patches}
+        self._evaluation.frames = {patch: chosen(patch) for patch in patches}
         in_order = group_by_window(patches)
         for members in in_order if forward else reversed(in_order):
             yield from batch_calls(members, size, propagation="forward" if forward else "backward")
@@ -132,11 +132,11 @@ class AttentionRun:
 
     def drop_pass(self) -> None:
         """An evaluation ends before its time: drop what it recorded."""
-        self._found, self._neighbour = {}, {}
+        self._recorded, self._neighbour = {}, {}
 
     def enter(self, call: Call) -> None:
         """The model calls that follow hold the patches of ``call``."""
-        self._step.call = call
+        self._evaluation.call = call
 
     def leave(self, x0: Tensor) -> None:
         """An evaluation is over; ``x0`` (1, C, T, H, W) is what it predicts for the positive condition."""
@@ -161,41 +161,44 @@ class AttentionRun:
             conditions: in the order of the rows; each has a row for every patch of the call.
             spacing: distance of neighbouring tokens in the units of the rotary positions.
         """
-        patches = self._step.call.patches
+        patches = self._evaluation.call.patches
         rows = [(condition, patch) for condition in conditions for patch in patches]
         if len(rows) != len(q):
             raise PlanError(
                 f"The model was called with {len(q)} rows for {len(patches)} patches; a node between merger and "
                 "model changes the batch: remove it, or turn attention propagation off."
             )
-        if self._step.softening != 1:
-            softened = [self._step.softening if condition.negative else 1.0 for condition, _ in rows]
+        if self._evaluation.softening != 1:
+            softened = [self._evaluation.softening if condition.negative else 1.0 for condition, _ in rows]
             q = q / torch.tensor(softened, device=q.device, dtype=q.dtype)[:, None, None, None]
-        if self._step.call.propagation != "none" and self._acts_in(block):
-            k, v = self._with_others(block, rows, k, v, torch.tensor(spacing))
+        if self._evaluation.call.propagation != "none" and self._is_active_in(block):
+            k, v = self._with_propagated(block, rows, k, v, torch.tensor(spacing))
         return attend(q, k, v)
 
-    def _acts_in(self, block: int) -> bool:
+    def _is_active_in(self, block: int) -> bool:
         return self.options.layers is None or block in self.options.layers
 
-    def _with_others(
+    def _with_propagated(
         self, block: int, rows: list[tuple[Condition, Patch]], k: Tensor, v: Tensor, spacing: Tensor
     ) -> tuple[Tensor, Tensor]:
-        found = [self._others(block, condition, patch) for condition, patch in rows]
+        found = [self._find_propagated(block, condition, patch) for condition, patch in rows]
         grid = _token_grid(rows[0][1], k.shape[1])
         self._record(block, rows, k, v, grid, spacing)
-        others = [kept for kept in found if kept is not None]
-        if len(others) < len(rows):  # the first window of time, or the first step of a lazy run
+        others = [cached for cached in found if cached is not None]
+        if len(others) < len(rows):  # the first temporal window, or the first step of a lazy run
             return k, v
         keys, values = [k], [v]
-        moved = [self._seen_from(patch, grid, kept, k, spacing) for (_, patch), kept in zip(rows, others, strict=True)]
-        keys.append(torch.stack(moved))
-        values.append(torch.stack([kept.v.to(v) for kept in others]))
+        rotated = [
+            self._keys_relative_to(patch, grid, cached, k, spacing)
+            for (_, patch), cached in zip(rows, others, strict=True)
+        ]
+        keys.append(torch.stack(rotated))
+        values.append(torch.stack([cached.v.to(v) for cached in others]))
         return torch.cat(keys, 1), torch.cat(values, 1)
 
-    def _others(self, block: int, condition: Condition, patch: Patch) -> _Kept | None:
+    def _find_propagated(self, block: int, condition: Condition, patch: Patch) -> _CachedTokens | None:
         """What a patch attends to beside itself."""
-        if self._step.call.propagation == "spatial":
+        if self._evaluation.call.propagation == "spatial":
             return self._frame.get((condition.key, block, patch.origin[0]))
         return self._neighbour.get((condition.key, block, patch.origin[1:]))
 
@@ -208,49 +211,51 @@ class AttentionRun:
         grid: tuple[int, int, int],
         spacing: Tensor,
     ) -> None:
-        kind = self._step.call.propagation
+        kind = self._evaluation.call.propagation
         if kind == "spatial" and not self.options.lazy:
             return
-        places = grid_positions(grid)
+        positions = grid_positions(grid)
         for row, (condition, patch) in enumerate(rows):
-            tokens = self._tokens_to_keep(patch, grid)
+            tokens = self._select_tokens(patch, grid)
             if tokens is None:
                 continue
-            local = places[tokens]
-            raw = _turned(k[row, tokens.to(k.device)], -local * spacing)
-            kept = _Kept(self._stored(raw), self._stored(v[row, tokens.to(v.device)]), local + _origin(patch))
+            local = positions[tokens]
+            raw = _rotate_keys(k[row, tokens.to(k.device)], -local * spacing)
+            cached = _CachedTokens(self._store(raw), self._store(v[row, tokens.to(v.device)]), local + _origin(patch))
             if kind in ("forward", "backward"):
-                self._neighbour[condition.key, block, patch.origin[1:]] = kept
+                self._neighbour[condition.key, block, patch.origin[1:]] = cached
             else:
-                self._found.setdefault((condition.key, block, patch.origin[0]), []).append(kept)
+                self._recorded.setdefault((condition.key, block, patch.origin[0]), []).append(cached)
 
-    def _tokens_to_keep(self, patch: Patch, grid: tuple[int, int, int]) -> Tensor | None:
-        if self._step.call.propagation in ("forward", "backward"):
+    def _select_tokens(self, patch: Patch, grid: tuple[int, int, int]) -> Tensor | None:
+        if self._evaluation.call.propagation in ("forward", "backward"):
             per_frame = grid[1] * grid[2]
-            frames = self._step.frames[patch]
+            frames = self._evaluation.frames[patch]
             return (frames[:, None] * per_frame + torch.arange(per_frame)).flatten()
-        return self._step.samples.get(patch)
+        return self._evaluation.samples.get(patch)
 
-    def _stored(self, x: Tensor) -> Tensor:
+    def _store(self, x: Tensor) -> Tensor:
         return x.cpu() if self.options.offload else x.clone()
 
-    def _seen_from(
-        self, patch: Patch, grid: tuple[int, int, int], kept: _Kept, like: Tensor, spacing: Tensor
+    def _keys_relative_to(
+        self, patch: Patch, grid: tuple[int, int, int], cached: _CachedTokens, like: Tensor, spacing: Tensor
     ) -> Tensor:
-        """Keys at their place relative to a patch, at most ``reach`` of its sizes away."""
-        places = kept.places - _origin(patch)
+        """Keys at their position relative to a patch, at most ``reach`` of its sizes away."""
+        positions = cached.positions - _origin(patch)
         if self.options.reach is not None:
             size = torch.tensor(grid, dtype=torch.float32)
             away = self.options.reach * size
-            places = torch.minimum(torch.maximum(places, -away), size - 1 + away)
-        return _turned(kept.k.to(like), places * spacing)
+            positions = torch.minimum(torch.maximum(positions, -away), size - 1 + away)
+        return _rotate_keys(cached.k.to(like), positions * spacing)
 
-    def _close(self) -> None:
+    def _finish_pass(self) -> None:
         """A pass over a window is done: what its patches recorded becomes the whole frame."""
-        for key in list(self._found):
-            parts = self._found.pop(key)
-            k, v, places = (torch.cat(tensors) for tensors in zip(*((p.k, p.v, p.places) for p in parts), strict=True))
-            self._frame[key] = _Kept(k, v, places)
+        for key in list(self._recorded):
+            parts = self._recorded.pop(key)
+            k, v, positions = (
+                torch.cat(tensors) for tensors in zip(*((p.k, p.v, p.positions) for p in parts), strict=True)
+            )
+            self._frame[key] = _CachedTokens(k, v, positions)
 
 
 def batch_calls(patches: Sequence[Patch], size: int, **kind: Any) -> Iterator[Call]:
@@ -284,7 +289,7 @@ def _origin(patch: Patch) -> Tensor:
     return torch.tensor([t, y / TOKEN_CELLS, x / TOKEN_CELLS])
 
 
-def _turned(k: Tensor, places: Tensor) -> Tensor:
-    """(L, heads, head_dim) keys rotated by (L, 3) places."""
-    rope = rope_at(places.to(k.device), k.shape[-1])
+def _rotate_keys(k: Tensor, positions: Tensor) -> Tensor:
+    """(L, heads, head_dim) keys rotated by (L, 3) positions."""
+    rope = rope_at(positions.to(k.device), k.shape[-1])
     return rotate(k.float().transpose(0, 1), rope).transpose(0, 1).to(k.dtype)

@@ -1,4 +1,4 @@
-"""What may be chosen about patches that look at one another; see :mod:`.attention`."""
+"""What may be chosen about patches that attend to one another; see :mod:`.attention`."""
 
 from __future__ import annotations
 

@@ -75,27 +75,29 @@ class CanvasPropagation:
                 "clip that the Patch Planner was given."
             )
         self.options, self.canvas = options, canvas
-        self.opened = canvas.stride_px if pixels else 1
-        sample_px = canvas.stride_px // self.opened
+        self.block = canvas.stride_px if pixels else 1
+        sample_px = canvas.stride_px // self.block
         self.visible = tuple(-(-side // sample_px) for side in canvas.target)
         self.interpolation = options.interpolation or ("bicubic" if pixels else "nearest")
         self.forward, self.backward = (motion.movedim(0, 1)[None] for motion in flows_between_latents(flows, canvas))
         self.chunk_state = chunk_state or ChunkState()
-        self._entrance: ClipFlows | None = None
+        self._entry_flows: ClipFlows | None = None
         if self.chunk_state.before is not None and source is not None:
             pair = torch.stack([self.chunk_state.before[SOURCE].to(source), source[0]])
-            self._entrance = estimate_clip_flows(_enlarged(pair, flows.size).movedim(-1, 1), estimator)
+            self._entry_flows = estimate_clip_flows(_upsample(pair, flows.size).movedim(-1, 1), estimator)
         if self.chunk_state.until is not None and source is not None:
             self.last = (self.chunk_state.until - 1) // canvas.stride_frames
             self.chunk_state.after = {SOURCE: source[self.last * canvas.stride_frames].clone()}
 
-    def __call__(self, x0: Tensor, sigma: float, following: float, step: int, *, kept: float | None = 1.0) -> Tensor:
-        """The answer to give in place of a fused prediction (1, C, t, h, w).
+    def __call__(
+        self, x0: Tensor, sigma: float, following: float, step: int, *, noise_kept: float | None = 1.0
+    ) -> Tensor:
+        """What replaces a fused prediction (1, C, t, h, w).
 
         Args:
             sigma, following: noise levels of the state and of the one after it.
             step: of the schedule.
-            kept: see :func:`latent.preserve_noise`; None for a solver that takes other steps than Euler's, to
+            noise_kept: see :func:`latent.preserve_noise`; None for a solver that takes other steps than Euler's, to
                 which the propagated prediction itself is given.
         """
         options = self.options
@@ -106,7 +108,7 @@ class CanvasPropagation:
             )
         if options.weight == 0 or not is_active(sigma, following, options.start, options.end):
             return x0
-        samples = self._open(x0)
+        samples = self._to_samples(x0)
         height, width = self.visible
         seen = propagate(
             samples[..., :height, :width],
@@ -122,21 +124,21 @@ class CanvasPropagation:
             self.chunk_state.after[STEP.format(step)] = seen[:, :, self.last].cpu().clone()
         corrected = samples.clone()
         corrected[..., :height, :width] = seen
-        closed = self._close(corrected)
-        return closed if kept is None else preserve_noise(x0, closed, sigma, following, kept)
+        latent = self._to_latent(corrected)
+        return latent if noise_kept is None else preserve_noise(x0, latent, sigma, following, noise_kept)
 
     def _before(self, step: int) -> PreviousFrame | None:
         before, name = self.chunk_state.before, STEP.format(step)
-        if before is None or self._entrance is None or name not in before:
+        if before is None or self._entry_flows is None or name not in before:
             return None
-        return PreviousFrame(before[name], self._entrance.to_next, self._entrance.to_previous)
+        return PreviousFrame(before[name], self._entry_flows.to_next, self._entry_flows.to_previous)
 
-    def _open(self, x0: Tensor) -> Tensor:
+    def _to_samples(self, x0: Tensor) -> Tensor:
         """To neighbouring samples; (1, C / n^2, t, n h, n w)."""
-        return F.pixel_shuffle(x0.movedim(1, 2), self.opened).movedim(2, 1)
+        return F.pixel_shuffle(x0.movedim(1, 2), self.block).movedim(2, 1)
 
-    def _close(self, samples: Tensor) -> Tensor:
-        return F.pixel_unshuffle(samples.movedim(1, 2), self.opened).movedim(2, 1)
+    def _to_latent(self, samples: Tensor) -> Tensor:
+        return F.pixel_unshuffle(samples.movedim(1, 2), self.block).movedim(2, 1)
 
 
 def flows_between_latents(flows: ClipFlows, canvas: Canvas) -> tuple[Tensor, Tensor]:
@@ -178,21 +180,21 @@ def measure_propagation(
     chunk_state: ChunkState | None = None,
     estimator: Estimator | None = None,
 ) -> CanvasPropagation:
-    """Propagation with the motion of the input (T, h, w, 3) itself; dense inverse search unless told otherwise.
+    """Propagation with the motion of the input (T, h, w, 3) itself; dense inverse search by default.
 
     Pixels need motion that is exact to a fraction of an output pixel, so that it is measured on
-    the enlarged input; for latents the input's own size is enough.
+    the upsampled LR input; for latents the input's own size is enough.
     """
     size = (int(source.shape[1]), int(source.shape[2]))
     if pixels and max(size) < MEASURED_PX:
         shrink = min(1.0, MEASURED_PX / max(canvas.target))
         size = (round(canvas.target[0] * shrink), round(canvas.target[1] * shrink))
-    flows = estimate_clip_flows(_enlarged(source, size).movedim(-1, 1), estimator)
+    flows = estimate_clip_flows(_upsample(source, size).movedim(-1, 1), estimator)
     return CanvasPropagation(
         options, canvas, flows, pixels=pixels, source=source, chunk_state=chunk_state, estimator=estimator
     )
 
 
-def _enlarged(frames: Tensor, size: tuple[int, int]) -> Tensor:
+def _upsample(frames: Tensor, size: tuple[int, int]) -> Tensor:
     """(T, h, w, 3) frames at the size at which motion is measured."""
     return frames if tuple(frames.shape[1:3]) == size else resize(frames, size).clamp(0, 1)

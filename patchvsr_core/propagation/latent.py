@@ -51,7 +51,7 @@ def propagate(
         interpolation: how a neighbour is fetched: ``nearest``, ``bilinear`` or ``bicubic``.
         beta: part of the neighbour in the mix, 0 (nothing changes) to 1 (copy).
         alpha1, alpha2: a flow counts where |f + b|^2 < alpha1 (|f|^2 + |b|^2) + alpha2, in cells of ``x``.
-        before: the frame before the first one, if the clip goes on from an earlier chunk.
+        before: the frame before the first one, if the clip continues an earlier chunk.
 
     Returns:
         (B, C, T, H, W) in the type of ``x``.
@@ -102,7 +102,7 @@ class _Mix:
         )
 
 
-def preserve_noise(x0: Tensor, corrected: Tensor, sigma: float, following: float, kept: float = 1.0) -> Tensor:
+def preserve_noise(x0: Tensor, corrected: Tensor, sigma: float, following: float, noise_kept: float = 1.0) -> Tensor:
     """The answer after which an Euler step keeps its noise although x0 was corrected.
 
     A step takes x' = x0 + (sigma' / sigma) (x - x0), so an answer that is merely replaced changes
@@ -112,10 +112,10 @@ def preserve_noise(x0: Tensor, corrected: Tensor, sigma: float, following: float
     Args:
         x0: the prediction at noise level ``sigma``; corrected: what it should have been.
         following: noise level of the next state.
-        kept: part of the noise that the step takes over, below 1 where ``eta`` replaces some.
+        noise_kept: part of the noise that the step takes over, below 1 where ``eta`` replaces some.
     """
     moved = 1 - following
-    return torch.lerp(x0, corrected, moved / (moved - kept * following / sigma * (1 - sigma)))
+    return torch.lerp(x0, corrected, moved / (moved - noise_kept * following / sigma * (1 - sigma)))
 
 
 def is_active(sigma: float, following: float, start: float, end: float) -> bool:

@@ -1,4 +1,4 @@
-"""What is known about every patch of a plan, ready to be asked for batch by batch."""
+"""The conditions of every patch of a plan, made batch by batch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CACHE_BYTES = 4 * 2**30
 
 @dataclass(frozen=True, eq=False)
 class PatchConditions:
-    """The enlarged input on the canvas: condition of every patch, start of a run from the input."""
+    """The upsampled LR input on the canvas: condition of every patch, start of a run from the input."""
 
     latent: Tensor
     """(1, C, t, h, w) clean."""
@@ -42,11 +42,11 @@ class PatchConditions:
 class Controls:
     """Makes the :class:`PatchControl` of any batch of patches.
 
-    What the branches make of a patch is the same at every step, and is kept for the next one as far as there is
+    What the branches make of a patch is the same at every step, and is cached for the next one as far as there is
     memory for it.
 
     Args:
-        clean: (1, C, t, h, w) latent of the enlarged input, in the space of the base model.
+        clean: (1, C, t, h, w) latent of the upsampled LR input, in the space of the base model.
         augmented: the same with noise augmentation.
         noise_level: its level.
         view: (1, C, t, h', w') latent of the whole video at patch size, or None.
@@ -74,7 +74,7 @@ class Controls:
         self.adapter = adapter
         self.dtype = dtype or (clean.dtype if adapter is None else adapter.prompt.dtype)
         self.strengths = strengths
-        self._kept: dict[tuple[int, int, int], Features] = {}
+        self._cache: dict[tuple[int, int, int], Features] = {}
         self._room: int | None = None
 
     def __call__(
@@ -90,7 +90,7 @@ class Controls:
         Args:
             device: None: where the latents are.
             adapted: False leaves the adapter out.
-            again: whether the same patches will be asked for at another step.
+            again: whether the same patches will be needed at another step.
         """
         device = device or self.clean.device
         anchor = torch.cat([patch.crop(self.clean) for patch in patches]).to(device)
@@ -98,29 +98,29 @@ class Controls:
             return PatchControl(anchor)
         return PatchControl(anchor, self.adapter, self._features(self.adapter, patches, device, again), self.strengths)
 
-    def forget(self) -> None:
-        """Free what is kept from step to step."""
-        self._kept, self._room = {}, None
+    def clear_cache(self) -> None:
+        """Free the features that are cached from step to step."""
+        self._cache, self._room = {}, None
 
     def _features(self, adapter: Adapter, patches: Sequence[Patch], device: torch.device, again: bool) -> Features:
         if not again:
-            return self._encoded(adapter, patches, device)
-        new = [patch for patch in patches if patch.origin not in self._kept]
-        made = self._encoded(adapter, new, device) if new else None
+            return self._encode(adapter, patches, device)
+        new = [patch for patch in patches if patch.origin not in self._cache]
+        made = self._encode(adapter, new, device) if new else None
         parts = {} if made is None else {patch.origin: made.select(n) for n, patch in enumerate(new)}
-        self._keep(parts, device)
-        return concat_features([parts.get(p.origin) or self._kept[p.origin] for p in patches])
+        self._store(parts, device)
+        return concat_features([parts.get(p.origin) or self._cache[p.origin] for p in patches])
 
-    def _keep(self, parts: dict[tuple[int, int, int], Features], device: torch.device) -> None:
-        """All patches return equally often, so the first that come are as good to keep as any."""
+    def _store(self, parts: dict[tuple[int, int, int], Features], device: torch.device) -> None:
+        """All patches return equally often, so the first that come are as good to cache as any."""
         if self._room is None:
             self._room = min(int(CACHE_SHARE * free_bytes(device)), CACHE_BYTES)
         for origin, features in parts.items():
             if features.nbytes <= self._room:
                 self._room -= features.nbytes
-                self._kept[origin] = features
+                self._cache[origin] = features
 
-    def _encoded(self, adapter: Adapter, patches: Sequence[Patch], device: torch.device) -> Features:
+    def _encode(self, adapter: Adapter, patches: Sequence[Patch], device: torch.device) -> Features:
         view = location = None
         if self.view is not None:
             view = torch.cat([self.view[:, :, p.origin[0] : p.origin[0] + p.size[0]] for p in patches])

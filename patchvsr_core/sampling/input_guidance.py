@@ -29,7 +29,7 @@ def guide_low_frequencies(
     """Pull the low frequencies of a prediction towards the input's: x0 + a LP(z - x0), a = strength sigma / start.
 
     Args:
-        x0: (1, C, t, h, w) fused prediction; latent: the enlarged input z, likewise.
+        x0: (1, C, t, h, w) fused prediction; latent: the upsampled LR input z, likewise.
         strength: 0 (off) to 1, at the first noise level ``start``; it fades with the noise.
         band: cut-off as a part of the latent's full band; at 1 everything is locked, which erases detail.
     """
@@ -63,9 +63,9 @@ def project_in_pixels(
     group = current_group()
     pixels = blend_tiles(decode_tiles(codec, x0, canvas, **tiling)).clamp(0, 1)
     projected = back_project(pixels, source[group.frame_span(canvas.frames)], on_frames=on_part).clamp(0, 1)
-    enlarged = replace(canvas, source=canvas.target)
+    upsampled = replace(canvas, source=canvas.target)
     after, before = (
-        encode_canvas(codec, group.all_gather(part, canvas.frames), enlarged, **tiling) for part in (projected, pixels)
+        encode_canvas(codec, group.all_gather(part, canvas.frames), upsampled, **tiling) for part in (projected, pixels)
     )
     return x0 + after - before
 

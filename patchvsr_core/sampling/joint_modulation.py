@@ -66,9 +66,7 @@ def fuse(
         predictions = denoiser(torch.cat([patch.crop(x) for patch in call.patches]), sigma, control_for(call.patches))
         if call.counts:
             fused = fused or [torch.zeros_like(x, dtype=torch.float32) for _ in predictions]
-            placements = [placement_of(patch, x.device) for patch in call.patches]
-            for canvas, prediction in zip(fused, predictions, strict=True):
-                blend_into(canvas[0], prediction.to(x.device), placements)
+            _add_predictions(fused, predictions, call.patches)
             done += len(call.patches)
         if on_patches:
             on_patches(len(skipped) + group.done_by_all(done, len(running)), len(patches))
@@ -78,6 +76,14 @@ def fuse(
     if skip_policy is not None:
         skip_policy.store(fused)
     return fused
+
+
+def _add_predictions(canvases: Sequence[Tensor], predictions: Sequence[Tensor], patches: Sequence[Patch]) -> None:
+    """Add what the model predicts of some patches to the canvas of every condition, weighted."""
+    device = canvases[0].device
+    placements = [placement_of(patch, device) for patch in patches]
+    for canvas, prediction in zip(canvases, predictions, strict=True):
+        blend_into(canvas[0], prediction.to(device), placements)
 
 
 def check_steps(plan: PatchPlan, steps: int) -> None:

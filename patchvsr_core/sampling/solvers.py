@@ -1,7 +1,7 @@
-"""Rectified-flow sampling: flat solvers over a function that answers x0.
+"""Rectified-flow sampling: flat solvers over a function that predicts x0.
 
 A state at noise level sigma is x = (1 - sigma) x0 + sigma e, where e is Gaussian noise (flow from
-noise, or from the noised input) or the enlarged input with a little noise (bridge). Given x0, one
+noise, or from the noised input) or the upsampled LR input with a little noise (bridge). Given x0, one
 step serves them all: x' = x0 + (sigma' / sigma) (x - x0). They differ only in where x starts.
 """
 
@@ -18,7 +18,7 @@ from torch import Tensor
 from ..errors import PlanError
 
 Control = TypeVar("Control", contravariant=True)
-"""What a denoiser is told about a batch of patches; for the headless host a ``PatchControl``."""
+"""What a denoiser is given about a batch of patches; for the headless host a ``PatchControl``."""
 
 
 class Denoiser(Protocol[Control]):
@@ -46,7 +46,7 @@ Solve = Callable[[Model, Tensor, Tensor, OnStep | None], Tensor]
 
 @dataclass(frozen=True)
 class Solver:
-    """A way to sample, and what others need to know of it."""
+    """A way to sample, and what others need of it."""
 
     solve: Solve
     look_ahead: bool = False
@@ -146,10 +146,10 @@ def rescale_guidance(x0: Tensor, positive: Tensor, x: Tensor, rescale: float) ->
     Args:
         rescale: 0 (not at all) to 1 (all the way).
     """
-    ratio = _spread(x - positive) / _spread(x - x0).clamp(min=1e-12)
+    ratio = _deviation(x - positive) / _deviation(x - x0).clamp(min=1e-12)
     return x - (x - x0) * (rescale * ratio + 1 - rescale)
 
 
-def _spread(x: Tensor) -> Tensor:
+def _deviation(x: Tensor) -> Tensor:
     """Standard deviation of every sample, (N, 1, ...)."""
     return x.std(dim=tuple(range(1, x.ndim)), keepdim=True)

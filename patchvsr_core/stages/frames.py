@@ -114,7 +114,7 @@ def postprocess(
 def back_project_onto_input(
     frames: Tensor, source: Tensor, settings: Settings, degradation: float, on_frames: OnDone | None = None
 ) -> Tensor:
-    """Frames back-projected onto the input as far as the settings ask for; see :mod:`finish.back_projection`."""
+    """Frames back-projected onto the input as far as the settings demand; see :mod:`finish.back_projection`."""
     return back_project(
         frames,
         source,

@@ -1,4 +1,4 @@
-"""What a run is made of: its plan, its steps, and what the settings ask for around the base model."""
+"""What a run is made of: its plan, its steps, and what the settings demand around the base model."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def set_up_run(
     settings: Settings,
     chunk_state: ChunkState | None = None,
 ) -> RunSetup:
-    """Everything that the settings ask for around the base model.
+    """Everything that the settings demand around the base model.
 
     The view of the whole video is encoded only where the adapter attends to it: not at strength 0.
 

@@ -131,12 +131,12 @@ def test_a_placement_is_made_once_and_goes_with_its_plan() -> None:
     from patchvsr_core.kernels import placement
 
     plan = plan_patches(Canvas(5, (40, 40), (160, 160)), patch_px=64)
-    before = len(placement._kept)
+    before = len(placement._cache)
     places = [placement_of(patch, torch.device("cpu")) for patch in plan.patches]
     assert places[0] is placement_of(plan.patches[0], torch.device("cpu"))
-    assert len(placement._kept) == before + len(plan.patches)
+    assert len(placement._cache) == before + len(plan.patches)
     del plan, places
-    assert len(placement._kept) == before
+    assert len(placement._cache) == before
 
 
 @pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad, torch.enable_grad])

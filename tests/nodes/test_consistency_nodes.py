@@ -212,8 +212,8 @@ def test_other_solvers_get_the_propagated_prediction_itself(pack, tiny):
     asked = []
 
     class Recording:
-        def __call__(self, x0, sigma, following, step, *, kept):
-            asked.append((following, step, kept))
+        def __call__(self, x0, sigma, following, step, *, noise_kept):
+            asked.append((following, step, noise_kept))
             return x0
 
     host = pack.part("patchvsr_core.hosts.comfy")
@@ -242,7 +242,7 @@ def test_eta_is_known_to_propagation(pack, wan):
     host = pack.part("patchvsr_core.hosts.comfy.propagation")
     options = {"transformer_options": {**ancestral.model_options["transformer_options"], host.SOLVER: "sample_euler"}}
     args = {"model_options": options, "sigma": torch.tensor([0.5]), "denoised": torch.zeros(1)}
-    host._propagated(lambda *_, kept: asked.append(kept), None, args)
+    host._propagate(lambda *_, noise_kept: asked.append(noise_kept), None, args)
     assert asked == [pytest.approx(0.9)]
 
 
@@ -252,14 +252,14 @@ def test_a_run_that_ends_with_noise_left_is_left_alone_there(pack):
     levels = torch.tensor([0.9, 0.6, 0.3])
     asked, x0 = [], torch.zeros(1)
 
-    def propagation(x0, sigma, following, step, *, kept):
+    def propagation(x0, sigma, following, step, *, noise_kept):
         asked.append((sigma, following))
         return x0 + 1
 
     for sigma in (0.9, 0.6, 0.3):
         options = {"transformer_options": {"sample_sigmas": levels, host.SOLVER: "sample_heun"}}
         args = {"model_options": options, "sigma": torch.tensor([sigma]), "denoised": x0}
-        answer = host._propagated(propagation, None, args)
+        answer = host._propagate(propagation, None, args)
         assert (answer is x0) == (sigma == 0.3)
     assert asked == [pytest.approx((0.9, 0.6)), pytest.approx((0.6, 0.3))]
 
@@ -271,7 +271,7 @@ def test_the_span_is_that_of_the_run_not_of_the_models_schedule(pack):
     for step, sigma in enumerate(levels[:-1]):
         options = {"transformer_options": {"sample_sigmas": levels}}
         args = {"model_options": options, "sigma": sigma[None], "denoised": None}
-        host._propagated(lambda *_, kept: acting.append(step), (0.8, 1.0), args)  # noqa: B023
+        host._propagate(lambda *_, noise_kept: acting.append(step), (0.8, 1.0), args)  # noqa: B023
     assert acting == [8, 9]
 
 
@@ -287,7 +287,7 @@ def test_guidance_is_rescaled_before_anything_else(pack, wan):
             else:
                 changed_model = host.attach_propagation(changed_model, None)
         functions = changed_model.model_options["sampler_post_cfg_function"]
-        assert [function.func.__name__ for function in functions] == ["_rescaled", "_propagated"]
+        assert [function.func.__name__ for function in functions] == ["_rescale", "_propagate"]
 
 
 def test_negative_conditions_are_known_by_name(pack):

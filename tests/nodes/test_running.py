@@ -207,11 +207,13 @@ def test_features_are_kept_for_the_run_and_no_longer(pack, tiny, chain, monkeypa
     monkeypatch.setattr(adapter, "features", counted)
     control = chain.controlled.wrappers["apply_model"]["patchvsr"][0].__self__
     monkeypatch.setattr(
-        control.controls, "forget", lambda f=control.controls.forget: (held.append(len(control.controls._kept)), f())
+        control.controls,
+        "clear_cache",
+        lambda f=control.controls.clear_cache: (held.append(len(control.controls._cache)), f()),
     )
     three = sample(pack, chain.merged, tiny.prompt, chain.start, chain.plan, steps=3)
     assert sum(looked_at) == len(chain.plan.patches) == held[-1]
-    assert not control.controls._kept
+    assert not control.controls._cache
     assert three.isfinite().all()
 
 

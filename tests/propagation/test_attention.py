@@ -172,7 +172,7 @@ def test_shifted_grids_cover_the_frame_once_too() -> None:
         frame = Frame(plan)
         list(evaluate(run, frame, patches, step))
         (kept,) = run._frame.values()
-        assert len(kept.places.unique(dim=0)) == len(kept.places) == 4 * 4 * 4
+        assert len(kept.positions.unique(dim=0)) == len(kept.positions) == 4 * 4 * 4
 
 
 @pytest.mark.parametrize("choice", ["rich", "nearest", "farthest"])
@@ -299,7 +299,7 @@ def test_memory_of_the_cache_is_what_is_kept() -> None:
             run.enter(call)
             for block in range(3):
                 run.attend(block, *frame.qkv(list(call.patches)), [POSITIVE], plain)
-            held = [*run._frame.values(), *run._neighbour.values(), *itertools.chain(*run._found.values())]
+            held = [*run._frame.values(), *run._neighbour.values(), *itertools.chain(*run._recorded.values())]
             kept = max(kept, sum(2 * k.k.numel() * k.k.element_size() for k in held))
         assert kept == cache_bytes(options, plan, HEADS * HEAD_DIM, 3, 8), choices
 

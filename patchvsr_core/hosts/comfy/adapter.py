@@ -3,8 +3,8 @@
 An APPLY_MODEL wrapper encodes the patches of the call in progress and installs for its duration a
 hook after every block (patch residual), an attention override (global keys and values on the text's
 queries), a time-embedding delta and, if the adapter has local gates, what every self-attention sees
-through them. What other nodes installed in the same
-places is called as before.
+through them. What other nodes installed there
+is called as before.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import comfy.lora
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
-from ...adapter import Adapter, BaseSpec, PatchControl, Strengths
+from ...adapter import Adapter, BaseSpec, Strengths
 from ...adapter.patch_branch import token_grid
 from ...errors import PlanError
 from ...plan.canvas import Patch, PatchPlan
@@ -26,6 +26,7 @@ from ...sampling.conditions import Controls, PatchConditions
 from ...sampling.joint_modulation import check_canvas
 from ...sampling.patch_skipping import StaticPatches, find_static_patches
 from ...vae.encode import augment_noise
+from .adapter_call import AdapterCall
 from .loading import adapter_of, base_spec, liem_strength_of
 from .schedule import position, schedule_of
 from .tiny import BridgeSampling, TinyConfig
@@ -80,20 +81,11 @@ def attach_control(
         patched.set_additional_models(KEY, [model_patch])
         _add_lora(patched, adapter)
     _check_latents(plan, conditions.latent, view, spec)
-    clean = model.model.process_latent_in(conditions.latent)
-    controls = Controls(
-        plan,
-        clean,
-        augmented=augment_noise(clean, conditions.noise_level, conditions.seed),
-        noise_level=conditions.noise_level,
-        view=None if view is None else model.model.process_latent_in(view),
-        adapter=adapter,
-        strengths=Strengths(patch_strength, global_strength, liem_strength),
-        dtype=model.model.get_dtype_inference(),
-    )
+    strengths = Strengths(patch_strength, global_strength, liem_strength)
+    controls = _make_controls(model, plan, conditions, view, adapter, strengths)
     time_embedding = "diffusion_model.time_embedding.forward"
     patched.model_options["transformer_options"][INPUT] = InputClip(
-        cache(partial(_find_static, plan, conditions)), clean
+        cache(partial(_find_static, plan, conditions)), controls.clean
     )
     control = _Control(controls, spec.layers, patched.get_model_object(time_embedding), sigma_range)
     patched.add_wrapper_with_key(WrappersMP.APPLY_MODEL, KEY, control.apply_model)
@@ -102,6 +94,28 @@ def attach_control(
     if adapter is not None and adapter.liem is not None and liem_strength != 0:
         _add_gates(patched, control, spec.layers)
     return patched
+
+
+def _make_controls(
+    model: Any,
+    plan: PatchPlan,
+    conditions: PatchConditions,
+    view: Tensor | None,
+    adapter: Adapter | None,
+    strengths: Strengths,
+) -> Controls:
+    """Of latents in the space of the base."""
+    clean = model.model.process_latent_in(conditions.latent)
+    return Controls(
+        plan,
+        clean,
+        augmented=augment_noise(clean, conditions.noise_level, conditions.seed),
+        noise_level=conditions.noise_level,
+        view=None if view is None else model.model.process_latent_in(view),
+        adapter=adapter,
+        strengths=strengths,
+        dtype=model.model.get_dtype_inference(),
+    )
 
 
 def _find_static(plan: PatchPlan, conditions: PatchConditions) -> StaticPatches:
@@ -141,7 +155,7 @@ def _add_lora(model: Any, adapter: Adapter) -> None:
 
 
 def _add_gates(model: Any, control: _Control, layers: int) -> None:
-    """In front of every self-attention, whatever another node has already put in its place."""
+    """In front of every self-attention, whatever another node has already put there."""
     for index in range(layers):
         name = f"diffusion_model.blocks.{index}.self_attn.forward"
         model.add_object_patch(name, partial(control.attend_gated, index, model.get_model_object(name)))
@@ -188,7 +202,7 @@ class _Control:
         control_of = partial(self.controls, adapted=has_effect, again=steps > 1)
         patch_control = control_of(patches, x.device).repeat(len(x) // len(patches))
         if has_effect:
-            call = _Call(patch_control, options)
+            call = AdapterCall(patch_control, options)
             options = call.install(self.layers)
             self.time_delta = patch_control.time_delta
             self.gate = partial(patch_control.gate, grid=token_grid(x))
@@ -201,11 +215,11 @@ class _Control:
         return out
 
     def sample(self, executor: Any, *args: Any, **kwargs: Any) -> Tensor:
-        """Every run: what the adapter made of the patches is kept no longer."""
+        """Every run: features of patches are cached no longer."""
         try:
             return executor(*args, **kwargs)
         finally:
-            self.controls.forget()
+            self.controls.clear_cache()
 
     def embed_time(self, frequencies: Tensor) -> Tensor:
         """Replaces the time embedding's forward: the same plus what the adapter adds."""
@@ -238,57 +252,3 @@ class _Control:
             f"The plan has {len(plan.patches)} patches but the model was given the whole canvas; "
             "connect Joint-Modulation Merger after Apply PatchVSR."
         )
-
-
-class _Call:
-    """What is installed in transformer_options for one model call."""
-
-    def __init__(self, control: PatchControl, options: dict[str, Any]) -> None:
-        self.control = control
-        self.options = options
-        self.attention = options.get("optimized_attention_override")
-        self.block: int | None = None
-        self.text_tokens = 0
-        self.attentions_seen = 0
-
-    def install(self, layers: int) -> dict[str, Any]:
-        """A copy of the options with our hooks around whatever was there."""
-        options = dict(self.options)
-        replace = dict(options.get("patches_replace", {}))
-        blocks = dict(replace.get("dit", {}))
-        for index in range(layers):
-            key = ("double_block", index)
-            blocks[key] = partial(self.run_block, index, blocks.get(key))
-        replace["dit"] = blocks
-        options["patches_replace"] = replace
-        options["optimized_attention_override"] = self.attend
-        return options
-
-    def run_block(self, index: int, previous: Any, args: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
-        """The block as it was, plus the patch residual."""
-        self.block, self.attentions_seen, self.text_tokens = index, 0, args["txt"].shape[1]
-        try:
-            out = previous(args, extra) if previous else extra["original_block"](args)
-        finally:
-            self.block = None
-        residual = self.control.residual(index)
-        if residual is not None:
-            out["img"] = out["img"] + residual.to(out["img"])
-        return out
-
-    def attend(self, func: Any, q: Tensor, k: Tensor, v: Tensor, heads: int, *args: Any, **kwargs: Any) -> Tensor:
-        """Attention as it was; after the text's, the global context on the same queries."""
-        attention = partial(self.attention, func) if self.attention else func
-        out = attention(q, k, v, heads, *args, **kwargs)
-        self.attentions_seen += 1
-        if self.block is None or self._is_self(k):
-            return out
-        global_kv = self.control.global_kv(self.block)
-        if global_kv is None:
-            return out
-        k_global, v_global = (tensor.to(q) for tensor in global_kv)
-        return out + attention(q, k_global, v_global, heads, *args, **kwargs)
-
-    def _is_self(self, k: Tensor) -> bool:
-        """The first of a block, whatever keys other nodes add to it."""
-        return self.attentions_seen == 1 or k.shape[1] != self.text_tokens

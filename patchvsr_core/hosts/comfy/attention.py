@@ -1,7 +1,7 @@
 """Attention propagation and detail guidance on a native MODEL.
 
 A node leaves its choices in the model's options; joint modulation begins a run for every sampling
-and says which patches a model call holds; an APPLY_MODEL wrapper puts the run into ComfyUI's
+and lists the patches of every model call; an APPLY_MODEL wrapper puts the run into ComfyUI's
 attention for the duration of that call. Overrides of other nodes are called as before.
 """
 
@@ -21,7 +21,7 @@ from .loading import base_spec
 
 OPTIONS = "patchvsr_attention"
 RUN = "patchvsr_attention_run"
-"""Where joint modulation says, in transformer_options, which run a model call belongs to, and ..."""
+"""Key in transformer_options: the attention run that a model call belongs to, and ..."""
 NEGATIVES = "patchvsr_negatives"
 """... which conditions are the negative ones."""
 
@@ -73,11 +73,11 @@ def negatives_of(guider: Any) -> frozenset[Any]:
 
 def _conditions(options: dict[str, Any]) -> list[Condition]:
     """The conditions of a model call, in the order of its rows."""
-    places = options["cond_or_uncond"]
-    marks, negatives = options.get("uuids") or range(len(places)), options.get(NEGATIVES)
+    kinds = options["cond_or_uncond"]
+    marks, negatives = options.get("uuids") or range(len(kinds)), options.get(NEGATIVES)
     return [
-        Condition(mark, negative=mark in negatives if negatives else place == 1)
-        for mark, place in zip(marks, places, strict=True)
+        Condition(mark, negative=mark in negatives if negatives else kind == 1)
+        for mark, kind in zip(marks, kinds, strict=True)
     ]
 
 

@@ -34,7 +34,7 @@ from .tiny import BridgeSampling
 log = logging.getLogger(__name__)
 
 FOCUS = "patchvsr_focus"
-"""Where a run says, in transformer_options, the origins of the only patches that it is about."""
+"""Key in transformer_options: the origins of the only patches that run."""
 
 
 @dataclass(frozen=True)
@@ -155,12 +155,12 @@ class _JointModulation:
 
     def prepare_sampling(self, executor: Any, model: Any, noise_shape: Any, *args: Any, **kwargs: Any) -> Any:
         """Every run: memory is reserved for a batch of patches, not for the canvas."""
-        self.patches_at_once = self.options.patches_at_once or self._that_fit(model, noise_shape[1])
+        self.patches_at_once = self.options.patches_at_once or self._count_that_fit(model, noise_shape[1])
         shape = [self.patches_at_once, noise_shape[1], *self.plan.patch_size]
         return executor(model, shape, *args, **kwargs)
 
-    def _that_fit(self, model: Any, channels: int) -> int:
-        """Patches per model call; ComfyUI says what one needs, and what is free."""
+    def _count_that_fit(self, model: Any, channels: int) -> int:
+        """Patches per model call; ComfyUI estimates what one needs, and what is free."""
         one, two = (model.memory_required([count, channels, *self.plan.patch_size]) for count in (1, 2))
         free = comfy.model_management.get_free_memory(model.load_device)
         return patches_together(self.plan, two - one, model.load_device, free)
@@ -206,7 +206,7 @@ class _JointModulation:
 
 def _input_of(transformer_options: dict[str, Any], who: str) -> InputClip:
     if INPUT not in transformer_options:
-        raise PlanError(f"{who} needs to know the clip; connect Apply PatchVSR before Joint-Modulation Merger.")
+        raise PlanError(f"{who} needs the clip; connect Apply PatchVSR before Joint-Modulation Merger.")
     return transformer_options[INPUT]
 
 

@@ -15,7 +15,7 @@ from ...errors import AdapterError
 from ...vae.conditional_decoder import ConditionalDecoder, load_conditional_decoder
 
 LIEM_STRENGTH = "patchvsr_liem_strength"
-"""Where a MODEL_PATCH, and not the adapter that clones of it share, says how strongly its local gates act."""
+"""Attachment of a MODEL_PATCH, not of the adapter that its clones share: how strongly its local gates act."""
 
 
 def load_model_patch(path: str | Path, *, liem_strength: float = 1.0) -> Any:
@@ -38,7 +38,7 @@ def load_model_patch(path: str | Path, *, liem_strength: float = 1.0) -> Any:
 
 
 def liem_strength_of(model_patch: Any) -> float:
-    """How strongly the local gates of a MODEL_PATCH act; 1 where nothing was said."""
+    """How strongly the local gates of a MODEL_PATCH act; 1 where nothing is attached."""
     strength = model_patch.get_attachment(LIEM_STRENGTH)
     return 1.0 if strength is None else strength
 

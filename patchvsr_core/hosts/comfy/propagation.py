@@ -28,9 +28,9 @@ def attach_propagation(model: Any, propagation: CanvasPropagation, span: tuple[f
         span: parts of a run, 0 to 1, between which it acts; None: at the noise levels of its options.
     """
     patched = model.clone()
-    patched.set_model_sampler_post_cfg_function(partial(_propagated, propagation, span))
+    patched.set_model_sampler_post_cfg_function(partial(_propagate, propagation, span))
     patched.model_options["transformer_options"][PROPAGATED] = True
-    patched.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, SOLVER, _named)
+    patched.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, SOLVER, _with_solver_name)
     return patched
 
 
@@ -42,33 +42,35 @@ def attach_rescale(model: Any, rescale: float) -> Any:
     """
     patched = model.clone()
     later = patched.model_options.get("sampler_post_cfg_function", [])
-    patched.model_options["sampler_post_cfg_function"] = [partial(_rescaled, rescale), *later]  # guidance comes first
+    patched.model_options["sampler_post_cfg_function"] = [partial(_rescale, rescale), *later]  # guidance comes first
     patched.model_options["transformer_options"][RESCALED] = rescale
     return patched
 
 
 def check_no_propagation(model: Any) -> None:
-    """Raise when ``model`` went through Flow Propagation, which knows one clip and no chunks.
+    """Raise when ``model`` went through Flow Propagation, which measured one whole clip.
 
     Raises:
         PlanError: saying what to use instead.
     """
     if model.model_options["transformer_options"].get(PROPAGATED):
         raise PlanError(
-            "Flow Propagation knows one clip, and Upscale Video works in chunks; connect the model from before it, and "
-            "use Upscale Video's own propagation."
+            "Flow Propagation measured one whole clip, and Upscale Video works in chunks; connect the model from "
+            "before it, and use Upscale Video's own propagation."
         )
 
 
-def _named(executor: Any, guider: Any, sigmas: Tensor, extra_args: dict[str, Any], *rest: Any, **named: Any) -> Tensor:
-    """Wraps a sampler's whole run: says in transformer_options which solver it is."""
+def _with_solver_name(
+    executor: Any, guider: Any, sigmas: Tensor, extra_args: dict[str, Any], *rest: Any, **named: Any
+) -> Tensor:
+    """Wraps a sampler's whole run: puts the name of the solver into transformer_options."""
     name = getattr(getattr(executor.class_obj, "sampler_function", None), "__name__", None)
     options = extra_args["model_options"]
     options = {**options, "transformer_options": {**options.get("transformer_options", {}), SOLVER: name}}
     return executor(guider, sigmas, {**extra_args, "model_options": options}, *rest, **named)
 
 
-def _propagated(propagation: CanvasPropagation, span: tuple[float, float] | None, args: dict[str, Any]) -> Tensor:
+def _propagate(propagation: CanvasPropagation, span: tuple[float, float] | None, args: dict[str, Any]) -> Tensor:
     options = args["model_options"]["transformer_options"]
     sigma, schedule = args["sigma"].max(), schedule_of(args["model_options"]["transformer_options"])
     step, steps = position(sigma, schedule)
@@ -76,11 +78,11 @@ def _propagated(propagation: CanvasPropagation, span: tuple[float, float] | None
     outside = span is not None and not ((step + 1) / steps > span[0] and step / steps < span[1])
     if outside or following is None:  # a run that ends with noise left looks at its last level too
         return args["denoised"]
-    kept = (1 - options.get(ETA, 0.0)) ** 0.5 if options.get(SOLVER) in EULERS else None
-    return propagation(args["denoised"], float(sigma), following, step, kept=kept)
+    noise_kept = (1 - options.get(ETA, 0.0)) ** 0.5 if options.get(SOLVER) in EULERS else None
+    return propagation(args["denoised"], float(sigma), following, step, noise_kept=noise_kept)
 
 
-def _rescaled(rescale: float, args: dict[str, Any]) -> Tensor:
+def _rescale(rescale: float, args: dict[str, Any]) -> Tensor:
     positive = args["cond_denoised"]
     if args["uncond_denoised"] is None or positive is args["denoised"]:
         return args["denoised"]

@@ -37,7 +37,7 @@ def run_fast(
     Args:
         network: name or file, see :func:`realtime.upscaler.load_fast`.
         kind: what it has to be: ``dap`` or ``rdg``.
-        frames: (T, h, w, 3 or 4); transparency is enlarged beside the network.
+        frames: (T, h, w, 3 or 4); transparency is upsampled beside the network.
         target: (height, width) of the result.
         find_cuts: whether to forget everything where a new shot begins.
 

@@ -42,7 +42,7 @@ def sample_latent(noise: Any, guider: Any, sampler: Any, sigmas: Any, latent: di
 def sample_focus(
     noise: Any, guider: Any, sampler: Any, sigmas: Any, latent: dict[str, Any], focus: PreviewRegion
 ) -> dict[str, Any]:
-    """As :func:`sample_latent`, but only the patches in focus run; elsewhere the enlarged input stays."""
+    """As :func:`sample_latent`, but only the patches of the region run; elsewhere the upsampled LR input stays."""
     given = guider.model_options
     focused = {**given["transformer_options"], FOCUS: focus.origins}
     guider.model_options = {**given, "transformer_options": focused}

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def schedule_of(transformer_options: dict[str, Any]) -> Tensor | None:
-    """(steps + 1,) noise levels of the run in progress, if the sampler says so."""
+    """(steps + 1,) noise levels of the run in progress, if the sampler gives them."""
     return transformer_options.get("sample_sigmas")
 
 

@@ -17,7 +17,7 @@ KEY = "patchvsr_strength"
 
 
 def attach_strength(model: Any, canvas: Canvas, conditions: PatchConditions, strength: StrengthMap) -> Any:
-    """A clone of ``model`` whose runs end held to the enlarged input; ``model`` itself where nothing changes.
+    """A clone of ``model`` whose runs end blended with the upsampled LR input; ``model`` itself where nothing changes.
 
     Args:
         conditions: as Patch Encoder makes them, with the codec.
@@ -31,12 +31,12 @@ def attach_strength(model: Any, canvas: Canvas, conditions: PatchConditions, str
         raise PlanError("Fidelity and strength map need the VAE; connect the patch_cond of Patch Encoder.")
     patched = model.clone()
     weight = strength.for_latent(conditions.codec, canvas)
-    patched.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, KEY, partial(_held, conditions.latent, weight))
+    patched.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, KEY, partial(_blend, conditions.latent, weight))
     return patched
 
 
-def _held(latent: Tensor, weight: Tensor, executor: Any, guider: Any, sigmas: Tensor, *rest: Any, **named: Any) -> Any:
-    """Wraps a sampler's whole run; one that stops before the end leaves it to the one that goes on."""
+def _blend(latent: Tensor, weight: Tensor, executor: Any, guider: Any, sigmas: Tensor, *rest: Any, **named: Any) -> Any:
+    """Wraps a sampler's whole run; one that stops before the end leaves it to the one that resumes."""
     samples = executor(guider, sigmas, *rest, **named)
     if float(sigmas[-1]) > 0:
         return samples

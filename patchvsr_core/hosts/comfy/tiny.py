@@ -51,7 +51,7 @@ def is_tiny(model: Any) -> bool:
 
 
 class BridgeSampling(comfy.model_sampling.ModelSamplingDiscreteFlow, comfy.model_sampling.CONST):
-    """A bridge from the enlarged input (the LATENT) to the result.
+    """A bridge from the upsampled LR input (the LATENT) to the result.
 
     The model's output is a residual. Without a condition it is taken relative to the state;
     Apply PatchVSR moves it onto the condition.
@@ -74,7 +74,7 @@ def load_tiny(disable_dynamic: bool = False) -> Any:
     """The shipped base as a native MODEL.
 
     Args:
-        disable_dynamic: load without dynamic memory; ComfyUI asks for it when it clones.
+        disable_dynamic: load without dynamic memory; ComfyUI wants that when it clones.
     """
     with safe_open(str(shipped("tiny_base.safetensors")), framework="pt") as file:
         weights = {name: file.get_tensor(name).float() for name in file.keys()}

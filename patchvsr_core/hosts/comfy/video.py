@@ -24,6 +24,7 @@ from ...video.chunk_files import Encoding, check_output
 from ...video.disk_space import check_space, disk_bytes
 from ...video.journal import unfinished_chunks
 from ...video.passthrough import write_audio
+from ...video.reader import Timeline
 from ...video.remux import join
 from ...video.writer import check_target
 from ...weights import manifest
@@ -54,14 +55,14 @@ def upscale_video(
     strength: StrengthMap,
     notes: Mapping[str, str],
 ) -> Path:
-    """Upscale a VIDEO into ComfyUI's output folder; a run that was stopped goes on where it was.
+    """Upscale a VIDEO into ComfyUI's output folder; a run that was stopped resumes where it was.
 
     Args:
         suffix: container, or ``auto`` for the input's, or one that holds its transparency.
         chunk: frames in memory at once; 0: what memory allows.
         overlap: frames in which chunks fade into one another, at most a third of a chunk.
         fresh: discard what an unfinished run left.
-        strength: how far the result may depart from the enlarged input; one map for all frames.
+        strength: how far the result may depart from the upsampled LR input; one map for all frames.
         notes: tags for the file.
 
     Returns:
@@ -82,6 +83,12 @@ def upscale_video(
         chunk, overlap = unfinished_chunks(output) or (chunk, overlap)
     chunk = chunk or chunk_frames(frames, (info.height, info.width), target, models, settings)
     job = Job(info, output, target, settings, chunk, min(overlap, chunk // 3), encoding, fresh, strength, notes)
+    _run(job, timeline, models)
+    return output
+
+
+def _run(job: Job, timeline: Timeline, models: NativeModels) -> None:
+    """Make the file, with one progress bar, until the user cancels."""
     bar = _Bar()
     upscale_file(
         job,
@@ -92,7 +99,6 @@ def upscale_video(
         report=bar,
         on_chunk=bar.next_chunk,
     )
-    return output
 
 
 def as_video(path: Path) -> Any:

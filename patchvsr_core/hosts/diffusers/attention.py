@@ -18,12 +18,12 @@ class SharedQueryAttention:
     """Text cross-attention plus global context on the same queries, before the shared output layer.
 
     Args:
-        prompt: says which of several prompts is at hand; keys and values of each are then made once and kept.
+        prompt: says which of several prompts is at hand; keys and values of each are then made once and cached.
     """
 
     def __init__(self, global_kv: GlobalKV, prompt: Callable[[], Any] | None = None) -> None:
         self.global_kv, self.prompt = global_kv, prompt
-        self._kept: dict[Any, tuple[Tensor, Tensor]] = {}
+        self._cache: dict[Any, tuple[Tensor, Tensor]] = {}
 
     def __call__(
         self,
@@ -47,11 +47,11 @@ class SharedQueryAttention:
     def _text_kv(self, attn: Any, text: Tensor) -> tuple[Tensor, Tensor]:
         """(1, tokens, width) each: all patches have the same prompt."""
         prompt = None if self.prompt is None else self.prompt()
-        if prompt in self._kept:
-            return self._kept[prompt]
+        if prompt in self._cache:
+            return self._cache[prompt]
         kv = attn.norm_k(attn.to_k(text)), attn.to_v(text)
         if prompt is not None:
-            self._kept[prompt] = kv
+            self._cache[prompt] = kv
         return kv
 
 

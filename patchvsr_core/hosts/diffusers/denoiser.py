@@ -31,7 +31,7 @@ class Base:
     prediction: str = "velocity"
     """``velocity`` (v = eps - x0, every published Wan) or ``residual`` (x0 minus the condition)."""
     start_noise: float | None = None
-    """For a bridge: noise in the enlarged input it starts from. None: a flow from noise."""
+    """For a bridge: noise in the upsampled LR input it starts from. None: a flow from noise."""
 
     @property
     def item_bytes(self) -> int:
@@ -75,8 +75,8 @@ class DiffusersDenoiser:
         adapter: its LoRA is added to the transformer's weights until ``close``.
         keep_control: keep the control of a call until the next one, for gradient checkpointing,
             which runs the blocks again in the backward pass.
-        attention: lets patches look at one another; :mod:`sampling.joint_modulation` must be told about the same run.
-        keep_text: what the blocks make of the prompts is the same in every call, and kept. Neither prompts nor
+        attention: lets patches attend to one another; :mod:`sampling.joint_modulation` must be given the same run.
+        keep_text: what the blocks make of the prompts is the same in every call, and cached. Neither prompts nor
             weights may change until ``close``.
 
     Raises:

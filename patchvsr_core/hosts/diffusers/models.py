@@ -43,7 +43,7 @@ class Models:
     identity: str = ""
     """Changes when a file that was loaded changes."""
     estimator: DegradationEstimator | None = None
-    """Says how damaged an input is; None: every input is taken for clean."""
+    """Estimates the degradation of an input; None: every input is taken for clean."""
     negative: Tensor | None = None
     """What guidance leads away from; None: the empty prompt."""
     decoder: ConditionalDecoder | None = None

@@ -147,7 +147,7 @@ class _CanvasModel:
         x0 = apply_guidance(self._predict(x, sigma, step), settings.guidance, settings.guidance_rescale, x)
         if self.run.propagation is not None:
             following = next_level(sigma, self.run.sigmas) or 0.0
-            x0 = self.run.propagation(x0, float(sigma), following, step, kept=(1 - settings.eta) ** 0.5)
+            x0 = self.run.propagation(x0, float(sigma), following, step, noise_kept=(1 - settings.eta) ** 0.5)
         x0 = guide_low_frequencies(
             x0, self.run.latent, sigma, strength=settings.low_frequency_guidance, start=settings.start
         )

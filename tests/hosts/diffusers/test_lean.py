@@ -101,7 +101,7 @@ def test_what_is_kept_can_be_forgotten(looked_at: list[int]) -> None:
     controls(plan.patches[:2])
     controls(plan.patches[:2])
     assert looked_at == [2]
-    controls.forget()
+    controls.clear_cache()
     controls(plan.patches[:2])
     assert looked_at == [2, 2]
     assert controls(plan.patches[:2], adapted=False).residual(0) is None and looked_at == [2, 2]
