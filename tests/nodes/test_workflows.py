@@ -173,7 +173,7 @@ TITLES = {
         *("Load", "Fast", "Plan & encode", "Model"),
         *("Look at one patch", "Sample", "Decode & finish"),
     ],
-    "patchvsr_render": ["Load", "What the renderer knows", "Upscale"],
+    "patchvsr_render": ["Load", "Render passes", "Upscale"],
 }
 
 

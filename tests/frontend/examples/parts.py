@@ -93,7 +93,7 @@ def enlarged_flow() -> dict[str, Node]:
         "enlarge": Node(
             "ImageScale",
             {"image": "@parts.images", "upscale_method": "bicubic", **size, "crop": "disabled"},
-            title="Enlarge for the motion",
+            title="Upscale for the motion",
         ),
         **flow("@enlarge.IMAGE"),
     }

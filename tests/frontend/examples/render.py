@@ -8,14 +8,14 @@ from .parts import note
 RENDER_NOTE = """
 ## Rendered footage with its passes
 
-**Load Render Passes** reads the multi-layer EXR files of Blender or another renderer: picture, motion, depth, \
-normals, colour of the materials. **RDG Upscale** uses all of them, frame after frame, without diffusion. Passes that \
-your files lack are estimated: leave those sockets unconnected.
+**Load Render Passes** loads multi-layer EXR files from Blender or another renderer: image, motion, depth, normals, \
+albedo. **RDG Upscale** uses all of them, frame by frame, without diffusion. Passes that your files lack are \
+estimated: leave those sockets unconnected.
 
 Needs `pip install OpenEXR` in ComfyUI's Python. Sample: copy `examples/render` of PatchVSR to `input/patchvsr_render`.
 
-**Cost**: 0.2 s a frame of 1920x1080 on two CPU cores, and about 200 MB of memory for each frame with all its \
-passes. Nothing to download.
+**Cost**: 0.2 s per 1920x1080 frame on two CPU cores, and about 200 MB of memory for each frame with all its passes. \
+Nothing to download.
 """
 
 
@@ -49,7 +49,7 @@ RENDER = Example(
     },
     groups=[
         Group("Load", LOAD, [["note", "load"]]),
-        Group("What the renderer knows", PLAN, [["show image", "show normal", "show albedo"]]),
+        Group("Render passes", PLAN, [["show image", "show normal", "show albedo"]]),
         Group("Upscale", SAMPLE, [["fast"], ["join", "save"]]),
     ],
     shown=Shown(source="show image", frames=6, at=(0.66, 0.8)),

@@ -11,11 +11,11 @@ from .wan import FILES, WAN21, WAN_LOAD
 DCVSR_NOTE = """
 ## DC-VSR in PatchVSR, on Wan 2.1
 
-**Attention Propagation** lets patches look at one another: SAP across the frame, TAP across time. **Detail Guidance** \
-(DSSAG) makes guidance ask for detail, at no extra time.
+**Attention Propagation** lets patches attend to one another: SAP across the frame, TAP across time. **Detail \
+Guidance** (DSSAG) steers guidance towards more detail, at no extra time.
 
-**Cost**: SAP about doubles the time of its steps; *lazy* takes half of that back. With 30 blocks it keeps about \
-7 GiB: choose fewer *layers*, or *offload*, when memory is short.
+**Cost**: SAP about doubles the time of its steps; *lazy* takes half of that back. With 30 blocks it stores about 7 \
+GiB: choose fewer *layers*, or *offload*, if memory is short.
 """
 STAR_NOTE = """
 ## STAR in PatchVSR, on Wan 2.1
@@ -23,8 +23,8 @@ STAR_NOTE = """
 Starts from the noised input at the noise level *start* of **STAR Schedule**, with a text prompt, guidance, and its \
 rescale (0.2). A lower start keeps more of the clip.
 
-STAR's local gates (LIEM) are part of an adapter: Load Adapter has their strength, PatchVSR's trainer makes them, with \
-STAR's frequency loss.
+STAR's local gates (LIEM) are part of an adapter: Load Adapter sets their strength, and PatchVSR's trainer trains \
+them, with STAR's frequency loss.
 
 **Cost**: patches in *The plan* x windows of 81 frames x 5 steps x 2 for guidance.
 """
@@ -32,10 +32,9 @@ EVERYTHING_NOTE = """
 ## Everything at once, on Wan 2.1
 
 Prompt, guidance, STAR's noise levels, attention between patches, detail guidance, propagation along the motion, the \
-conditional refiner and a report. Bypass (Ctrl+B) what you want to compare.
+conditional refiner and a report. Bypass (Ctrl+B) nodes to compare with and without them.
 
-**Cost**: patches in *The plan* x windows of 81 frames x 4 steps x 2 for guidance; SAP half as much \
-again.
+**Cost**: patches in *The plan* x windows of 81 frames x 4 steps x 2 for guidance; SAP half as much again.
 """
 
 

@@ -30,59 +30,60 @@ from .parts import (
 TINY_NOTE = """
 ## PatchVSR: the tiny default
 
-The model ships with PatchVSR: nothing to download, no GPU needed. Every stage is a node of its own, so that you can \
-look inside and put your own nodes between.
+The model ships with PatchVSR: nothing to download, no GPU needed. Every stage is a node of its own, so you can look \
+inside and put your own nodes in between.
 
 1. **Load Video**: choose a short clip.
-2. **Patch Planner**: set the scale, or an exact size. *The plan* shows where the patches lie.
-3. **Refine & Fidelity**: *detail* 0.5 for viewing, 0 for compositing; *cleanup* 0 keeps film grain.
+2. **Patch Planner**: set the scale, or an exact size. *The plan* shows the patches.
+3. **Refine & Fidelity**: *detail* 0.5 for viewing, 0 for compositing; *Restore strength* 0 keeps film grain.
 4. Run.
 
-**Cost**: about 6 s a frame of 1920x1080 on two CPU cores. All frames are in memory; for long clips open \
+**Cost**: about 6 s per 1920x1080 frame on two CPU cores. All frames are in memory; for long clips open \
 *patchvsr_long_4k*.
 """
 PREVIEW_NOTE = """
 ## Look first, then run
 
 1. **Patch Preview**: click a patch on the plan of Patch Planner, or leave *patch* at 0 for the one with the most \
-detail. It restores that patch alone, as the whole run will. Select the node and run only it (the play button above it).
-2. **DAP Upscale** needs no diffusion: its result is there first, many times sooner. Bypass (Ctrl+B) the nodes of the \
-groups behind it while you only look.
-3. The whole run. The frames of DAP go into **Refine & Fidelity** as *base_layer*: two estimates that err in different \
-places are better together. **Compare** puts input and result into one picture.
+detail. It restores only that patch, just as the full run will. Select the node and run only it (the play button \
+above it).
+2. **DAP Upscale** needs no diffusion, so its result is there many times sooner. Bypass (Ctrl+B) the nodes of the \
+groups after it while you only preview.
+3. The full run. The DAP frames go into **Refine & Fidelity** as *base_layer*: two estimates with different errors \
+are better together. **Compare** puts input and result into one image.
 
-**Cost** on two CPU cores: a patch of one frame about 10 s; at 1920x1080 the preview of DAP 0.5 s a frame, the final \
+**Cost** on two CPU cores: a patch of one frame about 10 s; at 1920x1080 the DAP preview 0.5 s per frame, the final \
 result about 6 s. Nothing to download.
 """
 AI_VIDEO_NOTE = """
 ## Clean up AI video
 
-For clips out of Wan, LTX, Hunyuan and others. Twice the size is enough for most: 832x480 becomes 1664x960.
+For clips from Wan, LTX, Hunyuan and others. 2x is enough for most: 832x480 becomes 1664x960.
 
-**Skip the file if you can**: connect the IMAGE of your VAE Decode in place of Load Video. What video compression took \
-away does not come back.
+**Skip the file if you can**: connect the IMAGE of your VAE Decode instead of Load Video. What video compression \
+removed does not come back.
 
 Starting points; judge them on two seconds at 1:1:
 
-- **Wan**, soft but calm: *detail* 0.5 to 0.7, *weight* of Flow Propagation 0.25
-- **LTX**, smeared or shimmering: *cleanup* 1.2 to 1.5, *weight* 0.5, *detail* 0.3
-- **Hunyuan**, grain that is meant: *cleanup* 0.5, *detail* 0.4
-- faces that look waxed: less *cleanup*
+- **Wan**, soft but stable: *detail* 0.5 to 0.7, *weight* of Flow Propagation 0.25
+- **LTX**, smeared or shimmering: *Restore strength* 1.2 to 1.5, *weight* 0.5, *detail* 0.3
+- **Hunyuan**, intentional grain: *Restore strength* 0.5, *detail* 0.4
+- waxy faces: lower *Restore strength*
 
-*fidelity* is 0.7 here: there is no true original to agree with. **Quality Report** says whether it flickers.
+*fidelity* is 0.7 here: there is no true original to match. **Quality Report** shows whether it flickers.
 
-For new texture instead of cleaner texture open *patchvsr_wan21*.
+For new texture rather than cleaner texture open *patchvsr_wan21*.
 
-**Cost**: about 7 s a frame of 1920x1080 on two CPU cores. Nothing to download.
+**Cost**: about 7 s per 1920x1080 frame on two CPU cores. Nothing to download.
 """
 UAV_NOTE = """
 ## Upscale-A-Video in PatchVSR
 
-**Optical Flow** measures how the picture moves, **Flow Propagation** mixes every frame with its neighbours along that \
-motion: less flicker. **Conditional Refiner** lets the input modulate the features of the result. **Quality Report** \
-says whether it helped.
+**Optical Flow** estimates the motion, **Flow Propagation** blends every frame with its neighbours along it: less \
+flicker. **Conditional Refiner** lets the input modulate the features of the result. **Quality Report** shows whether \
+it helped.
 
-The tiny default works on pixels, so the motion is measured on the enlarged clip. For a Wan the clip itself is enough.
+The tiny default works on pixels, so the motion is estimated on the upscaled clip. For a Wan the clip itself is enough.
 
 **Cost**: the motion adds 5 to 10 %, Conditional Refiner takes up to 1.4 times as long as Refine & Fidelity. Nothing \
 to download.
@@ -92,14 +93,14 @@ REWIRED_NOTE = """
 
 Every stage is an ordinary node, so other wires make other pipelines:
 
-- **Two samplers**: SplitSigmas cuts the noise levels in half. Patch Sampler runs the first half with *euler*, core's \
-SamplerCustomAdvanced the second with *heun*. Both work patch by patch, because the model carries that.
-- **A blender of your own**: Split into Patches makes a list; every node for images then runs once for each patch. \
-Here Sharpen Image; try a colour or a denoise node. Join Patches fades them into one another.
-- **Export of patches**: the first frame of each patch is saved to `output/PatchVSR_patches`. Without Get Image from \
-Batch it is all of them.
+- **Two samplers**: SplitSigmas splits the noise levels in half. Patch Sampler runs the first half with *euler*, \
+core's SamplerCustomAdvanced the second with *heun*. Both work patch by patch, because that is built into the model.
+- **A blender of your own**: Split into Patches makes a list; any image node then runs once per patch. Here it is \
+Sharpen Image; try a colour or denoise node. Join Patches cross-fades them.
+- **Exporting patches**: the first frame of each patch is saved to `output/PatchVSR_patches`. Without Get Image from \
+Batch, every frame is saved.
 
-The tiny default is made for one step; the four steps here show the wiring, which pays with a Wan.
+The tiny default is made for one step; the four steps here show the wiring, which pays off with a Wan.
 
 **Cost**: five times the sampling of *patchvsr_tiny*. Nothing to download.
 """

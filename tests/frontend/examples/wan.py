@@ -47,13 +47,13 @@ WINDOWS = {"patch_px": 512, "window_frames": 81, "overlap_frames": 16}
 WAN_NOTE = """
 ## PatchVSR on Wan 2.1, without an adapter
 
-Wan as a detail enhancer: nothing was trained for it. Other files and sizes of Wan text-to-video work too, fp8 and \
-GGUF as well: choose them in the loaders.
+Wan as a detail enhancer: no training needed. Other files and sizes of Wan text-to-video work too, fp8 and GGUF as \
+well: choose them in the loaders.
 
-- **denoise** in BasicScheduler: higher makes more new detail, and keeps less of the clip. 0.3 enhances, above that it \
-begins to invent.
-- **Positive prompt**: say what is to be seen, and how sharp.
-- **Patch Planner**: *layout* alternating takes a third of the patches.
+- **denoise** in BasicScheduler: higher adds more new detail and keeps less of the clip. 0.3 enhances; above that it \
+starts to invent.
+- **Positive prompt**: describe what the clip shows, and how sharp it should be.
+- **Patch Planner**: *layout* alternating uses a third of the patches.
 
 **Cost**: patches in *The plan* x windows of 81 frames x 10 steps x 2 for guidance. A GPU is needed in practice; set \
 cfg to 1 to save half.
@@ -61,32 +61,33 @@ cfg to 1 to save half.
 ADAPTER_NOTE = """
 ## PatchVSR on Wan 2.1 1.3B, with an adapter
 
-The adapter tells every patch what it shows and where in the video it is; its own fixed prompt comes with it, so that \
-no text encoder is loaded.
+The adapter conditions the model on every patch: what it shows and where in the video it is. It comes with its own \
+fixed prompt, so no text encoder is loaded.
 
 **No trained adapter for Wan is distributed yet.** You can train one with PatchVSR on your own footage: see *Train an \
 adapter* in `docs/training.md` (configuration `wan21_1p3b`; made for a GPU of 24 GB). Until then open \
 *patchvsr_wan21*, which needs none, or *patchvsr_tiny*.
 
-- **Load Adapter**: choose your file. It has to be trained for the Wan that you load.
-- **noise_level** in Patch Encoder: 0 keeps to the input, 0.25 lets it invent detail.
+- **Load Adapter**: choose your file. It must have been trained for the Wan that you load.
+- **noise_level** in Patch Encoder: 0 stays close to the input, 0.25 lets the model invent detail.
 - **steps** 20 from pure noise: *denoise* stays 1.
 
-**Cost**: patches in *The plan* x windows of 81 frames x 20 steps; no guidance, so each step runs once.
+**Cost**: patches in *The plan* x windows of 81 frames x 20 steps; no guidance, so the model runs once per step.
 """
 OLD_FILM_NOTE = """
 ## Old film, restored
 
-Wan draws texture that the print has lost, and **Flow Propagation** holds it still along the motion (Upscale-A-Video). \
-Trim the clip to one shot first; clean up heavy scratches and dust with the tools that you know, before this graph.
+Wan restores texture that the print has lost, and **Flow Propagation** keeps it stable along the motion \
+(Upscale-A-Video). Trim the clip to one shot first; remove heavy scratches and dust with your usual tools before this \
+graph.
 
-- **Noise level**: *denoise* in BasicScheduler. 0.2 for a good print, 0.3 usual, 0.4 for one where little is left.
-- **Positive prompt**: begin with what is to be seen (*a street in winter, men in hats*), then the look. Name black \
-and white, or it may be coloured. The negative prompt names the damage.
-- **cleanup** in Refine & Fidelity: 1 takes grain for noise and removes it as measured; 0.3 to 0.5 keeps some, 0 all \
-of it. Let *cleanup* do that, not the prompt.
-- **weight** in Flow Propagation: 0.5; less where a shot is full of dust, which it would drag along.
-- **Quality Report** says whether it flickers, and *Where it flickers* shows it.
+- **Noise level**: *denoise* in BasicScheduler. 0.2 for a good print, 0.3 as a rule, 0.4 if little is left.
+- **Positive prompt**: start with what the clip shows (*a street in winter, men in hats*), then the look. Mention \
+black and white, or it may be coloured. The negative prompt names the defects.
+- **Restore strength** in Refine & Fidelity: 1 treats grain as noise and removes as much as was measured; 0.3 to 0.5 \
+keeps some, 0 all of it. Control grain here, not in the prompt.
+- **weight** in Flow Propagation: 0.5; less if a shot is full of dust, which would be dragged along.
+- **Quality Report** shows whether the result flickers, and *Where it flickers* shows where.
 
 **Cost**: patches in *The plan* x windows of 81 frames x 10 steps x 2 for guidance. Propagation and report add little.
 """

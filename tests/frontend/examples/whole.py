@@ -12,33 +12,34 @@ SIMPLE_NOTE = """
 The whole pipeline behind six widgets; open it with the arrow at its corner. You find it in the node library and in \
 the search (double click) as *PatchVSR Upscale*.
 
-- **scale**: by how much to enlarge
-- **detail**: 0 is the most probable picture, 1 one as crisp as the original may have been; 0.5 for viewing
-- **cleanup**: noise and compression are measured and removed; 0 keeps them, and film grain
-- **fidelity**: 1 agrees with the input in every pixel; less keeps more of what the model made
+- **scale**: upscale factor
+- **detail**: 0 is the most probable image, 1 one as crisp as the original may have been; 0.5 for viewing
+- **cleanup** (restore strength): how much of the measured noise and compression is removed; 0 keeps everything, film \
+grain included
+- **fidelity**: 1 matches the input when downscaled; less keeps more of what the model added
 - **patch_px**: smaller needs less memory
-- **seed**: another draw; the tiny default hardly depends on it
+- **seed**: seed of the noise; the tiny default hardly depends on it
 
-**Cost**: about 6 s a frame of 1920x1080 on two CPU cores, no GPU needed, nothing to download.
+**Cost**: about 6 s per 1920x1080 frame on two CPU cores, no GPU needed, nothing to download.
 """
 LONG_NOTE = """
 ## Long videos in 4K
 
-One node reads, upscales and writes the file piece by piece. Sound, subtitles, timing and transparency are kept.
+One node reads, upscales and writes the file chunk by chunk. Audio, subtitles, timing and transparency are kept.
 
-**Size**: *size* is 3840x0, 4K wide whatever the input; 0 keeps the aspect. Clear it, and *scale* counts. Start from \
-960 pixels or more: the small sample of PatchVSR would be enlarged 16 times.
+**Size**: *size* is 3840x0, 4K wide for any input; 0 keeps the aspect ratio. Clear it to use *scale* instead. Start \
+from 960 pixels or more: PatchVSR's small sample would be upscaled 16 times.
 
-**Memory** does not grow with the video: about 6 GB for 4K. Less: *chunk_frames* 8.
+**Memory** does not grow with the video: about 6 GB for 4K. To use less, set *chunk_frames* to 8.
 
-**Disk**: finished pieces lie beside the result in a folder `.NAME.patchvsr` until all are there. Have room for twice \
-the result.
+**Disk**: finished chunks are kept next to the result in a folder `.NAME.patchvsr` until all are done. Leave room for \
+twice the result.
 
-**Resume**: cancelled, crashed or out of memory? Queue it again, with nothing changed: it goes on where it was. \
-*start again* when you changed settings.
+**Resume**: cancelled, crashed or out of memory? Queue it again with nothing changed, and it resumes where it \
+stopped. Choose *start again* if you changed settings.
 
-**Cost**: about 25 s a frame on two CPU cores: try two seconds of your clip first. Nothing to download. \
-The result is in ComfyUI's `output/video`.
+**Cost**: about 25 s per frame on two CPU cores: try two seconds of your clip first. Nothing to download. The result \
+is in ComfyUI's `output/video`.
 """
 INSIDE = ("tiny", "plan", "encode", "context", "apply", "merge")
 INSIDE += ("guider", "noise", "solver", "sigmas", "sample", "decode", "blend", "refine")
@@ -46,7 +47,7 @@ INSIDE += ("guider", "noise", "solver", "sigmas", "sample", "decode", "blend", "
 UPSCALE = Pack(
     title="PatchVSR Upscale",
     category="PatchVSR",
-    description="Enlarges a clip with the model that ships with PatchVSR: nothing to download, no GPU needed.",
+    description="Upscales a clip with the model that ships with PatchVSR: nothing to download, no GPU needed.",
     nodes={
         name: Node(
             node.type,
