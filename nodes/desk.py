@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 ROUTE = "/patchvsr/plan"
 LONGEST_BODY = 16_384
 MOST_DRAWN = 2_500
-"""Places; more could not be told apart on a node."""
+"""Positions; more would be indistinguishable on a node."""
 REQUIRED = {"frames": (1, 10_000_000), "width": (1, MAX_SIDE), "height": (1, MAX_SIDE)}
 NUMBERS = {
     "scale": (1.0, MAX_SCALE),

@@ -1,4 +1,4 @@
-"""Ids that nodes had in earlier versions: workflows saved with them go on working."""
+"""Ids that nodes had in earlier versions: workflows saved with them keep working."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ saved, ``input_mapping`` all inputs and ``output_mapping`` all outputs. ComfyUI 
 
 
 async def register_renames(renames: Iterable[io.NodeReplace]) -> None:
-    """Tell ComfyUI which nodes took the place of which: the page offers to replace them, the server does."""
+    """Tell ComfyUI which nodes replace which: the page offers to replace them, the server does."""
     api = ComfyAPI()
     for rename in renames:
         await api.node_replacement.register(rename)

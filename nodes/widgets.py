@@ -10,9 +10,9 @@ from ..patchvsr_core.plan.target_size import MAX_SCALE
 from ..patchvsr_core.settings import OPTIONS, Settings
 
 AUTO = "auto"
-"""What suits the model, in the place of a choice."""
+"""The default of the model, as the value of a choice."""
 OWN = "0: what suits the model."
-"""And in the place of a number."""
+"""The default of the model, as the value of a number."""
 
 
 def setting_widget(
@@ -34,7 +34,7 @@ def setting_widget(
         widget_id: where it is not the field's name; saved workflows know it.
         default: where it is not the field's.
         own: the first choice leaves the setting to the model: 0, or ``auto``.
-        tooltip: in the place of the option's help.
+        tooltip: instead of the option's help.
         more: said after it.
         advanced: where it is not the option's.
         facts: passed on to ComfyUI's input.

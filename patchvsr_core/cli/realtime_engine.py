@@ -50,7 +50,7 @@ class FastEngine:
         return upscale_chunk
 
     def chunks(self, frames: int, length: int | None, overlap: int | None) -> tuple[int, int]:
-        """See :meth:`realtime_engine.Engine.chunks`; no overlap, as chunks go on where the last ended."""
+        """See :meth:`realtime_engine.Engine.chunks`; no overlap, as the state is passed on."""
         working = self.models.working_bytes(self._source)
         fit = streamed_frames(frames, self._source, self._frame_bytes, working, self.models.device)
         return length or fit, 0

@@ -34,14 +34,14 @@ class Chunk:
 
 @dataclass(eq=False)
 class ChunkState:
-    """Takes what is remembered of a shot from one of its chunks to the next; tensors by name."""
+    """Recurrent state that is passed from one chunk of a shot to the next; tensors by name."""
 
     before: dict[str, Tensor] | None = None
-    """What the chunk before left."""
+    """State left by the previous chunk."""
     until: int | None = None
-    """How many video frames of this chunk lie before the next one; None: no other follows."""
+    """Video frames of this chunk before the next one starts; None when this is the last one."""
     after: dict[str, Tensor] | None = None
-    """What this chunk leaves; None: nothing."""
+    """State that this chunk leaves; None for none."""
 
 
 def plan_chunks(frames: int, cuts: Sequence[int], length: int, overlap: int) -> tuple[Chunk, ...]:

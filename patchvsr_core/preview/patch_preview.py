@@ -72,8 +72,8 @@ def preview_patch(
     result = back_project_onto_input(frames[shown], around[shown], settings, degradation).clamp(0, 1)
     rows, columns = focus.region
     clips = (upsample_nearest(around[shown], plan.canvas.target), upsampled[shown], result)
-    original, bicubic, finished = (clip[:, rows, columns].contiguous() for clip in clips)
-    return PatchPreview(original, bicubic, finished)
+    original, bicubic, result = (clip[:, rows, columns].contiguous() for clip in clips)
+    return PatchPreview(original, bicubic, result)
 
 
 def upsample_nearest(frames: Tensor, size: tuple[int, int]) -> Tensor:

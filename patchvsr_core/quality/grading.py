@@ -114,7 +114,11 @@ RULES = (
         "{detail_energy:.2f} x source",
         lambda n: n["detail_energy"],
         (
-            (0.95, "poor", "softer than the upsampled source; raise refine_strength and detail, lower cleanup."),
+            (
+                0.95,
+                "poor",
+                "softer than the upsampled source; raise refine_strength and detail, lower the restore strength.",
+            ),
             (1.05, "fair", "no more detail than the upsampled source; raise refine_strength and detail."),
             (4, "good", "more detail than the upsampled source."),
             (8, "fair", "very sharp; check for halos and noise, and lower detail if there are any."),

@@ -98,7 +98,7 @@ class DAP(nn.Module):
         self.body = nn.Sequential(*(_Residual(width) for _ in range(config.blocks)))
         self.hidden = nn.Conv2d(width, width, 3, padding=1)
         self.picture = nn.Conv2d(width, 3 * SCALE**2, 3, padding=1)
-        self.enlarge = _BicubicUpsample()
+        self.upsample = _BicubicUpsample()
 
     def forward(self, frames: Tensor) -> Tensor:
         """Upscale a clip, (B, T, 3, h, w) in [0, 1] to (B, T, 3, 4 h, 4 w)."""
@@ -124,7 +124,7 @@ class DAP(nn.Module):
         before = state or DAPState(features, image.new_zeros(len(frame), self.config.channels, *frame.shape[2:]))
         found = self._attend(image, features[0], before, self.motion(features, before.features))
         x = self.body(F.relu(self.enter(torch.cat([image, found], 1)), inplace=True))
-        result = F.pixel_shuffle(self.picture(x) + self.enlarge(frame), SCALE)
+        result = F.pixel_shuffle(self.picture(x) + self.upsample(frame), SCALE)
         return result, DAPState(features, F.relu(self.hidden(x), inplace=True))
 
     def motion(self, features: tuple[Tensor, ...], before: tuple[Tensor, ...]) -> Tensor:

@@ -1,7 +1,7 @@
-"""RDG: upscaling of rendered video by 4, guided by G-buffers, one frame after the other.
+"""RDG: online 4x super-resolution of rendered video, guided by G-buffers.
 
 Source: RDG (CVPR 2025). Module names are those of the published checkpoints, which load strictly.
-Every frame sees itself, its buffers and the features of the frame before.
+The recurrent state is the decoder's features of the previous frame.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from .rdg_blocks import DecoderBlock, EncoderBlock, Guides, UpsampleBlock
 
 SCALE = 4
 MULTIPLE = 4
-"""Sides of the input are padded to multiples of it."""
+"""Sides of the input are padded to multiples of this."""
 
 CHOICES = ("scaled_motion", "residual")
 """How a network differs from the published ones; stored in the metadata of its file."""
 Buffers = Mapping[str, Tensor]
 Memory = Sequence[Tensor]
-"""Features of the frame before at the three sizes, the smallest first."""
+"""Features of the previous frame at the three scales, the smallest first."""
 
 
 def save_rdg(network: RDG, path: str | Path) -> None:
@@ -36,19 +36,21 @@ def save_rdg(network: RDG, path: str | Path) -> None:
 
 
 def load_rdg(path: str | Path, *, scaled_motion: bool | None = None) -> RDG:
-    """A network from a file in the layout of the published checkpoints, of any width.
+    """Load a network from a file in the layout of the published checkpoints, of any width.
 
     Args:
-        scaled_motion: see :class:`RDG`; None: as the file says, and False for the published ones, which do not.
+        scaled_motion: see :class:`RDG`; None to use the file's metadata, or False for published ones, which have none.
 
     Raises:
-        ModelError: in one sentence, what is wrong with the file.
+        ModelError: when the file is missing, damaged or not an RDG network.
     """
     path = Path(path)
     state = read_checkpoint(path, "RDG")
     state = next((state[name] for name in ("params_ema", "params") if name in state), state)
     if "first_conv.weight" not in state:
-        raise ModelError(f"{path.name} holds no RDG network; choose RDG_Small, RDG_Base or one of our trainer's.")
+        raise ModelError(
+            f"{path.name} is not an RDG network; choose RDG_Small, RDG_Base or one made by PatchVSR's trainer."
+        )
     state = {name: values.float() for name, values in state.items()}
     written = read_metadata(path) if path.suffix == ".safetensors" else {}
     choices = {name: written.get(name) == "true" for name in CHOICES}
@@ -58,7 +60,7 @@ def load_rdg(path: str | Path, *, scaled_motion: bool | None = None) -> RDG:
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        raise ModelError(f"The tensors in {path.name} are not those of an RDG network; get it again.") from error
+        raise ModelError(f"The tensors in {path.name} do not fit an RDG network; download it again.") from error
     return network.requires_grad_(False).eval()
 
 
@@ -66,11 +68,11 @@ class RDG(nn.Module):
     """The network; 16 channels (RDG-s, 303,680 parameters) or 36 (1,473,600).
 
     Args:
-        channels: at full input resolution; twice and three times as many at the smaller sizes. A multiple of 4.
-        scaled_motion: count motion in cells of every size. The published weights were trained without: motion is
-            shrunk like a picture and keeps its values.
-        residual: what the network makes is added to the bicubically upsampled frame, which makes training ten times as
-            quick. The published weights make the frame itself.
+        channels: at full input resolution; twice and three times as many at the lower ones. A multiple of 4.
+        scaled_motion: scale motion vectors with the resolution of every level. The published weights were trained
+            without: motion is resized like an image and keeps its values.
+        residual: predict a residual over the bicubically upsampled frame, which makes training ten times as fast. The
+            published weights predict the frame itself.
     """
 
     def __init__(self, channels: int = 16, *, scaled_motion: bool = False, residual: bool = False) -> None:
@@ -92,7 +94,7 @@ class RDG(nn.Module):
 
         Args:
             clip: ``Image`` (B, T, 3, h, w) in [0, 1]; ``Motion`` (B, T, 2, h, w) in input pixels, where entry i - 1
-                leads from frame i to the one before; ``Depth`` (1 channel), ``Normal`` (3) and ``BRDF`` (3).
+                is from frame i to the previous one; ``Depth`` (1 channel), ``Normal`` (3) and ``BRDF`` (3).
 
         Returns:
             (B, T, 3, 4 h, 4 w).
@@ -110,12 +112,12 @@ class RDG(nn.Module):
         """Upscale the next frame of a stream.
 
         Args:
-            buffers: as in :meth:`forward`, without T; ``Motion`` leads from this frame to the one before. Single
-                precision also for a network in half: it cannot tell positions apart.
-            memory: what the step before returned; None at the beginning of a shot.
+            buffers: as in :meth:`forward`, without T; ``Motion`` is from this frame to the previous one. float32
+                even for a half-precision network, as half cannot represent pixel positions.
+            memory: returned by the previous step; None at the beginning of a shot.
 
         Returns:
-            ((B, 3, 4 h, 4 w) frame in the precision of the input, memory for the next step).
+            ((B, 3, 4 h, 4 w) frame in the dtype of the input, memory for the next step).
         """
         image, dtype = buffers["Image"], self.first_conv.weight.dtype
         height, width = image.shape[-2:]

@@ -1,4 +1,4 @@
-"""What a model does not see: transparency, and lights brighter than white. Both are enlarged beside it."""
+"""Upsamples what models do not process: transparency, and highlights brighter than white."""
 
 from __future__ import annotations
 

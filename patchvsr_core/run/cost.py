@@ -253,7 +253,7 @@ class _Sizes:
 
     @property
     def encoding(self) -> int:
-        """A tile that is cut from the enlarged input and encoded."""
+        """A tile of the upsampled input while it is encoded."""
         return ENCODED_TILE * self._tile + self._vae(VAE_ENCODING)
 
     @property

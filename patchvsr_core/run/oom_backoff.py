@@ -93,7 +93,7 @@ class OOMBackoff:
         return True
 
     def _all(self, frames: Tensor, others: tuple[Any, ...], noise: Any, chunk_state: Any) -> Tensor:
-        """The clip in parts of at most ``self.frames``, faded into one another; only a whole clip passes a state on."""
+        """The clip in parts of at most ``self.frames``, cross-faded; only a whole clip passes a state on."""
         if not self.frames or len(frames) <= self.frames:
             return self.work(frames, *others, noise=noise, chunk_state=chunk_state)
         part = frames[: self.frames]
@@ -102,8 +102,8 @@ class OOMBackoff:
             first = len(result) - OVERLAP
             part = frames[first : first + self.frames]
             more = self.work(part, *others, noise=_part(noise, frames, first, len(part)))
-            faded = cross_fade(result[first:], more[:OVERLAP])
-            result = torch.cat([result[:first], faded, more[OVERLAP:]])
+            overlap = cross_fade(result[first:], more[:OVERLAP])
+            result = torch.cat([result[:first], overlap, more[OVERLAP:]])
         return result
 
 

@@ -51,7 +51,7 @@ class Job:
     fresh: bool = False
     """Discard what an unfinished run left."""
     strength: StrengthMap = field(default=StrengthMap())
-    """How far the result may depart from the enlarged input; one map for all frames."""
+    """How far the result may depart from the upsampled input; one map for all frames."""
     notes: Mapping[str, str] = field(default_factory=dict)
     """Tags to write into the file; the result does not depend on them."""
 

@@ -68,7 +68,9 @@ def _precompute(options: argparse.Namespace) -> None:
     config = load_config(options.config)
     precompute = find_task(config.task).precompute
     if precompute is None:
-        raise PatchVSRError(f"Task {config.task!r} is trained on footage itself; go on with train and the same --data.")
+        raise PatchVSRError(
+            f"Task {config.task!r} is trained on footage directly; continue with train and the same --data."
+        )
     precompute(config, options)
 
 

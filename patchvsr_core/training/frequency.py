@@ -1,6 +1,6 @@
 """Dynamic frequency loss: coarse structure while there is much noise, detail towards the end.
 
-Source: STAR (ICCV 2025), with rectified flow's noise level in the place of t / 999.
+Source: STAR (ICCV 2025), with rectified flow's noise level instead of t / 999.
 """
 
 from __future__ import annotations

@@ -24,10 +24,10 @@ def shape(x: Tensor, y: Tensor, spectrum_weight: float, motion_weight: float) ->
 
 
 def detail(x: Tensor, y: Tensor, cell: int = 16) -> Tensor:
-    """How far the fine detail of ``x`` is from being as strong as that of ``y``, place by place.
+    """How far the fine detail of ``x`` is from being as strong as that of ``y``, cell by cell.
 
-    Mean absolute log ratio of the gradient energies of square cells: it asks for the amount of
-    detail and leaves its position to the other losses.
+    Mean absolute log ratio of the gradient energies of square cells, so it constrains the amount of
+    detail and not its position.
     """
     levels = []
     for frames in (x, y):

@@ -134,7 +134,7 @@ class PackedFootage:
         return flat.reshape(entry.frames, entry.height, entry.width, 3)
 
     def _draw_probabilities(self, entries: list[Packed]) -> np.ndarray:
-        """Probability of each: those rich in detail are drawn more often."""
+        """Sampling probability of each; frames with more detail are drawn more often."""
         detail = np.array([_measure_detail(self._view(entry)) ** 0.5 for entry in entries])
         return detail / max(detail.sum(), 1e-9)
 

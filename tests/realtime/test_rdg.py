@@ -121,7 +121,7 @@ def test_published_files_load_strictly(tmp_path: Path, golden: dict[str, torch.T
 def test_other_files_say_why(tmp_path: Path, golden: dict[str, torch.Tensor]) -> None:
     with pytest.raises(ModelError, match="no file with RDG weights"):
         load_rdg(tmp_path / "none.pth")
-    for state, words in (({"a": torch.zeros(1)}, "holds no RDG"), (weights(golden), "not those of an RDG")):
+    for state, words in (({"a": torch.zeros(1)}, "is not an RDG"), (weights(golden), "do not fit an RDG")):
         state.pop("ups.0.conv.bias", None)
         torch.save(state, tmp_path / "some.pth")
         with pytest.raises(ModelError, match=words):
