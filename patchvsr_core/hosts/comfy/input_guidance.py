@@ -110,7 +110,7 @@ def _loaded_models_kept() -> Iterator[None]:
 
 
 def _ancestral(eta: float, executor: Any, guider: Any, sigmas: Tensor, *rest: Any, **named: Any) -> Tensor:
-    """Wraps a sampler's whole run: the core's ancestral Euler in the place of ComfyUI's euler."""
+    """Wraps a sampler's whole run: the core's ancestral Euler instead of ComfyUI's euler."""
     euler = executor.class_obj
     if getattr(getattr(euler, "sampler_function", None), "__name__", None) != "sample_euler":
         raise PlanError("eta replaces the noise of Euler steps; choose the sampler euler, or set eta to 0.")

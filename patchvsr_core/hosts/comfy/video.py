@@ -173,7 +173,7 @@ def _suffix(source: Path, wanted: str, has_alpha: bool) -> str:
 
 
 def _output(prefix: str, suffix: str, target: tuple[int, int]) -> Path:
-    """The next free name; it stays the same until the file is finished, so that a run can go on."""
+    """The next free name; it stays the same until the file is finished, so that a run can resume."""
     folder, name, counter, _, _ = folder_paths.get_save_image_path(
         prefix, folder_paths.get_output_directory(), target[1], target[0]
     )

@@ -95,7 +95,7 @@ def load_models(
         refiner: a refiner file, or ``conditional`` for the shipped conditional one; None: the tiny default's own,
             and none for a Wan.
         decoder: a conditional decoder that was trained with the VAE.
-        prompt, negative: files with embedded prompts (see :func:`loading.load_prompt`) in the place of the
+        prompt, negative: files with embedded prompts (see :func:`loading.load_prompt`) instead of the
             adapter's own and of the empty one.
         device: a torch device, or ``auto``: a CUDA GPU if there is one, otherwise the CPU.
 
