@@ -220,8 +220,11 @@ def _read(path: Path) -> dict[str, Any]:
     return {**inherited, **values, **tables}
 
 
-_RENAMED = {"critic_weight": "adversarial_weight", "damage_weight": "degradation_weight"}
-"""Keys of the table [objective] in earlier versions, and what they are now."""
+_RENAMED = {
+    "objective": {"critic_weight": "adversarial_weight", "damage_weight": "degradation_weight"},
+    "dap": {"places": "points"},
+}
+"""Keys of tables in earlier versions, and what they are now."""
 _MARKS = {
     "restorer": "restorer",
     "dap": "realtime",
@@ -235,12 +238,12 @@ _MARKS = {
 
 def _migrate(values: dict[str, Any]) -> dict[str, Any]:
     """The values of one file of any version as those of this one."""
-    task = next((name for key, name in _MARKS.items() if values.get(key, False) is not False), None)
+    task = next((name for key, name in _MARKS.items() if values.get(key) or isinstance(values.get(key), dict)), None)
     values = {key: value for key, value in values.items() if key != "refiner_alone"}
     if task is not None:
         values.setdefault("task", task)
-    if "objective" in values:
-        values["objective"] = {_RENAMED.get(key, key): value for key, value in values["objective"].items()}
+    for table in _RENAMED.keys() & values.keys():
+        values[table] = {_RENAMED[table].get(key, key): value for key, value in values[table].items()}
     return values
 
 

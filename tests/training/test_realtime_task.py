@@ -132,7 +132,7 @@ def test_command_line(name: str, file: str, load: object, photographs: Path, tmp
     config = tmp_path / "small.toml"
     sizes = "rdg_channels = 8"
     if name == "dap_small":
-        sizes = "[dap]\nchannels = 8\nfeatures = 8\nkeys = 4\nlevels = 2\nplaces = 2\nblocks = 1"
+        sizes = "[dap]\nchannels = 8\nfeatures = 8\nkeys = 4\nlevels = 2\npoints = 2\nblocks = 1"
     config.write_text(
         f'extends = "{name}"\nsteps = 2\nvalidate_every = 2\nbfloat16 = false\n'
         + sizes

@@ -44,6 +44,7 @@ def test_every_shipped_configuration_names_a_task(path: Path) -> None:
         ('extends = "tiny"\n[decoder]\nfeatures = 32', "decoder"),
         ('extends = "tiny"\n[dap]\nchannels = 8', "realtime"),
         ('extends = "tiny"\nrdg_channels = 8', "realtime"),
+        ('extends = "tiny"\nrdg_channels = 0', "tiny"),
         ('extends = "tiny"\n[restorer]\nchannels = 8', "restorer"),
         ('extends = "wan21_1p3b"', "adapter"),
         ('extends = "wan21_1p3b"\ntask = "tiny"', "tiny"),
@@ -61,10 +62,12 @@ def test_a_configuration_that_extends_nothing_may_leave_its_task_out(tmp_path: P
         assert load_config(tmp_path / "mine.toml").task == task
 
 
-def test_old_keys_of_the_objective_are_read(tmp_path: Path) -> None:
-    (tmp_path / "mine.toml").write_text('extends = "tiny"\n[objective]\ncritic_weight = 0.3\ndamage_weight = 0.7')
-    objective = load_config(tmp_path / "mine.toml").objective
-    assert (objective.adversarial_weight, objective.degradation_weight) == (0.3, 0.7)
+def test_old_keys_of_tables_are_read(tmp_path: Path) -> None:
+    text = 'extends = "dap_small"\n[objective]\ncritic_weight = 0.3\ndamage_weight = 0.7\n[dap]\nplaces = 3'
+    (tmp_path / "mine.toml").write_text(text)
+    config = load_config(tmp_path / "mine.toml")
+    assert (config.objective.adversarial_weight, config.objective.degradation_weight) == (0.3, 0.7)
+    assert config.dap is not None and (config.dap.points, config.dap.channels) == (3, 64)
 
 
 def test_unknown_tasks_are_named_with_those_there_are(small: TrainConfig) -> None:
@@ -81,7 +84,7 @@ def test_a_task_without_its_table_says_so(small: TrainConfig, task: str, words: 
 def test_footage_that_needs_no_precomputing_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["precompute", "--config", "tiny", "--data", str(tmp_path), "--out", str(tmp_path)]
     assert main(arguments) == 2
-    assert "go on with train" in capsys.readouterr().err
+    assert "continue with train" in capsys.readouterr().err
 
 
 class _Line(nn.Module):
