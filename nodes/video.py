@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,11 +14,16 @@ from comfy_api.latest import io, ui
 from ..patchvsr_core.errors import PlanError
 from ..patchvsr_core.finish.strength_map import StrengthMap
 from ..patchvsr_core.hosts.comfy import NativeModels, as_video, upscale_video
-from ..patchvsr_core.settings import BICUBIC
+from ..patchvsr_core.settings import Settings
 from ..patchvsr_core.video.chunk_files import Encoding
 from ..patchvsr_core.video.encoders import CODECS, CRF, CRF_RANGE
 from .sockets import CATEGORY
 from .widgets import AUTO, scale_widget, setting_widget, size_widget
+
+MODEL_DECIDES = ("steps", "patch_px", "layout")
+"""Widgets that leave the choice to the model: 0, or auto."""
+SETTING_OF = {"cleanup": "restore_strength", "economy": "skip_interval"}
+"""Settings whose widgets keep the ids of earlier versions."""
 
 
 class UpscaleVideo(io.ComfyNode):
@@ -133,19 +139,11 @@ class UpscaleVideo(io.ComfyNode):
         vae: Any,
         positive: Any,
         scale: float,
-        detail: float,
-        cleanup: float,
-        seed: int,
         filename_prefix: str,
         format: str,
         codec: str,
         crf: int,
         when_unfinished: str,
-        steps: int,
-        guidance: float,
-        patch_px: int,
-        layout: str,
-        patches_at_once: int,
         chunk_frames: int,
         overlap_frames: int,
         find_cuts: bool,
@@ -154,32 +152,15 @@ class UpscaleVideo(io.ComfyNode):
         adapter: Any = None,
         negative: Any = None,
         size: str = "",
-        propagation: float = 0.0,
-        guidance_rescale: float = 0.0,
-        base_layer: str = BICUBIC,
-        economy: int = 1,
         strength_map: Any = None,
+        **choices: Any,
     ) -> io.NodeOutput:
         if strength_map is not None and len(strength_map) != 1:
             raise PlanError(
                 f"The strength map has {len(strength_map)} frames; Upscale Video takes one mask for the whole video."
             )
         models = NativeModels(model, vae, positive, negative, adapter)
-        given = {"steps": steps, "patch_px": patch_px, "layout": layout}
-        chosen: dict[str, Any] = {name: value for name, value in given.items() if value not in (0, AUTO)}
-        settings = replace(
-            models.defaults,
-            detail=detail,
-            restore_strength=cleanup,
-            seed=seed,
-            guidance=guidance,
-            guidance_rescale=guidance_rescale,
-            propagation=propagation,
-            base_layer=base_layer,
-            patches_at_once=patches_at_once,
-            skip_interval=economy,
-            **chosen,
-        )
+        settings = _settings(models.defaults, choices)
         path = upscale_video(
             video,
             models,
@@ -197,6 +178,12 @@ class UpscaleVideo(io.ComfyNode):
             notes=workflow_tags(cls.hidden),
         )
         return io.NodeOutput(as_video(path), ui=ui.PreviewVideo([saved(path)]))
+
+
+def _settings(defaults: Settings, choices: Mapping[str, Any]) -> Settings:
+    """The model's defaults with what the widgets choose; some leave a choice to the model."""
+    chosen = {name: value for name, value in choices.items() if name not in MODEL_DECIDES or value not in (0, AUTO)}
+    return replace(defaults, **{SETTING_OF.get(name, name): value for name, value in chosen.items()})
 
 
 def workflow_tags(hidden: Any) -> dict[str, str]:

@@ -48,8 +48,7 @@ def back_project(
     """Iterate x <- x + strength * U(y - D(x)), where U and D are bicubic up- and downsampling.
 
     The downsampled result then matches the input, so invented detail survives only where the input
-    cannot contradict it. Worth about half a decibel after any model, and even without one (bicubic
-    plus back-projection is the baseline to beat).
+    cannot contradict it. Worth about half a decibel, even without a model.
 
     Args:
         frames: (T, H, W, C) result; not changed.
