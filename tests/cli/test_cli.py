@@ -102,7 +102,7 @@ def test_plan_says_counts_memory_and_time(tmp_path: Path) -> None:
         (["{video}", "out.mp4", "--device", "abacus"], ["abacus"]),
         (["{text}", "out.mp4"], ["cannot be opened"]),
         (["{video}", "in.mp4"], ["the input itself"]),
-        (["{video}", "."], ["folder with other files"]),
+        (["{video}", "."], ["has other files in it"]),
         (["{video}", "out.mp4", "--patches-at-once", "-1"], ["patches_at_once", "at least 0"]),
         (["{video}", "out.mp4", "--economy", "0"], ["skip_interval", "between 1 and 100"]),
         (["{video}", "out.mp4", "--seed", "99999999999999999999"], ["seed"]),

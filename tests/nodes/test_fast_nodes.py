@@ -121,7 +121,7 @@ def test_what_the_user_reads(pack, networks, clip):
             "RDG",
             {"weights": "RDG.safetensors", "flow": ClipFlows(*torch.zeros(2, 3, 2, *SIZE))},
             errors.MediaError,
-            "motion is that of 4 frames",
+            "motion has 4 frames",
         ),
     ]
     for kind, inputs, error, words in wrong:

@@ -58,7 +58,7 @@ def test_any_node_can_stand_between(pack, chain, enlarged):
 
 def test_the_input_clip_is_refused(pack, chain):
     errors = pack.part("patchvsr_core.errors")
-    with pytest.raises(errors.PlanError, match="connect enlarged frames"):
+    with pytest.raises(errors.PlanError, match="connect upscaled frames"):
         split(pack, a_clip(), chain.plan)
 
 

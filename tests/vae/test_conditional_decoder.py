@@ -108,7 +108,7 @@ def test_what_does_not_fit_is_said(codec: WanVAE) -> None:
     latent, upsampled = torch.randn(1, 16, 3, 4, 6), torch.rand(9, 32, 48, 3)
     with pytest.raises(ModelError, match="begins with 48 channels"):
         decode(codec, latent, ConditionalDecoder(replace(CONFIG, features=48)), upsampled)
-    with pytest.raises(ModelError, match="choose smaller ones"):
+    with pytest.raises(ModelError, match="choose smaller tiles"):
         decode(codec, latent, ConditionalDecoder(CONFIG), upsampled[:, :16])
     canvas, source = Canvas(2, (8, 8), (16, 16)), torch.rand(2, 8, 8, 3)
     condition = InputCondition(ConditionalDecoder(CONFIG), source)
