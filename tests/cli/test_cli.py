@@ -104,7 +104,7 @@ def test_plan_says_counts_memory_and_time(tmp_path: Path) -> None:
         (["{video}", "in.mp4"], ["the input itself"]),
         (["{video}", "."], ["has other files in it"]),
         (["{video}", "out.mp4", "--patches-at-once", "-1"], ["patches_at_once", "at least 0"]),
-        (["{video}", "out.mp4", "--economy", "0"], ["skip_interval", "between 1 and 100"]),
+        (["{video}", "out.mp4", "--skip-interval", "0"], ["skip_interval", "between 1 and 100"]),
         (["{video}", "out.mp4", "--seed", "99999999999999999999"], ["seed"]),
         (["{video}", "out.mp4", "--fidelity-strength", "-3"], ["between 0.0 and 1.0"]),
         (["{video}", "out.mp4", "--vae", "vae.safetensors"], ["no VAE"]),
