@@ -251,5 +251,5 @@ def test_the_layout_suits_the_model_unless_chosen(pack, tiny, clip):
         return run_node(pack["PatchPlanner"], image=clip, vae=tiny.vae, patch_px=64, **choice)[0].layout
 
     assert layout() == "overlapping" and layout(layout="pairwise") == "pairwise"
-    wan = type("Codec", (), {"channels": 16, "stride_px": 8, "stride_frames": 4})()
+    wan = type("Codec", (), {"channels": 16, "stride_px": 8, "stride_frames": 4, "is_lossless": False})()
     assert layout_for(wan) == "corner"
