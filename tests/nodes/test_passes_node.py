@@ -134,4 +134,4 @@ def test_every_socket_explains_itself(node):
     assert sockets == list(zip(OUTPUTS, types, strict=True))
     assert all(socket.tooltip.endswith(".") for socket in [*schema.inputs, *schema.outputs])
     for output in schema.outputs:
-        assert ("Empty if the files lack it" in output.tooltip) == (output.display_name not in ("image", "mask"))
+        assert ("Empty if the files lack this pass" in output.tooltip) == (output.display_name not in ("image", "mask"))

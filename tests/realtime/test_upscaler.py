@@ -219,7 +219,7 @@ def a_job(source: Path, **changes: object) -> Job:
 
 
 def run(
-    job: Job, upscaler: FastUpscaler, timeline: Timeline, on_chunk: Callable[[int, int], None] | None = None
+    job: Job, upscaler: FastUpscaler, timeline: Timeline, on_chunk: Callable[[int, int], None] = lambda *_: None
 ) -> None:
     upscale_file(
         job,
