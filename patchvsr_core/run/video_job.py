@@ -64,7 +64,7 @@ def upscale_file(
     work: Work,
     weights: str,
     report: OnProgress,
-    on_chunk: Callable[[int, int], None] = lambda number, total: None,
+    on_chunk: Callable[[int, int], None] | None = None,
     group: ProcessGroup = SINGLE,
 ) -> None:
     """Make the file; finished chunks of an earlier run are kept.
@@ -81,6 +81,7 @@ def upscale_file(
     Raises:
         MediaError, OutputError: in one sentence.
     """
+    report_chunk = on_chunk or (lambda number, total: None)
     chunks = plan_chunks(len(timeline.timestamps), timeline.cuts, job.chunk_frames, job.overlap_frames)
     if not group.is_leader:
         return _follow(job, chunks, models, work, group)
@@ -90,7 +91,7 @@ def upscale_file(
     frames = _Window(job.info)
     try:
         for number in todo:
-            on_chunk(number, len(chunks))
+            report_chunk(number, len(chunks))
             chunk_state = group.broadcast_object(partial(_chunk_state, journal, chunks, number))
             make = partial(work, noise=partial(chunk_noise, chunks, number, _seed(job)), chunk_state=chunk_state)
             if job.strength.has_effect:
@@ -102,7 +103,7 @@ def upscale_file(
     finally:
         if not journal.is_done(0):
             journal.remove()  # nothing to resume
-    on_chunk(len(chunks), len(chunks))
+    report_chunk(len(chunks), len(chunks))
     files = [*map(journal.chunk_file, range(len(chunks)))]
     join_chunks(files, job.output, timeline, job.info, job.encoding, job.notes)
     journal.remove()

@@ -92,7 +92,7 @@ def test_object_info_has_the_form_of_the_server(pack):
             "required": {
                 "vae": ["VAE", {"tooltip": "The VAE of the model, the same everywhere."}],
                 "adapter": ["MODEL_PATCH", {"tooltip": "An adapter with a global branch, made for the model."}],
-                "image": ["IMAGE", {"tooltip": "The same clip that was planned."}],
+                "image": ["IMAGE", {"tooltip": "The same clip as in Patch Planner."}],
                 "plan": ["PATCHVSR_PLAN", {"tooltip": "From Patch Planner."}],
             }
         },
@@ -105,7 +105,8 @@ def test_object_info_has_the_form_of_the_server(pack):
         "output_matchtypes": None,
         "name": "PatchVSR_GlobalContextEncoder",
         "display_name": "Global Context Encoder",
-        "description": "Encodes the whole video at the size of one patch, so that every patch knows its surroundings.",
+        "description": "Encodes the whole video at the size of one patch, to give every patch the context of the "
+        "whole frame.",
         "python_module": "custom_nodes.PatchVSR",
         "category": "PatchVSR",
         "output_node": False,
@@ -156,11 +157,20 @@ def test_units_of_pixels_and_frames_are_in_the_names(pack):
 
 
 def test_no_input_has_the_name_of_a_python_builtin_or_differs_from_execute(pack):
+    """Where a node takes its choices as they come, each of them is a setting."""
     import inspect
 
+    from patchvsr_core.settings import Settings
+
     for name, node in pack.nodes.items():
-        arguments = inspect.signature(node.execute).parameters
+        arguments = dict(inspect.signature(node.execute).parameters)
         sockets = {socket.id: socket for socket in node.GET_SCHEMA().inputs}
+        if choices := [key for key, argument in arguments.items() if argument.kind is argument.VAR_KEYWORD]:
+            del arguments[choices[0]]
+            renamed = inspect.getmodule(node).SETTING_OF
+            rest = sockets.keys() - arguments.keys()
+            assert rest and {renamed.get(key, key) for key in rest} <= Settings.__dataclass_fields__.keys(), name
+            sockets = {key: socket for key, socket in sockets.items() if key not in rest}
         assert set(arguments) == set(sockets), name
         optional = {key for key, argument in arguments.items() if argument.default is not argument.empty}
         assert optional == {key for key, socket in sockets.items() if socket.optional}, name

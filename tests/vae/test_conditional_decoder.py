@@ -106,7 +106,7 @@ def test_a_canvas_is_decoded_by_the_input(codec: WanVAE) -> None:
 
 def test_what_does_not_fit_is_said(codec: WanVAE) -> None:
     latent, upsampled = torch.randn(1, 16, 3, 4, 6), torch.rand(9, 32, 48, 3)
-    with pytest.raises(ModelError, match="begins with 48 channels"):
+    with pytest.raises(ModelError, match="starts with 48 channels"):
         decode(codec, latent, ConditionalDecoder(replace(CONFIG, features=48)), upsampled)
     with pytest.raises(ModelError, match="choose smaller tiles"):
         decode(codec, latent, ConditionalDecoder(CONFIG), upsampled[:, :16])
