@@ -89,13 +89,9 @@ class Restorer(nn.Module):
         batch, length = clip.shape[:2]
         features = self.frame_features(clip.flatten(0, 1), degradation).unflatten(0, (batch, length))
         bicubic = upsampled(clip.flatten(0, 1), self.config.hidden).unflatten(0, (batch, length))
-        backward: list[Tensor] = [bicubic[:, 0]] * length
+        backward = self.pass_backward(features, bicubic, to_next)
+        results, kept = [], []
         state: Tensor | None = None
-        for t in reversed(range(length)):
-            flow = to_next[:, t] if state is not None else None
-            state = self.step_backward(features[:, t], bicubic[:, t], state, flow)
-            backward[t] = state
-        results, kept, state = [], [], None
         for t in range(length):
             flow = to_previous[:, t - 1] if state is not None else None
             state, found = self.step_forward(features[:, t], bicubic[:, t], backward[t], state, flow)
@@ -114,6 +110,19 @@ class Restorer(nn.Module):
         plane = level.view(-1, 1, 1, 1).expand(-1, 1, *frames.shape[2:])
         given = torch.cat([frames - 0.5, plane], 1).to(self.stem.weight.dtype)
         return self.stem_blocks(_leaky(self.stem(given.contiguous(memory_format=torch.channels_last))))
+
+    def pass_backward(self, features: Tensor, bicubic: Tensor, to_next: Tensor) -> list[Tensor]:
+        """States of the backward pass, in the order of the frames.
+
+        Args:
+            features, bicubic: (B, T, C, h, w), see :meth:`step_backward`.
+            to_next: (B, T - 1, 2, h, w).
+        """
+        states: list[Tensor] = []
+        for t in reversed(range(features.shape[1])):
+            later, flow = (states[-1], to_next[:, t]) if states else (None, None)
+            states.append(self.step_backward(features[:, t], bicubic[:, t], later, flow))
+        return states[::-1]
 
     def step_backward(self, features: Tensor, bicubic: Tensor, later: Tensor | None, flow: Tensor | None) -> Tensor:
         """State of a frame from the state of the next one.

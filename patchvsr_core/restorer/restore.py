@@ -7,7 +7,6 @@ tiles overlap and fade into one another.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -102,22 +101,13 @@ def _restore(restorer: Restorer, window: _Window, state: Tensor | None, level: T
     clip, to_next, to_previous = (x.to(device) for x in (window.clip[0], window.to_next, window.to_previous))
     features = restorer.frame_features(clip, level.to(device))
     bicubic = upsampled(clip, restorer.config.hidden)
-    backward = list(_backward(restorer, features, bicubic, to_next))[::-1]
+    backward = restorer.pass_backward(features[None], bicubic[None], to_next)
     results = []
     for t in range(window.frames):
         frame = slice(t, t + 1)
         state, _ = restorer.step_forward(features[frame], bicubic[frame], backward[t], state, to_previous[:, t])
         results.append(picture(state).to(window.clip.device))
     return torch.cat(results), state
-
-
-def _backward(restorer: Restorer, features: Tensor, bicubic: Tensor, to_next: Tensor) -> Iterator[Tensor]:
-    """States of the backward pass, from the last frame to the first."""
-    state: Tensor | None = None
-    for t in reversed(range(len(features))):
-        flow = to_next[:, t] if state is not None else None
-        state = restorer.step_backward(features[t : t + 1], bicubic[t : t + 1], state, flow)
-        yield state
 
 
 def _add(large: Tensor, restored: Tensor, row: Span, column: Span) -> None:
