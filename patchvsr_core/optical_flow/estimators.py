@@ -13,8 +13,6 @@ from ..errors import PlanError
 from .lucas_kanade import pyramid
 from .raft import raft
 
-MIN_SIDE_PX = 16
-"""Minimum side of frames for OpenCV's estimators; smaller frames are padded by mirroring."""
 QUALITIES = ("ultrafast", "fast", "medium")
 """Presets of dense inverse search, from the fastest to the most accurate."""
 
@@ -46,12 +44,11 @@ def dis(quality: str = "medium") -> Estimator:
         raise PlanError(f"Unknown quality of DIS {quality!r}; choose one of {', '.join(QUALITIES)}.")
 
     def estimate(first: Tensor, second: Tensor, /) -> Tensor:
-        import cv2  # slow to import, and not needed by all users of the core
-
-        preset = getattr(cv2, f"DISOPTICAL_FLOW_PRESET_{quality.upper()}")
+        # OpenCV is slow to import, and not needed by all users of the core
+        from .inverse_search import DenseInverseSearch
 
         def measure(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-            return cv2.DISOpticalFlow.create(preset).calc(a, b, None)  # a used one keeps state of earlier frames
+            return DenseInverseSearch(quality).measure(a, b)  # a used one keeps state of earlier frames
 
         return _estimate_on_luma(measure, first, second)
 
@@ -64,7 +61,10 @@ def farneback() -> Estimator:
     def estimate(first: Tensor, second: Tensor, /) -> Tensor:
         import cv2
 
+        from .inverse_search import MIN_SIDE_PX, pad_by_mirroring
+
         def measure(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+            a, b = (pad_by_mirroring(image, MIN_SIDE_PX, MIN_SIDE_PX) for image in (a, b))
             start: Any = None
             scale, levels, window_px, rounds, neighbours_px, sigma = 0.5, 5, 15, 3, 7, 1.5
             return cv2.calcOpticalFlowFarneback(
@@ -93,8 +93,6 @@ def _estimate_on_luma(measure: Callable[[np.ndarray, np.ndarray], np.ndarray], f
 
 
 def _gray(frames: Tensor) -> list[np.ndarray]:
-    """8-bit luma (BT.601), padded to the minimum size by mirroring."""
+    """8-bit luma (BT.601)."""
     weights = torch.tensor([0.299, 0.587, 0.114], device=frames.device)
-    gray = (frames.float().clamp(0, 1) * 255 * weights[:, None, None]).sum(1).round().byte().cpu().numpy()
-    pad = [(0, max(0, MIN_SIDE_PX - side)) for side in gray.shape[1:]]
-    return [np.ascontiguousarray(np.pad(frame, pad, mode="symmetric")) for frame in gray]
+    return list((frames.float().clamp(0, 1) * 255 * weights[:, None, None]).sum(1).round().byte().cpu().numpy())

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from torch import Tensor
 
+from ..optical_flow.inverse_search import DenseInverseSearch
+
 THUMBNAIL_PX = 128
 """Longer side of the thumbnails that are compared."""
 BINS = 8
@@ -23,7 +25,7 @@ class ShotDetector:
     """Detects cuts frame by frame, in order; keeps one thumbnail."""
 
     def __init__(self) -> None:
-        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        self._flow = DenseInverseSearch("fast")
         self._last: tuple[np.ndarray, np.ndarray] | None = None
 
     def begins_shot(self, frame: np.ndarray) -> bool:
@@ -47,7 +49,7 @@ class ShotDetector:
     def _unexplained(self, before: np.ndarray, after: np.ndarray) -> float:
         """Mean residual after motion compensation of two thumbnails normalised in brightness and contrast."""
         first, second = (_normalise(cv2.cvtColor(thumb, cv2.COLOR_RGB2GRAY)) for thumb in (before, after))
-        flow = self._flow.calc(first, second, None)
+        flow = self._flow.measure(first, second)
         height, width = first.shape
         x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
         moved = cv2.remap(second, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

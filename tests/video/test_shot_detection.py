@@ -51,3 +51,9 @@ def test_single_colours_and_tiny_frames() -> None:
     assert cuts([black, black, black]) == []
     assert cuts([black, white]) == [], "nothing in either says that it is another place"
     assert cuts([np.zeros((2, 3, 3), np.uint8)] * 3) == []
+
+
+def test_a_wide_clip_has_shots_too() -> None:
+    """Its thumbnails are lower than OpenCV's pyramid of patches."""
+    place = cv2.resize(a_place(0)[:62], (1920, 200)), cv2.resize(a_place(1)[:62] // 2, (1920, 200))
+    assert cuts([place[0]] * 4 + [place[1]] * 4) == [4]
