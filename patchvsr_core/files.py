@@ -7,7 +7,7 @@ import json
 import os
 import pickle
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,27 @@ def commit_file(partial: Path, path: Path) -> None:
     with partial.open("rb+") as file:
         os.fsync(file.fileno())
     partial.replace(path)
+    sync_folder(path.parent)
+
+
+def commit_folder(partial: Path, path: Path) -> None:
+    """As :func:`commit_file` for a folder of complete files."""
+    for file in partial.iterdir():
+        with file.open("rb+") as opened:
+            os.fsync(opened.fileno())
+    sync_folder(partial)
+    partial.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Sync the names in a folder to disk; Windows does so by itself, and some network shares cannot."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:

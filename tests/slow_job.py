@@ -15,6 +15,7 @@ from patchvsr_core.resample import resize
 from patchvsr_core.run.video_job import Job, upscale_file
 from patchvsr_core.settings import TINY
 from patchvsr_core.video import probe, scan
+from patchvsr_core.video.target_lock import lock_target
 
 
 def enlarge(frames: Tensor, target: tuple[int, int], *others: Any, noise: Any, chunk_state: Any = None) -> Tensor:
@@ -25,15 +26,16 @@ def enlarge(frames: Tensor, target: tuple[int, int], *others: Any, noise: Any, c
 def main() -> None:
     source, output = map(Path, sys.argv[1:3])
     job = Job(probe(source), output, (64, 96), TINY, chunk_frames=6, overlap_frames=2)
-    upscale_file(
-        job,
-        scan(source),
-        None,  # type: ignore[arg-type]
-        weights="",
-        report=lambda *_: None,
-        on_chunk=lambda number, total: print(number, flush=True),
-        work=enlarge,
-    )
+    with lock_target(output):
+        upscale_file(
+            job,
+            scan(source),
+            None,  # type: ignore[arg-type]
+            weights="",
+            report=lambda *_: None,
+            on_chunk=lambda number, total: print(number, flush=True),
+            work=enlarge,
+        )
 
 
 if __name__ == "__main__":

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -42,13 +44,23 @@ FOR_DIFFUSION = ("model", "chunk_overlap")
 
 def upscale(options: argparse.Namespace, launch: Launch) -> None:
     """Make a file from a file."""
-    from ..video.chunk_files import Encoding
+    from ..video.target_lock import lock_target
 
     _check_fast(options)
     if options.fast is not None and launch.size > 1:
         raise PlanError("--fast works frame by frame in one process; run it without torchrun.")
     group = launch.init_process_group(options.device)
     output = Path(options.output)
+    with lock_target(output) if group.is_leader else nullcontext():
+        _upscale(options, output, group)
+
+
+def _upscale(options: argparse.Namespace, output: Path, group: ProcessGroup) -> None:
+    """Make a file that no other run makes."""
+    from ..run.malloc import tune_malloc
+    from ..run.video_job import Job, upscale_file
+    from ..video.chunk_files import Encoding
+
     encoding = Encoding(
         crf=options.crf,
         codec=options.codec,
@@ -58,9 +70,6 @@ def upscale(options: argparse.Namespace, launch: Launch) -> None:
     )
     info, target, timeline = group.broadcast_object(lambda: _probe_job(options, output, encoding))
     engine = _engine(options, info, target, group)
-    from ..run.malloc import tune_malloc
-    from ..run.video_job import Job, upscale_file
-
     frames = len(timeline.timestamps)
     resumed = group.broadcast_object(lambda: _resumable_chunks(options, output))
     length, overlap = resumed or _chunks(options, engine, frames)
@@ -124,7 +133,7 @@ def plan(options: argparse.Namespace, launch: Launch) -> None:
     if not info.frames:
         raise MediaError(f"{info.path.name} does not say how many frames it has; convert it to .mp4 first.")
     chunks = plan_chunks(info.frames, (), *_chunks(options, engine, info.frames))
-    cost = engine.cost(chunks, Path("plan.mp4"), Encoding(alpha=False))
+    cost = engine.cost(chunks, _temporary_folder() / "plan.mp4", Encoding(alpha=False))
     longest = max(chunk.length for chunk in chunks)
     rows = [
         ("input", f"{info.width}x{info.height}, {info.frames} frames, {float(info.fps):g} frames/s"),
@@ -136,6 +145,14 @@ def plan(options: argparse.Namespace, launch: Launch) -> None:
     ]
     for name, text in rows:
         print(f"{name:10} {text}")
+
+
+def _temporary_folder() -> Path:
+    """Where a plan, which has no output, measures how long writing takes; the current folder where there is none."""
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError:
+        return Path()
 
 
 def doctor(options: argparse.Namespace, launch: Launch) -> None:

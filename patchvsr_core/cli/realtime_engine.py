@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor
 
 from ..devices import resolve_device, time_warm_call
+from ..errors import OutputError
 from ..plan.chunks import Chunk
 from ..realtime.upscaler import FastUpscaler, State, load_fast, upscale_chunk
 from ..resample import resize
@@ -19,6 +20,7 @@ from ..run.cost import stream_memory
 from ..run.memory import streamed_frames
 from ..run.oom_backoff import Work
 from ..video.chunk_files import Encoding, chunk_suffix, write_chunk
+from ..video.hidden_names import hidden_beside
 from ..video.info import VideoInfo
 from ..video.reader import read_frames
 from .engine import Cost
@@ -65,9 +67,9 @@ class FastEngine:
         memory = stream_memory(longest, self._source, self._frame_bytes, self.models.working_bytes(self._source))
         details = (
             ("network", f"{self.models.name}, {network:.3g} s a frame on {self.models.device}"),
-            ("writing", f"{writing:.3g} s a frame"),
+            ("writing", "not measured, no space" if writing is None else f"{writing:.3g} s a frame"),
         )
-        return Cost((network + writing) * sum(chunk.length for chunk in chunks), memory, details)
+        return Cost((network + (writing or 0.0)) * sum(chunk.length for chunk in chunks), memory, details)
 
     @property
     def _source(self) -> tuple[int, int]:
@@ -107,10 +109,17 @@ def frame_seconds(upscaler: FastUpscaler, frames: Tensor, target: tuple[int, int
 
 def writing_seconds(
     frames: Tensor, target: tuple[int, int], output: Path, info: VideoInfo, encoding: Encoding
-) -> float:
-    """How long a frame of the result takes to encode."""
+) -> float | None:
+    """How long a frame of the result takes to encode, in a folder beside the output; None where that has no space."""
     count = max(1, WRITTEN_PX // (target[0] * target[1]))
     upsampled = resize(frames[:count], target).clamp(0, 1)
-    with TemporaryDirectory() as folder:
-        pieces = (Path(folder, f"{number}{chunk_suffix(output)}") for number in itertools.count())
+    folder = hidden_beside(output, output.name, ".patchvsr.timing")
+    shutil.rmtree(folder, ignore_errors=True)
+    pieces = (folder / f"{number}{chunk_suffix(output)}" for number in itertools.count())
+    try:
+        folder.mkdir()
         return time_warm_call(lambda: write_chunk(next(pieces), upsampled, output, info, encoding)) / len(upsampled)
+    except (OSError, OutputError):
+        return None
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

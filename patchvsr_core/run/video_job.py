@@ -7,6 +7,7 @@ same file.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from ..distributed import SINGLE, ProcessGroup
+from ..errors import OutputError
 from ..files import sha256
 from ..finish.strength_map import StrengthMap, apply_strength_map
 from ..plan.chunks import Chunk, ChunkState, cross_fade, plan_chunks
@@ -24,7 +26,7 @@ from ..progress import OnProgress
 from ..settings import Settings
 from ..vae.encode import seeded_noise
 from ..version import VERSION
-from ..video.chunk_files import Encoding, chunk_suffix, count_chunk_frames, join_chunks, write_chunk
+from ..video.chunk_files import Encoding, chunk_suffix, join_chunks, write_chunk
 from ..video.info import VideoInfo
 from ..video.journal import Journal
 from ..video.reader import Timeline, iter_frames, to_tensor
@@ -32,6 +34,8 @@ from ..video.sequence import images, is_sequence
 from .alpha import shown, with_extras
 from .malloc import trim_malloc
 from .oom_backoff import Work
+
+log = logging.getLogger("patchvsr")
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,8 @@ class Job:
     """How far the result may depart from the upsampled input; one map for all frames."""
     notes: Mapping[str, str] = field(default_factory=dict)
     """Tags to write into the file; the result does not depend on them."""
+    is_resumable: bool = True
+    """Whether the same job may come again; if not, an unfinished run leaves nothing behind."""
 
 
 def upscale_file(
@@ -68,6 +74,8 @@ def upscale_file(
     group: ProcessGroup = SINGLE,
 ) -> None:
     """Make the file; finished chunks of an earlier run are kept.
+
+    The caller holds the output: :func:`video.target_lock.lock_target`.
 
     Args:
         work: what is done with the frames of a chunk, such as :func:`hosts.diffusers.pipeline.upscale`. Its
@@ -100,12 +108,14 @@ def upscale_file(
             made = partial(with_extras, make, taken, job.target, models, job.settings, report)
             _keep(journal, job, chunks, number, made(), chunk_state)
             trim_malloc()
-    finally:
-        if not journal.is_done(0):
+        report_chunk(len(chunks), len(chunks))
+        _check_chunks(journal, len(chunks))
+        files = [*map(journal.chunk_file, range(len(chunks)))]
+        join_chunks(files, job.output, timeline, job.info, job.encoding, job.notes)
+    except BaseException:
+        if not (job.is_resumable and any(map(journal.is_done, range(len(chunks))))):
             journal.remove()  # nothing to resume
-    report_chunk(len(chunks), len(chunks))
-    files = [*map(journal.chunk_file, range(len(chunks)))]
-    join_chunks(files, job.output, timeline, job.info, job.encoding, job.notes)
+        raise
     journal.remove()
 
 
@@ -129,15 +139,28 @@ def _seed(job: Job) -> int:
 
 
 def _forget_damaged(journal: Journal, chunks: tuple[Chunk, ...]) -> None:
-    """After a power cut pieces may be there but not whole; and a chunk needs what the one before left."""
+    """After a power cut or by a faulty disk, files are damaged; and a chunk needs what the one before left."""
     for number in range(len(chunks)):
-        if journal.is_done(number) and count_chunk_frames(journal.chunk_file(number)) != _own_frames(chunks, number):
-            journal.discard(number)
+        if journal.is_intact(number):
+            continue
+        if journal.is_done(number) or journal.chunk_file(number).exists():
+            log.warning("Chunk %d of %s is damaged or incomplete; it is made again.", number + 1, journal.output.name)
+        journal.discard(number)
     for number in range(len(chunks)):
         needed = chunks[number].continues_shot and not journal.is_done(number) and journal.is_done(number - 1)
         if needed and not journal.has_tail(number - 1):
             for earlier in range(number - _place_in_shot(chunks, number), number):
                 journal.discard(earlier)
+
+
+def _check_chunks(journal: Journal, count: int) -> None:
+    """Raise when something happened to a chunk's file while others were made."""
+    for number in range(count):
+        if not journal.is_intact(number):
+            raise OutputError(
+                f"Chunk {number + 1} of {journal.output.name} was deleted or changed during the run; start the same "
+                "command again, which makes only this one anew."
+            )
 
 
 def _own_frames(chunks: tuple[Chunk, ...], number: int) -> int:
@@ -158,6 +181,7 @@ def _keep(
     if _is_continued(chunks, number):
         journal.save_tail(number, result[own:], chunk_state.after or {})
     write_chunk(journal.chunk_file(number), result[:own], job.output, job.info, job.encoding)
+    journal.seal(number, with_tail=_is_continued(chunks, number))
     journal.discard_tail(number - 1)
 
 

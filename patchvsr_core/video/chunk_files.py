@@ -8,15 +8,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import av
 from torch import Tensor
 
+from ..files import commit_folder
 from .encoders import CRF
 from .info import Picture, VideoInfo
 from .reader import Timeline
-from .remux import check_container, display_order, join
+from .remux import check_container, join
 from .sequence import is_sequence, name, numbers, pattern, write_image
 from .writer import VideoWriter, explain_write_errors
+
+IMAGES = ".images"
+"""Suffix of a chunk that is a folder of images."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +61,14 @@ def check_output(output: Path, size: tuple[int, int], info: VideoInfo, encoding:
 
 
 def chunk_suffix(output: Path) -> str:
-    """The suffix of chunk files."""
-    return ".images" if is_sequence(output) else output.suffix
+    """The suffix of chunk files; it decides for the whole run whether they are images or videos."""
+    return IMAGES if is_sequence(output) else output.suffix
 
 
 def write_chunk(chunk_file: Path, frames: Tensor, output: Path, info: VideoInfo, encoding: Encoding) -> None:
     """Encode (T, H, W, C) frames; the file gets its name only when it is complete."""
     picture = encoding.picture(info)
-    if is_sequence(output):
+    if chunk_file.suffix == IMAGES:
         _write_images(chunk_file, frames if picture.alpha else frames[..., :3], pattern(output).suffix, picture.depth)
         return
     size = int(frames.shape[1]), int(frames.shape[2])
@@ -98,7 +101,7 @@ def join_chunks(
     Raises:
         OutputError: when it cannot be written, or a chunk is damaged.
     """
-    if is_sequence(output):
+    if chunk_files[0].suffix == IMAGES:
         _place_images(chunk_files, pattern(output), numbers(info.path, len(timeline.timestamps)))
         return
     others = None if is_sequence(info.path) else info.path
@@ -124,19 +127,9 @@ def _write_images(chunk_file: Path, frames: Tensor, suffix: str, depth: int) -> 
         try:
             for number, frame in enumerate(frames):
                 write_image(partial / f"{number:06d}{suffix}", frame, depth)
-            partial.replace(chunk_file)
+            commit_folder(partial, chunk_file)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-
-
-def count_chunk_frames(chunk_file: Path) -> int:
-    """Count the frames of a finished chunk file; 0 when it is damaged."""
-    if chunk_file.is_dir():
-        return len(list(chunk_file.iterdir()))
-    try:
-        return len(display_order(chunk_file))
-    except (av.error.FFmpegError, OSError, IndexError):
-        return 0
 
 
 def _place_images(chunk_files: Sequence[Path], target: Path, numbers: Sequence[int]) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +18,22 @@ from torch import Tensor
 from ..errors import OutputError
 from ..files import commit_file
 from ..settings import Settings, with_new_names
+from .hidden_names import hidden_beside
+from .seals import is_intact, seal_of
 
+log = logging.getLogger("patchvsr")
 RECORD = "job.json"
 FRAMES, STATE = "frames", "state "
 """Names of tensors in a tail file; the second one is a prefix."""
+MOST_BYTES = 2**24
+"""Of a record; the longest list in it has a number for every chunk."""
+MOST_FRAMES = 10**9
 NAMES = {
     "input": "the input file",
     "size": "the size of the result",
     "settings": "the settings",
     "weights": "the model or its weights",
+    "strength": "the strength map",
     "chunks": "how the clip is split into chunks",
     "encoder": "the encoder's quality or format",
     "version": "PatchVSR itself",
@@ -31,14 +41,31 @@ NAMES = {
 
 
 def read_unfinished(output: Path) -> dict[str, Any] | None:
-    """Read what an unfinished run for ``output`` depends on; None when there is none, or its record is damaged."""
-    try:
-        found = json.loads((folder_of(output) / RECORD).read_text())
-    except (OSError, ValueError):
-        return None
+    """Read what an unfinished run for ``output`` depends on.
+
+    None when there is none, or its record is damaged or lacks something, as that of another version may.
+    """
+    found = _read_json(folder_of(output) / RECORD)
     if not isinstance(found, dict) or not NAMES.keys() <= found.keys():
         return None
+    if not isinstance(found["settings"], dict) or not _are_chunks(found["chunks"]):
+        return None
     return {**found, "settings": with_new_names(Settings, found["settings"])}
+
+
+def _read_json(path: Path) -> Any:
+    """What a file holds; None when it is missing, damaged, or far too large to be ours."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.stat().st_size <= MOST_BYTES else None
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def _are_chunks(found: Any) -> bool:
+    """Whether a value can be [frames in a chunk, frames of overlap, [first frame of every chunk]]."""
+    if not isinstance(found, list) or len(found) != 3 or not isinstance(found[2], list):
+        return False
+    return all(type(number) is int and 0 <= number <= MOST_FRAMES for number in (*found[:2], *found[2]))
 
 
 def unfinished_chunks(output: Path) -> tuple[int, int] | None:
@@ -50,7 +77,7 @@ def unfinished_chunks(output: Path) -> tuple[int, int] | None:
 def folder_of(output: Path) -> Path:
     """The journal folder of an output."""
     output = output.resolve()
-    return output.with_name(f".{output.name}.patchvsr")
+    return hidden_beside(output, output.name, ".patchvsr")
 
 
 class Journal:
@@ -68,11 +95,16 @@ class Journal:
 
     def __init__(self, output: Path, suffix: str, job: dict[str, Any], *, fresh: bool = False) -> None:
         self.folder = folder_of(output)
-        self.suffix = suffix
+        self.output, self.suffix = output, suffix
+        self._job = hashlib.blake2b(json.dumps(job, sort_keys=True).encode(), digest_size=32).digest()
         found = None if fresh else read_unfinished(output)
         if found is not None:
             self._check(output, found, job)
             return
+        if not fresh and self.folder.exists():
+            log.warning(
+                "What an unfinished run left for %s is damaged or of another version; it is made anew.", output.name
+            )
         self.remove()  # chunk files of unknown origin
         if self.folder.exists():
             raise OutputError(f"{self.folder} cannot be removed; close programs that use it, or choose another name.")
@@ -80,7 +112,7 @@ class Journal:
         try:
             self.folder.mkdir(exist_ok=True)
             partial = record.with_suffix(".part")
-            partial.write_text(json.dumps(job))
+            partial.write_text(json.dumps(job), encoding="utf-8")
             commit_file(partial, record)
         except OSError as error:
             raise OutputError(f"{self.folder} cannot be written ({error.strerror}); choose another folder.") from error
@@ -99,7 +131,29 @@ class Journal:
         return self.folder / f"{number:06d}{self.suffix}"
 
     def is_done(self, number: int) -> bool:
-        return self.chunk_file(number).exists()
+        """Whether a chunk is finished; see :meth:`is_intact`."""
+        return self._seal_file(number).exists()
+
+    def seal(self, number: int, *, with_tail: bool) -> None:
+        """Declare a chunk finished, whose file and tail are complete: their sizes and hashes are recorded.
+
+        Raises:
+            OutputError: when that cannot be written.
+        """
+        kept = {"chunk": self.chunk_file(number)} | ({"tail": self._tail(number)} if with_tail else {})
+        partial = self._seal_file(number).with_suffix(".part")
+        try:
+            partial.write_text(json.dumps({name: seal_of(path, self._key(number)) for name, path in kept.items()}))
+            commit_file(partial, self._seal_file(number))
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise OutputError(
+                f"{self.folder} cannot be written ({error.strerror}); free some space or choose another folder."
+            ) from error
+
+    def is_intact(self, number: int) -> bool:
+        """Whether a chunk's file is the one that was sealed."""
+        return is_intact(self.chunk_file(number), self._seals(number).get("chunk"), self._key(number))
 
     def save_tail(self, number: int, frames: Tensor, state: Mapping[str, Tensor]) -> None:
         """Store what the next chunk of the shot needs; called before the chunk's file is written.
@@ -121,24 +175,21 @@ class Journal:
 
     def tail(self, number: int) -> Tensor:
         """The stored last frames of a chunk."""
-        with safe_open(str(self._tail(number)), framework="pt") as file:
+        with self._open_tail(number) as file:
             return file.get_tensor(FRAMES)
 
     def state(self, number: int) -> dict[str, Tensor]:
         """The stored recurrent state of a chunk."""
-        with safe_open(str(self._tail(number)), framework="pt") as file:
+        with self._open_tail(number) as file:
             return {name.removeprefix(STATE): file.get_tensor(name) for name in file.keys() if name != FRAMES}
 
     def has_tail(self, number: int) -> bool:
-        """Whether the stored tail of a chunk is readable."""
-        try:
-            self.tail(number)
-        except (OSError, SafetensorError, KeyError):
-            return False
-        return True
+        """Whether the stored tail of a chunk is the one that was sealed."""
+        return is_intact(self._tail(number), self._seals(number).get("tail"), self._key(number))
 
     def discard(self, number: int) -> None:
-        """Delete a chunk's file, so that it is processed again."""
+        """Delete a chunk's seal and file, so that it is processed again."""
+        self._seal_file(number).unlink(missing_ok=True)
         chunk_file = self.chunk_file(number)
         shutil.rmtree(chunk_file) if chunk_file.is_dir() else chunk_file.unlink(missing_ok=True)
 
@@ -150,5 +201,27 @@ class Journal:
         (self.folder / RECORD).unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    @contextmanager
+    def _open_tail(self, number: int) -> Iterator[Any]:
+        try:
+            with safe_open(str(self._tail(number)), framework="pt") as file:
+                yield file
+        except (OSError, SafetensorError) as error:
+            raise OutputError(
+                f"What chunk {number + 1} of {self.output.name} left was deleted or changed during the run; start the "
+                "same command again."
+            ) from error
+
     def _tail(self, number: int) -> Path:
         return self.folder / f"{number:06d}.tail"
+
+    def _seal_file(self, number: int) -> Path:
+        return self.folder / f"{number:06d}.seal"
+
+    def _seals(self, number: int) -> dict[str, Any]:
+        found = _read_json(self._seal_file(number))
+        return found if isinstance(found, dict) else {}
+
+    def _key(self, number: int) -> bytes:
+        """Seals are of one chunk of one job."""
+        return self._job + number.to_bytes(8, "little")

@@ -18,10 +18,11 @@ import av
 
 from ..errors import OutputError
 from ..files import commit_file
+from .hidden_names import partial_of
 from .info import VideoInfo
 from .passthrough import PassthroughStreams
 from .sequence import is_sequence
-from .writer import DETERMINISTIC, VideoWriter, explain_write_errors, partial_of
+from .writer import DETERMINISTIC, VideoWriter, explain_write_errors
 
 
 def check_container(path: Path, size: tuple[int, int], info: VideoInfo, **choices: Any) -> None:
@@ -98,7 +99,8 @@ def join(
                 del target.metadata[name]
             target.metadata.update(notes)
             _copy(segments, orders, timestamps, target, video, others, fps)
-        commit_file(partial, path)
+        with explain_write_errors(path):
+            commit_file(partial, path)
     finally:
         partial.unlink(missing_ok=True)
 

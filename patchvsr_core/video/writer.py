@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
@@ -15,6 +17,7 @@ from torch import Tensor
 from ..errors import OutputError
 from ..files import commit_file
 from .encoders import CRF, SUFFIXES, choose_encoder, tags
+from .hidden_names import check_name, partial_of
 from .info import SWS_COLORSPACE, Picture
 from .reader import PRECISE
 from .sequence import DEFAULT_NAME, folder_of, image_kind, is_named, is_sequence, pattern, to_integers
@@ -126,14 +129,13 @@ def explain_write_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, av.error.FFmpegError) as error:
+        if path.is_dir():
+            raise OutputError(
+                f"{path} became a folder during the run; remove it and start again: finished chunks are kept."
+            ) from error
         raise OutputError(
             f"{path} cannot be written ({error.strerror or error}); free some space or choose another folder."
         ) from error
-
-
-def partial_of(path: Path) -> Path:
-    """The name of a file until it is complete."""
-    return path.with_name(f".{path.stem}.part{path.suffix}")
 
 
 def _is_ours(file: Path) -> bool:
@@ -145,9 +147,10 @@ def check_target(path: Path, source: Path | None = None) -> None:
     """Raise unless the result of ``source`` can be written to ``path``, a file or an image sequence.
 
     Raises:
-        OutputError: for an unknown container, a folder that is missing or read-only, or the
-            source itself.
+        OutputError: for an unknown container, a name that is too long, a folder that is missing or read-only, or
+            the source itself.
     """
+    check_name(path)
     if is_sequence(path):
         image_kind(pattern(path), 8)
         if path.is_dir() and any(not _is_ours(file) for file in path.iterdir()):
@@ -165,7 +168,7 @@ def check_target(path: Path, source: Path | None = None) -> None:
     folder = folder_of(path)
     if not folder.is_dir():
         raise OutputError(f"The folder {folder} does not exist; create it first.")
-    probe_file = partial_of(folder / path.name)
+    probe_file = folder / f".patchvsr-{os.getpid()}-{secrets.token_hex(4)}"
     try:
         probe_file.touch()
         probe_file.unlink()

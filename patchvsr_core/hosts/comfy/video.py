@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -26,9 +28,11 @@ from ...video.journal import unfinished_chunks
 from ...video.passthrough import write_audio
 from ...video.reader import Timeline
 from ...video.remux import join
+from ...video.target_lock import lock_target
 from ...video.writer import check_target
 from ...weights import manifest
 from .attention import options_of
+from .file_names import fill_in_date, has_time_of_day
 from .loading import liem_strength_of
 from .pipeline import NativeModels, upscale_native
 from .progress import check_interrupt
@@ -58,6 +62,8 @@ def upscale_video(
     """Upscale a VIDEO into ComfyUI's output folder; a run that was stopped resumes where it was.
 
     Args:
+        prefix: of the file's name, as core's Save Video takes it; a run whose name has the time of day in it leaves
+            nothing when it is stopped, as no later one has that name.
         suffix: container, or ``auto`` for the input's, or one that holds its transparency.
         chunk: frames in memory at once; 0: what memory allows.
         overlap: frames in which chunks fade into one another, at most a third of a chunk.
@@ -74,16 +80,17 @@ def upscale_video(
     info = probe(_file_of(video))
     target = target_size((info.height, info.width), scale=scale, size=size)
     output = _output(prefix, _suffix(info.path, suffix, encoding.picture(info).alpha), target)
-    check_target(output, info.path)
-    check_output(output, target, info, encoding)
-    timeline = scan(info.path, find_cuts=find_cuts, on_frame=check_interrupt)
-    frames = len(timeline.timestamps)
-    check_space(output, disk_bytes(output, frames, target, info, encoding))
-    if not fresh and not chunk:
-        chunk, overlap = unfinished_chunks(output) or (chunk, overlap)
-    chunk = chunk or chunk_frames(frames, (info.height, info.width), target, models, settings)
-    job = Job(info, output, target, settings, chunk, min(overlap, chunk // 3), encoding, fresh, strength, notes)
-    _run(job, timeline, models)
+    with lock_target(output):
+        check_target(output, info.path)
+        check_output(output, target, info, encoding)
+        timeline = scan(info.path, find_cuts=find_cuts, on_frame=check_interrupt)
+        frames = len(timeline.timestamps)
+        check_space(output, disk_bytes(output, frames, target, info, encoding))
+        if not fresh and not chunk:
+            chunk, overlap = unfinished_chunks(output) or (chunk, overlap)
+        chunk = chunk or chunk_frames(frames, (info.height, info.width), target, models, settings)
+        job = Job(info, output, target, settings, chunk, min(overlap, chunk // 3), encoding, fresh, strength, notes)
+        _run(replace(job, is_resumable=not has_time_of_day(prefix)), timeline, models)
     return output
 
 
@@ -175,7 +182,7 @@ def _suffix(source: Path, wanted: str, has_alpha: bool) -> str:
 def _output(prefix: str, suffix: str, target: tuple[int, int]) -> Path:
     """The next free name; it stays the same until the file is finished, so that a run can resume."""
     folder, name, counter, _, _ = folder_paths.get_save_image_path(
-        prefix, folder_paths.get_output_directory(), target[1], target[0]
+        fill_in_date(prefix, time.localtime()), folder_paths.get_output_directory(), target[1], target[0]
     )
     return Path(folder) / f"{name}_{counter:05}_{suffix}"
 
