@@ -96,7 +96,7 @@ class Launch:
 
     def handle_sigterm(self, number: int, frame: FrameType | None) -> None:
         """On SIGTERM, which torchrun sends to all when one ended: clean up as after Ctrl+C."""
-        raise KeyboardInterrupt if self.size == 1 else ProcessGroupError(PROCESS_LOST)
+        raise ProcessGroupError(PROCESS_LOST)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

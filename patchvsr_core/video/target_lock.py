@@ -36,7 +36,7 @@ UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EO
 def lock_target(output: Path) -> Iterator[None]:
     """Hold an output, a file or an image sequence, against all other runs; it need not exist yet.
 
-    Where the file system has no locks, the run goes on without one, and a warning says so.
+    Where the file system has no locks, the run works without one, and a warning names the folder.
 
     Raises:
         OutputError: when another run holds it, or its folder is missing or read-only.
@@ -118,7 +118,7 @@ def _is_same_file(descriptor: int, path: Path) -> bool:
 
 
 def _read_holder(descriptor: int) -> str:
-    """Which process holds the lock, as words for the message; nothing where it has not said so yet."""
+    """Which process holds the lock, as words for the message; "" where it has not written that yet."""
     with suppress(OSError, ValueError):
         number, _, host = os.read(descriptor, 300).decode(errors="replace").strip().partition(" ")
         elsewhere = f" on {host}" if host and host != socket.gethostname() else ""
