@@ -9,12 +9,12 @@ class PlanError(PatchVSRError):
     """An invalid size, scale or layout."""
 
 
-class AdapterError(PatchVSRError):
-    """An adapter file that is damaged or made for another base model."""
-
-
 class ModelError(PatchVSRError):
     """A base model, VAE or refiner that cannot be used."""
+
+
+class AdapterError(ModelError):
+    """An adapter file that is damaged or made for another base model."""
 
 
 class MediaError(PatchVSRError):

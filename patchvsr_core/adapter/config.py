@@ -48,6 +48,8 @@ _WORDING = {
 }
 
 
+LEAST_HEAD_DIM = 6
+"""Two numbers for each of the three axes."""
 LIEM_GAINS = {"identity": 2.0, "star": 1.0}
 """Factor on the sigmoid of a local gate: an untrained gate is the identity, or halves its input."""
 
@@ -81,6 +83,11 @@ class AdapterConfig:
             raise AdapterError(
                 f"The adapter file has version {self.version}, but this PatchVSR reads version {VERSION}; "
                 "update PatchVSR, or use an adapter made for it."
+            )
+        if self.head_dim < LEAST_HEAD_DIM or self.head_dim % 2:
+            raise AdapterError(
+                f"The adapter has attention heads of {self.head_dim}, not an even number from {LEAST_HEAD_DIM}; the "
+                "file was edited: get it again."
             )
         unknown = sorted(set(self.lora_targets) - set(LORA_TARGETS))
         if unknown:

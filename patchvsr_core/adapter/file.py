@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..errors import AdapterError
+from ..errors import AdapterError, ModelError
+from ..files import check_weights, explain_read_errors, parse_config, read_header, read_tensors
 from .adapter import Adapter
 from .config import AdapterConfig, BaseSpec
 
@@ -45,10 +45,15 @@ def load_adapter(path: str | Path, *, ops: Any = nn, dtype: torch.dtype | None =
     Raises:
         AdapterError: when the file is missing, damaged or not an adapter.
     """
-    metadata, tensors = _read(Path(path))
-    config = _config(Path(path), metadata)
+    path = Path(path)
+    metadata, tensors = _read(path)
+    config = _config(path, metadata)
+    with explain_read_errors(path, AdapterError):
+        with torch.device("meta"):
+            expected = Adapter(config).state_dict()  # takes no memory, whatever the configuration says
+        _check_tensors(path, expected, tensors)
+        check_weights(tensors)
     adapter = Adapter(config, ops=ops)
-    _check_tensors(Path(path), adapter.state_dict(), tensors)
     if dtype is None:
         dtype = next(iter(tensors.values())).dtype
     adapter.to(dtype)
@@ -60,11 +65,10 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     if not path.is_file():
         raise AdapterError(f"There is no adapter file at {path}; check the path.")
     try:
-        with safe_open(str(path), framework="pt") as file:
-            return dict(file.metadata() or {}), {name: file.get_tensor(name) for name in file.keys()}
-    except (SafetensorError, OSError, ValueError) as error:
+        return read_header(path).metadata, read_tensors(path)
+    except ModelError as error:
         raise AdapterError(
-            f"{path.name} is not a readable safetensors file ({error}); download or export it again."
+            f"{path.name} is not a readable safetensors file ({error.__cause__}); download or export it again."
         ) from error
 
 
@@ -76,10 +80,12 @@ def _config(path: Path, metadata: Mapping[str, str]) -> AdapterConfig:
         )
     try:
         fields = json.loads(metadata["config"])
-        fields["base"] = BaseSpec(**fields["base"])
-        fields["lora_targets"] = tuple(fields["lora_targets"])
-        return AdapterConfig(**fields)
-    except (KeyError, TypeError, ValueError) as error:
+        fields["base"] = parse_config(BaseSpec, fields["base"])
+        fields["lora_targets"] = tuple(fields.get("lora_targets", ()))
+        return parse_config(AdapterConfig, fields)
+    except AdapterError:
+        raise
+    except Exception as error:  # a file from a stranger may raise anything
         raise AdapterError(
             f"The configuration in {path.name} cannot be read ({error}); it may be newer: update PatchVSR."
         ) from error

@@ -12,11 +12,10 @@ from pathlib import Path
 
 import psutil
 import torch
-from safetensors import SafetensorError, safe_open
 
 from ..devices import free_bytes, resolve_device
 from ..errors import ModelError
-from ..files import sha256
+from ..files import read_header, sha256
 from ..kernels import kernel_status
 from ..kernels.driver import Driver, DriverError, format_version
 from ..version import VERSION
@@ -161,11 +160,10 @@ def kind_of(path: Path) -> str:
     if path.suffix.lower() not in (".safetensors", ".sft"):
         return "Wan, by its name" if "wan" in path.name.lower() else "another model"
     try:
-        with safe_open(str(path), framework="pt") as file:
-            written = (file.metadata() or {}).get("format", "")
-            keys = set(file.keys())
-    except (SafetensorError, OSError) as error:
-        return f"unreadable ({str(error).partition(chr(10))[0]}); download it again"
+        header = read_header(path)
+    except ModelError as error:
+        return f"unreadable ({str(error.__cause__).partition(chr(10))[0]}); download it again"
+    written, keys = header.metadata.get("format", ""), set(header.shapes)
     if written.startswith("patchvsr-"):
         return f"PatchVSR {written.removeprefix('patchvsr-').replace('-', ' ')}"
     if any(key.endswith(("blocks.0.cross_attn.norm_q.weight", "blocks.0.attn2.norm_q.weight")) for key in keys):

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..distributed import ProcessGroup, current_group, sharded
 from ..errors import ModelError
-from ..files import explain_read_errors, read_weights, write_weights
+from ..files import explain_read_errors, fill_module, parse_config, read_weights, write_weights
 from ..optical_flow.align import align_window, estimate_neighbour_flows
 from ..plan.canvas import Canvas, Span, overlap
 from ..plan.planner import plan_tiles
@@ -169,8 +169,8 @@ def load_refiner(path: str | Path, dtype: torch.dtype = torch.float32) -> Refine
     path = Path(path)
     config, tensors = read_weights(path, FORMAT, "refiner")
     with explain_read_errors(path):
-        refiner = new_refiner(RefinerConfig(**config))
-        refiner.load_state_dict(tensors)
+        chosen = parse_config(RefinerConfig, config)
+        refiner = fill_module(lambda: new_refiner(chosen), tensors)
     return refiner.to(dtype).requires_grad_(False).eval()
 
 

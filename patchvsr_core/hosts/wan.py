@@ -35,6 +35,7 @@ def transformer_sizes(shapes: Shapes) -> TransformerSizes:
 
     Raises:
         KeyError: naming the tensor that a Wan transformer would have.
+        ValueError, IndexError: for names or shapes that no Wan has.
     """
     width, channels = shapes["patch_embedding.weight"][:2]
     return TransformerSizes(

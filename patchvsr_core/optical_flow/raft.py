@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import ModelError
-from ..files import read_checkpoint
+from ..files import check_weights, explain_read_errors, read_checkpoint
 
 STEM = "feature_encoder.convnormrelu.0.weight"
 NETWORKS = {64: "raft_large", 32: "raft_small"}
@@ -64,12 +64,14 @@ def load_raft(path: str | Path) -> nn.Module:
     """
     path = Path(path)
     state = {name.removeprefix("module."): tensor for name, tensor in read_checkpoint(path, "RAFT").items()}
-    name = NETWORKS.get(len(state[STEM])) if STEM in state else None
+    name = NETWORKS.get(state[STEM].shape[0]) if STEM in state and state[STEM].ndim else None
     if name is None:
         raise ModelError(
             f"{path.name} has no RAFT weights in torchvision's layout; use raft_large or raft_small as torchvision "
             "publishes them."
         )
+    with explain_read_errors(path):
+        check_weights({name: tensor for name, tensor in state.items() if tensor.is_floating_point()})
     network: nn.Module = getattr(_torchvision_networks(), name)(weights=None, progress=False)
     try:
         network.load_state_dict(state)

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..files import explain_read_errors, read_weights, write_weights
+from ..files import explain_read_errors, fill_module, parse_config, read_weights, write_weights
 from .deformable_gather import sample_points
 
 SCALE = 4
@@ -72,8 +72,8 @@ def load_dap(path: str | Path) -> DAP:
     path = Path(path)
     config, tensors = read_weights(path, FORMAT, "DAP network")
     with explain_read_errors(path):
-        network = DAP(DAPConfig(**{RENAMED.get(name, name): value for name, value in config.items()}))
-        network.load_state_dict(tensors)
+        chosen = parse_config(DAPConfig, {RENAMED.get(name, name): value for name, value in config.items()})
+        network = fill_module(lambda: DAP(chosen), tensors)
     return network.requires_grad_(False).eval()
 
 
@@ -217,7 +217,7 @@ class _BicubicUpsample(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        impulses = torch.eye(25, dtype=torch.float64).view(25, 1, 5, 5)
+        impulses = torch.eye(25, dtype=torch.float64, device="cpu").view(25, 1, 5, 5)
         around = F.interpolate(impulses, scale_factor=SCALE, mode="bicubic", align_corners=False)
         taps = around[:, 0, 2 * SCALE : 3 * SCALE, 2 * SCALE : 3 * SCALE].reshape(25, SCALE**2).T
         self.taps: Tensor

@@ -15,10 +15,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import ModelError
-from ..files import read_checkpoint, read_metadata
-from .rdg_blocks import DecoderBlock, EncoderBlock, Guides, UpsampleBlock
+from ..files import SAFETENSORS, check_weights, explain_read_errors, fill_module, read_checkpoint, read_metadata
+from .rdg_blocks import HEADS, DecoderBlock, EncoderBlock, Guides, UpsampleBlock
 
 SCALE = 4
+MOST_CHANNELS = 1024
 MULTIPLE = 4
 """Sides of the input are padded to multiples of this."""
 
@@ -45,21 +46,23 @@ def load_rdg(path: str | Path, *, scaled_motion: bool | None = None) -> RDG:
         ModelError: when the file is missing, damaged or not an RDG network.
     """
     path = Path(path)
-    state = read_checkpoint(path, "RDG")
-    state = next((state[name] for name in ("params_ema", "params") if name in state), state)
+    state = read_checkpoint(path, "RDG", within=("params_ema", "params"))
     if "first_conv.weight" not in state:
         raise ModelError(
             f"{path.name} is not an RDG network; choose RDG_Small, RDG_Base or one made by PatchVSR's trainer."
         )
-    state = {name: values.float() for name, values in state.items()}
-    written = read_metadata(path) if path.suffix == ".safetensors" else {}
+    written = read_metadata(path) if path.suffix.lower() in SAFETENSORS else {}
     choices = {name: written.get(name) == "true" for name in CHOICES}
     if scaled_motion is not None:
         choices["scaled_motion"] = scaled_motion
-    network = RDG(len(state["first_conv.weight"]), **choices)
+    with explain_read_errors(path):
+        check_weights(state)
+        channels = len(state["first_conv.weight"])
     try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
+        if channels % HEADS or not 0 < channels <= MOST_CHANNELS:
+            raise ValueError(f"{channels} channels")
+        network = fill_module(lambda: RDG(channels, **choices), state)
+    except (RuntimeError, ValueError) as error:
         raise ModelError(f"The tensors in {path.name} do not fit an RDG network; download it again.") from error
     return network.requires_grad_(False).eval()
 

@@ -38,7 +38,7 @@ class CycleConv(nn.Module):
         self.weight = nn.Parameter(torch.empty(channels, channels, 1, 1))
         self.bias = nn.Parameter(torch.zeros(channels))
         nn.init.kaiming_uniform_(self.weight, a=5**0.5)
-        shifts = (torch.arange(channels) + REACH) % CYCLE - REACH
+        shifts = (torch.arange(channels, device="cpu") + REACH) % CYCLE - REACH
         offset = torch.zeros(1, 2 * channels, 1, 1)
         offset[0, int(across) :: 2, 0, 0] = shifts
         self.register_buffer("offset", offset)  # (down, across) of every channel, as the published files have it

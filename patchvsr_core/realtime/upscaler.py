@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from torch import Tensor
 
 from ..errors import MediaError, ModelError
-from ..files import explain_read_errors, sha256
+from ..files import SAFETENSORS, read_header, sha256
 from ..optical_flow.estimators import dis
 from ..optical_flow.flow import ClipFlows
 from ..plan.chunks import ChunkState
@@ -61,13 +60,12 @@ def load_network(path: Path) -> DAP | RDG:
     """
     if not path.is_file():
         raise ModelError(f"There is no real-time network at {path}; choose dap or rdg, or check the path.")
-    if path.suffix != ".safetensors":
+    if path.suffix.lower() not in SAFETENSORS:
         return load_rdg(path)
-    with explain_read_errors(path), safe_open(str(path), framework="pt") as file:
-        written, names = (file.metadata() or {}).get("format"), set(file.keys())
-    if written == DAP_FORMAT:
+    header = read_header(path)
+    if header.metadata.get("format") == DAP_FORMAT:
         return load_dap(path)
-    if "first_conv.weight" in names:
+    if "first_conv.weight" in header.shapes:
         return load_rdg(path)
     raise ModelError(f"{path.name} is neither a DAP nor an RDG network; choose one made by PatchVSR's trainer.")
 

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..files import explain_read_errors, read_weights, write_weights
+from ..files import explain_read_errors, fill_module, parse_config, read_weights, write_weights
 
 SCALE = 4
 FORMAT = "patchvsr-restorer"
@@ -211,8 +211,8 @@ def load_restorer(path: str | Path) -> Restorer:
     path = Path(path)
     config, tensors = read_weights(path, FORMAT, "restorer")
     with explain_read_errors(path):
-        network = Restorer(RestorerConfig(**config))
-        network.load_state_dict(tensors)
+        chosen = parse_config(RestorerConfig, config)
+        network = fill_module(lambda: Restorer(chosen), tensors)
     return network.to(memory_format=torch.channels_last).requires_grad_(False).eval()  # type: ignore[call-overload]
 
 

@@ -17,7 +17,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ..errors import ModelError
-from ..files import explain_read_errors, read_weights, write_weights
+from ..files import explain_read_errors, fill_module, parse_config, read_weights, write_weights
 from .sft import Modulation, PositionNorm, ResidualBlockPlus
 
 FORMAT = "patchvsr-conditional-decoder"
@@ -125,8 +125,8 @@ def load_conditional_decoder(path: str | Path, dtype: torch.dtype = torch.float3
             "update PatchVSR, or use a file of that version."
         )
     with explain_read_errors(path):
-        decoder = ConditionalDecoder(ConditionalDecoderConfig(**config))
-        decoder.load_state_dict(tensors)
+        chosen = parse_config(ConditionalDecoderConfig, config)
+        decoder = fill_module(lambda: ConditionalDecoder(chosen), tensors)
     return decoder.to(dtype).requires_grad_(False).eval()
 
 

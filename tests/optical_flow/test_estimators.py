@@ -204,7 +204,7 @@ def test_files_that_are_no_weights_of_raft(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="download it again"):
         raft(file)
     (tmp_path / "weights.safetensors").write_bytes(b"not weights")
-    with pytest.raises(ModelError, match="download it again"):
+    with pytest.raises(ModelError, match="get it again"):
         raft(tmp_path / "weights.safetensors")
     for state in ({"fnet.conv1.weight": torch.zeros(64, 3, 7, 7)}, {STEM: torch.zeros(48, 3, 7, 7)}, [1, 2]):
         torch.save(state, file)
@@ -225,7 +225,7 @@ def test_without_torchvision_raft_says_what_to_install(tmp_path: Path, monkeypat
 
 def test_code_in_a_file_of_weights_is_not_run(tmp_path: Path) -> None:
     torch.save({STEM: Poisoned(tmp_path / "harm")}, tmp_path / "weights.pth")
-    with pytest.raises(ModelError, match="not a readable file"):
+    with pytest.raises(ModelError, match="can run code on this machine"):
         raft(tmp_path / "weights.pth")
     assert not (tmp_path / "harm").exists()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,16 +12,19 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from diffusers.loaders.single_file_utils import convert_wan_transformer_to_diffusers, convert_wan_vae_to_diffusers
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ...errors import ModelError
+from ...files import MOST_CHANNELS, MOST_LAYERS, check_weights, read_header, read_tensors
 from ...vae.codec import WanVAE
 from ..wan import HEAD_DIM, Shapes, transformer_sizes
 from .denoiser import Base, restore_positions
 
 State = dict[str, torch.Tensor]
+PREDICTIONS = ("velocity", "residual")
+MOST_START_NOISE = 1000.0
+MOST_TOKENS = 4096
+"""Of a prompt; Wan's own have 512."""
 PREFIXES = ("model.diffusion_model.", "diffusion_model.")
 
 
@@ -46,14 +50,25 @@ def load_base(path: str | Path, *, device: str = "cpu", dtype: torch.dtype = tor
         return Base(_ready(transformer, device))
     shapes, metadata = _header(path)
     config = _transformer_config(path, shapes)
+    prediction, start_noise = _reading_of(path, metadata)
     state = _converted(path, convert_wan_transformer_to_diffusers)
     transformer = _filled(WanTransformer3DModel, config, state, path, dtype)
-    start_noise = metadata.get("start_noise")
-    return Base(
-        _ready(transformer, device),
-        prediction=metadata.get("prediction", "velocity"),
-        start_noise=None if start_noise is None else float(start_noise),
-    )
+    return Base(_ready(transformer, device), prediction=prediction, start_noise=start_noise)
+
+
+def _reading_of(path: Path, metadata: dict[str, str]) -> tuple[str, float | None]:
+    """What a base predicts, and the noise that it starts with; see :class:`denoiser.Base`."""
+    prediction, written = metadata.get("prediction", PREDICTIONS[0]), metadata.get("start_noise")
+    try:
+        start_noise = None if written is None else float(written)
+    except ValueError:
+        start_noise = math.nan
+    if prediction not in PREDICTIONS or not (start_noise is None or 0 <= start_noise <= MOST_START_NOISE):
+        raise ModelError(
+            f"The metadata of {path.name} cannot be used (prediction {prediction[:20]!r}, start_noise "
+            f"{str(written)[:20]!r}); get the file again."
+        )
+    return prediction, start_noise
 
 
 def load_vae(path: str | Path, *, device: str = "cpu", dtype: torch.dtype = torch.float32) -> WanVAE:
@@ -97,14 +112,14 @@ def _from_folder(model: Any, folder: Path, dtype: torch.dtype) -> Any:
             "that names it."
         )
     with _one_sentence(folder):
-        state = {name: tensor for file in files for name, tensor in load_file(file).items()}
+        state = {name: tensor for file in files for name, tensor in read_tensors(file).items()}
     return _filled(model, config, state, folder, dtype)
 
 
 def _converted(path: Path, convert: Callable[[State], State]) -> State:
     """The tensors of a file in the original layout, under diffusers' names (its own converter's)."""
     with _one_sentence(path):
-        state = load_file(path)
+        state = read_tensors(path)
         for prefix in PREFIXES:
             state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
         return convert(state)
@@ -117,6 +132,7 @@ def _filled(model: Any, config: dict[str, Any], state: State, source: Path, dtyp
     accelerate the other leaves what a file lacks at random. No weight is allocated before its tensor is there.
     """
     with _one_sentence(source):
+        _check_sizes(config)
         with torch.device("meta"):
             loaded = model.from_config(config)
         result = loaded.load_state_dict(state, strict=False, assign=True)
@@ -131,10 +147,23 @@ def _filled(model: Any, config: dict[str, Any], state: State, source: Path, dtyp
     return _in_precision(loaded, dtype)
 
 
+def _check_sizes(config: dict[str, Any]) -> None:
+    """Raise before anything is built from numbers that no model has.
+
+    Raises:
+        ValueError: naming the number.
+    """
+    for name, value in config.items():
+        most = MOST_LAYERS if "layers" in name or "blocks" in name else MOST_CHANNELS
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, (int, float)) and not -most <= number <= most:
+                raise ValueError(f"{name} is {number}")
+
+
 def _folder_config(folder: Path) -> dict[str, Any]:
     try:
         config = json.loads((folder / "config.json").read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return config if isinstance(config, dict) else {}
 
@@ -152,8 +181,10 @@ def _one_sentence(path: Path) -> Iterator[None]:
     """Whatever a damaged file makes diffusers raise, as one sentence."""
     try:
         yield
-    except (SafetensorError, OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0][:160]
+    except ModelError:
+        raise
+    except Exception as error:  # a file from a stranger may make diffusers raise anything
+        reason = (str(error).partition("\n")[0] or type(error).__name__)[:160]
         raise ModelError(f"{path} does not load as a Wan model ({reason}); download it again.") from error
 
 
@@ -162,14 +193,15 @@ def _header(path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
     if not path.is_file():
         raise ModelError(f"There is no model file at {path}; check the path.")
     try:
-        with safe_open(str(path), framework="pt") as file:
-            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
-            metadata = dict(file.metadata() or {})
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ModelError(f"{path.name} is no readable safetensors file ({error}); download it again.") from error
+        header = read_header(path)
+    except ModelError as error:
+        raise ModelError(
+            f"{path.name} is no readable safetensors file ({error.__cause__}); download it again."
+        ) from error
+    shapes = header.shapes
     for prefix in PREFIXES:
         shapes = {name.removeprefix(prefix): shape for name, shape in shapes.items()}
-    return shapes, metadata
+    return shapes, header.metadata
 
 
 def _transformer_config(path: Path, shapes: Shapes) -> dict[str, Any]:
@@ -181,6 +213,8 @@ def _transformer_config(path: Path, shapes: Shapes) -> dict[str, Any]:
             f"{path.name} has no tensor {error.args[0]!r}, so it is no Wan video model in the original layout; "
             "choose a Wan 2.1 or 2.2 text-to-video file, or a diffusers folder."
         ) from error
+    except (ValueError, IndexError) as error:
+        raise ModelError(f"The tensors of {path.name} are not those of a Wan video model; get it again.") from error
     if "img_emb.proj.0.weight" in shapes or sizes.channels != sizes.out_channels:
         raise ModelError(
             f"{path.name} is a Wan with extra input channels (image-to-video, Fun, VACE); PatchVSR needs text-to-video."
@@ -201,6 +235,8 @@ def _transformer_config(path: Path, shapes: Shapes) -> dict[str, Any]:
 def _vae_config(path: Path, shapes: Shapes) -> dict[str, Any]:
     if "encoder.conv1.weight" not in shapes or "conv2.weight" not in shapes:
         raise ModelError(f"{path.name} is no Wan VAE in the original layout; choose wan_2.1_vae.safetensors.")
+    if not shapes["encoder.conv1.weight"] or not shapes["conv2.weight"]:
+        raise ModelError(f"The tensors of {path.name} are not those of a Wan VAE; get it again.")
     latent_channels = shapes["conv2.weight"][0]
     if latent_channels != 16:
         raise ModelError(
@@ -220,12 +256,19 @@ def load_prompt(path: str | Path, text_dim: int) -> Tensor:
     """
     path = Path(path)
     try:
-        prompt = next(iter(load_file(str(path)).values())).float()
-    except (OSError, SafetensorError, StopIteration) as error:
+        tensors = read_tensors(path)
+        check_weights(tensors)
+        prompt = next(iter(tensors.values())).float()
+    except (ModelError, ValueError, StopIteration) as error:
         raise ModelError(
             f"{path} is no readable safetensors file with the embedding of a prompt ({error}); make it again."
         ) from error
-    prompt = prompt if prompt.ndim == 3 else prompt[None]
+    prompt = prompt[None] if prompt.ndim == 2 else prompt
+    if prompt.ndim != 3 or len(prompt) != 1 or not 0 < prompt.shape[1] <= MOST_TOKENS:
+        raise ModelError(
+            f"The prompt in {path.name} has the shape {tuple(prompt.shape)} instead of (tokens, channels), with at "
+            f"most {MOST_TOKENS} tokens; encode one prompt."
+        )
     if prompt.shape[-1] != text_dim:
         raise ModelError(
             f"The prompt in {path.name} has {prompt.shape[-1]} channels, the base's text {text_dim}; "
