@@ -96,11 +96,11 @@ def _upscale(options: argparse.Namespace, output: Path, group: ProcessGroup) -> 
 
 def _strength(options: argparse.Namespace) -> StrengthMap:
     from ..finish.strength_map import StrengthMap
-    from ..video import read_clip
+    from ..video import read_frames
 
     if options.strength_map is None:
         return StrengthMap()
-    return StrengthMap(map=read_clip(options.strength_map).frames[:1, ..., :3].mean(-1))
+    return StrengthMap(map=read_frames(options.strength_map, count=1)[..., :3].mean(-1))
 
 
 def _probe_job(

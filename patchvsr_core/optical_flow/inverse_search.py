@@ -7,6 +7,8 @@ nothing else calls ``cv2.DISOpticalFlow``.
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 
@@ -27,7 +29,7 @@ class DenseInverseSearch:
     def __init__(self, quality: str) -> None:
         # medium begins at a finer level, so the height limits its pyramid from 16 px on
         self._min_wide_height = MIN_SIDE_PX if quality == "medium" else MIN_WIDE_HEIGHT_PX
-        self._engine = cv2.DISOpticalFlow.create(getattr(cv2, f"DISOPTICAL_FLOW_PRESET_{quality.upper()}"))
+        self._engine: Any = cv2.DISOpticalFlow.create(getattr(cv2, f"DISOPTICAL_FLOW_PRESET_{quality.upper()}"))
 
     def measure(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Flow from ``first`` to ``second``, both (H, W) uint8 of any size: (H, W, 2) float32 pixels (dx, dy)."""

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..errors import MediaError
 from ..resample import reflect_index, resize
+from ..video.local_files import open_input
 from .config import DataConfig
 from .shot_filter import find_usable_shots
 
@@ -155,7 +156,7 @@ def decode_video(path: Path, cache: Path) -> tuple[Path, list[tuple[int, int]]]:
     target = cache / f"{path.stem}-{key}.npy"
     if not target.is_file():
         try:
-            with av.open(str(path)) as container:
+            with open_input(path) as container:
                 frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
         except (av.error.FFmpegError, OSError, IndexError) as error:
             raise MediaError(f"{path} cannot be decoded ({error}); remove it from the training folder.") from error

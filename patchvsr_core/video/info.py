@@ -13,8 +13,11 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from ..errors import MediaError
+from .local_files import open_input
 from .sequence import first_image, is_sequence
 
+MIN_PYAV = (17, 1)
+"""The first PyAV that converts colours by the matrix and range of both frames, and sets time bases of audio streams."""
 HD_SIZE = (1280, 576)
 """Untagged video of at least this width, or more than this height, is BT.709, smaller BT.601, as players assume."""
 RGB, BT709, UNKNOWN, BT470BG, SMPTE170M = 0, 1, 2, 5, 6
@@ -84,17 +87,23 @@ def opened(path: Path) -> Iterator[InputContainer]:
     Raises:
         MediaError: when it cannot be opened.
     """
+    check_pyav(av.__version__)
     file = first_image(path)[0] if is_sequence(path) else path
     if not file.exists():
         raise MediaError(f"There is no file {file}; check the path.")
-    try:
-        container = av.open(str(file), metadata_errors="replace")
-    except (av.error.FFmpegError, OSError) as error:
-        raise MediaError(
-            f"{file.name} cannot be opened as video ({error}); check that the file is complete."
-        ) from error
-    with container:
+    with open_input(file) as container:
         yield container
+
+
+def check_pyav(version: str) -> None:
+    """Refuse a PyAV older than :data:`MIN_PYAV`, which would convert colours otherwise without a word.
+
+    Raises:
+        MediaError: when it is.
+    """
+    if tuple(int(part) for part in version.split(".")[:2]) < MIN_PYAV:
+        least = ".".join(map(str, MIN_PYAV))
+        raise MediaError(f"PyAV {version} converts colours otherwise; run pip install -U 'av>={least}' and restart.")
 
 
 def picture_stream(path: Path, container: InputContainer) -> VideoStream:

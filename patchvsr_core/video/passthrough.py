@@ -12,6 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from ..errors import OutputError
+from .local_files import open_input
 from .encoders import SUFFIXES
 
 log = logging.getLogger("patchvsr")
@@ -40,7 +41,7 @@ class PassthroughStreams:
         origin: Fraction = Fraction(0),
         subtitles: bool = True,
     ) -> None:
-        self.source = av.open(str(path), metadata_errors="replace")
+        self.source = open_input(path)
         self.target, self.origin = target, origin
         self.streams: dict[int, Any] = {}
         self.ends: dict[int, int] = {}

@@ -30,7 +30,9 @@ from .info import (
 from .sequence import images, is_sequence, to_display
 from .truncation import missing_bytes
 
-PRECISE = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+SWS_BICUBIC, SWS_ACCURATE_RND, SWS_FULL_CHR_H_INT = 1 << 2, 1 << 18, 1 << 13
+"""swscale's numbers; PyAV passes them on, but names the last two only from 18.0 on."""
+PRECISE = SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INT
 """Accurate conversion, which swscale does not do by default (54 dB instead of 46)."""
 HDR = (16, 18)
 """AVCOL_TRC_SMPTE2084 (PQ) and AVCOL_TRC_ARIB_STD_B67 (HLG)."""

@@ -19,7 +19,7 @@ COMMANDS = [
     ("patchvsr_core.training", "train"),
     ("patchvsr_core.training", "precompute"),
 ]
-OF_OTHERS = {"--no-deps", "--format", "--nproc-per-node", "--check", "--markdown"}
+OF_OTHERS = {"--no-deps", "--exclude", "--format", "--nproc-per-node", "--check", "--markdown"}
 """Options of pip, torchrun, and this project's tools and benchmarks."""
 
 DEPRECATED = re.compile(r"Flags that were renamed \(.*?\)", re.DOTALL)

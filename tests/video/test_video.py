@@ -14,6 +14,7 @@ from clips import audio_packets, colors, with_audio, write
 
 from patchvsr_core.errors import MediaError, OutputError
 from patchvsr_core.video import Picture, VideoWriter, probe, read_clip
+from patchvsr_core.video.info import check_pyav
 from patchvsr_core.video.remux import check_container, join
 
 
@@ -209,3 +210,12 @@ def test_full_disk(tmp_path: Path) -> None:
         assert list(disk.iterdir()) == []
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_pyav_that_converts_colours_otherwise_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = write(tmp_path / "in.mkv", colors(2, 16, 16))
+    monkeypatch.setattr("av.__version__", "16.1.0")
+    with pytest.raises(MediaError, match=r"PyAV 16\.1\.0 .*av>=17\.1"):
+        probe(file)
+    for version in ("17.1.0", "18.0.0rc1", "20.0"):
+        check_pyav(version)

@@ -1,0 +1,44 @@
+"""Opens files, and nothing that they or their names point at.
+
+libav follows playlists to other files and servers, and takes ``Film: part 1.mp4`` for an address. Every input is opened
+here.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+
+from ..errors import MediaError
+
+POINTERS = {"concat", "dash", "hls", "imf", "lavfi", "rtp", "rtsp", "sap", "sdp", "webm_dash_manifest"}
+"""libav's formats that hold no video themselves, but name other files or addresses to read."""
+
+
+def open_input(path: Path) -> InputContainer:
+    """Open a video, audio or image file.
+
+    Raises:
+        MediaError: when it is no file that libav reads, or a playlist.
+    """
+    try:
+        return av.open(local_url(path), metadata_errors="replace", options={**_only_files()})
+    except (av.error.FFmpegError, OSError) as error:
+        raise MediaError(
+            f"{path.name} cannot be opened as video ({error.strerror or error}); check that the file is complete, and "
+            "that it is the video itself, as playlists are not read."
+        ) from error
+
+
+def local_url(path: Path) -> str:
+    """The name of a file for libav, which would take what stands before a colon for a protocol."""
+    return f"file:{path}"
+
+
+@lru_cache
+def _only_files() -> dict[str, str]:
+    own = sorted(av.formats_available - POINTERS)
+    return {"protocol_whitelist": "file", "format_whitelist": ",".join(own)}
