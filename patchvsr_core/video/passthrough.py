@@ -12,8 +12,8 @@ import numpy as np
 from torch import Tensor
 
 from ..errors import OutputError
-from .local_files import open_input
 from .encoders import SUFFIXES
+from .local_files import local_url, open_input
 
 log = logging.getLogger("patchvsr")
 COPIED = ("audio", "subtitle", "attachment")
@@ -110,7 +110,7 @@ def write_audio(path: Path, wave: Tensor, rate: int) -> None:
     """Write (channels, samples) in [-1, 1] as AAC."""
     layout = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}.get(len(wave), "stereo")
     samples = np.ascontiguousarray(wave[: 2 if layout == "stereo" else None].cpu().float().numpy())
-    with av.open(str(path), "w") as target:
+    with av.open(local_url(path), "w") as target:
         stream = target.add_stream("aac", rate=rate, layout=layout)
         frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout=layout)
         frame.sample_rate = rate

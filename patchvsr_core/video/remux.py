@@ -20,6 +20,7 @@ from ..errors import OutputError
 from ..files import commit_file
 from .hidden_names import partial_of
 from .info import VideoInfo
+from .local_files import local_url
 from .passthrough import PassthroughStreams
 from .sequence import is_sequence
 from .writer import DETERMINISTIC, VideoWriter, explain_write_errors
@@ -90,7 +91,10 @@ def join(
             "start again with --fresh."
         )
     try:
-        with explain_write_errors(path), av.open(str(partial), "w", options=_container_options(path, notes)) as target:
+        with (
+            explain_write_errors(path),
+            av.open(local_url(partial), "w", options=_container_options(path, notes)) as target,
+        ):
             video = _picture_stream(segments[0], target, time_base)
             others = (
                 PassthroughStreams(others_from, target, origin=origin, subtitles=subtitles) if others_from else None
@@ -113,7 +117,7 @@ def _container_options(path: Path, notes: Mapping[str, str]) -> dict[str, str]:
 
 def _picture_stream(first: Path, target: av.container.OutputContainer, time_base: Fraction) -> av.VideoStream:
     """Create the video stream from the template of the first segment."""
-    with av.open(str(first)) as segment:
+    with av.open(local_url(first)) as segment:
         stream = target.add_stream_from_template(segment.streams.video[0], opaque=True)
         stream.metadata.update(segment.streams.video[0].metadata)  # the alpha flag of WebM
         if segment.format.name == target.format.name or "mov" in segment.format.name:
@@ -138,7 +142,7 @@ def _copy(
     durations = [*steps, *(steps[-1:] or [round(1 / fps / time_base)])]
     begin = 0
     for segment, order in zip(segments, orders, strict=True):
-        with av.open(str(segment)) as source:
+        with av.open(local_url(segment)) as source:
             packets = (packet for packet in source.demux(source.streams.video[0]) if packet.pts is not None)
             for packet, rank in zip(packets, order, strict=True):
                 packet.pts, packet.dts, packet.time_base = timestamps[begin + rank], next(decoded), time_base
@@ -154,7 +158,7 @@ def _copy(
 
 def display_order(segment: Path) -> list[int]:
     """The display index of every packet, in file order."""
-    with av.open(str(segment)) as source:
+    with av.open(local_url(segment)) as source:
         shown = [packet.pts for packet in source.demux(source.streams.video[0]) if packet.pts is not None]
     ranks = {pts: rank for rank, pts in enumerate(sorted(shown))}
     return [ranks[pts] for pts in shown]

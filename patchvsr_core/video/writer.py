@@ -19,6 +19,7 @@ from ..files import commit_file
 from .encoders import CRF, SUFFIXES, choose_encoder, tags
 from .hidden_names import check_name, partial_of
 from .info import SWS_COLORSPACE, Picture
+from .local_files import local_url
 from .reader import PRECISE
 from .sequence import DEFAULT_NAME, folder_of, image_kind, is_named, is_sequence, pattern, to_integers
 
@@ -63,7 +64,7 @@ class VideoWriter:
 
     def __enter__(self) -> VideoWriter:
         with explain_write_errors(self.path):
-            self.container = av.open(str(self.partial), "w", options=DETERMINISTIC)
+            self.container = av.open(local_url(self.partial), "w", options=DETERMINISTIC)
         try:
             with explain_write_errors(self.path):
                 self.video = self._video_stream()
