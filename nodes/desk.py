@@ -7,7 +7,7 @@ import json
 import logging
 import re
 from dataclasses import asdict
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 ROUTE = "/patchvsr/plan"
 LONGEST_BODY = 16_384
+AT_ONCE = 2
+"""Questions that are answered at the same time; all of ComfyUI shares the threads."""
 MOST_DRAWN = 2_500
 """Positions; more would be indistinguishable on a node."""
 REQUIRED = {"frames": (1, 10_000_000), "width": (1, MAX_SIDE), "height": (1, MAX_SIDE)}
@@ -49,6 +51,7 @@ FLAGS = ("has_adapter", "guessed")
 NOT_FORECAST = ("width", "height", "guessed", "node", "locale")
 LONGEST_SIZE = 32
 LOCALES = Path(__file__).parents[1] / "locales"
+MOST_LANGUAGES = 32
 LANGUAGE = re.compile(r"[A-Za-z-]{2,8}")
 
 
@@ -59,13 +62,27 @@ def register() -> bool:
         return False
 
     async def plan(request: Any) -> Any:
-        text = await request.text() if (request.content_length or 0) <= LONGEST_BODY else ""
-        answer = await asyncio.to_thread(answer_to, text)  # planning a large frame must not stop the server
+        text = await _read_body(request)
+        async with turn:  # the others wait, and cost nothing while they do
+            answer = await asyncio.to_thread(answer_to, text)  # planning a large frame must not stop the server
         return web.json_response(answer)
+
+    turn = asyncio.Semaphore(AT_ONCE)
 
     server.routes.post(ROUTE)(plan)
 
     return True
+
+
+async def _read_body(request: Any) -> str:
+    """The body, or nothing where it is too long: no more of it is read, whatever length its header gives."""
+    body = b""
+    while len(body) <= LONGEST_BODY:
+        part = await request.content.read(LONGEST_BODY + 1 - len(body))
+        if not part:
+            return body.decode("utf-8", "replace")
+        body += part
+    return ""
 
 
 def answer_to(text: str) -> dict[str, Any]:
@@ -80,7 +97,7 @@ def answer_to(text: str) -> dict[str, Any]:
         return {"error": "The plan could not be previewed; ComfyUI's log says why."}
 
 
-@cache
+@lru_cache(maxsize=MOST_LANGUAGES)
 def words_of(language: str) -> Words:
     """What stands on nodes in a language; English where there is none."""
     path = LOCALES / language / "main.json"

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..errors import AdapterError, ModelError
 from ..files import check_weights, explain_read_errors, parse_config, read_header, read_tensors
+from ..finite import mark_source
 from .adapter import Adapter
 from .config import AdapterConfig, BaseSpec
 
@@ -58,7 +59,7 @@ def load_adapter(path: str | Path, *, ops: Any = nn, dtype: torch.dtype | None =
         dtype = next(iter(tensors.values())).dtype
     adapter.to(dtype)
     adapter.load_state_dict({name: tensor.to(dtype) for name, tensor in tensors.items()})
-    return adapter.requires_grad_(False).eval()
+    return mark_source(adapter.requires_grad_(False).eval(), path)
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..finite import check_finite
+
 UNCERTAIN_LEVELS = (0.5, 1.0)
 """Estimates up to the first level also occur for clean clips and are set to 0; from the second on they count fully."""
 GAIN = 32.0
@@ -61,7 +63,8 @@ class DegradationEstimator(nn.Module):
         chosen = torch.linspace(0, frames - 1, min(frames, MAX_FRAMES)).round().long()
         top, left = (max(0, (length - CROP_PX) // 2) for length in (height, width))
         part = source[chosen.to(source.device), top : top + CROP_PX, left : left + CROP_PX]
-        return float(self(part.movedim(-1, 1).to(self.out.weight)))
+        level = self(part.movedim(-1, 1).to(self.out.weight))
+        return float(check_finite(level, "degradation estimator", self))
 
 
 def estimate_degradation(

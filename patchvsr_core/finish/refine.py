@@ -14,6 +14,7 @@ from torch import Tensor
 from ..distributed import ProcessGroup, current_group, sharded
 from ..errors import ModelError
 from ..files import explain_read_errors, fill_module, parse_config, read_weights, write_weights
+from ..finite import check_finite, mark_source
 from ..optical_flow.align import align_window, estimate_neighbour_flows
 from ..plan.canvas import Canvas, Span, overlap
 from ..plan.planner import plan_tiles
@@ -138,7 +139,8 @@ def _refine_tiles(
             decoded = refined.movedim(-1, 1).to(weight)
             upsampled = upsample_window(source, canvas, rows, columns).movedim(-1, 1).to(weight)
             neighbours = align_window(source, flows, canvas, rows, columns).movedim(-1, 1).to(weight)
-            refined = refiner(decoded, upsampled, neighbours, canvas.scale, *controls).to(out).movedim(1, -1)
+            refined = refiner(decoded, upsampled, neighbours, canvas.scale, *controls)
+            refined = check_finite(refined, "refiner", refiner).to(out).movedim(1, -1)
         kept = [span.weights(out).repeat_interleave(FOLD) for span in (row, column)]
         refined *= torch.outer(*kept)[..., None]
         place = out[:, rows, columns]
@@ -170,7 +172,8 @@ def load_refiner(path: str | Path, dtype: torch.dtype = torch.float32) -> Refine
     config, tensors = read_weights(path, FORMAT, "refiner")
     with explain_read_errors(path):
         chosen = parse_config(RefinerConfig, config)
-        refiner = fill_module(lambda: new_refiner(chosen), tensors)
+        refiner = mark_source(fill_module(lambda: new_refiner(chosen), tensors), path)
+    mark_source(refiner.estimator, path)
     return refiner.to(dtype).requires_grad_(False).eval()
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ..errors import ModelError
 from ..files import check_weights, explain_read_errors, read_checkpoint
+from ..finite import check_finite, mark_source
 
 STEM = "feature_encoder.convnormrelu.0.weight"
 NETWORKS = {64: "raft_large", 32: "raft_small"}
@@ -48,7 +49,8 @@ def estimator_from_module(module: nn.Module, device: torch.device | str | None =
         a, b = (_pad(frames.to(device or weight.device, weight.dtype)) * 2 - 1 for frames in (first, second))
         # the correlation volume grows with the square of the pixels: one pair at a time
         flows = [module(*pair, num_flow_updates=UPDATES)[-1] for pair in zip(a.split(1), b.split(1), strict=True)]
-        return torch.cat(flows)[..., :height, :width].to(first.device, torch.float32)
+        flow = torch.cat(flows)[..., :height, :width].to(first.device, torch.float32)
+        return check_finite(flow, "RAFT network", module)
 
     return estimate
 
@@ -77,7 +79,7 @@ def load_raft(path: str | Path) -> nn.Module:
         network.load_state_dict(state)
     except RuntimeError as error:
         raise ModelError(f"The tensors in {path.name} do not fit torchvision's {name}; download it again.") from error
-    return network.float().requires_grad_(False).eval()
+    return mark_source(network.float().requires_grad_(False).eval(), path)
 
 
 def _torchvision_networks() -> Any:

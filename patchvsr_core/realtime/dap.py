@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..files import explain_read_errors, fill_module, parse_config, read_weights, write_weights
+from ..finite import mark_source
 from .deformable_gather import sample_points
 
 SCALE = 4
@@ -73,7 +74,7 @@ def load_dap(path: str | Path) -> DAP:
     config, tensors = read_weights(path, FORMAT, "DAP network")
     with explain_read_errors(path):
         chosen = parse_config(DAPConfig, {RENAMED.get(name, name): value for name, value in config.items()})
-        network = fill_module(lambda: DAP(chosen), tensors)
+        network = mark_source(fill_module(lambda: DAP(chosen), tensors), path)
     return network.requires_grad_(False).eval()
 
 

@@ -55,7 +55,8 @@ def sample_points(offsets: Tensor) -> SamplePoints:
     for row, share_y in ((top, 1 - y1), (top + 1, y1)):
         for column, share_x in ((left, 1 - x1), (left + 1, x1)):
             inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-            pixel = row.clamp(0, height - 1).to(torch.int32) * width + column.clamp(0, width - 1).to(torch.int32)
+            # Clamped as integers: NaN becomes some integer, and no index leads out of the features.
+            pixel = row.to(torch.int32).clamp(0, height - 1) * width + column.to(torch.int32).clamp(0, width - 1)
             index.append(pixel + frames[:, None, None, None] * (height * width))
             weight.append(share_x * share_y * inside)
     return SamplePoints(torch.stack(index, -1), torch.stack(weight, -1))
@@ -70,6 +71,8 @@ def _gather_sums(x: Tensor, index: Tensor, weight: Tensor) -> Tensor:
 
 def sum_weighted_rows(table: Tensor, index: Tensor, weights: Tensor) -> Tensor:
     """Weighted sums of rows of an (R, C) table, with (N, n) indices and weights: (N, C)."""
+    if torch.is_grad_enabled() and weights.requires_grad and not table.requires_grad:
+        table = table.detach().requires_grad_()  # or some versions of torch return no gradient of the weights either
     if table.device.type in ("cpu", "cuda"):
         return F.embedding_bag(index, table, per_sample_weights=weights, mode="sum")
     return sum_gathered_rows(table, index, weights)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..errors import ModelError
 from ..files import SAFETENSORS, check_weights, explain_read_errors, fill_module, read_checkpoint, read_metadata
+from ..finite import mark_source
 from .rdg_blocks import HEADS, DecoderBlock, EncoderBlock, Guides, UpsampleBlock
 
 SCALE = 4
@@ -61,7 +62,7 @@ def load_rdg(path: str | Path, *, scaled_motion: bool | None = None) -> RDG:
     try:
         if channels % HEADS or not 0 < channels <= MOST_CHANNELS:
             raise ValueError(f"{channels} channels")
-        network = fill_module(lambda: RDG(channels, **choices), state)
+        network = mark_source(fill_module(lambda: RDG(channels, **choices), state), path)
     except (RuntimeError, ValueError) as error:
         raise ModelError(f"The tensors in {path.name} do not fit an RDG network; download it again.") from error
     return network.requires_grad_(False).eval()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from ..errors import MediaError, ModelError
 from ..files import SAFETENSORS, read_header, sha256
+from ..finite import all_finite, check_finite
 from ..optical_flow.estimators import dis
 from ..optical_flow.flow import ClipFlows
 from ..plan.chunks import ChunkState
@@ -69,6 +71,8 @@ def load_network(path: Path) -> DAP | RDG:
         return load_rdg(path)
     raise ModelError(f"{path.name} is neither a DAP nor an RDG network; choose one made by PatchVSR's trainer.")
 
+
+log = logging.getLogger("patchvsr")
 
 LIVE_COPIES = 5
 """Of DAP's features that its residual network holds at once."""
@@ -140,7 +144,7 @@ class FastUpscaler:
             if index in cuts:
                 memory = {}
             image = frames[index : index + 1, ..., :3].to(self.device, torch.float32)
-            upsampled, memory = self._step(image, passes, index - count, memory)
+            upsampled, memory = self._checked_step(image, passes, index - count, memory)
             result[index] = resize(upsampled.float().clamp(0, 1).movedim(1, -1), size)[0].clamp(0, 1)
             if on_frame is not None:
                 on_frame(index + 1, count)
@@ -160,8 +164,24 @@ class FastUpscaler:
         picture = 3 * SCALE**2 * (self.dtype.itemsize + torch.float32.itemsize)
         return size[0] * size[1] * (values * self.dtype.itemsize + picture)
 
+    def _checked_step(self, image: Tensor, passes: RenderPasses, index: int, memory: State) -> tuple[Tensor, State]:
+        """See :meth:`_step`; where half precision does not suffice, this and all further frames are made in single.
+
+        Raises:
+            ModelError: when the network returns NaN or Inf all the same.
+        """
+        result, after = self._step(image, passes, index, memory)
+        if next(self.network.parameters()).dtype == torch.float16 and not all_finite(result, *after.values()):
+            log.warning("%s needs more than half precision: continuing in single precision.", self.name.upper())
+            self.network.float()
+            self.dtype = torch.float32
+            result, after = self._step(image, passes, index, memory)
+        return check_finite(result, f"{self.name.upper()} network", self.network), after
+
     def _step(self, image: Tensor, passes: RenderPasses, index: int, memory: State) -> tuple[Tensor, State]:
         """Upscale one (1, h, w, 3) frame; ``index`` counts from the end, as motion may start earlier."""
+        dtype = next(self.network.parameters()).dtype
+        memory = {name: values if name == "frame" else values.to(dtype) for name, values in memory.items()}
         if isinstance(self.network, DAP):
             levels = range(self.network.config.levels)
             before = None

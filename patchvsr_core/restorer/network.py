@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..files import explain_read_errors, fill_module, parse_config, read_weights, write_weights
+from ..finite import mark_source
 
 SCALE = 4
 FORMAT = "patchvsr-restorer"
@@ -212,7 +213,7 @@ def load_restorer(path: str | Path) -> Restorer:
     config, tensors = read_weights(path, FORMAT, "restorer")
     with explain_read_errors(path):
         chosen = parse_config(RestorerConfig, config)
-        network = fill_module(lambda: Restorer(chosen), tensors)
+        network = mark_source(fill_module(lambda: Restorer(chosen), tensors), path)
     return network.to(memory_format=torch.channels_last).requires_grad_(False).eval()  # type: ignore[call-overload]
 
 

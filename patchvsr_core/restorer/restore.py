@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..finite import check_finite
 from ..optical_flow.flow import ClipFlows, estimate_clip_flows
 from ..plan.canvas import Span
 from ..plan.planner import tile_axis
@@ -107,7 +108,7 @@ def _restore(restorer: Restorer, window: _Window, state: Tensor | None, level: T
         frame = slice(t, t + 1)
         state, _ = restorer.step_forward(features[frame], bicubic[frame], backward[t], state, to_previous[:, t])
         results.append(picture(state).to(window.clip.device))
-    return torch.cat(results), state
+    return check_finite(torch.cat(results), "restorer", restorer), state
 
 
 def _add(large: Tensor, restored: Tensor, row: Span, column: Span) -> None:

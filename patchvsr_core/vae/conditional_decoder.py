@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ..errors import ModelError
 from ..files import explain_read_errors, fill_module, parse_config, read_weights, write_weights
+from ..finite import mark_source
 from .sft import Modulation, PositionNorm, ResidualBlockPlus
 
 FORMAT = "patchvsr-conditional-decoder"
@@ -126,7 +127,7 @@ def load_conditional_decoder(path: str | Path, dtype: torch.dtype = torch.float3
         )
     with explain_read_errors(path):
         chosen = parse_config(ConditionalDecoderConfig, config)
-        decoder = fill_module(lambda: ConditionalDecoder(chosen), tensors)
+        decoder = mark_source(fill_module(lambda: ConditionalDecoder(chosen), tensors), path)
     return decoder.to(dtype).requires_grad_(False).eval()
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..distributed import current_group
 from ..errors import ModelError, PlanError
+from ..finite import check_finite
 from ..kernels import Axis, Lattice, gather_blend
 from ..plan.canvas import Canvas, Span
 from ..plan.planner import crossfade, plan_tiles
@@ -80,12 +81,15 @@ def decode_tiles(
         )
     if condition is not None:
         check_frames(condition.source, canvas)
+    check_finite(latent, "base model")
     grid = plan_tiles(canvas, tile_px, overlap_px)
+    network = "VAE" if condition is None else "VAE with its conditional decoder"
+    modules = (getattr(codec, "vae", None), None if condition is None else condition.decoder)
 
     def decoded(window: tuple[Span, Span]) -> Tensor:
         part = latent[..., window[0].cells, window[1].cells]
         tile = codec.decode(part) if condition is None else _decode_conditioned(codec, part, canvas, window, condition)
-        return tile[: canvas.frames]
+        return check_finite(tile[: canvas.frames], network, *modules)
 
     group, pixels = current_group(), []
     for done, tile in enumerate(group.broadcast_each(tuple(grid), decoded), start=1):

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..distributed import current_group, sharded
 from ..errors import PlanError
+from ..finite import check_finite
 from ..kernels import Placement, blend_into
 from ..plan.canvas import Canvas
 from ..plan.planner import plan_tiles
@@ -51,6 +52,7 @@ def encode_canvas(
         rows = slice(row.start * stride, row.stop * stride)
         columns = slice(column.start * stride, column.stop * stride)
         tile = codec.encode(upsample_window(frames, canvas, rows, columns).clamp(0, 1)).float()
+        check_finite(tile, "VAE", getattr(codec, "vae", None))
         if latent is None:
             latent = tile.new_zeros((1, tile.shape[1], *canvas.latent_shape))
         weight = torch.outer(row.weights(like=tile), column.weights(like=tile))

@@ -34,6 +34,18 @@ def user(pack, tmp_path, monkeypatch):
     return tmp_path
 
 
+class Body:
+    """As aiohttp streams one: in parts."""
+
+    def __init__(self, text):
+        self.left, self.read_bytes = text, 0
+
+    async def read(self, most):
+        part, self.left = self.left[: min(most, 1000)], self.left[min(most, 1000) :]
+        self.read_bytes += len(part)
+        return part
+
+
 @pytest.fixture
 def ask(pack, user):
     """Ask as the browser does, through the server's route."""
@@ -44,10 +56,7 @@ def ask(pack, user):
     def asked(question):
         text = question if isinstance(question, str) else json.dumps(question)
 
-        async def body():
-            return text
-
-        answer = asyncio.run(handler(SimpleNamespace(text=body, content_length=len(text))))
+        answer = asyncio.run(handler(SimpleNamespace(content=Body(text.encode()))))
         assert answer.status == 200
         return json.loads(answer.text)
 
@@ -237,3 +246,35 @@ def test_a_tampered_file_of_times_stops_neither_preview_nor_run(pack, tiny, ask,
     run_chain(pack, tiny, a_clip(3, 13, 17))
     assert ask(question)["seconds"] > 0
     assert ask(question | {"patch_px": 128})["seconds"] > 0, "another patch size is scaled from the one that was timed"
+
+
+def test_a_long_body_is_not_read_to_its_end(pack, user):
+    from server import PromptServer
+
+    body = Body(b"x" * 10_000_000)
+    handler = PromptServer.instance.routes.posted["/patchvsr/plan"]
+    answer = asyncio.run(handler(SimpleNamespace(content=body)))
+    assert "no JSON object" in answer.text and body.read_bytes == pack.part("nodes.desk").LONGEST_BODY + 1
+
+
+def test_no_number_of_languages_fills_the_memory(pack, ask):
+    for number in range(100):
+        ask(TINY | VIDEO | {"locale": "x" + "abcdefghij"[number // 10] + "abcdefghij"[number % 10]})
+    desk = pack.part("nodes.desk")
+    assert desk.words_of.cache_info().currsize <= desk.MOST_LANGUAGES
+
+
+DEAREST = [
+    {"width": 8192, "height": 8192, "scale": 4.0, "patch_px": 64, "layout": "corner"},
+    {"width": 4096, "height": 4096, "scale": 1.0, "patch_px": 64, "layout": "corner"},
+    {"width": 3200, "height": 3200, "scale": 1.0, "patch_px": 64, "layout": "corner"},
+    {"width": 6000, "height": 6000, "scale": 2.0, "patch_px": 256, "layout": "alternating"},
+    {"frames": 10_000_000, "window_frames": 2, "overlap_frames": 1, "width": 3200, "height": 3200, "scale": 1.0},
+]
+
+
+@pytest.mark.parametrize("change", DEAREST, ids=str)
+def test_the_dearest_question_takes_seconds(ask, change):
+    begun = time.perf_counter()
+    ask(TINY | PLANNER | change)
+    assert time.perf_counter() - begun < 10

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
+import torch.nn.functional as F
 
 from patchvsr_core.optical_flow.flow import warp
 from patchvsr_core.realtime.deformable_gather import sample_points, sum_gathered_rows, sum_weighted_rows
@@ -51,6 +54,33 @@ def test_gradients_are_those_of_warping() -> None:
             torch.testing.assert_close(one, other, atol=1e-3, rtol=1e-3)
 
 
+@pytest.mark.parametrize("needed", [True, False])
+@pytest.mark.parametrize("old", [True, False])
+def test_gradients_of_weights_are_right_with_any_torch(
+    monkeypatch: pytest.MonkeyPatch, old: bool, needed: bool
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    table = torch.rand(20, 3, dtype=torch.float64, generator=generator).requires_grad_(needed)
+    weights = torch.rand(5, 4, dtype=torch.float64, generator=generator).requires_grad_()
+    index = torch.randint(0, 20, (5, 4), generator=generator, dtype=torch.int32)
+    embedding_bag = F.embedding_bag
+
+    def without_gradient(index: torch.Tensor, table: torch.Tensor, **options: Any) -> torch.Tensor:
+        """As torch up to 2.6 has it: no gradient at all when the table needs none."""
+        with torch.set_grad_enabled(table.requires_grad):
+            return embedding_bag(index, table, **options)
+
+    if old:
+        monkeypatch.setattr(F, "embedding_bag", without_gradient)
+    assert torch.autograd.gradcheck(lambda *given: sum_weighted_rows(given[0], index, given[1]), (table, weights))
+    wanted = [weights, *([table] if needed else [])]
+    ours, theirs = (
+        torch.autograd.grad(f(table, index, weights).square().sum(), wanted)
+        for f in (sum_weighted_rows, sum_gathered_rows)
+    )
+    torch.testing.assert_close(ours, theirs)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_far_pixels_are_told_apart_in_half_precision(dtype: torch.dtype) -> None:
     """Beyond the 2048th; both ways of reading."""
@@ -67,3 +97,11 @@ def test_devices_without_the_kernel_get_the_same() -> None:
     table, weights = torch.rand(20, 4, generator=generator), torch.rand(9, 6, generator=generator)
     index = torch.randint(0, 20, (9, 6), generator=generator, dtype=torch.int32)
     torch.testing.assert_close(sum_gathered_rows(table, index, weights), sum_weighted_rows(table, index, weights))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e30])
+def test_no_offset_reads_outside_the_features(value: float) -> None:
+    points = sample_points(torch.full((2, 3, 4, 1, 2), value))
+    assert int(points.index.min()) >= 0 and int(points.index.max()) < 2 * 3 * 4
+    found = points.gather_sum(torch.ones(2, 5, 3, 4))
+    assert not found.isfinite().all() or not found.any()

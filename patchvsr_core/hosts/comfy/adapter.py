@@ -21,6 +21,7 @@ from torch import Tensor
 from ...adapter import Adapter, BaseSpec, Strengths
 from ...adapter.patch_branch import token_grid
 from ...errors import PlanError
+from ...finite import check_finite
 from ...plan.canvas import Patch, PatchPlan
 from ...sampling.conditions import Controls, PatchConditions
 from ...sampling.joint_modulation import check_canvas
@@ -215,11 +216,14 @@ class _Control:
         return out
 
     def sample(self, executor: Any, *args: Any, **kwargs: Any) -> Tensor:
-        """Every run: features of patches are cached no longer."""
+        """Every run: features of patches are cached no longer, and the result is checked."""
         try:
-            return executor(*args, **kwargs)
+            latent = executor(*args, **kwargs)
         finally:
             self.controls.clear_cache()
+        adapter = self.controls.adapter
+        network = "base model" if adapter is None else "base model with its adapter"
+        return check_finite(latent, network, adapter)  # once: a step does not wait for a GPU
 
     def embed_time(self, frequencies: Tensor) -> Tensor:
         """Replaces the time embedding's forward: the same plus what the adapter adds."""

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ...errors import ModelError
 from ...files import MOST_CHANNELS, MOST_LAYERS, check_weights, read_header, read_tensors
+from ...finite import mark_source
 from ...vae.codec import WanVAE
 from ..wan import HEAD_DIM, Shapes, transformer_sizes
 from .denoiser import Base, restore_positions
@@ -144,7 +145,7 @@ def _filled(model: Any, config: dict[str, Any], state: State, source: Path, dtyp
         )
     if isinstance(loaded, WanTransformer3DModel):
         restore_positions(loaded)
-    return _in_precision(loaded, dtype)
+    return mark_source(_in_precision(loaded, dtype), source)
 
 
 def _check_sizes(config: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from ...distributed import SINGLE, ProcessGroup, check_divisible, use_group
 from ...errors import PlanError
 from ...finish.refine import refine_frames
+from ...finite import check_finite
 from ...plan.canvas import PatchPlan
 from ...plan.chunks import ChunkState
 from ...progress import OnProgress
@@ -106,9 +107,13 @@ def _denoise(
     denoiser = DiffusersDenoiser(models.base, prompts, models.adapter, attention=attention, keep_text=True)
     try:
         model = _CanvasModel(run, models, settings, denoiser, progress, attention, skip_policy)
-        return solver(model, _start_state(run, noise, models), run.sigmas, None)
+        latent = solver(model, _start_state(run, noise, models), run.sigmas, None)
     finally:
         denoiser.close()
+    network = "base model" if models.adapter is None else "base model with its adapter"
+    return check_finite(
+        latent, network, models.base.transformer, models.adapter
+    )  # once: a step does not wait for a GPU
 
 
 @dataclass(eq=False)
