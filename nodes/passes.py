@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
-import folder_paths
 import torch
 from comfy_api.latest import io
 
@@ -14,6 +12,7 @@ from ..patchvsr_core.hosts.comfy.progress import Progress
 from ..patchvsr_core.realtime.exr_passes import frame_files, read_passes
 from ..patchvsr_core.realtime.gbuffers import normalise_depth
 from ..patchvsr_core.video.exr import openexr
+from .paths import find_input
 from .sockets import CATEGORY, Flow
 
 log = logging.getLogger("patchvsr")
@@ -40,7 +39,7 @@ class LoadRenderPasses(io.ComfyNode):
                     default="",
                     placeholder="render or render/shot_%04d.exr",
                     tooltip="A folder of .exr files, a pattern (shot_%04d.exr or shot_####.exr) or one file: within "
-                    "ComfyUI's input folder, or anywhere by its full path.",
+                    "ComfyUI's input folder, or by its full path in ComfyUI's folders or those of PATCHVSR_FOLDERS.",
                 ),
                 io.Int.Input(
                     "first_frame",
@@ -104,7 +103,7 @@ class LoadRenderPasses(io.ComfyNode):
             return True
         try:
             openexr()
-            frame_files(located(path), count=1)
+            frame_files(find_input(path), count=1)
         except MediaError as error:
             return str(error)
         return True
@@ -116,7 +115,7 @@ class LoadRenderPasses(io.ComfyNode):
         """Another one when files were rendered again. What comes through a link is not known here: then always."""
         if path is None or first_frame is None or frame_count is None:
             return float("nan")
-        states = ((file.name, file.stat()) for file in frame_files(located(path), first_frame, frame_count))
+        states = ((file.name, file.stat()) for file in frame_files(find_input(path), first_frame, frame_count))
         return [(name, state.st_mtime_ns, state.st_size) for name, state in states]
 
     @classmethod
@@ -124,7 +123,7 @@ class LoadRenderPasses(io.ComfyNode):
         cls, path: str, first_frame: int, frame_count: int, exposure: float, view_layer: str = ""
     ) -> io.NodeOutput:
         image, alpha, passes = read_passes(
-            located(path), first_frame, frame_count, exposure, view_layer.strip(), Progress()
+            find_input(path), first_frame, frame_count, exposure, view_layer.strip(), Progress()
         )
         depth = None if passes.depth is None else normalise_depth(passes.depth).movedim(1, -1).repeat(1, 1, 1, 3)
         normal = None if passes.normal is None else (passes.normal + 1) / 2
@@ -134,15 +133,3 @@ class LoadRenderPasses(io.ComfyNode):
         if empty:
             log.warning("%s holds nothing for %s; these outputs are empty.", path, ", ".join(empty))
         return io.NodeOutput(image, *outputs.values(), mask)
-
-
-def located(path: str) -> Path:
-    """Where a path leads from ComfyUI's input folder; without the quotes that file managers copy around it.
-
-    Raises:
-        MediaError: when nothing is named.
-    """
-    named = path.strip().strip("\"'")
-    if not named:
-        raise MediaError("The path is empty; name a folder of EXR files in ComfyUI's input folder, or its full path.")
-    return Path(folder_paths.get_input_directory(), Path(named).expanduser())

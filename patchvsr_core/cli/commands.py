@@ -109,13 +109,17 @@ def _probe_job(
     """(input, size of the result, times of its frames); raises now for what cannot be read or written."""
     from ..video import probe, scan
     from ..video.chunk_files import check_output
+    from ..video.sequence import check_no_stale_images, is_sequence, numbers
     from ..video.writer import check_target
 
     info = probe(options.input)
     target = target_size((info.height, info.width), scale=options.scale, size=options.size)
     check_target(output, info.path)
     check_output(output, target, info, encoding)
-    return info, target, scan(info.path, find_cuts=not options.no_cuts)
+    timeline = scan(info.path, find_cuts=not options.no_cuts)
+    if is_sequence(output):
+        check_no_stale_images(output, numbers(info.path, len(timeline.timestamps)))
+    return info, target, timeline
 
 
 def plan(options: argparse.Namespace, launch: Launch) -> None:

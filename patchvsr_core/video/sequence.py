@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
@@ -93,6 +93,26 @@ def folder_of(path: Path) -> Path:
 def name(pattern: Path, number: int) -> str:
     """The file name of an image."""
     return NUMBER.sub(lambda found: found[0] % number, pattern.name, count=1)
+
+
+def check_no_stale_images(output: Path, new: Sequence[int]) -> None:
+    """Raise when images of a longer result would stay between or after the new ones.
+
+    Args:
+        new: numbers of the images to write, which replace those of the same name.
+
+    Raises:
+        OutputError: with the first of the others.
+    """
+    target = pattern(output)
+    replaced = {name(target, number) for number in new}
+    found = target.parent.iterdir() if target.parent.is_dir() else ()
+    stale = sorted(file.name for file in found if is_named(file, target.name) and file.name not in replaced)
+    if stale:
+        raise OutputError(
+            f"{target.parent} has images of another result that this one would not replace, such as {stale[0]}; delete "
+            "them or choose another folder."
+        )
 
 
 def write_image(path: Path, frame: Tensor, depth: int = 16) -> None:

@@ -18,7 +18,16 @@ OPTIONAL_SECTIONS = {"Source"}
 COLUMNS = ["input, default", "what it does, and what to choose"]
 """Two: more would not fit into the panel in which ComfyUI shows them."""
 FILES_OF_THE_USER = "your files"
-OTHER_NAMES = {"all", "render", "1920x0", "3840x2160", "1920x1080", "0-9, 20", "pip install OpenEXR"}
+OTHER_NAMES = {
+    "PATCHVSR_FOLDERS",
+    "all",
+    "render",
+    "1920x0",
+    "3840x2160",
+    "1920x1080",
+    "0-9, 20",
+    "pip install OpenEXR",
+}
 """Values of widgets for text, and a command."""
 PAGE_BYTES, PICTURES_BYTES = 60_000, 1_100_000
 NARROW_PX = 400

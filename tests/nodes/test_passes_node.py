@@ -135,3 +135,26 @@ def test_every_socket_explains_itself(node):
     assert all(socket.tooltip.endswith(".") for socket in [*schema.inputs, *schema.outputs])
     for output in schema.outputs:
         assert ("Empty if the files lack this pass" in output.tooltip) == (output.display_name not in ("image", "mask"))
+
+
+@pytest.mark.parametrize("form", ["{}", "../{name}", "~/../..{}"])
+def test_paths_stay_in_comfyuis_folders_unless_the_server_was_started_with_others(
+    node, folder, tmp_path_factory, monkeypatch, form
+):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    write_shot(elsewhere, 1)
+    path = form.format(elsewhere, name=os.path.relpath(elsewhere, folder.parent))
+    with pytest.raises(Rejected, match=r"outside ComfyUI's .* PATCHVSR_FOLDERS set to its folder"):
+        load(node, path)
+    monkeypatch.setenv("PATCHVSR_FOLDERS", os.pathsep.join(["", str(folder), str(elsewhere)]))
+    if form == "{}":
+        assert len(load(node, path)["image"]) == 1
+
+
+@pytest.mark.parametrize(
+    "path", ["\\\\server\\share", "//server/share/%04d.exr", "\\/server/share", "'//server'", "\\\\?\\UNC"]
+)
+def test_a_path_on_a_server_is_refused_before_anything_looks_there(node, folder, monkeypatch, path):
+    monkeypatch.setenv("PATCHVSR_FOLDERS", "/")
+    with pytest.raises(Rejected, match="is on a server; map it"):
+        load(node, path)

@@ -14,6 +14,7 @@ from clips import colors, write
 from jobs import run
 from torch import Tensor
 
+from patchvsr_core.__main__ import main
 from patchvsr_core.errors import MediaError, OutputError
 from patchvsr_core.resample import resize
 from patchvsr_core.run.video_job import Job
@@ -21,7 +22,7 @@ from patchvsr_core.settings import TINY
 from patchvsr_core.video import Picture, probe, read_clip
 from patchvsr_core.video.chunk_files import Encoding, check_output
 from patchvsr_core.video.reader import iter_frames
-from patchvsr_core.video.sequence import write_image
+from patchvsr_core.video.sequence import check_no_stale_images, write_image
 from patchvsr_core.video.writer import check_target
 
 SUBTITLES = b"1\n00:00:00,000 --> 00:00:00,080\nHello\n\n2\n00:00:00,120 --> 00:00:00,180\nWorld\n"
@@ -275,6 +276,21 @@ def test_sequences_that_cannot_be_used(tmp_path: Path) -> None:
     write_image(tmp_path / "a_3.png", torch.rand(8, 12, 3))
     with pytest.raises(MediaError, match="changes its resolution"):
         list(iter_frames(tmp_path / "a_%d.png"))
+
+
+def test_images_of_a_longer_result_are_not_left_among_the_new_ones(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder, count in (("in", 2), ("out", 3)):
+        (tmp_path / folder).mkdir()
+        for number in range(1, count + 1):
+            write_image(tmp_path / folder / f"frame_{number:05d}.png", torch.rand(16, 16, 3))
+    before = (tmp_path / "out" / "frame_00001.png").read_bytes()
+    assert main(["upscale", str(tmp_path / "in"), str(tmp_path / "out"), "--scale", "1"]) == 2
+    assert "would not replace, such as frame_00003.png; delete" in capsys.readouterr().err
+    assert (tmp_path / "out" / "frame_00001.png").read_bytes() == before
+    (tmp_path / "out" / "frame_00003.png").unlink()
+    check_no_stale_images(tmp_path / "out", [1, 2])
 
 
 def test_a_clock_that_starts_late_or_runs_back(tmp_path: Path) -> None:

@@ -24,11 +24,11 @@ def get_input_directory() -> str:
 
 
 def get_output_directory() -> str:
-    return str(folders["output"])
+    return str(folders.get("output", "/nowhere"))
 
 
 def get_temp_directory() -> str:
-    return str(folders["temp"])
+    return str(folders.get("temp", "/nowhere"))
 
 
 def get_user_directory() -> str:
