@@ -31,5 +31,7 @@ def detail_energy(latent: Tensor) -> Tensor:
     """(C, T, H, W) to (T,): deviation of the Laplacian, the amount of fine detail per frame."""
     kernel = torch.tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]], device=latent.device)
     planes = latent.float().transpose(0, 1).flatten(0, 1)[:, None]
+    lacking = [max(0, len(kernel) - side) for side in latent.shape[-2:]]  # of a clip of a few pixels
+    planes = F.pad(planes, (0, lacking[1], 0, lacking[0]), mode="replicate")
     edges = F.conv2d(planes, kernel[None, None])
     return edges.unflatten(0, (latent.shape[1], latent.shape[0])).flatten(1).std(1)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ..distributed import SINGLE, ProcessGroup
-from ..errors import OutputError
+from ..errors import MediaError, OutputError
 from ..files import sha256
 from ..finish.strength_map import StrengthMap, apply_strength_map
 from ..plan.chunks import Chunk, ChunkState, cross_fade, plan_chunks
@@ -234,7 +234,11 @@ class _Window:
         """(T, h, w, 3) of a chunk that begins no earlier than the last one."""
         self._kept = {index: frame for index, frame in self._kept.items() if index >= chunk.first}
         while self._next < chunk.end:
-            frame = next(self._frames)
+            frame = next(self._frames, None)
+            if frame is None:
+                raise MediaError(
+                    "The input has fewer frames than when the run began; leave it in place and start again."
+                )
             if self._next >= chunk.first:  # others belong to chunks that are finished
                 self._kept[self._next] = to_tensor(frame, self._alpha)
             self._next += 1

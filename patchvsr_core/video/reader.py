@@ -116,18 +116,23 @@ def iter_frames(path: Path) -> Iterator[av.VideoFrame]:
     """Iterate over the frames of a file or the images of a sequence; all have the same size.
 
     Raises:
-        MediaError: when it is damaged, or far shorter than declared.
+        MediaError: when it is damaged, far shorter than declared, or changed meanwhile.
     """
     timestamps: list[int | None] = []
     size: tuple[int, int] | None = None
     frames = _images(path) if is_sequence(path) else _frames(path, timestamps)
+    before = _state(path)
     while True:
         try:
             frame = next(frames, None)
-        except (av.error.FFmpegError, OSError) as error:
+        except (av.error.FFmpegError, OSError, MediaError) as error:
+            _check_unchanged(path, before)
+            if isinstance(error, MediaError):
+                raise
             raise MediaError(
                 f"{path.name} is damaged after frame {len(timestamps)} ({error}); re-encode or trim it first."
             ) from error
+        _check_unchanged(path, before)
         if frame is None:
             break
         size = size or (frame.width, frame.height)
@@ -135,6 +140,19 @@ def iter_frames(path: Path) -> Iterator[av.VideoFrame]:
             raise MediaError(f"{path.name} changes its resolution midway; split it where the size changes.")
         timestamps.append(frame.pts)
         yield frame
+
+
+def _state(path: Path) -> tuple[int, ...] | None:
+    """What changes when a file is written to or replaced; nothing of an image sequence, whose files are opened late."""
+    if is_sequence(path) or not path.exists():
+        return None
+    state = path.stat()
+    return state.st_ino, state.st_size, state.st_mtime_ns
+
+
+def _check_unchanged(path: Path, before: tuple[int, ...] | None) -> None:
+    if _state(path) != before:
+        raise MediaError(f"{path.name} was changed or removed while it was read; leave it in place and start again.")
 
 
 def _images(path: Path) -> Iterator[av.VideoFrame]:

@@ -384,3 +384,12 @@ def test_in_the_base_own_keys_appended_change_nothing(base, monkeypatch: pytest.
     monkeypatch.setattr(AttentionRun, "__init__", always)
     for a, b in zip(denoised(base, plan, AttentionOptions(spatial=True)), plain_answers, strict=True):
         assert (a - b).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 1), (1, 5), (2, 2)])
+def test_frames_of_a_few_pixels_are_ranked_by_detail_too(size: tuple[int, int]) -> None:
+    clip = torch.zeros(4, 3, *size)
+    clip[0, 1, -1, -1] = 5.0
+    energy = detail_energy(clip)
+    assert energy.isfinite().all() and energy[0] == energy[2] == 0
+    assert (energy[1] > 0) == (size != (1, 1)), "one pixel has no detail"

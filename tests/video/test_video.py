@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 import struct
 import subprocess
@@ -15,6 +16,7 @@ from clips import audio_packets, colors, with_audio, write
 from patchvsr_core.errors import MediaError, OutputError
 from patchvsr_core.video import Picture, VideoWriter, probe, read_clip
 from patchvsr_core.video.info import check_pyav
+from patchvsr_core.video.reader import iter_frames
 from patchvsr_core.video.remux import check_container, join
 
 
@@ -219,3 +221,19 @@ def test_a_pyav_that_converts_colours_otherwise_is_refused(monkeypatch: pytest.M
         probe(file)
     for version in ("17.1.0", "18.0.0rc1", "20.0"):
         check_pyav(version)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps files that are open")
+@pytest.mark.parametrize("harm", ["delete", "replace", "shorten"])
+def test_an_input_that_changes_while_it_is_read_is_named(tmp_path: Path, harm: str) -> None:
+    file, other = (write(tmp_path / name, colors(frames, 16, 16)) for name, frames in (("in.mkv", 30), ("b.mkv", 3)))
+    frames = iter_frames(file)
+    next(frames)
+    if harm == "replace":
+        other.replace(file)
+    elif harm == "shorten":
+        os.truncate(file, 100)
+    else:
+        file.unlink()
+    with pytest.raises(MediaError, match=r"in\.mkv was changed or removed while it was read"):
+        list(frames)
