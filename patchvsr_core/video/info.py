@@ -14,6 +14,7 @@ from av.video.stream import VideoStream
 
 from ..errors import MediaError
 from .local_files import open_input
+from .orientation import orientation, warn_if_slanted
 from .sequence import first_image, is_sequence
 
 MIN_PYAV = (17, 1)
@@ -141,7 +142,9 @@ def _info(path: Path, container: InputContainer) -> VideoInfo:
     width, height = stream.width, stream.height
     first = _first_frame(container, stream)
     picture = _picture(stream, first)
-    if first is not None and first.rotation % 180:
+    if first is not None:
+        warn_if_slanted(path.name, first)
+    if first is not None and orientation(first).is_transposed:
         width, height = height, width
         picture = replace(picture, pixel_aspect=1 / picture.pixel_aspect)
     time_base = stream.time_base or 1 / fps

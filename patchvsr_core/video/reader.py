@@ -27,6 +27,7 @@ from .info import (
     picture_stream,
     probe,
 )
+from .orientation import orientation
 from .sequence import images, is_sequence, to_display
 from .truncation import missing_bytes
 
@@ -209,7 +210,7 @@ def _pixels(frame: av.VideoFrame) -> Tensor:
     if not frame.format.is_rgb and frame.colorspace != RGB:
         options["src_colorspace"] = SWS_COLORSPACE[assumed_matrix(frame.colorspace, frame.width, frame.height)]
     array = frame.to_ndarray(format=names[bits][has_alpha], interpolation=PRECISE, **options)
-    upright = np.rot90(array, frame.rotation // 90).astype(np.float32)
+    upright = orientation(frame).apply(array).astype(np.float32)
     return torch.from_numpy(upright / (2**bits - 1))
 
 
