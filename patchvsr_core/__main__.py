@@ -6,13 +6,12 @@ import argparse
 import signal
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from .cli.interrupts import INTERRUPTED, print_any_name, stopped_once
+from .cli.parser import make_parser
+from .cli.torchrun import Launch, join_launch
 from .errors import PatchVSRError
-
-if TYPE_CHECKING:
-    from .cli.torchrun import Launch
+from .run.oom_backoff import is_out_of_memory
 
 USER_ERROR = 2
 STOPPED = "patchvsr: stopped; the same command resumes after the last finished chunk."
@@ -25,9 +24,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print_any_name()
     with stopped_once():
         try:
-            from .cli.parser import make_parser  # torch takes a second or two, in which Ctrl+C may come
-            from .cli.torchrun import join_launch
-
             with join_launch() as launch:
                 return _run(make_parser().parse_args(arguments), launch)
         except KeyboardInterrupt:  # before the command began, or after it ended
@@ -36,8 +32,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, launch: Launch) -> int:
-    from .run.oom_backoff import is_out_of_memory
-
     if launch.size > 1:
         signal.signal(signal.SIGTERM, launch.handle_sigterm)
     try:

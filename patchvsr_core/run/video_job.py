@@ -109,9 +109,7 @@ def upscale_file(
             _keep(journal, job, chunks, number, made(), chunk_state)
             trim_malloc()
         report_chunk(len(chunks), len(chunks))
-        _check_chunks(journal, len(chunks))
-        files = [*map(journal.chunk_file, range(len(chunks)))]
-        join_chunks(files, job.output, timeline, job.info, job.encoding, job.notes)
+        _join(journal, job, timeline, len(chunks))
     except BaseException:
         if not (job.is_resumable and any(map(journal.is_done, range(len(chunks))))):
             journal.remove()  # nothing to resume
@@ -153,14 +151,16 @@ def _forget_damaged(journal: Journal, chunks: tuple[Chunk, ...]) -> None:
                 journal.discard(earlier)
 
 
-def _check_chunks(journal: Journal, count: int) -> None:
-    """Raise when something happened to a chunk's file while others were made."""
+def _join(journal: Journal, job: Job, timeline: Timeline, count: int) -> None:
+    """Make one file of all chunks, unless something happened to one while others were made."""
     for number in range(count):
         if not journal.is_intact(number):
             raise OutputError(
                 f"Chunk {number + 1} of {journal.output.name} was deleted or changed during the run; start the same "
                 "command again, which makes only this one anew."
             )
+    files = [*map(journal.chunk_file, range(count))]
+    join_chunks(files, job.output, timeline, job.info, job.encoding, job.notes)
 
 
 def _own_frames(chunks: tuple[Chunk, ...], number: int) -> int:

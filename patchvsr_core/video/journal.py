@@ -65,7 +65,9 @@ def _are_chunks(found: Any) -> bool:
     """Whether a value can be [frames in a chunk, frames of overlap, [first frame of every chunk]]."""
     if not isinstance(found, list) or len(found) != 3 or not isinstance(found[2], list):
         return False
-    return all(type(number) is int and 0 <= number <= MOST_FRAMES for number in (*found[:2], *found[2]))
+    if not all(type(number) is int and 0 <= number <= MOST_FRAMES for number in (*found[:2], *found[2])):
+        return False
+    return found[1] <= found[0] // 3 and found[0] > 0
 
 
 def unfinished_chunks(output: Path) -> tuple[int, int] | None:
