@@ -26,7 +26,9 @@ LONGEST_SECONDS = 1e6
 MOST_BYTES = 2**20
 MOST_KINDS = 200
 """Of work on one device; those that were timed longest ago are dropped."""
-PATCH = re.compile(r"patch\|(?P<family>\w{1,20}) (?P<width>\d{1,6})x(?P<layers>\d{1,4})x(?P<ffn>\d{1,6})\|(\d{1,9})")
+SIZES = r"(?P<width>[1-9]\d{0,5})x(?P<layers>[1-9]\d{0,3})x(?P<ffn>[1-9]\d{0,5})"
+"""Of a base; none is 0, as what is scaled is divided by them."""
+PATCH = re.compile(rf"patch\|(?P<family>\w{{1,20}}) {SIZES}\|([1-9]\d{{0,8}})")
 STAGE = re.compile(r"stage\|(?P<stage>\w{1,20})(\|(?P<family>\w{1,20}))?")
 
 Runs = dict[str, dict[str, list[float]]]

@@ -70,6 +70,18 @@ def test_a_broken_or_tampered_file_is_as_good_as_none(path: Path, content: str) 
     assert RunTimes(path).typical("cpu") == {REFINE: 1.0}
 
 
+@pytest.mark.parametrize("kind", ["patch|wan 0x0x0|5", "patch|wan 4x1x4|0", "patch|wan 0x1x0|7"])
+def test_a_base_or_a_patch_of_nothing_is_none(path: Path, kind: str) -> None:
+    path.write_text(json.dumps({"cpu": {kind: [1.0]}}))
+    assert throughput(RunTimes(path).typical("cpu"), "wan").patch_seconds(100) is None
+
+
+def test_a_file_of_a_hundred_megabytes_is_not_read(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(100 * 2**20)
+    assert RunTimes(path).typical("cpu") == {}
+
+
 def test_bytes_that_are_no_text(path: Path) -> None:
     path.write_bytes(bytes(range(256)))
     assert RunTimes(path).typical("cpu") == {}
