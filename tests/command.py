@@ -14,7 +14,7 @@ from clips import colors, write
 
 ROOT = Path(__file__).parents[1]
 CHUNK = 6
-STOP_AFTER_S = 60
+STOP_AFTER_S = 120
 
 
 def small_clip(path: Path, frames: int = 60) -> Path:

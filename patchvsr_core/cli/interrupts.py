@@ -36,10 +36,9 @@ def stopped_once() -> Iterator[None]:
     try:
         yield
     finally:
-        if handler.first is None:
-            for number, old in before.items():
-                if signal.getsignal(number) is handler:
-                    signal.signal(number, old)
+        for number, old in before.items():
+            if signal.getsignal(number) is handler:  # a stopped process is about to end, and Python drops handlers then
+                signal.signal(number, old if handler.first is None else signal.SIG_IGN)
 
 
 class _Handler:

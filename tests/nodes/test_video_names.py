@@ -40,14 +40,15 @@ def make(pack: Any, tiny: Any, folder: Path, **changes: Any) -> Any:
     [
         ("video/PatchVSR", "video/PatchVSR"),
         ("%date:yyyy-MM-dd%/clip", "2026-03-07/clip"),
-        ("%date:yy.M.d%", "%date:yy.M.d%"),
+        ("%date:yy.M%", "%date:yy.M%"),
+        ("%date:yy.M.d%", "26"),
         ("a_%date:hhmmss%_%date:d-M-yy%", "a_090508_7-3-26"),
         ("%date:h m s%", "9 5 8"),
         ("%width%_%second%", "%width%_%second%"),
     ],
 )
 def test_dates_are_filled_in_as_the_frontend_does_for_save_video(pack: Any, prefix: str, name: str) -> None:
-    """``%width%`` and the like are left to ComfyUI; like the frontend, nothing with a dot is a date."""
+    """``%width%`` and the like are left to ComfyUI; dots do what they do there."""
     assert pack.part("patchvsr_core.hosts.comfy.file_names").fill_in_date(prefix, NOW) == name
 
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import itertools
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +13,7 @@ import pytest
 import torch
 from clips import colors, write
 from jobs import enlarge, run
+from small_disk import small_disk
 from torch import Tensor
 
 from patchvsr_core.errors import MediaError, OutputError
@@ -182,18 +180,6 @@ def test_a_full_disk_loses_nothing(clip: Path) -> None:
         enlarge_disk()
         assert len(run(job, noisy)) == 4 - len(pieces)
         assert job.output.read_bytes() == clip.with_name("whole.mp4").read_bytes()
-
-
-@contextmanager
-def small_disk(folder: Path, size: int) -> Iterator[Callable[[], None]]:
-    """A tmpfs of so many bytes, which can be made larger."""
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("needs the right to mount a tmpfs (root)")
-    try:
-        yield lambda: subprocess.run(["mount", "-o", "remount,size=64m", str(folder)], check=True) and None
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_an_input_that_is_cut_off_leaves_nothing(clip: Path) -> None:
