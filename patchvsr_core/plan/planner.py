@@ -91,7 +91,7 @@ def temporal_windows(canvas: Canvas, window_frames: int, overlap_frames: int) ->
 
 def count_windows(canvas: Canvas, window_frames: int, overlap_frames: int) -> int:
     """Count the windows of :func:`temporal_windows` without creating them, as clips may be long."""
-    return len(_spread_starts(canvas.latent_frames, *_window_length(canvas, window_frames, overlap_frames)))
+    return _count_starts(canvas.latent_frames, *_window_length(canvas, window_frames, overlap_frames))
 
 
 def _window_length(canvas: Canvas, window_frames: int, overlap_frames: int) -> tuple[int, int]:
@@ -164,8 +164,13 @@ def _spread_starts(length: int, window: int, overlap: int) -> list[int]:
     """Starts of the fewest windows that cover ``length`` and overlap by at least ``overlap`` cells."""
     if window >= length:
         return [0]
-    count = ceil((length - overlap) / (window - overlap))
+    count = _count_starts(length, window, overlap)
     return [round(k * (length - window) / (count - 1)) for k in range(count)]
+
+
+def _count_starts(length: int, window: int, overlap: int) -> int:
+    """How many :func:`_spread_starts` returns."""
+    return 1 if window >= length else ceil((length - overlap) / (window - overlap))
 
 
 def _normalise(length: int, spans: list[Span]) -> list[Span]:

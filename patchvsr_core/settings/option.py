@@ -5,11 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
+from numbers import Integral, Real
 from typing import Any, TypeVar, cast
 
 from ..errors import PlanError
 
 Value = TypeVar("Value")
+KINDS: dict[type, tuple[type, str]] = {
+    bool: (bool, "True or False"),
+    int: (Integral, "a whole number"),
+    float: (Real, "a number"),
+    str: (str, "text"),
+}
+"""By the type of a default: what a value has to be, and how messages call that."""
 KEY = "option"
 """Of the metadata."""
 
@@ -44,12 +52,19 @@ class Option:
         """(least, greatest) value of a widget."""
         return self.widget or (self.low, self.high)
 
-    def check(self, name: str, value: Any) -> None:
+    def check(self, name: str, value: Any, default: Any = None) -> None:
         """Raise unless a setting may have this value.
 
+        Args:
+            default: a value of the type that the setting has.
+
         Raises:
-            PlanError: for a value out of range, or none of the choices.
+            PlanError: for a value of another type, out of range, or none of the choices.
         """
+        if not self.choices and type(default) in KINDS:
+            kind, words = KINDS[type(default)]
+            if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+                raise PlanError(f"{name} is {str(value)[:40]!r}; it must be {words}.")
         if self.choices and value not in self.choices:
             what = name.replace("_", " ").capitalize()
             raise PlanError(f"{what} {value!r} is unknown; choose one of {', '.join(self.choices)}.")

@@ -286,6 +286,6 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name, chosen in options_of(self).items():
-            chosen.check(name, getattr(self, name))
+            chosen.check(name, getattr(self, name), getattr(type(self), name))
         if self.softening != 1 and self.guidance <= 1:
             raise PlanError("Detail guidance softens the negative branch; it needs a guidance above 1.")

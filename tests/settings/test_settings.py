@@ -146,3 +146,21 @@ def test_a_run_that_an_earlier_version_left_is_resumed(tmp_path: Path) -> None:
     Journal(tmp_path / "out.mp4", ".mkv", new)
     with pytest.raises(OutputError, match="the settings changed"):
         Journal(tmp_path / "out.mp4", ".mkv", facts | {"settings": asdict(TINY)})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("steps", "4", "a whole number"),
+        ("steps", 1.5, "a whole number"),
+        ("steps", True, "a whole number"),
+        ("patch_px", None, "a whole number"),
+        ("guidance", "high", "a number"),
+        ("guidance", [1.0], "a number"),
+        ("lazy_attention", 1, "True or False"),
+        ("attention_layers", 3, "text"),
+    ],
+)
+def test_a_setting_of_another_type_is_refused_in_one_sentence(name: str, value: object, words: str) -> None:
+    with pytest.raises(PlanError, match=f"{name} is .*; it must be {words}"):
+        Settings(**{name: value})
