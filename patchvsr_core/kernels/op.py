@@ -104,5 +104,5 @@ def _tensors(arguments: Sequence[Any]) -> Iterator[Tensor]:
     for argument in arguments:
         if isinstance(argument, Tensor):
             yield argument
-        elif isinstance(argument, list | tuple):
+        elif isinstance(argument, (list, tuple)):  # torch 2.6 compiles no union of types on Python 3.10
             yield from (item for item in argument if isinstance(item, Tensor))

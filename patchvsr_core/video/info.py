@@ -19,6 +19,8 @@ from .sequence import first_image, is_sequence
 
 MIN_PYAV = (17, 1)
 """The first PyAV that converts colours by the matrix and range of both frames, and sets time bases of audio streams."""
+MAX_PIXELS = (2**31 - 1) // 8
+"""Of a frame, with a border of 128 pixels (av_image_check_size)."""
 HD_SIZE = (1280, 576)
 """Untagged video of at least this width, or more than this height, is BT.709, smaller BT.601, as players assume."""
 RGB, BT709, UNKNOWN, BT470BG, SMPTE170M = 0, 1, 2, 5, 6
@@ -140,6 +142,11 @@ def _info(path: Path, container: InputContainer) -> VideoInfo:
     if not frames and container.duration:
         frames = round(container.duration / av.time_base * fps)
     width, height = stream.width, stream.height
+    if not (width and height):
+        raise MediaError(
+            f"The size of {path.name} cannot be read: it is damaged, or has more than {MAX_PIXELS // 10**6} million "
+            "pixels, which is libav's limit; make it smaller first."
+        )
     first = _first_frame(container, stream)
     picture = _picture(stream, first)
     if first is not None:

@@ -95,7 +95,7 @@ def test_the_pictures_stand_side_by_side(pack, tiny, whole):
     torch.testing.assert_close(middle, cut(resize(CLIP, SIZE).clamp(0, 1), place))
     squares = cut(CLIP.repeat_interleave(4, 1).repeat_interleave(4, 2), place)
     assert torch.equal(pictures[:, :, :width], squares)
-    assert comparison[:, :CAPTION_PX, :100].max() == 1, "a name is written above"
+    assert comparison[:, :CAPTION_PX, :100].max() > 0.5, "a name is written above"
 
 
 def test_left_to_choose_it_takes_the_richest(pack, tiny, whole):

@@ -4,6 +4,7 @@ import os
 import shutil
 import struct
 import subprocess
+import zlib
 from fractions import Fraction
 from pathlib import Path
 
@@ -237,3 +238,12 @@ def test_an_input_that_changes_while_it_is_read_is_named(tmp_path: Path, harm: s
         file.unlink()
     with pytest.raises(MediaError, match=r"in\.mkv was changed or removed while it was read"):
         list(frames)
+
+
+def test_a_picture_too_large_for_libav_is_named_with_the_limit(tmp_path: Path) -> None:
+    header = struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b""))
+    parts = (struct.pack(">I", len(d)) + kind + d + struct.pack(">I", zlib.crc32(kind + d)) for kind, d in chunks)
+    (tmp_path / "huge.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    with pytest.raises(MediaError, match=r"huge\.png .*more than 268 million pixels"):
+        probe(tmp_path / "huge.png")
