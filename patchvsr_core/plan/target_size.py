@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 
 from ..errors import PlanError
 
@@ -38,6 +39,31 @@ def target_size(source: tuple[int, int], *, scale: float | None = None, size: st
             f"An output of {target[1]}x{target[0]} is smaller than the input, {width}x{height}; choose a larger size."
         )
     return target
+
+
+MAX_ASPECT_TERM = 65535
+"""Numerator and denominator of a pixel aspect have 16 bits in H.264 and HEVC."""
+
+
+def target_pixel_aspect(source: tuple[int, int], target: tuple[int, int], aspect: Fraction) -> Fraction:
+    """The pixel aspect with which a result is displayed in the shape of its input.
+
+    It stays as it is where the sides grow alike, to the nearest pixel, and is 1 where the new size itself has the
+    displayed shape, to the nearest pixel; otherwise it makes up for what the size stretches.
+
+    Args:
+        source, target: (height, width) of input and result.
+        aspect: width of a pixel of the input over its height.
+    """
+    height, width = source
+    for kept in (aspect, Fraction(1)):
+        displayed = width * aspect / kept
+        if abs(target[1] - target[0] * displayed / height) < 1 or abs(target[0] - target[1] * height / displayed) < 1:
+            return kept
+    exact = aspect * width * target[0] / (height * target[1])
+    if max(exact.numerator, exact.denominator) <= MAX_ASPECT_TERM:
+        return exact
+    return 1 / (1 / exact).limit_denominator(MAX_ASPECT_TERM) if exact > 1 else exact.limit_denominator(MAX_ASPECT_TERM)
 
 
 SEPARATORS = "[x\u00d7\u0445*]"

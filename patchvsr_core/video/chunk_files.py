@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ..files import commit_folder
+from ..plan.target_size import target_pixel_aspect
 from .encoders import CRF
 from .info import Picture, VideoInfo
 from .reader import Timeline
@@ -18,6 +20,7 @@ from .remux import check_container, join
 from .sequence import is_sequence, name, numbers, pattern, write_image
 from .writer import VideoWriter, explain_write_errors
 
+log = logging.getLogger("patchvsr")
 IMAGES = ".images"
 """Suffix of a chunk that is a folder of images."""
 
@@ -36,10 +39,12 @@ class Encoding:
     subtitles: bool = True
     """Copy subtitles and fonts."""
 
-    def picture(self, info: VideoInfo) -> Picture:
-        """The pixel format and colour tags of the output."""
+    def picture(self, info: VideoInfo, size: tuple[int, int] | None = None) -> Picture:
+        """The pixel format, colour tags and pixel aspect of an output of (height, width); None: as the input."""
         found = info.picture
-        return replace(found, alpha=found.alpha and self.alpha, depth=self.depth or found.depth)
+        source = info.height, info.width
+        aspect = target_pixel_aspect(source, size or source, found.pixel_aspect)
+        return replace(found, alpha=found.alpha and self.alpha, depth=self.depth or found.depth, pixel_aspect=aspect)
 
 
 def check_output(output: Path, size: tuple[int, int], info: VideoInfo, encoding: Encoding) -> None:
@@ -48,12 +53,19 @@ def check_output(output: Path, size: tuple[int, int], info: VideoInfo, encoding:
     Raises:
         OutputError: when the format does not support the video, the audio or the subtitles.
     """
+    picture = encoding.picture(info, size)
+    if picture.pixel_aspect not in (1, info.picture.pixel_aspect):
+        log.warning(
+            "Pixels of %s are %d:%d, so that it is displayed in the shape of the input.",
+            output.name,
+            *picture.pixel_aspect.as_integer_ratio(),
+        )
     if not is_sequence(output):
         check_container(
             output,
             size,
             info,
-            picture=encoding.picture(info),
+            picture=picture,
             codec=encoding.codec,
             crf=encoding.crf,
             subtitles=encoding.subtitles,
@@ -67,11 +79,11 @@ def chunk_suffix(output: Path) -> str:
 
 def write_chunk(chunk_file: Path, frames: Tensor, output: Path, info: VideoInfo, encoding: Encoding) -> None:
     """Encode (T, H, W, C) frames; the file gets its name only when it is complete."""
-    picture = encoding.picture(info)
-    if chunk_file.suffix == IMAGES:
-        _write_images(chunk_file, frames if picture.alpha else frames[..., :3], pattern(output).suffix, picture.depth)
-        return
     size = int(frames.shape[1]), int(frames.shape[2])
+    picture = encoding.picture(info, size)
+    if chunk_file.suffix == IMAGES:
+        _write_images(chunk_file, frames if picture.alpha else frames[..., :3], pattern(output).suffix, picture)
+        return
     with VideoWriter(
         chunk_file,
         size,
@@ -119,14 +131,14 @@ def join_chunks(
     )
 
 
-def _write_images(chunk_file: Path, frames: Tensor, suffix: str, depth: int) -> None:
+def _write_images(chunk_file: Path, frames: Tensor, suffix: str, picture: Picture) -> None:
     partial = chunk_file.with_name(f"{chunk_file.name}.part")
     shutil.rmtree(partial, ignore_errors=True)
     with explain_write_errors(chunk_file):
         partial.mkdir()
         try:
             for number, frame in enumerate(frames):
-                write_image(partial / f"{number:06d}{suffix}", frame, depth)
+                write_image(partial / f"{number:06d}{suffix}", frame, picture.depth, picture.pixel_aspect)
             commit_folder(partial, chunk_file)
         finally:
             shutil.rmtree(partial, ignore_errors=True)

@@ -115,11 +115,12 @@ def check_no_stale_images(output: Path, new: Sequence[int]) -> None:
         )
 
 
-def write_image(path: Path, frame: Tensor, depth: int = 16) -> None:
+def write_image(path: Path, frame: Tensor, depth: int = 16, pixel_aspect: Fraction = Fraction(1)) -> None:
     """Write (H, W, 3 or 4) as PNG or, in linear light, as half-float EXR.
 
     Args:
         depth: above 8, a PNG gets 16 bits.
+        pixel_aspect: width of a pixel over its height.
     """
     kind = image_kind(path, depth)
     has_alpha = frame.shape[-1] == 4
@@ -129,6 +130,8 @@ def write_image(path: Path, frame: Tensor, depth: int = 16) -> None:
     assert isinstance(context, av.VideoCodecContext)
     context.width, context.height, context.pix_fmt = picture.width, picture.height, picture.format.name
     context.time_base = Fraction(1)
+    if pixel_aspect != 1:
+        context.sample_aspect_ratio = pixel_aspect
     context.options = kind.options
     path.write_bytes(b"".join(bytes(packet) for packet in [*context.encode(picture), *context.encode(None)]))
 

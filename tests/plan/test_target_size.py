@@ -1,9 +1,11 @@
 """Sizes as users type them."""
 
+from fractions import Fraction
+
 import pytest
 
 from patchvsr_core.errors import PlanError
-from patchvsr_core.plan.target_size import target_size
+from patchvsr_core.plan.target_size import target_pixel_aspect, target_size
 
 SOURCE = (100, 240)
 
@@ -25,3 +27,28 @@ def test_one_side_keeps_the_aspect():
 def test_what_is_no_size_is_a_sentence(typed):
     with pytest.raises(PlanError, match="size"):
         target_size(SOURCE, size=typed)
+
+
+@pytest.mark.parametrize(
+    ("source", "aspect", "target", "expected"),
+    [
+        ((48, 72), Fraction(32, 27), (144, 256), Fraction(1)),  # NTSC of 16:9, as square pixels
+        ((576, 720), Fraction(64, 45), (1080, 1920), Fraction(1)),  # PAL of 16:9
+        ((480, 720), Fraction(8, 9), (1080, 1440), Fraction(1)),  # NTSC of 4:3
+        ((480, 720), Fraction(8, 9), (960, 1440), Fraction(8, 9)),  # both sides alike
+        ((480, 720), Fraction(32, 27), (1080, 1920), Fraction(1)),
+        ((48, 72), Fraction(32, 27), (144, 144), Fraction(16, 9)),  # the pixels make up for it
+        ((48, 64), Fraction(1), (128, 128), Fraction(4, 3)),
+        ((35, 23), Fraction(1), (52, 34), Fraction(1)),  # rounded sides are no stretching
+        ((35, 23), Fraction(16, 11), (53, 34), Fraction(16, 11)),
+    ],
+)
+def test_the_shape_of_the_picture_stays_at_any_size(source, aspect, target, expected):
+    assert target_pixel_aspect(source, target, aspect) == expected
+
+
+def test_a_pixel_aspect_fits_into_sixteen_bits():
+    found = target_pixel_aspect((16381, 16369), (16384, 16370), Fraction(65521, 65519))
+    assert max(found.numerator, found.denominator) <= 65535
+    assert found == pytest.approx(65521 / 65519, rel=1e-3)
+    assert target_pixel_aspect((997, 991), (16384, 1009), Fraction(4999, 4993)).denominator <= 65535
