@@ -46,7 +46,7 @@ def upscale(options: argparse.Namespace, launch: Launch) -> None:
     """Make a file from a file."""
     from ..video.target_lock import lock_target
 
-    _check_fast(options)
+    _name_unused(options)
     if options.fast is not None and launch.size > 1:
         raise PlanError("--fast works frame by frame in one process; run it without torchrun.")
     group = launch.init_process_group(options.device)
@@ -67,6 +67,7 @@ def _upscale(options: argparse.Namespace, output: Path, group: ProcessGroup) -> 
         depth=options.depth,
         alpha=not options.no_alpha,
         subtitles=not options.no_subtitles,
+        audio=options.audio,
     )
     info, target, timeline = group.broadcast_object(lambda: _probe_job(options, output, encoding))
     engine = _engine(options, info, target, group)
@@ -130,7 +131,7 @@ def plan(options: argparse.Namespace, launch: Launch) -> None:
     from ..video import probe
     from ..video.chunk_files import Encoding
 
-    _check_fast(options)
+    _name_unused(options)
     info = probe(options.input)
     target = target_size((info.height, info.width), scale=options.scale, size=options.size)
     engine = _engine(options, info, target)
@@ -179,8 +180,8 @@ def _engine(
     return fast_engine(info, target, options.fast, options.device)
 
 
-def _check_fast(options: argparse.Namespace) -> None:
-    """Refuse options that have no effect on a real-time network."""
+def _name_unused(options: argparse.Namespace) -> None:
+    """Print which of the given options have no effect on a real-time network."""
     from ..settings import MODEL_FILES, OPTIONS, flag_of
 
     if options.fast is None:
@@ -190,7 +191,7 @@ def _check_fast(options: argparse.Namespace) -> None:
     given = sorted(flag for name, flag in flags.items() if getattr(options, name, None) is not None)
     if given:
         verb = "has" if len(given) == 1 else "have"
-        raise PlanError(f"{', '.join(given)} {verb} no effect with --fast; leave out one or the other.")
+        print(f"patchvsr: {', '.join(given)} {verb} no effect with --fast.", file=sys.stderr)
 
 
 def _chunks(options: argparse.Namespace, engine: Engine, frames: int) -> tuple[int, int]:

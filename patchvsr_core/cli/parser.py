@@ -6,6 +6,7 @@ import argparse
 
 from ..plan.target_size import MAX_SCALE
 from ..version import VERSION
+from ..video.audio import AUTO, CHOICES
 from ..video.encoders import CODECS, CRF, CRF_RANGE
 from .commands import doctor, plan, upscale
 from .flags import add_settings
@@ -49,6 +50,13 @@ def _add_output(command: argparse.ArgumentParser) -> None:
         "--depth", type=int, choices=(8, 10), help="bits per channel of the result (default: as the input)"
     )
     group.add_argument("--no-alpha", action="store_true", help="drop transparency")
+    group.add_argument(
+        "--audio",
+        choices=CHOICES,
+        default=AUTO,
+        help="auto: copied, or encoded anew where the file cannot hold it; copy: refuse that; none: no audio "
+        f"(default: {AUTO})",
+    )
     group.add_argument("--no-subtitles", action="store_true", help="do not copy subtitles")
     low, high = CRF_RANGE
     group.add_argument(

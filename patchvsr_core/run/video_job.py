@@ -254,6 +254,14 @@ def _identity(job: Job, chunks: tuple[Chunk, ...], weights: str) -> dict[str, An
         "weights": weights,
         "strength": job.strength.digest,
         "chunks": [job.chunk_frames, job.overlap_frames, [chunk.first for chunk in chunks]],
-        "encoder": [asdict(job.encoding), job.output.suffix],
+        "encoder": _encoder_identity(job),
         "version": VERSION,
     }
+
+
+def _encoder_identity(job: Job) -> list[Any]:
+    """What chunks depend on: not the choice of audio, which is made when they are joined."""
+    choices = {name: value for name, value in asdict(job.encoding).items() if name != "audio"}
+    aspect = job.encoding.picture(job.info, job.target).pixel_aspect
+    changed = [] if aspect == job.info.picture.pixel_aspect else [str(aspect)]
+    return [choices, job.output.suffix, *changed]

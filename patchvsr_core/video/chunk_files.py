@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..files import commit_folder
 from ..plan.target_size import target_pixel_aspect
+from .audio import AUTO
 from .encoders import CRF
 from .info import Picture, VideoInfo
 from .reader import Timeline
@@ -38,6 +39,8 @@ class Encoding:
     """Keep transparency."""
     subtitles: bool = True
     """Copy subtitles and fonts."""
+    audio: str = AUTO
+    """One of :data:`audio.CHOICES`."""
 
     def picture(self, info: VideoInfo, size: tuple[int, int] | None = None) -> Picture:
         """The pixel format, colour tags and pixel aspect of an output of (height, width); None: as the input."""
@@ -69,6 +72,7 @@ def check_output(output: Path, size: tuple[int, int], info: VideoInfo, encoding:
             codec=encoding.codec,
             crf=encoding.crf,
             subtitles=encoding.subtitles,
+            audio=encoding.audio,
         )
 
 
@@ -127,6 +131,7 @@ def join_chunks(
         others,
         origin=info.origin,
         subtitles=encoding.subtitles,
+        audio=encoding.audio,
         notes=notes,
     )
 

@@ -143,6 +143,8 @@ def _info(path: Path, container: InputContainer) -> VideoInfo:
         frames = round(container.duration / av.time_base * fps)
     width, height = stream.width, stream.height
     if not (width and height):
+        if is_animated_webp(path):
+            raise MediaError(f"{path.name} is an animated WebP, which FFmpeg cannot read; convert it to .gif or .mp4.")
         raise MediaError(
             f"The size of {path.name} cannot be read: it is damaged, or has more than {MAX_PIXELS // 10**6} million "
             "pixels, which is libav's limit; make it smaller first."
@@ -158,6 +160,13 @@ def _info(path: Path, container: InputContainer) -> VideoInfo:
     audio, subtitles = len(container.streams.audio), len(container.streams.subtitles)
     origin = max(Fraction(container.start_time or 0, av.time_base), Fraction(0))
     return VideoInfo(path, width, height, fps, frames, time_base, audio, subtitles, picture, origin)
+
+
+def is_animated_webp(path: Path) -> bool:
+    """Whether the extended header of a WebP file has the animation flag (RFC 9649, 2.7)."""
+    with path.open("rb") as file:
+        head = file.read(21)
+    return head[8:16] == b"WEBPVP8X" and len(head) == 21 and bool(head[20] & 2)
 
 
 def _picture(stream: VideoStream, first: av.VideoFrame | None) -> Picture:

@@ -1,4 +1,4 @@
-"""Stream copy of everything but video: audio, subtitles, fonts, chapters and metadata."""
+"""Passes on everything but video: audio, subtitles, fonts, chapters and metadata, copied where that is possible."""
 
 from __future__ import annotations
 
@@ -12,43 +12,55 @@ import numpy as np
 from torch import Tensor
 
 from ..errors import OutputError
+from .audio import AUTO, COPY, NONE, AudioTranscoder, can_copy, format_for
 from .encoders import SUFFIXES
 from .local_files import local_url, open_input
 
 log = logging.getLogger("patchvsr")
-COPIED = ("audio", "subtitle", "attachment")
+COPIED = ("subtitle", "attachment")
 REGENERATED_TAGS = {"encoder", "duration", "major_brand", "minor_version", "compatible_brands", "creation_time"}
 """Tags of the file rather than its content."""
 
 
 class PassthroughStreams:
-    """Copies the packets of a file's non-video streams, interleaved by time.
+    """Passes on the packets of a file's non-video streams, interleaved by time.
 
     Args:
         path: file to copy from.
         target: container that already has its video stream.
+        suffix: of the target.
         origin: time in the file, in seconds, that becomes 0.
+        audio: one of :data:`audio.CHOICES`.
 
     Raises:
         OutputError: when the target does not support one of the streams.
     """
 
+    notes: list[str]
+    """What does not come out as it is, in sentences."""
+
     def __init__(
         self,
         path: Path,
         target: av.container.OutputContainer,
+        suffix: str,
         *,
         origin: Fraction = Fraction(0),
         subtitles: bool = True,
+        audio: str = AUTO,
     ) -> None:
-        self.source = open_input(path)
-        self.target, self.origin = target, origin
+        self.source, self.path = open_input(path), path
+        self.target, self.suffix, self.origin = target, suffix, origin
+        self.notes = []
         self.streams: dict[int, Any] = {}
+        self.encoded: dict[int, AudioTranscoder] = {}
         self.ends: dict[int, int] = {}
         self.shifts: dict[int, int] = {}
         for stream in self.source.streams:
-            if stream.type in COPIED and (subtitles or stream.type == "audio"):
-                self._add(path, stream)
+            if stream.type == "audio" and audio != NONE:
+                self._add_audio(stream, audio)
+            elif stream.type in COPIED and subtitles:
+                self._add(stream)
         copy_metadata(self.source, target)
         chosen = [self.source.streams[index] for index in self.streams]
         self.packets = self.source.demux(*chosen) if chosen else iter(())
@@ -61,9 +73,17 @@ class PassthroughStreams:
             if time is not None and packet.dts * packet.time_base > time:
                 self.pending = packet
                 return
-            packet.stream = self.streams[packet.stream.index]
-            self.target.mux(packet)
+            index = packet.stream.index
+            if index in self.encoded:
+                self.target.mux([*self.encoded[index].encode(packet)])
+            else:
+                packet.stream = self.streams[index]
+                self.target.mux(packet)
         if time is None:
+            for encoded in self.encoded.values():
+                self.target.mux([*encoded.encode(None)])
+                if encoded.damaged:
+                    log.warning("%d parts of the audio of %s are damaged and silent.", encoded.damaged, self.path.name)
             self.source.close()
 
     def _next(self) -> Any:
@@ -82,28 +102,54 @@ class PassthroughStreams:
             return packet
         return None
 
-    def _add(self, path: Path, stream: Any) -> None:
+    def _add_audio(self, stream: Any, wanted: str) -> None:
+        """Copy the stream where the target holds it, otherwise encode it unless ``wanted`` says otherwise."""
+        if stream.codec_context is None:
+            self._leave_out(stream)
+            return
+        if can_copy(self.path, stream.index, self.target.format.name):
+            self._keep(stream, self.target.add_stream_from_template(stream, opaque=True))
+            return
+        codec = stream.codec_context.codec.canonical_name
+        if wanted == COPY:
+            raise OutputError(
+                f"The audio of {self.path.name} ({codec}) cannot be copied into a {self.suffix} file; use "
+                "--audio auto, which encodes it, or --audio none."
+            )
+        chosen = format_for(stream, self.suffix)
+        self.encoded[stream.index] = encoded = AudioTranscoder(stream, self.target, chosen)
+        self._keep(stream, encoded.stream)
+        self.notes.append(
+            f"The audio of {self.path.name} ({codec}) cannot be copied into a {self.suffix} file; "
+            f"it becomes {chosen.name}."
+        )
+
+    def _add(self, stream: Any) -> None:
         is_matroska = self.target.format.name == "matroska"
         if stream.type == "attachment":
             if is_matroska:
                 self.target.add_attachment(stream.name, stream.mimetype, stream.data)
             return
         if stream.codec_context is None:
-            log.warning("Stream %d of %s has an unsupported format and is left out.", stream.index, path)
+            self._leave_out(stream)
             return
         codec = stream.codec_context.codec.canonical_name
-        what = {"audio": "audio", "subtitle": "subtitles"}[stream.type]
-        if codec not in self.target.supported_codecs and not (is_matroska and stream.type == "audio"):
-            remedy = "write to .mkv instead" if path.suffix.lower() not in SUFFIXES or what == "audio" else ""
-            remedy = remedy or f"write to {path.suffix} instead"
+        if codec not in self.target.supported_codecs:
+            own = self.path.suffix.lower()
+            remedy = own if own in SUFFIXES and own != self.suffix else ".mkv"
             raise OutputError(
-                f"The {what} of {path.name} ({codec}) cannot be stored in a {self.target.format.name} file; {remedy}"
-                f"{' or use --no-subtitles' if what == 'subtitles' else ''}."
+                f"The subtitles of {self.path.name} ({codec}) cannot be stored in a {self.suffix} file; write to "
+                f"{remedy} instead or use --no-subtitles."
             )
-        copy = self.target.add_stream_from_template(stream, opaque=True)
-        copy.metadata.update(_keep_descriptive(stream.metadata))
-        copy.disposition = stream.disposition
-        self.streams[stream.index] = copy
+        self._keep(stream, self.target.add_stream_from_template(stream, opaque=True))
+
+    def _keep(self, stream: Any, result: Any) -> None:
+        result.metadata.update(_keep_descriptive(stream.metadata))
+        result.disposition = stream.disposition
+        self.streams[stream.index] = result
+
+    def _leave_out(self, stream: Any) -> None:
+        self.notes.append(f"Stream {stream.index} of {self.path.name} has an unsupported format and is left out.")
 
 
 def write_audio(path: Path, wave: Tensor, rate: int) -> None:

@@ -7,6 +7,7 @@ fast. Presentation times come from the input's timeline, not from the segments.
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from fractions import Fraction
@@ -18,6 +19,8 @@ import av
 
 from ..errors import OutputError
 from ..files import commit_file
+from .audio import AUTO
+from .encoder_trial import check_encoder
 from .hidden_names import partial_of
 from .info import VideoInfo
 from .local_files import local_url
@@ -25,25 +28,45 @@ from .passthrough import PassthroughStreams
 from .sequence import is_sequence
 from .writer import DETERMINISTIC, VideoWriter, explain_write_errors
 
+log = logging.getLogger("patchvsr")
+
 
 def check_container(path: Path, size: tuple[int, int], info: VideoInfo, **choices: Any) -> None:
     """Raise before the work starts what :func:`join` would raise at the end: that a container lacks support.
 
     Args:
-        choices: options of :class:`VideoWriter`, and ``subtitles``.
+        choices: options of :class:`VideoWriter`, and ``subtitles`` and ``audio``.
 
     Raises:
         OutputError: when the container does not support the video, audio or subtitles.
     """
-    subtitles = choices.pop("subtitles", True)
+    kept: dict[str, Any] = {name: choices.pop(name) for name in ("subtitles", "audio") if name in choices}
     sources = (
         [None] if is_sequence(info.path) else [None, info.path]
     )  # without other streams first, to find out which one is at fault
     for source in sources:
-        with suppress(_HeaderWritten), VideoWriter(path, size, (), 1 / info.fps, fps=info.fps, **choices) as writer:
-            others = PassthroughStreams(source, writer.container, subtitles=subtitles) if source else None
-            _start(path, writer.container, others)
-            raise _HeaderWritten
+        try:
+            _try_header(path, size, info, source, kept, choices)
+        except OutputError:
+            check_encoder(path, size, info.fps, **choices)
+            raise
+
+
+def _try_header(
+    path: Path,
+    size: tuple[int, int],
+    info: VideoInfo,
+    source: Path | None,
+    kept: Mapping[str, Any],
+    choices: Mapping[str, Any],
+) -> None:
+    """Write the header of a result with the other streams of ``source``, and drop it."""
+    with suppress(_HeaderWritten), VideoWriter(path, size, (), 1 / info.fps, fps=info.fps, **choices) as writer:
+        others = PassthroughStreams(source, writer.container, path.suffix, **kept) if source else None
+        _start(path, writer.container, others)
+        for note in others.notes if others else ():
+            log.warning("%s", note)
+        raise _HeaderWritten
 
 
 class _HeaderWritten(Exception):
@@ -58,7 +81,8 @@ def _start(path: Path, container: av.container.OutputContainer, others: Passthro
         if others is None or not others.streams:
             raise OutputError(f"{path.name} cannot be written ({error}); choose another format.") from error
         raise OutputError(
-            f"The audio or subtitles cannot be copied into a {path.suffix} file ({error}); write to .mkv instead."
+            f"The audio or subtitles cannot be stored in a {path.suffix} file ({error}); write to .mkv instead, "
+            "or leave them out with --audio none --no-subtitles."
         ) from error
 
 
@@ -72,6 +96,7 @@ def join(
     *,
     origin: Fraction = Fraction(0),
     subtitles: bool = True,
+    audio: str = AUTO,
     notes: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Write all segments to one file, with the other streams of ``others_from``; it gets its name when complete.
@@ -79,6 +104,7 @@ def join(
     Args:
         timestamps: presentation time of every frame of all segments, in units of ``time_base``.
         origin: time in ``others_from``, in seconds, that becomes 0.
+        audio: one of :data:`audio.CHOICES`.
 
     Raises:
         OutputError: when the target cannot be written, or a segment is damaged.
@@ -96,9 +122,8 @@ def join(
             av.open(local_url(partial), "w", options=_container_options(path, notes)) as target,
         ):
             video = _picture_stream(segments[0], target, time_base)
-            others = (
-                PassthroughStreams(others_from, target, origin=origin, subtitles=subtitles) if others_from else None
-            )
+            choices: dict[str, Any] = {"origin": origin, "subtitles": subtitles, "audio": audio}
+            others = PassthroughStreams(others_from, target, path.suffix, **choices) if others_from else None
             for name in [name for name in target.metadata if name.lower() in notes]:
                 del target.metadata[name]
             target.metadata.update(notes)

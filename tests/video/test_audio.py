@@ -1,0 +1,139 @@
+"""Sound of every kind in every container: copied, or encoded anew in step with the picture."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from clips import colors, write
+
+from patchvsr_core.__main__ import main
+
+BEAT_S, RATE = 0.4, 48000
+FRAMES = 20
+
+
+def with_beat(path: Path, codec: str, rate: int, channels: int = 1, gap_s: float = 0.0) -> Path:
+    """A clip of 0.8 s with a burst of noise at :data:`BEAT_S` and silence before and after it."""
+    silent = write(path.with_name("silent.mkv"), colors(FRAMES, 24, 32))
+    layout = {1: "mono", 2: "stereo", 6: "5.1"}[channels]
+    wave = np.zeros((channels, round(FRAMES / 25 * rate)), np.int16)
+    at = round(BEAT_S * rate)
+    wave[:, at : at + rate // 20] = np.random.default_rng(0).integers(-16000, 16000, (channels, rate // 20))
+    with av.open(str(silent)) as source, av.open(str(path), "w") as target:
+        target.add_stream(
+            {".vob": "mpeg2video", ".m2ts": "mpeg2video", ".flv": "flv"}.get(path.suffix, "mpeg4"), rate=25
+        )
+        video = target.streams.video[0]
+        video.width, video.height, video.pix_fmt = 32, 24, "yuv420p"
+        audio = target.add_stream(codec, rate=rate, layout=layout, bit_rate=128000)
+        for frame in source.decode(video=0):
+            target.mux(video.encode(frame.reformat(format="yuv420p")))
+        size, skipped = 1024, round(gap_s * rate)
+        starts = [start for start in range(0, wave.shape[1], size) if not skipped or not 4096 <= start < 4096 + skipped]
+        for start in starts:
+            block = np.ascontiguousarray(wave[:, start : start + size].T.reshape(1, -1))
+            sound = av.AudioFrame.from_ndarray(block, format="s16", layout=layout)
+            sound.sample_rate, sound.pts, sound.time_base = rate, start, Fraction(1, rate)
+            target.mux(audio.encode(sound))
+        for stream in (video, audio):
+            target.mux(stream.encode(None))
+    return path
+
+
+def heard(path: Path) -> tuple[float, float]:
+    """(time of the beat after the first frame of the picture, length of the sound), in seconds."""
+    with av.open(str(path)) as container:
+        begin = next(frame.time for frame in container.decode(video=0))
+        assert begin is not None
+    with av.open(str(path)) as container:
+        track, time = np.zeros(4 * RATE), 0.0
+        for frame in container.decode(audio=0):
+            time = frame.time if frame.time is not None else time
+            assert time is not None
+            samples = frame.to_ndarray().astype(np.float64)
+            samples = samples[0] if frame.format.is_planar else samples.reshape(-1, frame.layout.nb_channels)[:, 0]
+            wanted = np.arange(round(len(samples) * RATE / frame.sample_rate)) * frame.sample_rate / RATE
+            first = round((time - begin + 1) * RATE)
+            track[first : first + len(wanted)] = np.abs(np.interp(wanted, np.arange(len(samples)), samples))
+            time += len(samples) / frame.sample_rate
+        ends = time - begin
+    loud = np.flatnonzero(track > 0.3 * track.max())
+    return float(loud[0]) / RATE - 1, ends
+
+
+def upscale(source: Path, output: Path, *choices: str) -> int:
+    return main(["upscale", str(source), str(output), "--fast", "dap", "--scale", "2", *choices])
+
+
+KINDS = [
+    ("in.wmv", "wmav2", 44100, 2, "out.mp4"),
+    ("in.wmv", "wmav2", 44100, 2, "out.mkv"),
+    ("in.vob", "pcm_dvd", 48000, 2, "out.mp4"),
+    ("in.m2ts", "pcm_bluray", 48000, 2, "out.mkv"),
+    ("in.m2ts", "pcm_bluray", 48000, 2, "out.mov"),
+    ("in.avi", "adpcm_ima_wav", 22050, 1, "out.mp4"),
+    ("in.avi", "pcm_mulaw", 8000, 1, "out.mp4"),
+    ("in.avi", "pcm_mulaw", 8000, 1, "out.mov"),
+    ("in.flv", "nellymoser", 22050, 1, "out.mkv"),
+    ("in.mkv", "wavpack", 48000, 2, "out.mp4"),
+    ("in.mkv", "aac", 48000, 6, "out.webm"),
+    ("in.mkv", "aac", 48000, 6, "out.mp4"),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "rate", "channels", "output"), KINDS, ids=[f"{kind[1]} {kind[4]}" for kind in KINDS]
+)
+def test_every_sound_goes_into_any_container_in_step(
+    tmp_path: Path, name: str, codec: str, rate: int, channels: int, output: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = with_beat(tmp_path / name, codec, rate, channels)
+    assert upscale(source, tmp_path / output) == 0
+    before, after = heard(source), heard(tmp_path / output)
+    assert after[0] == pytest.approx(before[0], abs=0.01)
+    assert after[1] == pytest.approx(before[1], abs=0.05 + 1024 / rate)
+    with av.open(str(tmp_path / output)) as container:
+        stream = container.streams.audio[0]
+        found = stream.codec_context.codec.canonical_name
+        assert stream.codec_context.layout.nb_channels == channels
+    if found != codec:
+        assert f"({codec}) cannot be copied into a {Path(output).suffix} file; it becomes " in caplog.text
+    else:
+        assert not caplog.text
+
+
+@pytest.mark.parametrize(("output", "codec"), [("out.mkv", "flac"), ("out.mp4", "flac"), ("out.mov", "pcm_s16le")])
+def test_lossless_sound_stays_lossless(tmp_path: Path, output: str, codec: str) -> None:
+    source = with_beat(tmp_path / "in.vob", "pcm_dvd", 48000, 2)
+    assert upscale(source, tmp_path / output) == 0
+    waves = []
+    for path in (source, tmp_path / output):
+        with av.open(str(path)) as container:
+            resampler = av.AudioResampler("s16", "stereo", 48000)
+            frames = [done for frame in container.decode(audio=0) for done in resampler.resample(frame)]
+            waves.append(np.concatenate([frame.to_ndarray() for frame in frames], 1))
+    assert np.array_equal(*waves)
+    with av.open(str(tmp_path / output)) as container:
+        assert container.streams.audio[0].codec_context.name == codec
+
+
+def test_a_gap_in_encoded_sound_stays_as_long(tmp_path: Path) -> None:
+    source = with_beat(tmp_path / "in.avi", "pcm_mulaw", 8000, gap_s=0.0)
+    gapped = with_beat(tmp_path / "in.wmv", "wmav2", 44100, gap_s=0.25)
+    for path in (source, gapped):
+        assert upscale(path, tmp_path / "out.mp4") == 0
+        assert heard(tmp_path / "out.mp4")[0] == pytest.approx(heard(path)[0], abs=0.01)
+
+
+def test_audio_can_be_copied_only_or_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = with_beat(tmp_path / "in.wmv", "wmav2", 44100)
+    assert upscale(source, tmp_path / "out.mp4", "--audio", "copy") == 2
+    assert "(wmav2) cannot be copied into a .mp4 file; use --audio auto, which encodes it" in capsys.readouterr().err
+    assert not (tmp_path / "out.mp4").exists()
+    assert upscale(source, tmp_path / "out.mp4", "--audio", "none") == 0
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert not container.streams.audio
