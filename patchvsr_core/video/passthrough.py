@@ -15,10 +15,11 @@ from ..errors import OutputError
 from .audio import AUTO, COPY, NONE, AudioTranscoder, can_copy, format_for
 from .encoders import SUFFIXES
 from .local_files import local_url, open_input
+from .picture_tags import for_container, keep_picture_tags
 
 log = logging.getLogger("patchvsr")
 COPIED = ("subtitle", "attachment")
-REGENERATED_TAGS = {"encoder", "duration", "major_brand", "minor_version", "compatible_brands", "creation_time"}
+REGENERATED_TAGS = {"encoder", "duration", "major_brand", "minor_version", "compatible_brands"}
 """Tags of the file rather than its content."""
 
 
@@ -62,6 +63,10 @@ class PassthroughStreams:
             elif stream.type in COPIED and subtitles:
                 self._add(stream)
         copy_metadata(self.source, target)
+        for picture in self.source.streams.video:
+            if not picture.disposition & av.stream.Disposition.attached_pic:
+                keep_picture_tags(self.source, picture, target)
+                break
         chosen = [self.source.streams[index] for index in self.streams]
         self.packets = self.source.demux(*chosen) if chosen else iter(())
         self.pending: Any = None
@@ -144,7 +149,7 @@ class PassthroughStreams:
         self._keep(stream, self.target.add_stream_from_template(stream, opaque=True))
 
     def _keep(self, stream: Any, result: Any) -> None:
-        result.metadata.update(_keep_descriptive(stream.metadata))
+        result.metadata.update(for_container(_keep_descriptive(stream.metadata), self.target))
         result.disposition = stream.disposition
         self.streams[stream.index] = result
 

@@ -25,6 +25,7 @@ from .hidden_names import partial_of
 from .info import VideoInfo
 from .local_files import local_url
 from .passthrough import PassthroughStreams
+from .picture_tags import has_camera_tags
 from .sequence import is_sequence
 from .writer import DETERMINISTIC, VideoWriter, explain_write_errors
 
@@ -119,7 +120,7 @@ def join(
     try:
         with (
             explain_write_errors(path),
-            av.open(local_url(partial), "w", options=_container_options(path, notes)) as target,
+            av.open(local_url(partial), "w", options=_container_options(path, notes, others_from)) as target,
         ):
             video = _picture_stream(segments[0], target, time_base)
             choices: dict[str, Any] = {"origin": origin, "subtitles": subtitles, "audio": audio}
@@ -134,10 +135,11 @@ def join(
         partial.unlink(missing_ok=True)
 
 
-def _container_options(path: Path, notes: Mapping[str, str]) -> dict[str, str]:
-    """MP4 stores custom tags only with this option."""
-    any_tags = {"movflags": "use_metadata_tags"} if notes and path.suffix.lower() in (".mp4", ".mov") else {}
-    return {**DETERMINISTIC, **any_tags}
+def _container_options(path: Path, notes: Mapping[str, str], others_from: Path | None) -> dict[str, str]:
+    """MP4 stores custom tags only with an option."""
+    if path.suffix.lower() in (".mp4", ".mov") and (notes or (others_from and has_camera_tags(others_from))):
+        return {**DETERMINISTIC, "movflags": "use_metadata_tags"}
+    return DETERMINISTIC
 
 
 def _picture_stream(first: Path, target: av.container.OutputContainer, time_base: Fraction) -> av.VideoStream:
