@@ -78,9 +78,13 @@ def estimate_degradation(
     """
     if estimator is None or not restore_strength:
         return 0.0
-    level = estimator.estimate(source)
+    return restore_strength * trusted_level(estimator.estimate(source))
+
+
+def trusted_level(estimate: float) -> float:
+    """The level that an estimate stands for: small ones occur for clean clips too, and count for little or nothing."""
     low, high = UNCERTAIN_LEVELS
-    return restore_strength * level * min(1.0, max(0.0, (level - low) / (high - low)))
+    return estimate * min(1.0, max(0.0, (estimate - low) / (high - low)))
 
 
 def _tile_to_size(frames: Tensor, least: int = 16) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from ..finish.degradation import degradation_level
+from ..finish.degradation import degradation_level, trusted_level
 from ..optical_flow.estimators import dis
 from ..restorer.network import SCALE, Restorer, load_restorer, save_restorer
 from ..restorer.restore import restore_clip
@@ -30,6 +30,8 @@ MARGIN_PX = 16
 """Of the input, around a crop: flow is measured with it, so that motion across the crop's border is seen."""
 BACKWARD_WEIGHT = 0.3
 """Of the estimate of the backward pass in the loss."""
+MISJUDGED = 0.15
+"""Deviation of the logarithm of the factor by which a degradation is misjudged, as the estimate of a run is."""
 FILE = "restorer.safetensors"
 
 
@@ -45,7 +47,7 @@ class MovingBatch:
     """(N, T - 1, 2, h, w) pixels of the input."""
     to_previous: Tensor
     degradation: Tensor
-    """(N,) level, see :func:`degradation.degradation_level`."""
+    """(N,) level as a run would estimate it, see :func:`degradation.estimate_degradation`."""
 
 
 class MovingBatches(Dataset[MovingBatch]):
@@ -87,7 +89,8 @@ def _make_input(rng: np.random.Generator, large: Tensor, side: int, data: DataCo
     degradation = draw_degradation(rng)
     small = make_input(large, (side, side), degradation)
     clean = make_input(large, (side, side), degradation.blur_only())
-    return small, degradation_level((small - clean).square().mean().sqrt())
+    level = float(degradation_level((small - clean).square().mean().sqrt()))
+    return small, torch.tensor(trusted_level(level * float(np.exp(MISJUDGED * rng.normal()))))
 
 
 class RestorerTask(nn.Module):
