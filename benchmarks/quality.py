@@ -39,6 +39,7 @@ from patchvsr_core.realtime.upscaler import load_fast
 from patchvsr_core.resample import resize
 from patchvsr_core.restorer import load_restorer
 from patchvsr_core.restorer.restore import restore_clip
+from patchvsr_core.settings import BICUBIC
 from patchvsr_core.stages import make_plan
 
 Method = Callable[[Tensor, tuple[int, int], Models], Tensor]
@@ -101,8 +102,9 @@ METHODS: dict[str, Method] = {
     "RDG small": fast("rdg"),
     "default": changed(),
     "detail": changed(**DETAIL),
-    "2 steps": changed(steps=2),
-    "4 steps": changed(steps=4),
+    "patches on bicubic": changed(base_layer=BICUBIC),
+    "2 steps": changed(base_layer=BICUBIC, steps=2),
+    "4 steps": changed(base_layer=BICUBIC, steps=4),
     "single frames": single_frames,
     "no back-projection": changed(fidelity_rounds=0),
     "DAP as base": changed(base_layer="dap"),

@@ -18,6 +18,7 @@ from ..patchvsr_core.plan.positions import COLORS
 from ..patchvsr_core.plan.target_size import MAX_SCALE, MAX_SIDE
 from ..patchvsr_core.run.forecast import FAMILIES, Forecast, Request, forecast
 from ..patchvsr_core.run.forecast_text import ENGLISH, Words, planner_lines, video_lines
+from ..patchvsr_core.settings import BASE_LAYERS
 from ..patchvsr_core.video.encoders import CODECS, CRF, CRF_RANGE
 from .widgets import AUTO, setting_limits
 
@@ -39,12 +40,14 @@ NUMBERS = {
     "scale": (1.0, MAX_SCALE),
     **{name: setting_limits(name, own=True) for name in ("patch_px", "window_frames", "overlap_frames", "steps")},
     "guidance": setting_limits("guidance"),
+    "detail": setting_limits("detail"),
     "crf": CRF_RANGE,
 }
 CHOICES = {
     "family": tuple(FAMILIES),
     "layout": (AUTO, *LAYOUTS),
     "codec": (AUTO, *CODECS),
+    "base_layer": (AUTO, *BASE_LAYERS),
     "node": ("planner", "video"),
 }
 FLAGS = ("has_adapter", "guessed")

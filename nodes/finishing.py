@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..patchvsr_core.finish.back_projection import check_pair
-from ..patchvsr_core.finish.base_layer import blend_base_layer
+from ..patchvsr_core.finish.base_layer import base_layer_weight, blend_base_layer
 from ..patchvsr_core.finish.strength_map import StrengthMap, apply_strength_map
 from ..patchvsr_core.hosts.comfy import Progress, estimate_input_degradation, run_refiner, shape_of, timed_stage
 from ..patchvsr_core.settings import Settings
@@ -65,8 +65,7 @@ class RefineFidelity(io.ComfyNode):
             frames = blend_base_layer(
                 frames.clone() if refine_strength == 0 else frames,
                 base_layer[..., :3],
-                detail=detail,
-                degradation=degradation,
+                base_layer_weight("dap", detail=detail, degradation=degradation),
             )
         result = agreeing(frames, source, rounds, fidelity, cleanup, degradation)
         if strength.has_effect:

@@ -20,7 +20,7 @@ from ..patchvsr_core.video.encoders import CODECS, CRF, CRF_RANGE
 from .sockets import CATEGORY
 from .widgets import AUTO, scale_widget, setting_widget, size_widget
 
-MODEL_DECIDES = ("steps", "patch_px", "layout")
+MODEL_DECIDES = ("steps", "patch_px", "layout", "base_layer")
 """Widgets that leave the choice to the model: 0, or auto."""
 SETTING_OF = {"cleanup": "restore_strength", "economy": "skip_interval"}
 """Settings whose widgets keep the ids of earlier versions."""
@@ -119,7 +119,7 @@ class UpscaleVideo(io.ComfyNode):
                 ),
                 setting_widget("propagation", more="See Flow Propagation.", optional=True, advanced=True),
                 setting_widget("guidance_rescale", optional=True, advanced=True),
-                setting_widget("base_layer", optional=True),
+                setting_widget("base_layer", own=True, optional=True),
                 setting_widget("skip_interval", "economy", optional=True),
                 io.Mask.Input(
                     "strength_map",

@@ -26,7 +26,7 @@ const KINDS = {
   PatchVSR_UpscaleVideo: {
     node: 'video',
     input: 'video',
-    widgets: ['scale', 'size', 'steps', 'guidance', 'patch_px', 'layout', 'crf', 'codec']
+    widgets: ['scale', 'size', 'steps', 'guidance', 'patch_px', 'layout', 'crf', 'codec', 'detail', 'base_layer']
   }
 }
 const ENGLISH = {

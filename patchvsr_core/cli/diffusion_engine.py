@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -15,12 +16,15 @@ from ..plan.chunks import Chunk
 from ..run.memory import chunk_frames
 from ..run.oom_backoff import OOMBackoff, Work
 from ..sampling.schedules import step_count
-from ..settings import MODEL_FILES, OPTIONS, Settings
-from ..stages import make_plan
+from ..settings import MODEL_FILES, OPTIONS, Settings, flag_of
+from ..stages import make_plan, runs_diffusion
 from ..video.chunk_files import Encoding
 from ..video.info import VideoInfo
 from .engine import Cost
 from .timed_estimate import estimate
+
+OF_THE_RESTORER = {"base_layer", "detail", "fidelity_rounds", "fidelity_strength", "restore_strength"}
+"""Settings that count where nothing is denoised."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,5 +85,19 @@ def diffusion_engine(
     models = load_models(options["model"] or "tiny", **files, device=device)
     given = {name: options[name] for name in OPTIONS if options.get(name) is not None}
     settings = replace(models.defaults, **given)
+    if group.is_leader and not runs_diffusion(settings, is_lossless=models.codec.is_lossless):
+        _name_idle_options(given)
     check_divisible(settings, group)
     return DiffusionEngine(info, target, models, settings, group)
+
+
+def _name_idle_options(given: Iterable[str]) -> None:
+    """Say which of the options that were given have no effect, as the restorer makes the whole picture."""
+    idle = [flag_of(name, OPTIONS[name]) for name in given if name not in OF_THE_RESTORER]
+    if idle:
+        print(
+            f"patchvsr: at detail 0 the restorer makes the whole picture and {', '.join(idle)} "
+            f"{'has' if len(idle) == 1 else 'have'} no effect; add --detail 0.5 or --base-layer bicubic to denoise "
+            "patches.",
+            file=sys.stderr,
+        )

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from ..devices import time_warm_call
 from ..finish.back_projection import back_project
-from ..finish.refine import refine_frames
+from ..finish.refine import Refiner, refine_frames
 from ..hosts.diffusers.denoiser import DiffusersDenoiser
 from ..hosts.diffusers.models import Models
 from ..plan.canvas import Canvas, PatchPlan
 from ..plan.planner import plan_tiles
-from ..run.cost import Throughput, run_memory, run_seconds, tokens_of, work_of
+from ..restorer.restore import restore_clip
+from ..restorer.shipped import shipped_restorer
+from ..run.cost import Throughput, Work, run_memory, run_seconds, tokens_of, work_of
 from ..sampling.conditions import Controls
 from ..sampling.joint_modulation import check_steps
 from ..sampling.schedules import step_count
@@ -21,7 +25,7 @@ from ..settings import Settings
 
 PIECE_PX = 256
 PIECE_FRAMES = 4
-"""Size of what is refined and back-projected to measure the speed."""
+"""Size of what is restored, refined and back-projected to measure the speed."""
 
 
 @dataclass(frozen=True)
@@ -42,22 +46,26 @@ def estimate(plan: PatchPlan, models: Models, settings: Settings) -> Estimate:
         PlanError: for a plan that the settings cannot run.
     """
     check_steps(plan, step_count(settings))
-    work = work_of(plan, settings)
-    seconds = run_seconds(work, measure(plan, models, settings))
-    assert seconds is not None, "a patch of this very size was timed"
+    work = work_of(plan, settings, is_lossless=models.codec.is_lossless)
+    seconds = run_seconds(work, measure(plan, models, settings, work))
+    assert seconds is not None, "all that takes time was timed"
     memory = run_memory(plan, models.networks, settings, models.patches_at_once(plan, settings))
     return Estimate(work.evaluations, memory.peak, seconds)
 
 
 @torch.inference_mode()
-def measure(plan: PatchPlan, models: Models, settings: Settings) -> Throughput:
-    """Run one patch, one tile and a small refinement on noise."""
+def measure(plan: PatchPlan, models: Models, settings: Settings, work: Work) -> Throughput:
+    """Run on noise what the work is made of: one patch, one tile, a small refinement, a small clip."""
+    stages = {"fidelity": _fidelity_seconds(models, settings)}
+    if work.restores:
+        stages["base"] = _restorer_seconds(models)
+    if work.evaluations == 0:
+        return Throughput(stages=stages)
     adapter, patch = _patch_seconds(plan, models)
     megapixels = plan.canvas.frames * plan.canvas.target[0] * plan.canvas.target[1] / 1e6
-    stages = {
-        "codec": _codec_seconds(plan.canvas, models, settings) / megapixels,
-        "finish": _finishing_seconds(models, settings),
-    }
+    stages["codec"] = _codec_seconds(plan.canvas, models, settings) / megapixels
+    if models.refiner is not None and settings.refine_strength > 0:
+        stages["refine"] = _refiner_seconds(models.refiner)
     return Throughput({tokens_of(plan): patch}, stages, adapter=adapter)
 
 
@@ -88,14 +96,30 @@ def _codec_seconds(canvas: Canvas, models: Models, settings: Settings) -> float:
     return len(tiles) * both * canvas.latent_frames / frames
 
 
-def _finishing_seconds(models: Models, settings: Settings) -> float:
-    """Refiner and back-projection, per megapixel."""
-    frames = torch.rand(PIECE_FRAMES, PIECE_PX, PIECE_PX, 3, device=models.device)
-    source = torch.rand(PIECE_FRAMES, PIECE_PX // 4, PIECE_PX // 4, 3, device=models.device)
-    refiner = models.refiner if settings.refine_strength > 0 else None
+def _restorer_seconds(models: Models) -> float:
+    """The restorer, with the flow that guides it, per megapixel of the result."""
+    _, source = _small_clip(models.device)
+    return _per_megapixel(lambda: restore_clip(shipped_restorer(str(models.device)), source))
 
-    def finish() -> None:
-        refined = frames if refiner is None else refine_frames(refiner, frames, source)
-        back_project(refined, source, rounds=settings.fidelity_rounds, strength=settings.fidelity_strength)
 
-    return time_warm_call(finish) * 1e6 / (PIECE_FRAMES * PIECE_PX**2)
+def _refiner_seconds(refiner: Refiner) -> float:
+    """The refiner, per megapixel."""
+    frames, source = _small_clip(refiner.head.weight.device)
+    return _per_megapixel(lambda: refine_frames(refiner, frames, source))
+
+
+def _fidelity_seconds(models: Models, settings: Settings) -> float:
+    """Back-projection, per megapixel."""
+    frames, source = _small_clip(models.device)
+    rounds, strength = settings.fidelity_rounds, settings.fidelity_strength
+    return _per_megapixel(lambda: back_project(frames, source, rounds=rounds, strength=strength))
+
+
+def _small_clip(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Noise: a result, and the input that it could be made from."""
+    frames = torch.rand(PIECE_FRAMES, PIECE_PX, PIECE_PX, 3, device=device)
+    return frames, frames[:, ::4, ::4].contiguous()
+
+
+def _per_megapixel(work: Callable[[], object]) -> float:
+    return time_warm_call(work) * 1e6 / (PIECE_FRAMES * PIECE_PX**2)

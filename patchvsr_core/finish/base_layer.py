@@ -1,12 +1,15 @@
-"""The base layer: the input upsampled by bicubic or a real-time network, before patches refine it.
+"""The base layer: the input upsampled by bicubic, the restorer or a real-time network, before patches refine it.
 
 A model that starts from the upsampled input starts from the base layer instead. The shipped model
 and its refiner predict what bicubic lacks, so a sharper start would be sharpened twice; with them
-the base layer is blended in at the end. Averaging two estimates with uncorrelated errors lowers the
-error.
+the base layer is blended in at the end. The restorer's frames are the most probable picture by
+themselves: with ``detail`` 0 they are the whole result. Of the real-time networks' frames and the
+model's the mean is taken: averaging two estimates with uncorrelated errors lowers the error.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -15,21 +18,34 @@ from ..errors import PlanError
 from ..progress import OnDone
 from ..realtime.rdg import SCALE
 from ..realtime.upscaler import load_fast
-from ..settings import BICUBIC
+from ..restorer.restore import restore_clip
+from ..restorer.shipped import shipped_restorer
+from ..settings import BICUBIC, RESTORER
 from ..vae.codec import Codec
 
-BASE_WEIGHT = 0.6
-"""Weight of the base layer in the blend, for a clean input and ``detail`` 0."""
+MEAN_WEIGHT = 0.6
+"""Weight of a real-time network's frames in the blend, for a clean input and ``detail`` 0."""
+
+Restore = Callable[..., Tensor]
+"""(frames, size) to restored frames; takes the choices of :func:`restorer.restore.restore_clip`."""
 
 
 def make_base_layer(
-    name: str, frames: Tensor, target: tuple[int, int], on_frame: OnDone | None = None
+    name: str,
+    frames: Tensor,
+    target: tuple[int, int],
+    on_frame: OnDone | None = None,
+    *,
+    degradation: float = 0.0,
+    restore: Restore | None = None,
 ) -> Tensor | None:
     """Upscale a clip to (height, width), but by no more than 4; None for bicubic.
 
     Args:
         name: one of :data:`settings.BASE_LAYERS`.
         frames: (T, h, w, 3) in [0, 1].
+        degradation: level of the input, see :func:`degradation.estimate_degradation`; the restorer removes it.
+        restore: runs the restorer; None: the shipped one where the frames are.
 
     Returns:
         (T, H, W, 3) in [0, 1].
@@ -37,6 +53,8 @@ def make_base_layer(
     if name == BICUBIC:
         return None
     size = min(SCALE * frames.shape[1], target[0]), min(SCALE * frames.shape[2], target[1])
+    if name == RESTORER:
+        return (restore or _restore_in_place)(frames, size, degradation=degradation, on_frames=on_frame)
     return load_fast(name, device=str(frames.device)).upscale(frames, size, on_frame=on_frame)
 
 
@@ -45,15 +63,27 @@ def starts_from_base(codec: Codec) -> bool:
     return not codec.is_lossless
 
 
-def blend_base_layer(frames: Tensor, base: Tensor, *, detail: float = 0.0, degradation: float = 0.0) -> Tensor:
+def base_layer_weight(name: str, *, detail: float = 0.0, degradation: float = 0.0) -> float:
+    """The weight of a base layer in the blend; at 1 it is the whole result.
+
+    Args:
+        name: one of :data:`settings.BASE_LAYERS`.
+        detail: 0 to 1; the weight falls linearly to 0 at 1, where the crispest result is wanted.
+        degradation: level of the input, see :func:`degradation.estimate_degradation`. A real-time network amplifies
+            artifacts that the refiner removes, so its weight falls linearly to 0 at level 1; the restorer removes them.
+    """
+    if name == BICUBIC:
+        return 0.0
+    return (1 - detail) * (1.0 if name == RESTORER else MEAN_WEIGHT * max(0.0, 1 - degradation))
+
+
+def blend_base_layer(frames: Tensor, base: Tensor, weight: float) -> Tensor:
     """Blend the base layer into the result.
 
     Args:
         frames: (T, H, W, 3) result; modified in place.
         base: the base layer of the same clip, of the same shape.
-        detail: 0 to 1; the weight of the base layer falls linearly to 0 at 1, where the crispest result is wanted.
-        degradation: level of the input, see :func:`degradation.estimate_degradation`. A base layer amplifies
-            artifacts that the refiner removes, so its weight falls linearly to 0 at level 1.
+        weight: 0 to 1, see :func:`base_layer_weight`.
 
     Returns:
         ``frames``.
@@ -66,7 +96,11 @@ def blend_base_layer(frames: Tensor, base: Tensor, *, detail: float = 0.0, degra
             f"The base layer has {len(base)} frames of {base.shape[2]}x{base.shape[1]}, the result {len(frames)} of "
             f"{frames.shape[2]}x{frames.shape[1]}; upscale the same clip to the same size."
         )
-    weight = BASE_WEIGHT * (1 - detail) * max(0.0, 1 - degradation)
     for frame, other in zip(frames, base, strict=True):
         frame.copy_(torch.lerp(frame, other.to(frame), weight))
     return frames
+
+
+def _restore_in_place(frames: Tensor, size: tuple[int, int], *, degradation: float, on_frames: OnDone | None) -> Tensor:
+    restorer = shipped_restorer(str(frames.device))
+    return restore_clip(restorer, frames, size, degradation=degradation, on_frames=on_frames)

@@ -7,18 +7,20 @@ tiles overlap and fade into one another.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from ..distributed import current_group, sharded
 from ..finite import check_finite
 from ..optical_flow.flow import ClipFlows, estimate_clip_flows
 from ..plan.canvas import Span
 from ..plan.planner import tile_axis
 from ..progress import OnDone
 from ..resample import resize
-from .network import SCALE, Restorer, picture, upsampled
+from .network import SCALE, Restorer, RestorerConfig, picture, upsampled
 
 WINDOW_FRAMES = 8
 LOOK_AHEAD_FRAMES = 3
@@ -26,6 +28,24 @@ LOOK_AHEAD_FRAMES = 3
 TILE_PX = 384
 OVERLAP_PX = 32
 """Sides of a tile and of what neighbours share, pixels of the input."""
+LEAST_TILE_PX = 128
+"""Where several processes divide the tiles of a frame."""
+LIVE_FEATURES = 6
+"""Maps of features of one frame that a step of a recurrence holds at once."""
+
+
+def working_bytes(frames: int, size: tuple[int, int], config: RestorerConfig = RestorerConfig()) -> int:
+    """Memory that :func:`restore_clip` takes beside the clip, its flow and the result.
+
+    Args:
+        size: (height, width) of the input.
+    """
+    pixels, tile = math.prod(size), math.prod(min(side, TILE_PX) for side in size)
+    length = min(frames, WINDOW_FRAMES + LOOK_AHEAD_FRAMES)
+    kept = length * (config.channels + 2 * config.state_channels)  # features, bicubic and states of the backward pass
+    at_work = LIVE_FEATURES * config.channels + 3 * config.state_channels
+    window = min(frames, WINDOW_FRAMES) * 3 * SCALE**2
+    return ((kept + at_work) * tile + window * (tile + 2 * pixels)) * torch.float32.itemsize
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,28 +83,41 @@ def restore_clip(
         tile_px: side of a tile in pixels of the input.
 
     Returns:
-        (T, *size, 3) float32 in [0, 1] where ``frames`` are.
+        (T, *size, 3) float32 in [0, 1] where ``frames`` are. The processes of the current group divide the tiles, and
+        each has all frames.
     """
     height, width = int(frames.shape[1]), int(frames.shape[2])
     size = size or (SCALE * height, SCALE * width)
     clip = frames[..., :3].movedim(-1, 1).float()
     flows = flows or estimate_clip_flows(clip)
-    rows, columns = (tile_axis(n, min(n, tile_px), min(OVERLAP_PX, n - 1)) for n in (height, width))
-    tiles = [(row, column) for row in rows for column in columns]
+    group = current_group()
+    tiles = _plan_tiles((height, width), tile_px, group.size)
     states: list[Tensor | None] = [None] * len(tiles)
     level = torch.full((1,), degradation)
     result = frames.new_empty(len(frames), *size, 3, dtype=torch.float32)
     for first in range(0, len(frames), WINDOW_FRAMES):
         last = min(first + WINDOW_FRAMES, len(frames))
         large = clip.new_zeros(last - first, 3, SCALE * height, SCALE * width)
-        for k, (row, column) in enumerate(tiles):
+        for k in sharded(range(len(tiles))):
+            row, column = tiles[k]
             window = _window(clip, flows, first, last, row, column)
             restored, states[k] = _restore(restorer, window, states[k], level)
             _add(large, restored, row, column)
+        large = group.all_reduce(large)
         result[first:last] = resize(large.movedim(1, -1).clamp_(0, 1), size).clamp_(0, 1)
         if on_frames is not None:
             on_frames(last, len(frames))
     return result
+
+
+def _plan_tiles(size: tuple[int, int], tile_px: int, processes: int) -> list[tuple[Span, Span]]:
+    """Tiles of (height, width); smaller ones where there would be less than one for every process."""
+    while True:
+        rows, columns = (tile_axis(n, min(n, tile_px), min(OVERLAP_PX, n - 1)) for n in size)
+        tiles = [(row, column) for row in rows for column in columns]
+        if len(tiles) >= processes or tile_px <= LEAST_TILE_PX:
+            return tiles
+        tile_px = max(LEAST_TILE_PX, tile_px // 2)
 
 
 def _window(clip: Tensor, flows: ClipFlows, first: int, last: int, row: Span, column: Span) -> _Window:

@@ -19,11 +19,12 @@ from ..plan.planner import plan_tiles
 from ..propagation.attention import cache_bytes
 from ..propagation.canvas import MEASURED_PX
 from ..resample import PIXELS_PER_BATCH
+from ..restorer.restore import working_bytes as restoring_bytes
 from ..sampling.conditions import CACHE_BYTES
 from ..sampling.schedules import noise_levels, step_count
 from ..sampling.solvers import SOLVERS
-from ..settings import BICUBIC, Settings
-from ..stages import attention_options, runs_auxiliary, steps_of_run
+from ..settings import BICUBIC, RESTORER, Settings
+from ..stages import attention_options, runs_auxiliary, runs_diffusion, steps_of_run
 
 FLOAT_BYTES = 4
 PIXEL_BYTES = 3 * FLOAT_BYTES
@@ -102,6 +103,8 @@ class Work:
     """Of all frames of the result."""
     positions: int = 0
     """Positions of patches, each of which the adapter evaluates once."""
+    restores: bool = False
+    """Whether the restorer makes the base layer."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ class Throughput:
     patches: Mapping[int, float] = field(default_factory=dict)
     """Seconds per evaluation of a patch, by its tokens."""
     stages: Mapping[str, float] = field(default_factory=dict)
-    """Seconds per megapixel of all frames of the result, by stage."""
+    """Seconds per megapixel of all frames of the result, by stage; ``base`` is the restorer."""
     adapter: float = 0.0
     """Seconds that the adapter takes for one position."""
     attention_tokens: float = math.inf
@@ -128,16 +131,32 @@ class Throughput:
 
 
 def run_seconds(work: Work, throughput: Throughput) -> float | None:
-    """How long some work takes; None when no patch was ever timed."""
+    """How long some work takes; None when what takes most of it was never timed."""
+    stages = dict(throughput.stages)
+    restoring = stages.pop("base", None)
+    if work.restores and restoring is None:
+        return None
+    megapixels = work.pixels / 1e6
+    begun = megapixels * restoring if work.restores and restoring is not None else 0.0
+    if work.evaluations == 0:
+        return begun + megapixels * stages.get("fidelity", 0.0)
     each = throughput.patch_seconds(work.tokens)
     if each is None:
         return None
     denoising = work.evaluations * each + work.positions * throughput.adapter
-    return denoising + work.pixels / 1e6 * sum(throughput.stages.values())
+    return begun + denoising + megapixels * sum(stages.values())
 
 
-def work_of(plan: PatchPlan, settings: Settings) -> Work:
-    """What a plan takes with some settings: guidance runs every patch twice, SAP the primary grid a first time."""
+def work_of(plan: PatchPlan, settings: Settings, *, is_lossless: bool = False) -> Work:
+    """What a plan takes with some settings: guidance runs every patch twice, SAP the primary grid a first time.
+
+    Args:
+        is_lossless: of the model's codec; with one the base layer may be the whole result.
+    """
+    canvas = plan.canvas
+    pixels, restores = canvas.frames * math.prod(canvas.target), settings.base_layer == RESTORER
+    if not runs_diffusion(settings, is_lossless=is_lossless):
+        return Work(0, tokens_of(plan), pixels, restores=restores)
     steps = steps_of_run(settings)
     levels = noise_levels(settings).tolist()
     grids = Counter((step % plan.phases, runs_auxiliary(settings, levels[step])) for step in steps)
@@ -146,12 +165,12 @@ def work_of(plan: PatchPlan, settings: Settings) -> Work:
     if settings.spatial_attention and not settings.lazy_attention:
         turns = 2 if settings.temporal_attention else 1
         evaluations += len(plan.primary) * -(-len(steps) // turns)
-    canvas = plan.canvas
     return Work(
         evaluations * (1 if settings.guidance == 1 else 2),
         tokens_of(plan),
-        canvas.frames * math.prod(canvas.target),
+        pixels,
         len({patch.origin for grid in patches.values() for patch in grid}),
+        restores,
     )
 
 
@@ -171,12 +190,15 @@ def run_memory(plan: PatchPlan, networks: Networks, settings: Settings, patches_
     clip, latent, result = sizes.clip, sizes.latent, sizes.result
     base_layer = result if settings.base_layer != BICUBIC else 0
     held = clip + OVERHEAD_BYTES
+    finish = held + result + base_layer + max(sizes.projecting, sizes.restoring)
+    if not runs_diffusion(settings, is_lossless=not networks.has_vae):
+        return Memory(0, 0, 0, 0, finish)
     return Memory(
         encode=held + latent + base_layer + sizes.encoding,
         denoise=held + _denoising(plan, networks, settings, patches_at_once),
         decode=held + latent + sizes.tiles + max(result, sizes.decoding),
         refine=held + result + sizes.refining,
-        finish=held + result + base_layer + sizes.projecting,
+        finish=finish,
     )
 
 
@@ -272,6 +294,14 @@ class _Sizes:
         return (
             self.result + self.result * length // frames + flows + working_bytes(refiner, frames, self._canvas.target)
         )
+
+    @property
+    def restoring(self) -> int:
+        """The restorer's tile at work, and the flow of the whole clip both ways."""
+        if self._settings.base_layer != RESTORER:
+            return 0
+        flows = self._canvas.frames * math.prod(self._canvas.source) * 4 * FLOAT_BYTES
+        return flows + restoring_bytes(self._canvas.frames, self._canvas.source)
 
     @property
     def projecting(self) -> int:

@@ -15,7 +15,7 @@ from ..plan.positions import KINDS, Position, list_positions
 from ..plan.target_size import target_size
 from ..sampling.joint_modulation import check_steps
 from ..sampling.schedules import step_count
-from ..settings import TINY, WAN, WAN_PLAIN, Settings
+from ..settings import BICUBIC, TINY, WAN, WAN_PLAIN, Settings
 from ..video.disk_space import file_bytes
 from ..video.encoders import CODECS, CRF
 from .cost import PIXEL_BYTES, Networks, Throughput, node_memory, patch_bytes, run_seconds, work_of
@@ -78,6 +78,9 @@ class Request:
     steps: int = 0
     guidance: float = 1.0
     has_adapter: bool = True
+    detail: float | None = None
+    """None: what single nodes make, which always denoise and leave the base layer to the graph."""
+    base_layer: str = "auto"
     codec: str = "h264"
     """Of the file: one of :data:`video.encoders.CODECS`."""
     crf: int = CRF
@@ -97,6 +100,12 @@ class Request:
             chosen["layout"] = self.layout
         if self.overlap_frames is not None:
             chosen["overlap_frames"] = self.overlap_frames
+        if self.detail is None:
+            chosen["base_layer"] = BICUBIC
+        else:
+            chosen["detail"] = self.detail
+            if self.base_layer != "auto":
+                chosen["base_layer"] = self.base_layer
         return replace(settings, guidance=self.guidance, **chosen)  # type: ignore[arg-type]
 
 
@@ -152,7 +161,7 @@ def forecast(request: Request, throughput: Throughput = Throughput(), refiner: R
         overlap_frames=settings.overlap_frames,
     )
     windows = count_windows(canvas, settings.window_frames, settings.overlap_frames)
-    work = work_of(plan, settings)
+    work = work_of(plan, settings, is_lossless=request.family == "tiny")
     work = replace(work, evaluations=windows * work.evaluations, pixels=canvas.frames * target[0] * target[1])
     networks = Networks(family.channels, refiner=refiner)
     return Forecast(

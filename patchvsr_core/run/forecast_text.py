@@ -28,6 +28,8 @@ ENGLISH: Words = {
     "at_work": "memory per patch ~%(sizes)s",
     "either": "%(one)s or %(other)s",
     "time": "time ~%(time)s for %(steps)s (measured here)",
+    "restored": "%(size)s · restorer alone, as detail is 0",
+    "restoring_time": "time ~%(time)s (measured here)",
     "no_time": "time: known after the first run",
     "no_clip": "Connect a clip to see the plan.",
     "no_vae": "Connect a VAE to see the plan.",
@@ -54,6 +56,12 @@ def planner_lines(found: Forecast, *, guessed: bool, words: Words = ENGLISH) -> 
 def video_lines(found: Forecast, words: Words = ENGLISH) -> list[str]:
     """For a node that makes the whole file piece by piece; pieces and the joined file exist together for a moment."""
     file, disk = (bytes_text(size) for size in (found.file_bytes, 2 * found.file_bytes))
+    if found.evaluations == 0:
+        return [
+            words["restored"] % {"size": size_text(found.target)},
+            words["disk"] % {"file": file, "disk": disk},
+            _time(found, words),
+        ]
     return [
         _plan(found, "~", words),
         words["disk"] % {"file": file, "disk": disk},
@@ -112,5 +120,7 @@ def _at_work(found: Forecast, words: Words) -> str:
 def _time(found: Forecast, words: Words) -> str:
     if found.seconds is None:
         return words["no_time"]
+    if found.evaluations == 0:
+        return words["restoring_time"] % {"time": seconds_text(found.seconds)}
     steps = _counted(words, "step", "steps", found.steps)
     return words["time"] % {"time": seconds_text(found.seconds), "steps": steps}

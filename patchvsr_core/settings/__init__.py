@@ -2,7 +2,7 @@
 
 from .option import Option, flag_of, options_of, with_new_names
 from .presets import MODEL_FILES, TINY, WAN, WAN_PLAIN
-from .settings import BASE_LAYERS, BICUBIC, Settings
+from .settings import BASE_LAYERS, BICUBIC, RESTORER, Settings
 
 OPTIONS = options_of(Settings)
 """How every setting was declared, by the name of its field."""
@@ -12,6 +12,7 @@ __all__ = [
     "BICUBIC",
     "MODEL_FILES",
     "OPTIONS",
+    "RESTORER",
     "TINY",
     "WAN",
     "WAN_PLAIN",

@@ -8,8 +8,8 @@ from ..errors import PlanError
 from .option import fraction, noise_level_option, option, options_of
 
 SEEDS = 2**63
-BICUBIC = "bicubic"
-BASE_LAYERS = (BICUBIC, "dap", "rdg")
+BICUBIC, RESTORER = "bicubic", "restorer"
+BASE_LAYERS = (BICUBIC, RESTORER, "dap", "rdg")
 COLOR_FIXES = ("wavelet", "adain", "none")
 LAYOUT_NAMES = ("corner", "pairwise", "uniform", "alternating", "overlapping")
 SCHEDULES = ("shifted", "star")
@@ -226,8 +226,8 @@ class Settings:
     )
     base_layer: str = option(
         BICUBIC,
-        "What upsamples the input for the patches to refine: bicubic, or a real-time network. dap suits footage, rdg "
-        "suits renders.",
+        "What upsamples the input before patches are denoised. restorer: a network that takes detail from the "
+        "neighbouring frames, for everything. dap: faster, frame by frame. rdg: for renders. bicubic: no network.",
         group="finishing",
         choices=BASE_LAYERS,
         advanced=True,
@@ -259,8 +259,8 @@ class Settings:
     refine_strength: float = fraction(1.0, "Strength of the refiner; 0 turns it off.", group="finishing")
     detail: float = fraction(
         0.0,
-        "What the refiner aims for: the most probable image (0) or one as crisp as the original may "
-        "have been (1). 0.5 is a good choice for viewing. It adds no time.",
+        "What to aim for: the most probable image (0) or one as crisp as the original may have been (1). Above 0 the "
+        "tiny default denoises patches, which takes several times as long.",
         group="finishing",
     )
     fidelity_rounds: int = option(

@@ -1,6 +1,6 @@
 """The stages of a run, the same in every host: set-up, encoding, decoding, postprocessing, and all of them in order."""
 
-from .frames import Refine, back_project_onto_input, decode_frames, encode_input, postprocess
+from .frames import BaseLayer, Refine, back_project_onto_input, decode_frames, encode_input, postprocess
 from .run import Denoise, Noise, sample_canvas, upscale_clip
 from .setup import (
     ModelParts,
@@ -13,11 +13,13 @@ from .setup import (
     patches_of_step,
     propagation_options,
     runs_auxiliary,
+    runs_diffusion,
     set_up_run,
     steps_of_run,
 )
 
 __all__ = [
+    "BaseLayer",
     "Denoise",
     "ModelParts",
     "Noise",
@@ -35,6 +37,7 @@ __all__ = [
     "postprocess",
     "propagation_options",
     "runs_auxiliary",
+    "runs_diffusion",
     "sample_canvas",
     "set_up_run",
     "steps_of_run",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from torch import Tensor
 
 from ..distributed import current_group
 from ..finish.back_projection import TOLERANCE, back_project
-from ..finish.base_layer import blend_base_layer, make_base_layer, starts_from_base
+from ..finish.base_layer import Restore, base_layer_weight, blend_base_layer, make_base_layer, starts_from_base
 from ..finish.color_fix import match_colors
 from ..plan.canvas import Canvas
 from ..progress import OnDone, OnProgress
@@ -23,9 +24,39 @@ Refine = Callable[..., Tensor]
 """(frames, source) to refined frames; takes the choices of :func:`finish.refine.refine_frames`."""
 
 
-def encode_input(frames: Tensor, canvas: Canvas, codec: Codec, settings: Settings, report: OnProgress) -> Tensor:
+@dataclass(frozen=True)
+class BaseLayer:
+    """What makes the base layer of a run."""
+
+    settings: Settings
+    degradation: float
+    """Measured in the input, see :func:`finish.degradation.estimate_degradation`."""
+    report: OnProgress
+    restore: Restore | None = None
+    """Runs the restorer; None: the shipped one where the frames are."""
+
+    def __call__(self, frames: Tensor, target: tuple[int, int]) -> Tensor | None:
+        """See :func:`finish.base_layer.make_base_layer`."""
+        return make_base_layer(
+            self.settings.base_layer,
+            frames,
+            target,
+            lambda done, total: self.report("base", done, total),
+            degradation=self.degradation,
+            restore=self.restore,
+        )
+
+    @property
+    def weight(self) -> float:
+        """Its weight where it is blended in at the end."""
+        return base_layer_weight(self.settings.base_layer, detail=self.settings.detail, degradation=self.degradation)
+
+
+def encode_input(
+    frames: Tensor, canvas: Canvas, codec: Codec, settings: Settings, report: OnProgress, base_layer: BaseLayer
+) -> Tensor:
     """The latent of the upsampled LR input on the canvas, (1, C, t, h, w)."""
-    base = _base_layer(frames, canvas.target, settings, report) if starts_from_base(codec) else None
+    base = base_layer(frames, canvas.target) if starts_from_base(codec) else None
     return encode_canvas(
         codec,
         frames,
@@ -72,20 +103,18 @@ def postprocess(
     report: OnProgress,
     codec: Codec,
     refine: Refine | None,
-    degradation: float,
+    base_layer: BaseLayer,
 ) -> Tensor:
     """The refiner, the base layer where it joins at the end, and what makes the result agree with the input.
 
     Args:
         frames: decoded, this process's own; given away, they may be changed.
         codec: that of the model which made them.
-        degradation: measured in the input, see :func:`finish.degradation.estimate_degradation`.
 
     Returns:
         (T, H, W, 3) in [0, 1]; this process's own frames.
     """
     group = current_group()
-    own = group.frame_span(len(source))
     if refine is not None and settings.refine_strength > 0:
         report("refine", 0, len(source))
         frames = refine(
@@ -93,18 +122,35 @@ def postprocess(
             source,
             strength=settings.refine_strength,
             detail=settings.detail,
-            degradation=degradation,
+            degradation=base_layer.degradation,
             on_frames=lambda done, total: report("refine", done, total),
         )
     if not starts_from_base(codec):
         size = (int(frames.shape[1]), int(frames.shape[2]))
-        base = _base_layer(source[: own.stop], size, settings, report)  # its frames depend on those before
+        base = base_layer(source, size)
         if base is not None:
-            frames = blend_base_layer(frames, resize(base[own], size), detail=settings.detail, degradation=degradation)
+            own = group.frame_span(len(source))
+            frames = blend_base_layer(frames, resize(base[own], size), base_layer.weight)
             del base
+    return _agreeing(frames, source, settings, report, base_layer.degradation)
+
+
+def restore_input(
+    source: Tensor, target: tuple[int, int], settings: Settings, report: OnProgress, base_layer: BaseLayer
+) -> Tensor:
+    """The base layer as the whole result, made to agree with the input; as :func:`postprocess` otherwise."""
+    base = base_layer(source, target)
+    assert base is not None, "bicubic is never the whole result"
+    own = current_group().frame_span(len(source))
+    return _agreeing(resize(base[own], target), source, settings, report, base_layer.degradation)
+
+
+def _agreeing(frames: Tensor, source: Tensor, settings: Settings, report: OnProgress, degradation: float) -> Tensor:
+    """This process's own frames, back-projected onto the input."""
+    group = current_group()
     return back_project_onto_input(
         frames,
-        source[own],
+        source[group.frame_span(len(source))],
         settings,
         degradation,
         lambda done, total: report("fidelity", group.done_by_all(done, len(source)), len(source)),
@@ -124,7 +170,3 @@ def back_project_onto_input(
         tolerance=TOLERANCE if settings.restore_strength else 0.0,
         on_frames=on_frames,
     )
-
-
-def _base_layer(frames: Tensor, target: tuple[int, int], settings: Settings, report: OnProgress) -> Tensor | None:
-    return make_base_layer(settings.base_layer, frames, target, lambda done, total: report("base", done, total))

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..distributed import current_group
+from ..finish.base_layer import Restore
 from ..finish.degradation import estimate_degradation
 from ..plan.canvas import Canvas, PatchPlan
 from ..plan.chunks import ChunkState
@@ -21,8 +22,8 @@ from ..sampling.joint_modulation import check_steps
 from ..sampling.schedules import step_count
 from ..settings import Settings
 from ..vae.conditional_decoder import ConditionalDecoder
-from .frames import Refine, decode_frames, encode_input, postprocess
-from .setup import RunModels, RunSetup, make_plan, set_up_run
+from .frames import BaseLayer, Refine, decode_frames, encode_input, postprocess, restore_input
+from .setup import RunModels, RunSetup, make_plan, runs_diffusion, set_up_run
 
 Noise = Callable[[torch.Size], Tensor]
 """Draws normal noise in the shape of the latent canvas."""
@@ -41,6 +42,7 @@ def upscale_clip(
     *,
     denoise: Denoise,
     refine: Refine | None,
+    restore: Restore | None = None,
     decoder: ConditionalDecoder | None = None,
     chunk_state: ChunkState | None = None,
     timed: Timed = lambda stage, canvas: nullcontext(),
@@ -50,7 +52,8 @@ def upscale_clip(
     Args:
         frames: (T, h, w, 3) float in [0, 1]; not changed.
         target: (height, width) of the result.
-        denoise: not called when the run starts at noise level 0.
+        denoise: not called when the run starts at noise level 0, or the base layer is the whole result.
+        restore: runs the restorer; None: the shipped one where the frames are.
         decoder: lets the input modulate the VAE's decoder.
         chunk_state: takes propagation along the motion on from the clip before and to the one after.
         timed: measures encoding and decoding.
@@ -64,15 +67,27 @@ def upscale_clip(
         lambda: estimate_degradation(models.estimator, frames, settings.restore_strength)
     )
 
+    base_layer = BaseLayer(settings, degradation, report, restore)
+    if not runs_diffusion(settings, is_lossless=models.codec.is_lossless):
+        return restore_input(frames, target, settings, report, base_layer)
+
     def make_frames() -> Tensor:  # the latent is gone when they are there
         latent = sample_canvas(
-            frames, plan, models, settings, report, denoise=denoise, chunk_state=chunk_state, timed=timed
+            frames,
+            plan,
+            models,
+            settings,
+            report,
+            denoise=denoise,
+            base_layer=base_layer,
+            chunk_state=chunk_state,
+            timed=timed,
         )
         with timed("decode", plan.canvas):
             decoded = decode_frames(latent, frames, plan.canvas, models.codec, settings, report, decoder)
             return decoded.to(frames.device)
 
-    return postprocess(make_frames(), frames, settings, report, models.codec, refine, degradation)
+    return postprocess(make_frames(), frames, settings, report, models.codec, refine, base_layer)
 
 
 def sample_canvas(
@@ -83,12 +98,14 @@ def sample_canvas(
     report: OnProgress,
     *,
     denoise: Denoise,
+    base_layer: BaseLayer | None = None,
     chunk_state: ChunkState | None = None,
     timed: Timed = lambda stage, canvas: nullcontext(),
 ) -> Tensor:
     """Encode, set up and denoise: the fused canvas, (1, C, t, h, w). See :func:`upscale_clip`."""
     with timed("encode", plan.canvas):
-        latent = encode_input(frames, plan.canvas, models.codec, settings, report)
+        base_layer = base_layer or BaseLayer(settings, 0.0, report)
+        latent = encode_input(frames, plan.canvas, models.codec, settings, report, base_layer)
     if settings.start == 0:
         return latent  # nothing is to be denoised
     return denoise(set_up_run(latent, frames, plan, models, settings, chunk_state))

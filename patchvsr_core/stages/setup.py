@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..adapter import Strengths
+from ..finish.base_layer import base_layer_weight
 from ..finish.degradation import DegradationEstimator
 from ..finish.refine import Refiner
 from ..plan.canvas import Canvas, Patch, PatchPlan
@@ -83,6 +84,15 @@ def defaults_for(codec: Codec) -> Settings:
 def layout_for(codec: Codec) -> str:
     """The layout that suits the model of a codec."""
     return defaults_for(codec).layout
+
+
+def runs_diffusion(settings: Settings, *, is_lossless: bool) -> bool:
+    """Whether anything is denoised: not where a base layer that is blended in at the end is the whole result.
+
+    Args:
+        is_lossless: of the model's codec.
+    """
+    return not is_lossless or base_layer_weight(settings.base_layer, detail=settings.detail) < 1
 
 
 def make_plan(

@@ -17,6 +17,7 @@ from ..finish.degradation import degradation_level, trusted_level
 from ..optical_flow.estimators import dis
 from ..restorer.network import SCALE, Restorer, load_restorer, save_restorer
 from ..restorer.restore import restore_clip
+from ..restorer.shipped import FILE
 from . import losses
 from .config import DataConfig, TrainConfig
 from .degrade import draw_degradation, make_input
@@ -32,7 +33,6 @@ BACKWARD_WEIGHT = 0.3
 """Of the estimate of the backward pass in the loss."""
 MISJUDGED = 0.15
 """Deviation of the logarithm of the factor by which a degradation is misjudged, as the estimate of a run is."""
-FILE = "restorer.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +143,7 @@ def _export(config: TrainConfig, average: dict[str, Tensor], target: Path, base:
     task = RestorerTask(config)
     task.load_state_dict(average)
     save_restorer(task.restorer, target / FILE)
-    update_manifest(target, config, "config of the restorer")
+    update_manifest(target, config, f"config of {FILE}")
 
 
 register(TrainingTask("restorer", _make_run, _export, _precompute, _make_score))

@@ -8,7 +8,13 @@ import pytest
 import torch
 
 from patchvsr_core.errors import PlanError
-from patchvsr_core.finish.base_layer import BASE_WEIGHT, blend_base_layer, make_base_layer, starts_from_base
+from patchvsr_core.finish.base_layer import (
+    MEAN_WEIGHT,
+    base_layer_weight,
+    blend_base_layer,
+    make_base_layer,
+    starts_from_base,
+)
 from patchvsr_core.hosts.diffusers.models import load_models
 from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.resample import resize
@@ -40,22 +46,16 @@ def test_it_is_the_clip_but_not_bicubic() -> None:
         assert 1e-4 < (base - bicubic)[inner].abs().mean() < 0.05
 
 
-def test_mixing_is_a_mean_that_gives_way_to_detail_and_damage() -> None:
+def test_blending_moves_the_frames_towards_the_base_layer() -> None:
     frames, base = torch.rand(2, 4, 6, 3), torch.rand(2, 4, 6, 3)
-    torch.testing.assert_close(blend_base_layer(frames.clone(), base), torch.lerp(frames, base, BASE_WEIGHT))
-    torch.testing.assert_close(
-        blend_base_layer(frames.clone(), base, detail=0.5), torch.lerp(frames, base, BASE_WEIGHT / 2)
-    )
-    torch.testing.assert_close(
-        blend_base_layer(frames.clone(), base, degradation=0.5), torch.lerp(frames, base, BASE_WEIGHT / 2)
-    )
-    assert torch.equal(blend_base_layer(frames.clone(), base, detail=1.0), frames)
+    for weight in (0.0, 0.3, 1.0):
+        torch.testing.assert_close(blend_base_layer(frames.clone(), base, weight), torch.lerp(frames, base, weight))
     with pytest.raises(PlanError, match="base layer"):
-        blend_base_layer(frames, base[:, :2])
+        blend_base_layer(frames, base[:, :2], 0.5)
 
 
 @pytest.mark.parametrize(
-    ("detail", "degradation", "share"),
+    ("detail", "degradation", "weight"),
     [
         (0.0, 0.0, 0.6),
         (0.5, 0.0, 0.3),
@@ -66,10 +66,16 @@ def test_mixing_is_a_mean_that_gives_way_to_detail_and_damage() -> None:
         (0.0, 2.0, 0.0),
     ],
 )
-def test_the_share_of_the_base_layer(detail: float, degradation: float, share: float) -> None:
-    frames, base = torch.zeros(2, 4, 6, 3), torch.ones(2, 4, 6, 3)
-    blended = blend_base_layer(frames, base, detail=detail, degradation=degradation)
-    torch.testing.assert_close(blended, torch.full_like(base, share))
+def test_real_time_networks_give_way_to_detail_and_degradation(detail, degradation, weight) -> None:
+    for name in ("dap", "rdg"):
+        assert base_layer_weight(name, detail=detail, degradation=degradation) == pytest.approx(weight)
+
+
+@pytest.mark.parametrize("degradation", [0.0, 0.7, 2.0])
+def test_the_restorer_gives_way_to_detail_alone(degradation: float) -> None:
+    for detail in (0.0, 0.25, 1.0):
+        assert base_layer_weight("restorer", detail=detail, degradation=degradation) == 1 - detail
+    assert base_layer_weight("bicubic", degradation=degradation) == 0
 
 
 def test_only_models_that_start_from_the_enlarged_input_start_from_it() -> None:
@@ -77,7 +83,7 @@ def test_only_models_that_start_from_the_enlarged_input_start_from_it() -> None:
 
 
 def test_unknown_names_are_refused() -> None:
-    with pytest.raises(PlanError, match="bicubic, dap, rdg"):
+    with pytest.raises(PlanError, match="bicubic, restorer, dap, rdg"):
         Settings(base_layer="nearest")
 
 
@@ -90,4 +96,30 @@ def test_a_run_is_the_mean_of_both() -> None:
     )
     base = make_base_layer("dap", frames, (64, 96))
     assert base is not None
-    torch.testing.assert_close(with_base, torch.lerp(plain, base, BASE_WEIGHT).clamp(0, 1), atol=1e-4, rtol=0)
+    torch.testing.assert_close(with_base, torch.lerp(plain, base, MEAN_WEIGHT).clamp(0, 1), atol=1e-4, rtol=0)
+
+
+def test_without_detail_the_restorer_makes_the_whole_result() -> None:
+    models = load_models("tiny", device="cpu")
+    frames = 0.4 + 0.2 * torch.rand(3, 16, 24, 3, generator=torch.Generator().manual_seed(0))
+    plain = replace(TINY, fidelity_rounds=0, restore_strength=0.0)
+    stages = set()
+    result = upscale(frames, (64, 96), models, plain, lambda stage, *_: stages.add(stage))
+    base = make_base_layer("restorer", frames, (64, 96))
+    assert base is not None and torch.equal(result, base)
+    assert stages == {"base"}, "nothing is encoded, denoised or decoded"
+    patches = upscale(frames, (64, 96), models, replace(plain, detail=0.3, base_layer="bicubic"))
+    detailed = upscale(frames, (64, 96), models, replace(plain, detail=0.3))
+    torch.testing.assert_close(detailed, torch.lerp(patches, base, 0.7).clamp(0, 1), atol=1e-4, rtol=0)
+
+
+def test_the_degradation_is_told_to_the_restorer() -> None:
+    told = []
+
+    def restore(frames, size, *, degradation, on_frames):
+        told.append(degradation)
+        return resize(frames, size)
+
+    clip = torch.rand(2, 8, 8, 3)
+    base = make_base_layer("restorer", clip, (32, 32), degradation=0.8, restore=restore)
+    assert told == [0.8] and base is not None and base.shape == (2, 32, 32, 3)

@@ -6,7 +6,7 @@ from fakes import run_node
 from fakes.chain import a_clip
 from fakes.wan import AveragingVAE
 
-from patchvsr_core.finish.base_layer import BASE_WEIGHT
+from patchvsr_core.finish.base_layer import MEAN_WEIGHT
 from patchvsr_core.resample import resize
 
 CLIP = a_clip(frames=5, height=16, width=24)
@@ -39,7 +39,7 @@ def test_refine_and_fidelity_takes_the_mean(pack):
     chosen = {"refine_strength": 1.0, "rounds": 0, "fidelity": 1.0, "detail": 0.0, "cleanup": 0.0}
     (plain,) = run_node(node, image=frames, source=CLIP, **chosen)
     (mean,) = run_node(node, image=frames, source=CLIP, base_layer=base, **chosen)
-    torch.testing.assert_close(mean, torch.lerp(plain, base, BASE_WEIGHT), atol=1e-5, rtol=0)
+    torch.testing.assert_close(mean, torch.lerp(plain, base, MEAN_WEIGHT), atol=1e-5, rtol=0)
     kept = frames.clone()
     run_node(node, image=frames, source=CLIP, base_layer=base, **{**chosen, "refine_strength": 0.0})
     assert torch.equal(frames, kept), "what other nodes hold stays as it is"

@@ -28,6 +28,7 @@ from .joint_modulation import FusionOptions, attach_joint_modulation
 from .loading import adapter_of, base_spec
 from .propagation import attach_propagation, attach_rescale, check_no_propagation
 from .refiner import run_refiner, shipped_refiner
+from .restorer import run_restorer
 from .run_times import timed_stage
 from .tiny import is_tiny
 
@@ -119,6 +120,7 @@ def upscale_native(
         report,
         denoise=partial(_denoise, models=models, settings=settings, report=report, noise=noise),
         refine=run_refiner,
+        restore=run_restorer,
         chunk_state=chunk_state,
         timed=lambda stage, canvas: timed_stage(stage, canvas.frames, canvas.target, channels),
     )

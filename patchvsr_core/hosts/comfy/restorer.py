@@ -1,0 +1,37 @@
+"""The shipped restorer under ComfyUI's memory management."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import comfy.model_management
+import comfy.model_patcher
+from torch import Tensor
+
+from ...progress import OnDone
+from ...restorer.network import load_restorer
+from ...restorer.restore import restore_clip, working_bytes
+from ...restorer.shipped import FILE
+from ...weights import shipped
+from .run_times import timed_stage
+
+
+def run_restorer(
+    frames: Tensor, size: tuple[int, int], *, degradation: float = 0.0, on_frames: OnDone | None = None
+) -> Tensor:
+    """See :func:`restorer.restore.restore_clip`; computes on ComfyUI's device and answers where ``frames`` are."""
+    patcher = _patcher()
+    needed = working_bytes(len(frames), (int(frames.shape[1]), int(frames.shape[2])))
+    comfy.model_management.load_models_gpu([patcher], memory_required=needed)
+    with timed_stage("base", len(frames), size):
+        return restore_clip(patcher.model, frames, size, degradation=degradation, on_frames=on_frames)
+
+
+@lru_cache(maxsize=1)
+def _patcher() -> Any:
+    return comfy.model_patcher.ModelPatcher(
+        load_restorer(shipped(FILE)),
+        load_device=comfy.model_management.get_torch_device(),
+        offload_device=comfy.model_management.unet_offload_device(),
+    )
