@@ -35,7 +35,7 @@ def clip(frames: int, height: int, width: int) -> Tensor:
 def results(group: ProcessGroup, models: Path) -> Iterator[tuple[str, Tensor]]:
     """By name; whole for the leader."""
     tiny = load_models("tiny")
-    small = replace(tiny.defaults, patch_px=64)
+    small = replace(tiny.defaults, base_layer="bicubic", patch_px=64)
     yield "tiny", upscale(clip(7, 20, 30), (76, 120), tiny, small, group=group)
     yield "hardly anything", upscale(clip(1, 8, 8), (16, 16), tiny, small, group=group)
     mixed = replace(small, refine_strength=0.5, base_layer="dap", steps=2, solver="heun", layout="alternating")

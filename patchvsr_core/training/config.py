@@ -44,6 +44,8 @@ class DataConfig:
     """Precomputed samples in a batch."""
     occluders: float = 0.0
     """Share of moving photographs in front of which something passes."""
+    recoloured: float = 0.0
+    """Share of clips whose colour channels change places: colours of all kinds, of which footage has few."""
     degraded: float = 0.0
     """Share of clips whose input is blurred, noisy or compressed."""
     kept_px: int = 256

@@ -71,6 +71,8 @@ class MovingBatches(Dataset[MovingBatch]):
         """In the order of :class:`MovingBatch`, without the first axis."""
         view = side + 2 * MARGIN_PX
         large = torch.from_numpy(self.footage.draw(rng, frames, view * SCALE)).float() / 255
+        if rng.random() < self.config.data.recoloured:
+            large = large[..., rng.permutation(3)]
         small, level = _make_input(rng, large, view, self.config.data)
         small, truth = small.movedim(-1, 1), large.movedim(-1, 1)
         to_next, to_previous = small.new_zeros(0, 2, view, view), small.new_zeros(0, 2, view, view)

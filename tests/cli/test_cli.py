@@ -41,7 +41,7 @@ def assert_one_sentence(done: subprocess.CompletedProcess[str], *words: str) -> 
 
 def test_upscale_keeps_frames_timing_and_audio(tmp_path: Path) -> None:
     source = with_audio(tmp_path / "in.mp4", colors(7, 26, 34))
-    done = run("upscale", source, tmp_path / "out.mp4", "--scale", 3, "--patch-px", 64)
+    done = run("upscale", source, tmp_path / "out.mp4", "--scale", 3)
     assert done.returncode == 0, done.stderr
     assert "7 frames of 102x78" in done.stdout
     out, given = read_clip(tmp_path / "out.mp4"), read_clip(source)
@@ -49,7 +49,7 @@ def test_upscale_keeps_frames_timing_and_audio(tmp_path: Path) -> None:
     times = [[float(t * clip.time_base) for t in clip.timestamps] for clip in (out, given)]
     assert times[0] == pytest.approx(times[1], abs=1e-3)
     assert audio_packets(tmp_path / "out.mp4") == audio_packets(source)
-    assert "4/4 patches x steps" in done.stderr
+    assert "7/7 frames" in done.stderr
 
 
 def test_exact_size_and_options(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_a_stopped_run_cleans_up(tmp_path: Path) -> None:
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         said = ""
-        while "denoise" not in said and (character := process.stderr.read(1)):
+        while "base" not in said and (character := process.stderr.read(1)):
             said += character
         process.terminate()
         assert process.wait(60) == 130

@@ -34,7 +34,7 @@ def test_seconds_follow_the_runs_of_the_base(monkeypatch: pytest.MonkeyPatch, ch
     """With every run of the base on a patch taking one second, and all else none."""
     one_second_a_patch(monkeypatch, adapter=0.0, base=1.0)
     models = load_models("tiny")
-    settings = replace(models.defaults, patch_px=64, layout="corner", **changes)
+    settings = replace(models.defaults, base_layer="bicubic", patch_px=64, layout="corner", **changes)
     plan = make_plan(4, (64, 96), (128, 192), models, settings)
     assert (len(plan.patches), len(plan.primary)) == (15, 6)
     assert estimate(plan, models, settings).seconds == runs
@@ -43,6 +43,6 @@ def test_seconds_follow_the_runs_of_the_base(monkeypatch: pytest.MonkeyPatch, ch
 def test_the_adapter_looks_at_every_place_once(monkeypatch: pytest.MonkeyPatch) -> None:
     one_second_a_patch(monkeypatch, adapter=1.0, base=0.0)
     models = load_models("tiny")
-    settings = replace(models.defaults, patch_px=64, layout="corner", steps=3)
+    settings = replace(models.defaults, base_layer="bicubic", patch_px=64, layout="corner", steps=3)
     plan = make_plan(4, (64, 96), (128, 192), models, settings)
     assert estimate(plan, models, settings).seconds == 15

@@ -40,7 +40,15 @@ def finished(pack: Any, tiny: Any, model: Any, **options: Any) -> torch.Tensor:
 
 def headless(**changes: Any) -> torch.Tensor:
     models = load_models()
-    settings = replace(models.defaults, patch_px=64, layout="corner", window_frames=3, overlap_frames=1, **changes)
+    settings = replace(
+        models.defaults,
+        base_layer="bicubic",
+        patch_px=64,
+        layout="corner",
+        window_frames=3,
+        overlap_frames=1,
+        **changes,
+    )
     return upscale(CLIP, SIZE, models, settings)
 
 

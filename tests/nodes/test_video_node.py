@@ -69,7 +69,7 @@ def test_a_file_comes_out_as_the_command_line_makes_it(
     seconds = [[float(t * c.time_base) for t in c.timestamps] for c in (clip, original)]
     assert seconds[0] == pytest.approx(seconds[1], abs=1e-3) and probe(made).audio_streams == 1
     models = load_models()
-    settings = replace(models.defaults, patch_px=64, propagation=propagation)
+    settings = replace(models.defaults, base_layer="bicubic", patch_px=64, propagation=propagation)
     expected = upscale(original.frames, (52, 68), models, settings)
     assert (clip.frames - expected).abs().max() < 1.01 / 255
     assert not [path for path in places.rglob("*") if path.name.startswith(".")]
@@ -195,11 +195,14 @@ def test_the_whole_video_is_encoded_only_where_the_adapter_attends_to_it(
     encode, made = setup.encode_global, []
     monkeypatch.setattr(setup, "encode_global", lambda *given: made.append(encode(*given)) or made[-1])
     models = pipeline.NativeModels(tiny.model, tiny.vae, tiny.prompt, None, tiny.adapter)
-    frames, settings = a_clip(2, 16, 16), replace(models.defaults, patch_px=64, global_strength=strength)
+    frames, settings = (
+        a_clip(2, 16, 16),
+        replace(models.defaults, base_layer="bicubic", patch_px=64, global_strength=strength),
+    )
     found = pipeline.upscale_native(frames, (32, 32), models, settings, lambda *_: None, noise=torch.zeros)
     assert len(made) == views
     headless = load_models()
-    same = replace(headless.defaults, patch_px=64, global_strength=strength)
+    same = replace(headless.defaults, base_layer="bicubic", patch_px=64, global_strength=strength)
     expected = upscale(frames, (32, 32), headless, same, noise=torch.zeros)
     assert (found - expected).abs().max() < 1e-4
 

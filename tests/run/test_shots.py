@@ -39,7 +39,7 @@ def shots() -> list[Tensor]:
 def made(models: Models, path: Path, **choices: int) -> Tensor:
     """The frames of the file that the engine makes, lossless."""
     output = path.with_name(path.stem + "_out.mkv")
-    settings = replace(models.defaults, patch_px=64)
+    settings = replace(models.defaults, base_layer="bicubic", patch_px=64)
     job = Job(probe(path), output, SIZE, settings, **{"chunk_frames": 50, "overlap_frames": 2} | choices)
     job = replace(job, encoding=Encoding(codec="ffv1"))
     upscale_file(job, scan(path), models, work=upscale, weights="", report=lambda *_: None)

@@ -147,7 +147,7 @@ def test_bars_are_not_run_and_the_picture_is_the_same(tiny: Models, monkeypatch:
     monkeypatch.setattr(
         DiffusersDenoiser, "__call__", lambda self, x, *rest: ran.append(len(x)) or original(self, x, *rest)
     )
-    settings = replace(tiny.defaults, patch_px=64)
+    settings = replace(tiny.defaults, base_layer="bicubic", patch_px=64)
     whole = upscale(letterboxed(), (320, 192), tiny, settings)
     patches, ran[:] = sum(ran), []
     spared = upscale(letterboxed(), (320, 192), tiny, replace(settings, skip_interval=2))
@@ -157,14 +157,16 @@ def test_bars_are_not_run_and_the_picture_is_the_same(tiny: Models, monkeypatch:
 
 
 def test_skipping_and_attention_propagation_exclude_each_other(tiny: Models) -> None:
-    settings = replace(tiny.defaults, patch_px=64, steps=2, skip_interval=2, spatial_attention=True)
+    settings = replace(
+        tiny.defaults, base_layer="bicubic", patch_px=64, steps=2, skip_interval=2, spatial_attention=True
+    )
     with pytest.raises(PlanError, match="patch skipping to 1"):
         upscale(letterboxed(), (192, 192), tiny, settings)
 
 
 def test_skipping_over_several_steps_stays_close(tiny: Models) -> None:
     still = noisy(1, 24, 24).expand(3, -1, -1, -1).contiguous()
-    settings = replace(tiny.defaults, patch_px=64, steps=4)
+    settings = replace(tiny.defaults, base_layer="bicubic", patch_px=64, steps=4)
     full = upscale(still, (96, 96), tiny, settings)
     for every in (2, 3):
         spared = upscale(still, (96, 96), tiny, replace(settings, skip_interval=every))

@@ -289,3 +289,15 @@ def test_muon_steps_are_as_large_as_adams() -> None:
 
 def _rms(values: Tensor) -> float:
     return float(values.square().mean().sqrt())
+
+
+def test_channels_change_places_in_the_share_that_was_asked_for(packed_footage: Path) -> None:
+    config = _config()
+    plain, recoloured = (
+        MovingBatches(packed_footage, replace(config, data=replace(config.data, recoloured=share)))
+        for share in (0.0, 1.0)
+    )
+    pairs = [(plain[number].truth, recoloured[number].truth) for number in range(6)]
+    for one, other in pairs:
+        torch.testing.assert_close(one.sum(2), other.sum(2), atol=1e-5, rtol=0)  # the same values, elsewhere
+    assert not all(torch.equal(one, other) for one, other in pairs)

@@ -50,7 +50,7 @@ def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_the_adapter_looks_at_a_patch_once(tiny: Models, looked_at: list[int]) -> None:
-    settings = replace(tiny.defaults, patch_px=64, layout="corner", steps=3)
+    settings = replace(tiny.defaults, base_layer="bicubic", patch_px=64, layout="corner", steps=3)
     upscale(clip(), (96, 160), tiny, settings)
     assert sum(looked_at) == 3 * 5
     looked_at.clear()
@@ -59,7 +59,7 @@ def test_the_adapter_looks_at_a_patch_once(tiny: Models, looked_at: list[int]) -
 
 
 def test_what_does_not_fit_is_made_anew(tiny: Models, looked_at: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = replace(tiny.defaults, patch_px=64, layout="corner", steps=3, patches_at_once=2)
+    settings = replace(tiny.defaults, base_layer="bicubic", patch_px=64, layout="corner", steps=3, patches_at_once=2)
     kept = upscale(clip(), (96, 160), tiny, settings)
     looked_at.clear()
     monkeypatch.setattr(conditions_module, "free_bytes", lambda device: 2 * 10**6)

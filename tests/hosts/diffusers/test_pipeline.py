@@ -42,7 +42,7 @@ def test_exact_frame_count_and_size(tiny: Models, frames: int, height: int, widt
     target = round(height * scale), round(width * scale)
     source = clip(frames, height, width)
     before = source.clone()
-    out = upscale(source, target, tiny, replace(tiny.defaults, patch_px=64))
+    out = upscale(source, target, tiny, replace(tiny.defaults, base_layer="bicubic", patch_px=64))
     assert out.shape == (frames, *target, 3)
     assert out.min() >= 0 and out.max() <= 1 and out.isfinite().all()
     assert torch.equal(source, before)
@@ -51,7 +51,7 @@ def test_exact_frame_count_and_size(tiny: Models, frames: int, height: int, widt
 def test_same_seed_same_output_and_seeds_differ(tiny: Models) -> None:
     source = clip(2, 16, 16)
     noisy = replace(tiny, base=replace(tiny.base, start_noise=0.2))
-    settings = replace(tiny.defaults, patch_px=64, fidelity_rounds=0, refine_strength=0.0)
+    settings = replace(tiny.defaults, base_layer="bicubic", patch_px=64, fidelity_rounds=0, refine_strength=0.0)
     first, again, other = (upscale(source, (64, 64), noisy, replace(settings, seed=seed)) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
@@ -60,7 +60,8 @@ def test_same_seed_same_output_and_seeds_differ(tiny: Models) -> None:
 def test_patches_at_once_does_not_matter(tiny: Models) -> None:
     source = clip(3, 24, 40)
     one, four = (
-        upscale(source, (96, 160), tiny, replace(tiny.defaults, patch_px=64, patches_at_once=n)) for n in (1, 4)
+        upscale(source, (96, 160), tiny, replace(tiny.defaults, base_layer="bicubic", patch_px=64, patches_at_once=n))
+        for n in (1, 4)
     )
     assert psnr(one, four) > 80
 
@@ -69,7 +70,7 @@ def test_patches_at_once_does_not_matter(tiny: Models) -> None:
 @pytest.mark.parametrize("solver", ["euler", "heun"])
 def test_layouts_and_solvers_run(tiny: Models, layout: str, solver: str) -> None:
     source = clip(2, 24, 40)
-    settings = replace(tiny.defaults, patch_px=64, layout=layout, solver=solver, steps=2)
+    settings = replace(tiny.defaults, base_layer="bicubic", patch_px=64, layout=layout, solver=solver, steps=2)
     seen = []
     out = upscale(source, (96, 160), tiny, settings, lambda stage, done, n: seen.append((stage, done, n)))
     assert psnr(out, resize(source, (96, 160))) > 25
@@ -81,7 +82,7 @@ def test_layouts_and_solvers_run(tiny: Models, layout: str, solver: str) -> None
 
 def test_result_agrees_with_the_input(tiny: Models) -> None:
     source = clip(2, 30, 44)
-    out = upscale(source, (120, 176), tiny, replace(tiny.defaults, restore_strength=0.0))
+    out = upscale(source, (120, 176), tiny, replace(tiny.defaults, base_layer="bicubic", restore_strength=0.0))
     assert (resize(out, (30, 44)) - source).abs().max() < 1.5 / 255
 
 
@@ -91,13 +92,19 @@ def test_progress_can_stop_the_run(tiny: Models) -> None:
             raise Cancelled("stopped")
 
     with pytest.raises(Cancelled):
-        upscale(clip(2, 24, 40), (96, 160), tiny, replace(tiny.defaults, patch_px=64, patches_at_once=1), stop)
+        upscale(
+            clip(2, 24, 40),
+            (96, 160),
+            tiny,
+            replace(tiny.defaults, base_layer="bicubic", patch_px=64, patches_at_once=1),
+            stop,
+        )
     assert upscale(clip(1, 8, 8), (32, 32), tiny).shape == (1, 32, 32, 3)
 
 
 def test_unknown_solver(tiny: Models) -> None:
     with pytest.raises(PlanError, match="euler, heun"):
-        upscale(clip(1, 8, 8), (32, 32), tiny, replace(tiny.defaults, solver="rk99"))
+        upscale(clip(1, 8, 8), (32, 32), tiny, replace(tiny.defaults, base_layer="bicubic", solver="rk99"))
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +125,9 @@ def test_a_wan_runs_headless(wan_files: dict[str, Path], with_adapter: bool, fra
     models = load_models(
         str(wan_files["model"]), vae=wan_files["vae"], adapter=wan_files["adapter"] if with_adapter else None
     )
-    settings = replace(models.defaults, patch_px=64, steps=2, tile_px=64, tile_overlap_px=16, window_frames=5)
+    settings = replace(
+        models.defaults, base_layer="bicubic", patch_px=64, steps=2, tile_px=64, tile_overlap_px=16, window_frames=5
+    )
     out = upscale(clip(frames, 13, 21), (52, 84), models, replace(settings, overlap_frames=1))
     assert out.shape == (frames, 52, 84, 3) and out.isfinite().all()
     other = upscale(clip(frames, 13, 21), (52, 84), models, replace(settings, overlap_frames=1, seed=1))
@@ -154,7 +163,9 @@ def test_plan_uses_the_codecs_strides(wan_files: dict[str, Path], tiny: Models) 
 
 def test_no_seams_where_patches_meet(tiny: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     """Even where patches contradict each other, borders have no larger gradients than before."""
-    plain = replace(tiny.defaults, patch_px=64, patches_at_once=1, refine_strength=0.0, fidelity_rounds=0)
+    plain = replace(
+        tiny.defaults, base_layer="bicubic", patch_px=64, patches_at_once=1, refine_strength=0.0, fidelity_rounds=0
+    )
     picture = border_ratio(tiny, plain)
     predict = DiffusersDenoiser.__call__
 
@@ -192,7 +203,15 @@ def test_every_system_at_once_on_a_wan(wan_files: dict[str, Path], tmp_path: Pat
     }
     models = load_models(str(wan_files["model"]), **files, **prompts)
     assert models.prompt.shape == (1, 3, 64) and models.refiner is not None
-    plain = replace(models.defaults, patch_px=64, tile_px=64, tile_overlap_px=16, window_frames=5, overlap_frames=1)
+    plain = replace(
+        models.defaults,
+        base_layer="bicubic",
+        patch_px=64,
+        tile_px=64,
+        tile_overlap_px=16,
+        window_frames=5,
+        overlap_frames=1,
+    )
     plain = replace(plain, start=0.4, schedule="star", guidance=3.0, steps=1)
     assert step_count(plain) == len(star_schedule(0.4)) - 1 > 3, "the schedule sets the steps"
     changes = {
@@ -251,5 +270,10 @@ def test_the_whole_video_is_encoded_only_where_the_adapter_attends_to_it(
 ) -> None:
     encode, made = setup.encode_global, []
     monkeypatch.setattr(setup, "encode_global", lambda *given: made.append(encode(*given)) or made[-1])
-    upscale(clip(2, 16, 16), (32, 32), tiny, replace(tiny.defaults, patch_px=64, global_strength=strength))
+    upscale(
+        clip(2, 16, 16),
+        (32, 32),
+        tiny,
+        replace(tiny.defaults, base_layer="bicubic", patch_px=64, global_strength=strength),
+    )
     assert len(made) == views
