@@ -148,6 +148,8 @@ def plan(options: argparse.Namespace, launch: Launch) -> None:
         ("memory", f"about {cost.memory_bytes / 2**30:.2f} GiB beside the weights"),
         ("time", f"about {cost.seconds:.0f} s on {engine.models.device}"),
     ]
+    if cost.note:
+        rows.append(("note", cost.note))
     for name, text in rows:
         print(f"{name:10} {text}")
 
@@ -215,6 +217,8 @@ def _print_estimate(job: Job, engine: Engine, frames: int) -> None:
     disk = disk_bytes(job.output, frames, job.target, job.info, job.encoding)
     check_space(job.output, disk)
     cost = engine.cost(plan_chunks(frames, (), job.chunk_frames, job.overlap_frames), job.output, job.encoding)
+    if cost.note:
+        print(cost.note, file=sys.stderr)
     print(
         f"{frames} frames to {job.target[1]}x{job.target[0]}: about {_time(cost.seconds)}, "
         f"{cost.memory_bytes / 2**30:.1f} GiB of memory beside the weights, {disk / 2**30:.2f} GiB of disk",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -17,7 +16,7 @@ from ..run.memory import chunk_frames
 from ..run.oom_backoff import OOMBackoff, Work
 from ..sampling.schedules import step_count
 from ..settings import MODEL_FILES, OPTIONS, Settings, flag_of
-from ..stages import make_plan, runs_diffusion
+from ..stages import make_plan
 from ..video.chunk_files import Encoding
 from ..video.info import VideoInfo
 from .engine import Cost
@@ -36,6 +35,8 @@ class DiffusionEngine:
     models: Models
     settings: Settings
     group: ProcessGroup = SINGLE
+    given: tuple[str, ...] = ()
+    """Settings that the user chose."""
 
     @property
     def identity(self) -> str:
@@ -61,6 +62,10 @@ class DiffusionEngine:
         longest = max(chunk.length for chunk in chunks)
         plan = make_plan(longest, (self.info.height, self.info.width), self.target, self.models, self.settings)
         cost = estimate(plan, self.models, self.settings)
+        seconds = cost.seconds * len(chunks) / self.group.size
+        if cost.evaluations == 0:
+            work = (("work", "the restorer alone, as detail is 0"),)
+            return Cost(seconds, cost.memory_bytes, work, _idle_note(self.given))
         kinds = [patch.kind for patch in plan.patches]
         frames, height, width = plan.patch_size
         details = [
@@ -69,7 +74,7 @@ class DiffusionEngine:
             *(("", f"{kinds.count(kind):6d} {kind}") for kind in ("primary", "auxiliary", "corner")),
             ("work", f"{cost.evaluations} patch evaluations a chunk in {step_count(self.settings)} steps"),
         ]
-        return Cost(cost.seconds * len(chunks) / self.group.size, cost.memory_bytes, tuple(details))
+        return Cost(seconds, cost.memory_bytes, tuple(details))
 
 
 def diffusion_engine(
@@ -85,19 +90,16 @@ def diffusion_engine(
     models = load_models(options["model"] or "tiny", **files, device=device)
     given = {name: options[name] for name in OPTIONS if options.get(name) is not None}
     settings = replace(models.defaults, **given)
-    if group.is_leader and not runs_diffusion(settings, is_lossless=models.codec.is_lossless):
-        _name_idle_options(given)
     check_divisible(settings, group)
-    return DiffusionEngine(info, target, models, settings, group)
+    return DiffusionEngine(info, target, models, settings, group, tuple(given))
 
 
-def _name_idle_options(given: Iterable[str]) -> None:
-    """Say which of the options that were given have no effect, as the restorer makes the whole picture."""
+def _idle_note(given: Iterable[str]) -> str:
+    """Which of the settings that were given have no effect, as the restorer makes the whole picture."""
     idle = [flag_of(name, OPTIONS[name]) for name in given if name not in OF_THE_RESTORER]
-    if idle:
-        print(
-            f"patchvsr: at detail 0 the restorer makes the whole picture and {', '.join(idle)} "
-            f"{'has' if len(idle) == 1 else 'have'} no effect; add --detail 0.5 or --base-layer bicubic to denoise "
-            "patches.",
-            file=sys.stderr,
-        )
+    if not idle:
+        return ""
+    return (
+        f"At detail 0 the restorer makes the whole picture and {', '.join(idle)} {'has' if len(idle) == 1 else 'have'} "
+        "no effect; add --detail 0.5 or --base-layer bicubic to denoise patches."
+    )

@@ -22,6 +22,8 @@ class Cost:
     """Beside the weights."""
     details: tuple[tuple[str, str], ...]
     """What the work consists of, as (name, text)."""
+    note: str = ""
+    """A sentence that the user has to know."""
 
 
 class Engine(Protocol):

@@ -52,11 +52,22 @@ def test_upscale_keeps_frames_timing_and_audio(tmp_path: Path) -> None:
     assert "7/7 frames" in done.stderr
 
 
+def test_options_without_effect_are_named(tmp_path: Path) -> None:
+    source = write(tmp_path / "in.mp4", colors(2, 16, 16))
+    idle = run("upscale", source, tmp_path / "idle.mp4", "--steps", 2, "--fidelity-rounds", 3)
+    assert idle.returncode == 0, idle.stderr
+    assert "--steps has no effect; add --detail 0.5" in idle.stderr and "rounds" not in idle.stderr
+    for number, chosen in enumerate((("--detail", 0.5), ("--base-layer", "bicubic"), ())):
+        used = run("upscale", source, tmp_path / f"{number}.mp4", *chosen, *(("--steps", 2) if chosen else ()))
+        assert used.returncode == 0 and "no effect" not in used.stderr, used.stderr
+
+
 def test_exact_size_and_options(tmp_path: Path) -> None:
     source = write(tmp_path / "in.mp4", colors(2, 26, 34))
     done = run(
         "upscale", source, tmp_path / "out.mkv", "--size", "111x0", "--steps", 2, "--solver", "heun",
         "--layout", "alternating", "--seed", 3, "--color", "adain", "--patch-px", 64, "--patches-at-once", 2,
+        "--detail", 0.5,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert read_clip(tmp_path / "out.mkv").frames.shape == (2, 85, 111, 3)

@@ -13,7 +13,8 @@ from patchvsr_core.stages import make_plan
 
 def one_second_a_patch(monkeypatch: pytest.MonkeyPatch, *, adapter: float, base: float) -> None:
     """In place of measured seconds; all else takes none."""
-    for name, value in (("_patch_seconds", (adapter, base)), ("_codec_seconds", 0.0), ("_finishing_seconds", 0.0)):
+    others = ("_codec_seconds", "_refiner_seconds", "_fidelity_seconds", "_restorer_seconds")
+    for name, value in (("_patch_seconds", (adapter, base)), *((name, 0.0) for name in others)):
         monkeypatch.setattr(f"patchvsr_core.cli.timed_estimate.{name}", lambda *_, value=value: value)
 
 
@@ -46,3 +47,16 @@ def test_the_adapter_looks_at_every_place_once(monkeypatch: pytest.MonkeyPatch) 
     settings = replace(models.defaults, base_layer="bicubic", patch_px=64, layout="corner", steps=3)
     plan = make_plan(4, (64, 96), (128, 192), models, settings)
     assert estimate(plan, models, settings).seconds == 15
+
+
+def test_at_detail_0_the_restorer_takes_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    one_second_a_patch(monkeypatch, adapter=1.0, base=1.0)
+    monkeypatch.setattr("patchvsr_core.cli.timed_estimate._restorer_seconds", lambda models: 2.0)
+    models = load_models("tiny")
+    settings = replace(models.defaults, patch_px=64, layout="corner")
+    plan = make_plan(4, (64, 96), (128, 192), models, settings)
+    restoring = 2 * 4 * 128 * 192 / 1e6
+    alone = estimate(plan, models, settings)
+    assert alone.seconds == pytest.approx(restoring) and alone.evaluations == 0
+    both = estimate(plan, models, replace(settings, detail=0.5))
+    assert both.seconds == pytest.approx(restoring + 2 * 15) and both.memory_bytes > alone.memory_bytes

@@ -90,7 +90,7 @@ def test_chunks_progress_and_next_name(pack: Any, tiny: Any, places: Path, sourc
     seen: list[float] = []
     comfy.utils.set_progress_bar_global_hook(lambda value, total, preview, node_id: seen.append(value / total))
     try:
-        make(pack, tiny, as_video(source), chunk_frames=5)
+        make(pack, tiny, as_video(source), chunk_frames=5, base_layer="bicubic")
     finally:
         comfy.utils.set_progress_bar_global_hook(None)
     assert seen == sorted(seen) and seen[0] == 0 and seen[-1] == 1 and len(set(seen)) > 12
@@ -183,8 +183,8 @@ def test_frames_of_other_nodes(pack: Any, tiny: Any, places: Path, has_sound: bo
 
 def test_guidance_needs_a_second_prompt(pack: Any, tiny: Any, places: Path, source: Path) -> None:
     with pytest.raises(pack.part("patchvsr_core.errors").PlanError, match="connect a negative prompt"):
-        make(pack, tiny, as_video(source), guidance=3.0)
-    make(pack, tiny, as_video(source), guidance=3.0, negative=tiny.prompt)
+        make(pack, tiny, as_video(source), guidance=3.0, detail=0.5)
+    make(pack, tiny, as_video(source), guidance=3.0, detail=0.5, negative=tiny.prompt)
 
 
 @pytest.mark.parametrize(("strength", "views"), [(1.0, 1), (0.5, 1), (0.0, 0)])

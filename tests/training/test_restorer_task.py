@@ -293,6 +293,7 @@ def _rms(values: Tensor) -> float:
 
 def test_channels_change_places_in_the_share_that_was_asked_for(packed_footage: Path) -> None:
     config = _config()
+    config = replace(config, data=replace(config.data, frames=(3,)))  # one clip a batch
     plain, recoloured = (
         MovingBatches(packed_footage, replace(config, data=replace(config.data, recoloured=share)))
         for share in (0.0, 1.0)
