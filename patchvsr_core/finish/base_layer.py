@@ -10,11 +10,13 @@ model's the mean is taken: averaging two estimates with uncorrelated errors lowe
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from ..errors import PlanError
+from ..plan.chunks import ChunkState
 from ..progress import OnDone
 from ..realtime.rdg import SCALE
 from ..realtime.upscaler import load_fast
@@ -37,6 +39,7 @@ def make_base_layer(
     on_frame: OnDone | None = None,
     *,
     degradation: float = 0.0,
+    chunk_state: ChunkState | None = None,
     restore: Restore | None = None,
 ) -> Tensor | None:
     """Upscale a clip to (height, width), but by no more than 4; None for bicubic.
@@ -45,6 +48,7 @@ def make_base_layer(
         name: one of :data:`settings.BASE_LAYERS`.
         frames: (T, h, w, 3) in [0, 1].
         degradation: level of the input, see :func:`degradation.estimate_degradation`; the restorer removes it.
+        chunk_state: takes the restorer's state on from the chunk before and to the one after.
         restore: runs the restorer; None: the shipped one where the frames are.
 
     Returns:
@@ -54,7 +58,8 @@ def make_base_layer(
         return None
     size = min(SCALE * frames.shape[1], target[0]), min(SCALE * frames.shape[2], target[1])
     if name == RESTORER:
-        return (restore or _restore_in_place)(frames, size, degradation=degradation, on_frames=on_frame)
+        run = restore or partial(restore_clip, shipped_restorer(str(frames.device)))
+        return run(frames, size, degradation=degradation, chunk_state=chunk_state, on_frames=on_frame)
     return load_fast(name, device=str(frames.device)).upscale(frames, size, on_frame=on_frame)
 
 
@@ -99,8 +104,3 @@ def blend_base_layer(frames: Tensor, base: Tensor, weight: float) -> Tensor:
     for frame, other in zip(frames, base, strict=True):
         frame.copy_(torch.lerp(frame, other.to(frame), weight))
     return frames
-
-
-def _restore_in_place(frames: Tensor, size: tuple[int, int], *, degradation: float, on_frames: OnDone | None) -> Tensor:
-    restorer = shipped_restorer(str(frames.device))
-    return restore_clip(restorer, frames, size, degradation=degradation, on_frames=on_frames)

@@ -7,6 +7,7 @@ tiles overlap and fade into one another.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from ..distributed import current_group, sharded
 from ..finite import check_finite
 from ..optical_flow.flow import ClipFlows, estimate_clip_flows
 from ..plan.canvas import Span
+from ..plan.chunks import ChunkState
 from ..plan.planner import tile_axis
 from ..progress import OnDone
 from ..resample import resize
@@ -30,6 +32,8 @@ OVERLAP_PX = 32
 """Sides of a tile and of what neighbours share, pixels of the input."""
 LEAST_TILE_PX = 128
 """Where several processes divide the tiles of a frame."""
+PREVIOUS, STATE = "restorer frame", "restorer state {}"
+"""What a chunk leaves to the next: the frame before it, and the forward state of every tile."""
 LIVE_FEATURES = 6
 """Maps of features of one frame that a step of a recurrence holds at once."""
 
@@ -57,7 +61,7 @@ class _Window:
     to_next: Tensor
     """(1, W + ahead - 1, 2, h, w)."""
     to_previous: Tensor
-    """(1, W, 2, h, w) from every frame to the one before; of the clip's first frame it is not used."""
+    """(1, W, 2, h, w) from every frame to the one before; where there is none it is not used."""
     frames: int
     """W, without those ahead."""
 
@@ -71,6 +75,7 @@ def restore_clip(
     degradation: float = 0.0,
     flows: ClipFlows | None = None,
     tile_px: int = TILE_PX,
+    chunk_state: ChunkState | None = None,
     on_frames: OnDone | None = None,
 ) -> Tensor:
     """Restore and upscale a clip.
@@ -81,6 +86,7 @@ def restore_clip(
         degradation: level of noise and compression in the input, see :func:`degradation.degradation_level`.
         flows: optical flow of the clip; None: it is measured.
         tile_px: side of a tile in pixels of the input.
+        chunk_state: takes the forward state on from the chunk before and to the one after.
 
     Returns:
         (T, *size, 3) float32 in [0, 1] where ``frames`` are. The processes of the current group divide the tiles, and
@@ -92,18 +98,23 @@ def restore_clip(
     flows = flows or estimate_clip_flows(clip)
     group = current_group()
     tiles = _plan_tiles((height, width), tile_px, group.size)
-    states: list[Tensor | None] = [None] * len(tiles)
+    chunk_state = chunk_state or ChunkState()
+    channels = restorer.config.state_channels
+    states, entry = _enter(chunk_state.before, clip, tiles)
     level = torch.full((1,), degradation)
     result = frames.new_empty(len(frames), *size, 3, dtype=torch.float32)
-    for first in range(0, len(frames), WINDOW_FRAMES):
-        last = min(first + WINDOW_FRAMES, len(frames))
+    until = len(frames) if chunk_state.until is None else chunk_state.until
+    starts = [*range(0, until, WINDOW_FRAMES), *range(until, len(frames), WINDOW_FRAMES)]
+    for first, last in itertools.pairwise([*starts, len(frames)]):
         large = clip.new_zeros(last - first, 3, SCALE * height, SCALE * width)
         for k in sharded(range(len(tiles))):
             row, column = tiles[k]
-            window = _window(clip, flows, first, last, row, column)
+            window = _window(clip, flows, entry, first, last, row, column)
             restored, states[k] = _restore(restorer, window, states[k], level)
             _add(large, restored, row, column)
         large = group.all_reduce(large)
+        if last == chunk_state.until:
+            chunk_state.after = {**(chunk_state.after or {}), **_leave(clip[last - 1], states, tiles, channels)}
         result[first:last] = resize(large.movedim(1, -1).clamp_(0, 1), size).clamp_(0, 1)
         if on_frames is not None:
             on_frames(last, len(frames))
@@ -120,10 +131,33 @@ def _plan_tiles(size: tuple[int, int], tile_px: int, processes: int) -> list[tup
         tile_px = max(LEAST_TILE_PX, tile_px // 2)
 
 
-def _window(clip: Tensor, flows: ClipFlows, first: int, last: int, row: Span, column: Span) -> _Window:
+def _enter(
+    before: dict[str, Tensor] | None, clip: Tensor, tiles: list[tuple[Span, Span]]
+) -> tuple[list[Tensor | None], Tensor]:
+    """The forward states of the frame before the clip by tiles, and the flow to it, (1, 2, h, w)."""
+    states = [(before or {}).get(STATE.format(k)) for k in range(len(tiles))]
+    sizes = [(len(row.weight), len(column.weight)) for row, column in tiles]
+    known = [state is not None and tuple(state.shape[2:]) == size for state, size in zip(states, sizes, strict=True)]
+    if not before or not all(known):
+        return [None] * len(tiles), clip.new_zeros(1, 2, *clip.shape[2:])
+    pair = torch.cat([before[PREVIOUS].to(clip), clip[:1]])
+    return [state.to(clip) for state in states if state is not None], estimate_clip_flows(pair).to_previous
+
+
+def _leave(
+    frame: Tensor, states: list[Tensor | None], tiles: list[tuple[Span, Span]], channels: int
+) -> dict[str, Tensor]:
+    """What :func:`_enter` takes, in half precision: every process has it for all tiles."""
+    kept = {PREVIOUS: frame[None].cpu()}
+    for k, (state, (row, column)) in enumerate(zip(states, tiles, strict=True)):
+        own = frame.new_zeros(1, channels, len(row.weight), len(column.weight)) if state is None else state.to(frame)
+        kept[STATE.format(k)] = current_group().all_reduce(own).half().cpu()
+    return kept
+
+
+def _window(clip: Tensor, flows: ClipFlows, entry: Tensor, first: int, last: int, row: Span, column: Span) -> _Window:
     ahead = min(last + LOOK_AHEAD_FRAMES, len(clip))
-    still = flows.to_previous.new_zeros(1, *flows.to_previous.shape[1:])
-    back = torch.cat([still, flows.to_previous[:last]]) if first == 0 else flows.to_previous[first - 1 : last]
+    back = torch.cat([entry, flows.to_previous[:last]]) if first == 0 else flows.to_previous[first - 1 : last]
     parts = (clip[first:ahead], flows.to_next[first : ahead - 1], back[: last - first])
     frames, to_next, to_previous = (part[..., row.cells, column.cells][None].contiguous() for part in parts)
     return _Window(frames, to_next, to_previous, last - first)
@@ -133,6 +167,7 @@ def _restore(restorer: Restorer, window: _Window, state: Tensor | None, level: T
     """((W, 3, 4 h, 4 w), forward state of the last frame); ``state`` is that of the frame before the window."""
     device = restorer.stem.weight.device
     clip, to_next, to_previous = (x.to(device) for x in (window.clip[0], window.to_next, window.to_previous))
+    state = None if state is None else state.to(device)
     features = restorer.frame_features(clip, level.to(device))
     bicubic = upsampled(clip, restorer.config.hidden)
     backward = restorer.pass_backward(features[None], bicubic[None], to_next)

@@ -12,6 +12,7 @@ from ..finish.back_projection import TOLERANCE, back_project
 from ..finish.base_layer import Restore, base_layer_weight, blend_base_layer, make_base_layer, starts_from_base
 from ..finish.color_fix import match_colors
 from ..plan.canvas import Canvas
+from ..plan.chunks import ChunkState
 from ..progress import OnDone, OnProgress
 from ..resample import resize
 from ..settings import Settings
@@ -32,6 +33,7 @@ class BaseLayer:
     degradation: float
     """Measured in the input, see :func:`finish.degradation.estimate_degradation`."""
     report: OnProgress
+    chunk_state: ChunkState | None = None
     restore: Restore | None = None
     """Runs the restorer; None: the shipped one where the frames are."""
 
@@ -43,6 +45,7 @@ class BaseLayer:
             target,
             lambda done, total: self.report("base", done, total),
             degradation=self.degradation,
+            chunk_state=self.chunk_state,
             restore=self.restore,
         )
 

@@ -55,7 +55,7 @@ def upscale_clip(
         denoise: not called when the run starts at noise level 0, or the base layer is the whole result.
         restore: runs the restorer; None: the shipped one where the frames are.
         decoder: lets the input modulate the VAE's decoder.
-        chunk_state: takes propagation along the motion on from the clip before and to the one after.
+        chunk_state: takes what recurs along the motion on from the clip before and to the one after.
         timed: measures encoding and decoding.
 
     Returns:
@@ -67,7 +67,7 @@ def upscale_clip(
         lambda: estimate_degradation(models.estimator, frames, settings.restore_strength)
     )
 
-    base_layer = BaseLayer(settings, degradation, report, restore)
+    base_layer = BaseLayer(settings, degradation, report, chunk_state, restore)
     if not runs_diffusion(settings, is_lossless=models.codec.is_lossless):
         return restore_input(frames, target, settings, report, base_layer)
 

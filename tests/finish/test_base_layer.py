@@ -116,7 +116,7 @@ def test_without_detail_the_restorer_makes_the_whole_result() -> None:
 def test_the_degradation_is_told_to_the_restorer() -> None:
     told = []
 
-    def restore(frames, size, *, degradation, on_frames):
+    def restore(frames, size, *, degradation, **others):
         told.append(degradation)
         return resize(frames, size)
 

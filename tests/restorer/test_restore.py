@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from patchvsr_core.optical_flow.flow import estimate_clip_flows
+from patchvsr_core.plan.chunks import ChunkState
 from patchvsr_core.restorer import Restorer, RestorerConfig
 from patchvsr_core.restorer.restore import LOOK_AHEAD_FRAMES, WINDOW_FRAMES, restore_clip
 
@@ -94,3 +95,24 @@ def test_a_recurrence_that_amplifies_stays_bounded(restorer):
         found = network(planes[None], flows.to_next[None], flows.to_previous[None]).frames
     peaks = found.abs().amax((0, 2, 3, 4))
     assert peaks[-1] < 10 * peaks[2]
+
+
+@pytest.mark.parametrize("tile_px", [384, 48])
+def test_a_chunk_continues_where_the_one_before_ended(restorer, tile_px):
+    """Its first frame has the state of the frame before; only what the first chunk saw ahead is less."""
+    clip, until = moving(2 * WINDOW_FRAMES + 3, 56, 64), WINDOW_FRAMES + 3
+    whole = restore_clip(restorer, clip, tile_px=tile_px)
+    first = ChunkState(until=until)
+    restore_clip(restorer, clip[: until + LOOK_AHEAD_FRAMES], tile_px=tile_px, chunk_state=first)
+    second = ChunkState(before=first.after)
+    continued = restore_clip(restorer, clip[until:], tile_px=tile_px, chunk_state=second)
+    alone = restore_clip(restorer, clip[until:], tile_px=tile_px)
+    assert second.after is None
+    assert (continued - whole[until:]).abs().max() < 2e-3 < (alone - whole[until:]).abs().max()
+
+
+def test_a_state_of_other_tiles_is_not_used(restorer):
+    clip, first = moving(6, 56, 64), ChunkState(until=4)
+    restore_clip(restorer, clip, chunk_state=first)
+    other = restore_clip(restorer, clip[4:], tile_px=48, chunk_state=ChunkState(before=first.after))
+    assert torch.equal(other, restore_clip(restorer, clip[4:], tile_px=48))

@@ -138,7 +138,7 @@ def test_the_help_can_be_printed_and_names_every_models_default(parser: argparse
 
 def test_a_run_that_an_earlier_version_left_is_resumed(tmp_path: Path) -> None:
     """Its record has the old names."""
-    facts = dict.fromkeys(NAMES, "the same")
+    facts = dict.fromkeys(NAMES, "the same") | {"chunks": [8, 2, [0]]}
     new = facts | {"settings": asdict(replace(TINY, eta=0.5, skip_interval=2))}
     names = {name: old for old, name in FORMERLY.items()}
     old = facts | {"settings": {names.get(name, name): value for name, value in new["settings"].items()}}

@@ -9,6 +9,7 @@ import comfy.model_management
 import comfy.model_patcher
 from torch import Tensor
 
+from ...plan.chunks import ChunkState
 from ...progress import OnDone
 from ...restorer.network import load_restorer
 from ...restorer.restore import restore_clip, working_bytes
@@ -18,14 +19,21 @@ from .run_times import timed_stage
 
 
 def run_restorer(
-    frames: Tensor, size: tuple[int, int], *, degradation: float = 0.0, on_frames: OnDone | None = None
+    frames: Tensor,
+    size: tuple[int, int],
+    *,
+    degradation: float = 0.0,
+    chunk_state: ChunkState | None = None,
+    on_frames: OnDone | None = None,
 ) -> Tensor:
     """See :func:`restorer.restore.restore_clip`; computes on ComfyUI's device and answers where ``frames`` are."""
     patcher = _patcher()
     needed = working_bytes(len(frames), (int(frames.shape[1]), int(frames.shape[2])))
     comfy.model_management.load_models_gpu([patcher], memory_required=needed)
     with timed_stage("base", len(frames), size):
-        return restore_clip(patcher.model, frames, size, degradation=degradation, on_frames=on_frames)
+        return restore_clip(
+            patcher.model, frames, size, degradation=degradation, chunk_state=chunk_state, on_frames=on_frames
+        )
 
 
 @lru_cache(maxsize=1)
