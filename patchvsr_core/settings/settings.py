@@ -259,8 +259,8 @@ class Settings:
     refine_strength: float = fraction(1.0, "Strength of the refiner; 0 turns it off.", group="finishing")
     detail: float = fraction(
         0.0,
-        "What to aim for: the most probable image (0) or one as crisp as the original may have been (1). Above 0 the "
-        "tiny default denoises patches, which takes several times as long.",
+        "What to aim for: the most probable image (0) or one as crisp as the original may have been (1). 0.5 is a good "
+        "choice for viewing.",
         group="finishing",
     )
     fidelity_rounds: int = option(

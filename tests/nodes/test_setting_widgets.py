@@ -75,7 +75,7 @@ def test_a_widget_agrees_with_the_setting(pack, node, widget, name):
         assert facts["tooltip"].startswith(option.help)
     if option.choices:
         assert tuple(choice for choice in facts["options"] if choice != "auto") == option.choices
-        assert ("auto" in facts["options"]) == (name == "layout")
+        assert ("auto" in facts["options"]) == (name in ("layout", "base_layer"))
     elif isinstance(field, (int, float)) and not isinstance(field, bool):
         low, high = option.limits
         own = facts["default"] == 0 != field  # 0 leaves it to the model

@@ -69,7 +69,7 @@ def test_a_file_comes_out_as_the_command_line_makes_it(
     seconds = [[float(t * c.time_base) for t in c.timestamps] for c in (clip, original)]
     assert seconds[0] == pytest.approx(seconds[1], abs=1e-3) and probe(made).audio_streams == 1
     models = load_models()
-    settings = replace(models.defaults, base_layer="bicubic", patch_px=64, propagation=propagation)
+    settings = replace(models.defaults, patch_px=64, propagation=propagation)
     expected = upscale(original.frames, (52, 68), models, settings)
     assert (clip.frames - expected).abs().max() < 1.01 / 255
     assert not [path for path in places.rglob("*") if path.name.startswith(".")]

@@ -249,7 +249,7 @@ def test_command_line(footage: Path, tmp_path: Path) -> None:
     assert (out / "validation" / "0000002.png").is_file()
     assert load_restorer(out / "weights" / FILE).config.channels == 8
     manifest = json.loads((out / "weights" / "manifest.json").read_text())
-    assert manifest["config of the restorer"]["task"] == "restorer"
+    assert manifest["config of restorer.safetensors"]["task"] == "restorer"
     assert main([*train, "--out", str(tmp_path / "more"), "--init", str(out / "weights")]) == 0
     with pytest.raises(ModelError, match="other sizes"):
         RestorerTask(_config()).load_weights(out / "weights")
