@@ -22,10 +22,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import metrics
 from pairs import Pair, read_pair
+from patches import load_patches
 from quality import METHODS, Method, changed
 from tables import Table, as_text, mean, number, write_markdown
 
-from patchvsr_core.hosts.diffusers.models import Models, load_models
+from patchvsr_core.hosts.diffusers.models import Models
 from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.plan.canvas import Patch, PatchPlan
 
@@ -112,7 +113,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="variants whose name begins so, besides bicubic")
     parser.add_argument("--markdown", type=Path, help="file to write the table to")
     options = parser.parse_args()
-    models = load_models("tiny", adapter=options.adapter)
+    models = load_patches(adapter=options.adapter)
     patch_px = options.patch_px or models.defaults.patch_px
     models = replace(models, defaults=replace(models.defaults, layout="corner", patch_px=patch_px))
     pairs = [read_pair(path, options.scale, options.frames, "clean") for path in options.clips]

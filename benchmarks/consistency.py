@@ -23,14 +23,15 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import metrics
 from pairs import Pair, read_pair
+from patches import load_patches
 from tables import Table, as_text, number, write_markdown
 
 from patchvsr_core.finish.degradation import estimate_degradation
 from patchvsr_core.finish.refine import refine_frames
-from patchvsr_core.hosts.diffusers.models import Models, load_models
+from patchvsr_core.hosts.diffusers.models import Models
 from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.quality import patch_colour_variance
-from patchvsr_core.stages import make_plan, postprocess
+from patchvsr_core.stages import BaseLayer, make_plan, postprocess
 
 PLAIN = {"refine_strength": 0.0, "fidelity_rounds": 0}
 """The prediction alone, without what comes after it."""
@@ -83,9 +84,15 @@ def _finished(prediction: Tensor, pair: Pair, models: Models) -> Tensor:
     """Refiner and back-projection, as the pipeline has them."""
     assert models.refiner is not None
     degradation = estimate_degradation(models.estimator, pair.small, models.defaults.restore_strength)
-    refine = partial(refine_frames, models.refiner)
+    refine, report = partial(refine_frames, models.refiner), lambda *_: None
     return postprocess(
-        prediction.clone(), pair.small, models.defaults, lambda *_: None, models.codec, refine, degradation
+        prediction.clone(),
+        pair.small,
+        models.defaults,
+        report,
+        models.codec,
+        refine,
+        BaseLayer(models.defaults, degradation, report),
     )
 
 
@@ -97,7 +104,7 @@ def main() -> None:
     parser.add_argument("--window-frames", type=int, default=4)
     parser.add_argument("--markdown", type=Path, help="file to write the tables to")
     options = parser.parse_args()
-    models = load_models("tiny")
+    models = load_patches()
     defaults = replace(models.defaults, layout="corner", window_frames=options.window_frames, overlap_frames=1)
     models = replace(models, defaults=defaults)
     tables = []

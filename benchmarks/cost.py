@@ -32,6 +32,7 @@ from patchvsr_core.plan.chunks import ChunkState
 from patchvsr_core.realtime.upscaler import load_fast, upscale_chunk
 from patchvsr_core.run.cost import PIXEL_BYTES, run_memory, stream_memory
 from patchvsr_core.run.malloc import tune_malloc
+from patchvsr_core.settings import BICUBIC, RESTORER
 from patchvsr_core.stages import make_plan
 
 WARM_UP = (1, 16, 16)
@@ -59,8 +60,14 @@ class Case:
         return self.scale * self.clip[1], self.scale * self.clip[2]
 
 
+ALONE: dict[str, Any] = {"base_layer": RESTORER, "restore_strength": 0.0}  # noise is not taken for damage
 OFF = {"refine_strength": 0.0}
 CASES = {
+    "restorer": Case((8, 90, 160), settings=ALONE),
+    "restorer, long chunk": Case((40, 72, 128), settings=ALONE),
+    "restorer, large": Case((2, 270, 480), settings=ALONE),
+    "restorer, tiles": Case((4, 480, 640), 2, settings=ALONE),
+    "restorer and patches": Case((8, 90, 160), settings=ALONE | {"detail": 0.5}),
     "tiny": Case((8, 90, 160)),
     "tiny, small": Case((4, 48, 64)),
     "tiny, long chunk": Case((24, 72, 128)),
@@ -88,7 +95,7 @@ CASES = {
 def tiny_run(case: Case, device: str) -> tuple[int, Callable[[], object]]:
     """(expected bytes, what to measure)."""
     models = load_models("tiny", refiner=case.refiner, device=device)
-    settings = replace(models.defaults, **case.settings)
+    settings = replace(models.defaults, **{"base_layer": BICUBIC, **case.settings})
     upscale(torch.rand(*WARM_UP, 3), (64, 64), models, settings)  # libraries get what they keep
     plan = make_plan(case.clip[0], case.clip[1:], case.target, models, settings)
     memory = run_memory(plan, models.networks, settings, models.patches_at_once(plan, settings))

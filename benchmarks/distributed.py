@@ -29,10 +29,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
 from pairs import first_frames
+from patches import load_patches
 from tables import Table, as_text, made_by, write_markdown
 
 from patchvsr_core.cli.torchrun import join_launch
-from patchvsr_core.hosts.diffusers.models import load_models
 from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.version import VERSION
 
@@ -81,7 +81,7 @@ def work(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
     with join_launch() as launch:
         group = launch.init_process_group(options.device)
-        models = load_models(device=options.device if group.device is None else str(group.device))
+        models = load_patches(device=options.device if group.device is None else str(group.device))
         frames = first_frames(options.clip, options.frames)[..., :3]
         target = frames.shape[1] * options.scale, frames.shape[2] * options.scale
         upscale(frames[:1, :64, :64], (128, 128), models, group=group)  # warms up

@@ -24,11 +24,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from metrics import psnr
 from pairs import Pair, read_pair
+from patches import load_patches
 from pictures import middle, write_png
 from tables import Table, as_text, mean, number, write_markdown
 
 from patchvsr_core.hosts.diffusers.denoiser import DiffusersDenoiser
-from patchvsr_core.hosts.diffusers.models import Models, load_models
+from patchvsr_core.hosts.diffusers.models import Models
 from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.quality import seam_energy
 from patchvsr_core.sampling.schedules import noise_levels
@@ -134,7 +135,7 @@ def main() -> None:
     parser.add_argument("--save", type=Path, help="folder for PNGs of the middle frames")
     parser.add_argument("--markdown", type=Path, help="file to write the tables to")
     options = parser.parse_args()
-    models, counter, tables = load_models("tiny"), Counter(), []
+    models, counter, tables = load_patches(), Counter(), []
     for steps in options.steps:
         settings = replace(models.defaults, steps=steps, patch_px=options.patch_px or models.defaults.patch_px)
         chosen = variants(settings)

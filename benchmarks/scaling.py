@@ -37,9 +37,10 @@ from measuring import (
     progress,
     publish,
 )
+from patches import load_patches
 from pieces import NETWORKS, watched_pipeline
 
-from patchvsr_core.hosts.diffusers.models import Models, load_models
+from patchvsr_core.hosts.diffusers.models import Models
 from patchvsr_core.hosts.diffusers.pipeline import upscale
 
 NOTES = (
@@ -111,7 +112,7 @@ def main() -> None:
     parser.add_argument("--patch-px", type=int, default=128)
     add_common(parser)
     options = parsed(parser)
-    models = load_models("tiny", device=options.device)
+    models = load_patches(device=options.device)
     rows = []
     with watched_pipeline() as watch:
         for doubling in range(options.doublings + 1):

@@ -40,10 +40,11 @@ from measuring import (
     size,
 )
 from pairs import input_clip
+from patches import load_patches
 from pieces import ORDER, overhead, watched_pipeline
 from tables import ROOT
 
-from patchvsr_core.hosts.diffusers.models import Models, load_models
+from patchvsr_core.hosts.diffusers.models import Models
 from patchvsr_core.hosts.diffusers.pipeline import sample, upscale
 from patchvsr_core.stages import make_plan, patches_of_step, steps_of_run
 
@@ -221,7 +222,7 @@ def main() -> None:
     parser.add_argument("--compiled", action="store_true", help="options that torch compiles; its first run takes long")
     add_common(parser)
     options = parsed(parser)
-    models = load_models("tiny", device=options.device)
+    models = load_patches(device=options.device)
     if options.patch_px:
         models = replace(models, defaults=replace(models.defaults, patch_px=options.patch_px))
     chosen = chosen_options(options)

@@ -190,15 +190,15 @@ def run_memory(plan: PatchPlan, networks: Networks, settings: Settings, patches_
     clip, latent, result = sizes.clip, sizes.latent, sizes.result
     base_layer = result if settings.base_layer != BICUBIC else 0
     held = clip + OVERHEAD_BYTES
-    finish = held + result + base_layer + max(sizes.projecting, sizes.restoring)
+    at_end = held + result + max(sizes.projecting, sizes.restoring)
     if not runs_diffusion(settings, is_lossless=not networks.has_vae):
-        return Memory(0, 0, 0, 0, finish)
+        return Memory(0, 0, 0, 0, finish=at_end)
     return Memory(
         encode=held + latent + base_layer + sizes.encoding,
         denoise=held + _denoising(plan, networks, settings, patches_at_once),
         decode=held + latent + sizes.tiles + max(result, sizes.decoding),
         refine=held + result + sizes.refining,
-        finish=finish,
+        finish=at_end + base_layer,
     )
 
 

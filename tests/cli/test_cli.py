@@ -86,9 +86,11 @@ def test_a_strength_map_protects(tmp_path: Path) -> None:
 
 def test_plan_says_counts_memory_and_time(tmp_path: Path) -> None:
     source = write(tmp_path / "in.mp4", colors(9, 64, 128))
-    done = run("plan", source, "--scale", 4)
+    alone = run("plan", source, "--scale", 4)
+    assert alone.returncode == 0, alone.stderr
+    assert "512x256" in alone.stdout and "the restorer alone" in alone.stdout and "patches" not in alone.stdout
+    done = run("plan", source, "--scale", 4, "--detail", 0.5)
     assert done.returncode == 0, done.stderr
-    assert "512x256" in done.stdout
     assert "9 x 32 x 64" in done.stdout and "1 of up to 9 frames" in done.stdout
     assert "patches    6 of 8 x 32 x 32" in done.stdout
     assert "6 primary" in done.stdout and "0 auxiliary" in done.stdout

@@ -59,4 +59,4 @@ def test_at_detail_0_the_restorer_takes_the_time(monkeypatch: pytest.MonkeyPatch
     alone = estimate(plan, models, settings)
     assert alone.seconds == pytest.approx(restoring) and alone.evaluations == 0
     both = estimate(plan, models, replace(settings, detail=0.5))
-    assert both.seconds == pytest.approx(restoring + 2 * 15) and both.memory_bytes > alone.memory_bytes
+    assert both.seconds == pytest.approx(restoring + 2 * 15)

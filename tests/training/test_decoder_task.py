@@ -62,7 +62,7 @@ def test_it_learns(data: Path, vae: Path, tmp_path: Path, small: TrainConfig) ->
         decoder=ConditionalDecoderConfig(features=32, condition=32),
         data=DataConfig(tokens=20, crop_px=(32,), frames=(5,), scales=(2,)),
         learning_rate=3e-3,
-        steps=30,
+        steps=60,
         warmup=1,
         ema=0.5,
     )
