@@ -12,7 +12,7 @@ from patchvsr_core.run.cost import run_memory
 from patchvsr_core.stages import make_plan
 
 
-@pytest.mark.parametrize(("gib", "expected"), [(100, 50), (0.8, 26), (0.4, 5)])
+@pytest.mark.parametrize(("gib", "expected"), [(100, 50), (0.6, 22), (0.4, 5)])
 def test_chunks_are_as_long_as_memory_allows(gib: float, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "free_bytes", lambda device: int(gib * 2**30))
     models = load_models("tiny", device="cpu")
