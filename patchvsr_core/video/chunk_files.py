@@ -11,6 +11,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from ..errors import OutputError
 from ..files import commit_folder
 from ..plan.target_size import target_pixel_aspect
 from .audio import AUTO
@@ -22,6 +23,7 @@ from .sequence import is_sequence, name, numbers, pattern, write_image
 from .writer import VideoWriter, explain_write_errors
 
 log = logging.getLogger("patchvsr")
+HDR_DEPTH = 10
 IMAGES = ".images"
 """Suffix of a chunk that is a folder of images."""
 
@@ -47,7 +49,9 @@ class Encoding:
         found = info.picture
         source = info.height, info.width
         aspect = target_pixel_aspect(source, size or source, found.pixel_aspect)
-        return replace(found, alpha=found.alpha and self.alpha, depth=self.depth or found.depth, pixel_aspect=aspect)
+        depth = self.depth or (max(found.depth, HDR_DEPTH) if found.is_hdr else found.depth)
+        light = replace(found.light, dynamic="")
+        return replace(found, alpha=found.alpha and self.alpha, depth=depth, pixel_aspect=aspect, light=light)
 
 
 def check_output(output: Path, size: tuple[int, int], info: VideoInfo, encoding: Encoding) -> None:
@@ -63,7 +67,14 @@ def check_output(output: Path, size: tuple[int, int], info: VideoInfo, encoding:
             output.name,
             *picture.pixel_aspect.as_integer_ratio(),
         )
-    if not is_sequence(output):
+    if info.picture.light.dynamic:
+        log.warning(
+            "The %s metadata of %s is dropped; its base layer is upscaled.", info.picture.light.dynamic, info.path.name
+        )
+    if is_sequence(output):
+        if picture.is_hdr:
+            raise OutputError("The input is HDR, which images do not hold here; write to .mp4, .mov, .mkv or .webm.")
+    else:
         check_container(
             output,
             size,
@@ -132,6 +143,7 @@ def join_chunks(
         origin=info.origin,
         subtitles=encoding.subtitles,
         audio=encoding.audio,
+        light=encoding.picture(info).light,
         notes=notes,
     )
 

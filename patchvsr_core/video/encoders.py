@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import OutputError
+from .hdr import svt_parameters, x265_parameters
 from .info import RGB, Picture
 
 CRF = 16
@@ -44,6 +45,7 @@ CODECS = {
     "ffv1": _Codec("ffv1", (".mkv",), alpha=True),
 }
 """Codecs by their user-facing names; ffv1 is lossless."""
+HDR_CODECS = ("hevc", "av1", "prores", "ffv1")
 SUFFIXES = (".mp4", ".mov", ".mkv", ".webm")
 
 
@@ -63,6 +65,10 @@ def choose_encoder(path: Path, size: tuple[int, int], picture: Picture, codec: s
     suffix = path.suffix.lower()
     name = codec or _usual(suffix, picture)
     kind = CODECS[name]
+    if picture.is_hdr and name not in HDR_CODECS:
+        raise OutputError(f"The input is HDR, which {name} does not support here; use {', '.join(HDR_CODECS)}.")
+    if picture.is_hdr and picture.depth < 10:
+        raise OutputError("The input is HDR, which needs 10 bits; leave out --depth 8.")
     if suffix not in kind.suffixes:
         raise OutputError(f"{name} is not supported in {suffix} files; write to {' or '.join(kind.suffixes)}.")
     if picture.alpha and not kind.alpha:
@@ -76,7 +82,7 @@ def choose_encoder(path: Path, size: tuple[int, int], picture: Picture, codec: s
     is_odd = bool(size[0] % 2 or size[1] % 2)
     if name == "av1" and is_odd:
         raise OutputError(f"AV1 needs even dimensions, not {size[1]}x{size[0]}; choose another size or codec.")
-    return Encoder(kind.library, _pixel_format(name, depth, picture.alpha, is_odd), _options(name, crf, picture.alpha))
+    return Encoder(kind.library, _pixel_format(name, depth, picture.alpha, is_odd), _options(name, crf, picture))
 
 
 def tags(encoder: Encoder, picture: Picture) -> tuple[int, int]:
@@ -88,10 +94,10 @@ def tags(encoder: Encoder, picture: Picture) -> tuple[int, int]:
 
 def _usual(suffix: str, picture: Picture) -> str:
     if suffix == ".webm":
-        return "av1" if picture.depth > 8 and not picture.alpha else "vp9"
+        return "av1" if (picture.depth > 8 or picture.is_hdr) and not picture.alpha else "vp9"
     if picture.alpha:
         return {".mov": "prores", ".mkv": "ffv1"}.get(suffix, "h264")
-    return "h264"
+    return "hevc" if picture.is_hdr else "h264"
 
 
 def _pixel_format(name: str, depth: int, alpha: bool, is_odd: bool) -> str:
@@ -105,14 +111,14 @@ def _pixel_format(name: str, depth: int, alpha: bool, is_odd: bool) -> str:
     return f"yuv{'a' * alpha}{sampling}p{'10le' * (depth == 10)}"
 
 
-def _options(name: str, crf: int, alpha: bool) -> dict[str, str]:
-    quality = {"crf": str(crf)}
+def _options(name: str, crf: int, picture: Picture) -> dict[str, str]:
+    quality, light = {"crf": str(crf)}, svt_parameters(picture.light)
     return {
         # x264's macroblock tree reads uninitialised memory, which makes encodes non-deterministic.
         "h264": {**quality, "x264-params": "mbtree=0"},
-        "hevc": {**quality, "x265-params": "log-level=error"},
-        "av1": {**quality, "preset": "6"},
+        "hevc": {**quality, "x265-params": f"log-level=error{x265_parameters(picture.light)}"},
+        "av1": {**quality, "preset": "6", **({"svtav1-params": light} if light else {})},
         "vp9": {**quality, "b": "0", "row-mt": "1"},
-        "prores": {"profile": "4" if alpha else "3", "vendor": "apl0"},
+        "prores": {"profile": "4" if picture.alpha else "3", "vendor": "apl0"},
         "ffv1": {"level": "3", "slicecrc": "1"},
     }[name]

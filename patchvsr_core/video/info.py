@@ -13,6 +13,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from ..errors import MediaError
+from .hdr import DOLBY_VISION, TRANSFERS, LightMetadata, read_light_metadata
 from .local_files import open_input
 from .orientation import orientation, warn_if_slanted
 from .sequence import first_image, is_sequence
@@ -47,6 +48,12 @@ class Picture:
     full_range: bool = False
     pixel_aspect: Fraction = Fraction(1)
     """Width of a pixel over its height."""
+    light: LightMetadata = field(default=LightMetadata())
+
+    @property
+    def is_hdr(self) -> bool:
+        """Whether the transfer curve is PQ or HLG."""
+        return self.transfer in TRANSFERS
 
 
 @dataclass(frozen=True)
@@ -153,6 +160,11 @@ def _info(path: Path, container: InputContainer) -> VideoInfo:
     picture = _picture(stream, first)
     if first is not None:
         warn_if_slanted(path.name, first)
+    if picture.light.dynamic == DOLBY_VISION and stream.codec_context.color_trc == UNKNOWN:
+        raise MediaError(
+            f"{path.name} is Dolby Vision without a base layer that other players show (profile 5); convert it to "
+            "HDR10 first."
+        )
     if first is not None and orientation(first).is_transposed:
         width, height = height, width
         picture = replace(picture, pixel_aspect=1 / picture.pixel_aspect)
@@ -177,7 +189,8 @@ def _picture(stream: VideoStream, first: av.VideoFrame | None) -> Picture:
     depth = FLOAT_DEPTH if layout and is_float(layout) else max((c.bits for c in components), default=8)
     alpha = any(component.is_alpha for component in components) or alpha_decoder(stream) is not None
     pixel_aspect = stream.sample_aspect_ratio or Fraction(1)
-    plain = Picture(depth=depth, alpha=alpha, pixel_aspect=pixel_aspect)
+    light = LightMetadata() if first is None else read_light_metadata(first)
+    plain = Picture(depth=depth, alpha=alpha, pixel_aspect=pixel_aspect, light=light)
     if (layout and layout.is_rgb) or context.colorspace == RGB:
         return plain
     matrix = assumed_matrix(context.colorspace, stream.width, stream.height)

@@ -35,8 +35,6 @@ SWS_BICUBIC, SWS_ACCURATE_RND, SWS_FULL_CHR_H_INT = 1 << 2, 1 << 18, 1 << 13
 """swscale's numbers; PyAV passes them on, but names the last two only from 18.0 on."""
 PRECISE = SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INT
 """Accurate conversion, which swscale does not do by default (54 dB instead of 46)."""
-HDR = (16, 18)
-"""AVCOL_TRC_SMPTE2084 (PQ) and AVCOL_TRC_ARIB_STD_B67 (HLG)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,8 +195,6 @@ def to_tensor(frame: av.VideoFrame, alpha: bool | None = None) -> Tensor:
 
 
 def _pixels(frame: av.VideoFrame) -> Tensor:
-    if frame.color_trc in HDR:
-        raise MediaError("The video is HDR (PQ or HLG), which is not supported yet; convert it to SDR first.")
     components = frame.format.components
     has_alpha = any(component.is_alpha for component in components)
     if is_float(frame.format):

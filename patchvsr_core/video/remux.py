@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +21,7 @@ from ..errors import OutputError
 from ..files import commit_file
 from .audio import AUTO
 from .encoder_trial import check_encoder
+from .hdr import LightMetadata, template_with
 from .hidden_names import partial_of
 from .info import VideoInfo
 from .local_files import local_url
@@ -98,6 +99,7 @@ def join(
     origin: Fraction = Fraction(0),
     subtitles: bool = True,
     audio: str = AUTO,
+    light: LightMetadata = LightMetadata(),
     notes: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Write all segments to one file, with the other streams of ``others_from``; it gets its name when complete.
@@ -106,6 +108,7 @@ def join(
         timestamps: presentation time of every frame of all segments, in units of ``time_base``.
         origin: time in ``others_from``, in seconds, that becomes 0.
         audio: one of :data:`audio.CHOICES`.
+        light: HDR metadata for the header.
 
     Raises:
         OutputError: when the target cannot be written, or a segment is damaged.
@@ -122,7 +125,7 @@ def join(
             explain_write_errors(path),
             av.open(local_url(partial), "w", options=_container_options(path, notes, others_from)) as target,
         ):
-            video = _picture_stream(segments[0], target, time_base)
+            video = _picture_stream(segments[0], target, time_base, light)
             choices: dict[str, Any] = {"origin": origin, "subtitles": subtitles, "audio": audio}
             others = PassthroughStreams(others_from, target, path.suffix, **choices) if others_from else None
             for name in [name for name in target.metadata if name.lower() in notes]:
@@ -142,10 +145,15 @@ def _container_options(path: Path, notes: Mapping[str, str], others_from: Path |
     return DETERMINISTIC
 
 
-def _picture_stream(first: Path, target: av.container.OutputContainer, time_base: Fraction) -> av.VideoStream:
+def _picture_stream(
+    first: Path, target: av.container.OutputContainer, time_base: Fraction, light: LightMetadata
+) -> av.VideoStream:
     """Create the video stream from the template of the first segment."""
-    with av.open(local_url(first)) as segment:
-        stream = target.add_stream_from_template(segment.streams.video[0], opaque=True)
+    with (
+        av.open(local_url(first)) as segment,
+        av.open(template_with(first, light)) if light.is_static else nullcontext(segment) as template,
+    ):
+        stream = target.add_stream_from_template(template.streams.video[0], opaque=True)
         stream.metadata.update(segment.streams.video[0].metadata)  # the alpha flag of WebM
         if segment.format.name == target.format.name or "mov" in segment.format.name:
             stream.codec_context.codec_tag = segment.streams.video[0].codec_context.codec_tag  # the profile of ProRes

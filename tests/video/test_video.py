@@ -171,18 +171,6 @@ def test_pixel_shape_is_kept(tmp_path: Path) -> None:
     assert probe(write(tmp_path / "square.mp4", colors(2, 32, 32))).picture.pixel_aspect == 1
 
 
-def test_hdr_is_refused_rather_than_shown_pale(tmp_path: Path) -> None:
-    with av.open(str(tmp_path / "hdr.mkv"), "w") as target:
-        stream = target.add_stream("libx264", rate=25)
-        stream.width = stream.height = 32
-        stream.pix_fmt = "yuv420p10le"
-        stream.codec_context.color_trc = 16
-        for packet in [*stream.encode(av.VideoFrame(32, 32, "yuv420p10le")), *stream.encode(None)]:
-            target.mux(packet)
-    with pytest.raises(MediaError, match="HDR"):
-        read_clip(tmp_path / "hdr.mkv")
-
-
 def test_a_format_without_a_decoder(tmp_path: Path) -> None:
     path = write(tmp_path / "odd.mp4", colors(2, 32, 32))
     path.write_bytes(path.read_bytes().replace(b"avc1", b"xxxx"))
