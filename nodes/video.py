@@ -164,6 +164,7 @@ class UpscaleVideo(io.ComfyNode):
             )
         models = NativeModels(model, vae, positive, negative, adapter)
         settings = _settings(models.defaults, choices)
+        notices: list[str] = []
         path = upscale_video(
             video,
             models,
@@ -179,8 +180,20 @@ class UpscaleVideo(io.ComfyNode):
             fresh=when_unfinished == "start again",
             strength=StrengthMap(map=strength_map),
             notes=workflow_tags(cls.hidden),
+            on_notice=notices.append,
         )
-        return io.NodeOutput(as_video(path), ui=ui.PreviewVideo([saved(path)]))
+        return io.NodeOutput(as_video(path), ui=_Shown([saved(path)], notices))
+
+
+class _Shown(ui.PreviewVideo):
+    """The result, and a sentence about each thing that was wrong with the input."""
+
+    def __init__(self, values: list[Any], notices: list[str]) -> None:
+        super().__init__(values)
+        self.notices = tuple(notices)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**super().as_dict(), **({"text": self.notices} if self.notices else {})}
 
 
 def _settings(defaults: Settings, choices: Mapping[str, Any]) -> Settings:

@@ -117,7 +117,9 @@ def _probe_job(
     target = target_size((info.height, info.width), scale=options.scale, size=options.size)
     check_target(output, info.path)
     check_output(output, target, info, encoding)
-    timeline = scan(info.path, find_cuts=not options.no_cuts)
+    timeline = scan(info, find_cuts=not options.no_cuts, strict=options.strict)
+    for notice in timeline.notices:
+        print(f"patchvsr: {notice}", file=sys.stderr)
     if is_sequence(output):
         check_no_stale_images(output, numbers(info.path, len(timeline.timestamps)))
     return info, target, timeline

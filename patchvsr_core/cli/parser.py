@@ -25,6 +25,7 @@ def make_parser() -> argparse.ArgumentParser:
         "output", help=".mp4, .mov, .mkv or .webm file; folder for .png images; or a pattern such as out/f_%%05d.exr"
     )
     _add_output(up)
+    _add_reading(up)
     up.set_defaults(run=upscale)
     show = commands.add_parser("plan", help="show how many patches, how much memory and how much time a run takes")
     show.add_argument("input", help="video file or folder of images")
@@ -73,6 +74,15 @@ def _add_output(command: argparse.ArgumentParser) -> None:
         help="protects faces, text, logos: black keeps the upsampled input, white is the full result",
     )
     group.add_argument("--fresh", action="store_true", help="discard an unfinished run instead of resuming it")
+
+
+def _add_reading(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("input file")
+    group.add_argument(
+        "--strict",
+        action="store_true",
+        help="refuse a file with losses (default: what can be read is kept)",
+    )
 
 
 def _add_size(command: argparse.ArgumentParser) -> None:

@@ -92,11 +92,11 @@ def upscale_file(
     report_chunk = on_chunk or (lambda number, total: None)
     chunks = plan_chunks(len(timeline.timestamps), timeline.cuts, job.chunk_frames, job.overlap_frames)
     if not group.is_leader:
-        return _follow(job, chunks, models, work, group)
+        return _follow(job, timeline, chunks, models, work, group)
     journal = Journal(job.output, chunk_suffix(job.output), _identity(job, chunks, weights), fresh=job.fresh)
     _forget_damaged(journal, chunks)
     todo = group.broadcast_object(lambda: [number for number in range(len(chunks)) if not journal.is_done(number)])
-    frames = _Window(job.info)
+    frames = _Window(job.info, timeline)
     try:
         for number in todo:
             report_chunk(number, len(chunks))
@@ -117,9 +117,11 @@ def upscale_file(
     journal.remove()
 
 
-def _follow(job: Job, chunks: tuple[Chunk, ...], models: Any, work: Work, group: ProcessGroup) -> None:
+def _follow(
+    job: Job, timeline: Timeline, chunks: tuple[Chunk, ...], models: Any, work: Work, group: ProcessGroup
+) -> None:
     """What the others do while the leader makes the file: they work on the chunks that it names."""
-    frames = _Window(job.info)
+    frames = _Window(job.info, timeline)
     for number in group.broadcast_object(list[int]):
         chunk_state = group.broadcast_object(ChunkState)
         noise = partial(chunk_noise, chunks, number, _seed(job))
@@ -224,8 +226,8 @@ def _place_in_shot(chunks: tuple[Chunk, ...], number: int) -> int:
 class _Window:
     """The frames of a file, in order; only those that a chunk still needs are kept."""
 
-    def __init__(self, info: VideoInfo) -> None:
-        self._frames: Iterator[Any] = iter_frames(info.path)
+    def __init__(self, info: VideoInfo, timeline: Timeline) -> None:
+        self._frames: Iterator[Any] = iter_frames(info.path, one_thread=timeline.is_damaged)
         self._alpha = info.picture.alpha
         self._next = 0
         self._kept: dict[int, Tensor] = {}

@@ -141,6 +141,8 @@ def join_chunks(
         info.fps,
         others,
         origin=info.origin,
+        last_duration=timeline.last_duration,
+        clock=timeline.clock,
         subtitles=encoding.subtitles,
         audio=encoding.audio,
         light=encoding.picture(info).light,

@@ -13,12 +13,15 @@ from torch import Tensor
 
 from ..errors import OutputError
 from .audio import AUTO, COPY, NONE, AudioTranscoder, can_copy, format_for
+from .clock import Clock
 from .encoders import SUFFIXES
 from .local_files import local_url, open_input
 from .picture_tags import for_container, keep_picture_tags
 
 log = logging.getLogger("patchvsr")
 COPIED = ("subtitle", "attachment")
+OVERLAP_S = 0.5
+"""How far single packets may run back, as after lost packets; later the clock itself has run back."""
 REGENERATED_TAGS = {"encoder", "duration", "major_brand", "minor_version", "compatible_brands"}
 """Tags of the file rather than its content."""
 
@@ -32,6 +35,7 @@ class PassthroughStreams:
         suffix: of the target.
         origin: time in the file, in seconds, that becomes 0.
         audio: one of :data:`audio.CHOICES`.
+        clock: how packets move where the file's clock jumps.
 
     Raises:
         OutputError: when the target does not support one of the streams.
@@ -47,16 +51,18 @@ class PassthroughStreams:
         suffix: str,
         *,
         origin: Fraction = Fraction(0),
+        clock: Clock = Clock(),
         subtitles: bool = True,
         audio: str = AUTO,
     ) -> None:
         self.source, self.path = open_input(path), path
-        self.target, self.suffix, self.origin = target, suffix, origin
+        self.target, self.suffix, self.origin, self.clock = target, suffix, origin, clock
         self.notes = []
         self.streams: dict[int, Any] = {}
         self.encoded: dict[int, AudioTranscoder] = {}
         self.ends: dict[int, int] = {}
         self.shifts: dict[int, int] = {}
+        self.counts: dict[int, int] = {}
         for stream in self.source.streams:
             if stream.type == "audio" and audio != NONE:
                 self._add_audio(stream, audio)
@@ -97,10 +103,14 @@ class PassthroughStreams:
             if packet.dts is None:
                 continue
             index = packet.stream.index
-            shift = self.shifts.setdefault(index, -round(self.origin / packet.time_base))
-            end = self.ends.get(index)
-            if end is not None and packet.dts + shift < end:
-                shift = self.shifts[index] = end - packet.dts
+            count = self.counts[index] = self.counts.get(index, -1) + 1
+            moved = round((self.clock.shift(index, count) - self.origin) / packet.time_base)
+            shift = moved + self.shifts.get(index, 0)
+            late = self.ends.get(index, packet.dts + shift) - packet.dts - shift
+            if late > 0:
+                shift += late
+                if late * packet.time_base > OVERLAP_S:
+                    self.shifts[index] = shift - moved
             packet.dts += shift
             packet.pts = packet.dts if packet.pts is None else packet.pts + shift
             self.ends[index] = packet.dts + 1

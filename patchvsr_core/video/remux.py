@@ -22,6 +22,7 @@ from ..files import commit_file
 from .audio import AUTO
 from .encoder_trial import check_encoder
 from .hdr import LightMetadata, template_with
+from .clock import Clock
 from .hidden_names import partial_of
 from .info import VideoInfo
 from .local_files import local_url
@@ -97,6 +98,8 @@ def join(
     others_from: Path | None = None,
     *,
     origin: Fraction = Fraction(0),
+    last_duration: int = 0,
+    clock: Clock = Clock(),
     subtitles: bool = True,
     audio: str = AUTO,
     light: LightMetadata = LightMetadata(),
@@ -109,6 +112,8 @@ def join(
         origin: time in ``others_from``, in seconds, that becomes 0.
         audio: one of :data:`audio.CHOICES`.
         light: HDR metadata for the header.
+        last_duration: of the last frame, in units of ``time_base``; 0 for as long as the one before.
+        clock: how the packets of ``others_from`` move.
 
     Raises:
         OutputError: when the target cannot be written, or a segment is damaged.
@@ -126,12 +131,20 @@ def join(
             av.open(local_url(partial), "w", options=_container_options(path, notes, others_from)) as target,
         ):
             video = _picture_stream(segments[0], target, time_base, light)
-            choices: dict[str, Any] = {"origin": origin, "subtitles": subtitles, "audio": audio}
+            choices: dict[str, Any] = {"origin": origin, "clock": clock, "subtitles": subtitles, "audio": audio}
             others = PassthroughStreams(others_from, target, path.suffix, **choices) if others_from else None
             for name in [name for name in target.metadata if name.lower() in notes]:
                 del target.metadata[name]
             target.metadata.update(notes)
-            _copy(segments, orders, timestamps, target, video, others, fps)
+            _copy(
+                segments,
+                orders,
+                timestamps,
+                target,
+                video,
+                others,
+                _durations(timestamps, last_duration, fps, time_base),
+            )
         with explain_write_errors(path):
             commit_file(partial, path)
     finally:
@@ -168,13 +181,11 @@ def _copy(
     target: av.container.OutputContainer,
     video: av.VideoStream,
     others: PassthroughStreams | None,
-    fps: Fraction,
+    durations: Sequence[int],
 ) -> None:
     time_base = video.time_base
     assert time_base is not None
     decoded = iter(_decoding_times(timestamps, orders))
-    steps = [after - before for before, after in itertools.pairwise(timestamps)]
-    durations = [*steps, *(steps[-1:] or [round(1 / fps / time_base)])]
     begin = 0
     for segment, order in zip(segments, orders, strict=True):
         with av.open(local_url(segment)) as source:
@@ -189,6 +200,12 @@ def _copy(
         begin += len(order)
     if others:
         others.copy_until(None)
+
+
+def _durations(timestamps: Sequence[int], last: int, fps: Fraction, time_base: Fraction) -> list[int]:
+    """How long every frame is shown; the last one as long as the one before, unless that is known."""
+    steps = [after - before for before, after in itertools.pairwise(timestamps)]
+    return [*steps, last or (steps[-1] if steps else round(1 / fps / time_base))]
 
 
 def display_order(segment: Path) -> list[int]:

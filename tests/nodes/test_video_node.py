@@ -16,6 +16,7 @@ import torch
 from clips import with_audio
 from fakes.chain import a_clip
 from fakes.graph import run_node
+from faulty import bars, encode, remux
 
 from patchvsr_core.hosts.diffusers.models import load_models
 from patchvsr_core.hosts.diffusers.pipeline import upscale
@@ -251,3 +252,15 @@ def test_it_runs_in_a_graph(pack: Any, tiny: Any, places: Path, source: Path) ->
     (video,) = run_node(pack["UpscaleVideo"], video=as_video(source), **inputs, scale=1.5, patch_px=64)
     info = probe(video.get_stream_source())
     assert (info.width, info.height) == (51, 39)
+
+
+def test_what_is_wrong_with_the_input_is_logged_and_shown_on_the_node(
+    pack: Any, tiny: Any, places: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    frames = [bars(k, 26, 34) for k in range(24)]
+    source = encode(tmp_path / "in.mkv", frames, options={"x264-params": "keyint=6:scenecut=0"})
+    late = remux(source, tmp_path / "late.mkv", lambda packet: packet.pts * packet.time_base > 0.14)
+    done = make(pack, tiny, as_video(late))
+    (shown,) = done.ui.as_dict()["text"]
+    assert shown.startswith("late.mkv is truncated or damaged") and shown in caplog.messages
+    assert "text" not in make(pack, tiny, as_video(source), filename_prefix="whole").ui.as_dict()

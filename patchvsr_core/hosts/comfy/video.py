@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -38,6 +39,7 @@ from .pipeline import NativeModels, upscale_native
 from .progress import check_interrupt
 from .propagation import RESCALED
 
+log = logging.getLogger("patchvsr")
 STAGES = {"encode": (0.0, 0.05), "denoise": (0.05, 0.55), "decode": (0.55, 0.6), "refine": (0.6, 0.95)}
 """Where each stage lies in the work on a chunk, roughly; what is not named comes last."""
 
@@ -58,6 +60,7 @@ def upscale_video(
     fresh: bool,
     strength: StrengthMap,
     notes: Mapping[str, str],
+    on_notice: Callable[[str], None],
 ) -> Path:
     """Upscale a VIDEO into ComfyUI's output folder; a run that was stopped resumes where it was.
 
@@ -70,6 +73,7 @@ def upscale_video(
         fresh: discard what an unfinished run left.
         strength: how far the result may depart from the upsampled LR input; one map for all frames.
         notes: tags for the file.
+        on_notice: receives a sentence about each thing that is wrong with the input; it is logged too.
 
     Returns:
         the finished file.
@@ -83,7 +87,10 @@ def upscale_video(
     with lock_target(output):
         check_target(output, info.path)
         check_output(output, target, info, encoding)
-        timeline = scan(info.path, find_cuts=find_cuts, on_frame=check_interrupt)
+        timeline = scan(info, find_cuts=find_cuts, on_frame=check_interrupt, strict=False)
+        for notice in timeline.notices:
+            log.warning(notice)
+            on_notice(notice)
         frames = len(timeline.timestamps)
         check_space(output, disk_bytes(output, frames, target, info, encoding))
         if not fresh and not chunk:

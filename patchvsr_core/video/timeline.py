@@ -1,0 +1,209 @@
+"""When every frame of a file is shown, where its shots begin, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.video.reformatter import Interpolation
+
+from ..errors import MediaError
+from .clock import CAN_JUMP, Clock, by_decoding_times, in_order, joined
+from .decode import ABSENT, Record, iter_frames
+from .info import VideoInfo, opened, picture_stream, probe
+from .losses import find_losses, sentence
+from .sequence import is_sequence
+from .shot_detection import ShotDetector, thumbnail_size
+from .truncation import missing_bytes
+
+REMEDY = "; repair or export it again"
+KEPT = "; what can be read is kept with its timing and in step with the sound; repair or export it again for the rest"
+
+REPEATS_BYTES = 17
+"""Of MPEG-4: what is not coded takes less."""
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Presentation times of a file's frames, and its shot boundaries."""
+
+    timestamps: tuple[int, ...]
+    """Presentation time of every frame in units of ``time_base``."""
+    time_base: Fraction
+    cuts: tuple[int, ...]
+    """First frames of new shots."""
+    last_duration: int = 0
+    """How long the last frame is shown, in units of ``time_base``; 0 when unknown: as long as the one before."""
+    notices: tuple[str, ...] = ()
+    """A sentence about each thing that is wrong with the file."""
+    clock: Clock = field(default=Clock())
+    """How the packets of other streams move with the pictures."""
+    is_damaged: bool = False
+    """Whether frames must be decoded by one thread, so that they are the same each time."""
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """Of a container."""
+
+    can_jump: bool
+    has_only_dts: bool
+    kind: str
+    """libav's name of it."""
+    least_bytes: int
+    """Smaller packets only say that the last picture is repeated."""
+    time_bases: dict[int, Fraction]
+    continuous: tuple[int, ...]
+    """Indices of streams with pictures or sound."""
+    end: int | None
+    """Where the header states that the pictures end, in units of their stream."""
+
+
+def scan(
+    path: str | Path | VideoInfo,
+    *,
+    find_cuts: bool = True,
+    on_frame: Callable[[], None] | None = None,
+    strict: bool = True,
+    on_decoded: Callable[[av.VideoFrame], None] | None = None,
+) -> Timeline:
+    """Decode a video file without keeping its frames.
+
+    Args:
+        path: a file, or what :func:`info.probe` found about it.
+        on_frame: called for every frame; raise from it to stop.
+        strict: refuse a damaged file instead of keeping what can be read.
+        on_decoded: receives every frame.
+
+    Raises:
+        MediaError: when there is no such file, it has no video, or it is damaged and this is ``strict``.
+    """
+    info = path if isinstance(path, VideoInfo) else probe(path)
+    record, look = Record(), _Look(find_cuts, on_frame, on_decoded)
+    for frame in iter_frames(info.path, record=record):
+        look(frame)
+    timeline = _timeline(info, record, look.cuts, strict=strict)
+    if not timeline.is_damaged:
+        return timeline
+    record, look = Record(), _Look(find_cuts, on_frame, on_decoded)
+    for frame in iter_frames(info.path, record=record, one_thread=True):
+        look(frame)
+    return replace(_timeline(info, record, look.cuts, strict=False), is_damaged=True)
+
+
+class _Look:
+    """What is done with every frame."""
+
+    def __init__(
+        self,
+        find_cuts: bool,
+        on_frame: Callable[[], None] | None,
+        on_decoded: Callable[[av.VideoFrame], None] | None,
+    ) -> None:
+        self.finder = ShotDetector() if find_cuts else None
+        self.calls, self.on_frame = on_decoded, on_frame
+        self.count = 0
+        self.cuts: tuple[int, ...] = ()
+
+    def __call__(self, frame: av.VideoFrame) -> None:
+        if self.finder is not None:
+            width, height = thumbnail_size(frame.width, frame.height)
+            thumb = frame.to_ndarray(format="rgb24", width=width, height=height, interpolation=Interpolation.AREA)
+            if self.finder.begins_shot(thumb):
+                self.cuts = (*self.cuts, self.count)
+        self.count += 1
+        if self.calls:
+            self.calls(frame)
+        if self.on_frame:
+            self.on_frame()
+
+
+def _timeline(info: VideoInfo, record: Record, cuts: tuple[int, ...], *, strict: bool) -> Timeline:
+    step = max(1, round(1 / info.fps / info.time_base))
+    if is_sequence(info.path):
+        return Timeline(in_order(record.pts, step), info.time_base, cuts)
+    with opened(info.path) as container:
+        facts = _facts(info.path, container)
+    clock, moved = Clock(), [0] * len(record.pts)
+    if facts.can_jump:
+        clock, moved = joined(record, facts.time_bases, facts.continuous)
+    times = _times(record, moved, facts, step)
+    notices = [_joined_sentence(info.path.name, clock)] if clock.recordings > 1 else []
+    stated = _stated(record, moved, facts)
+    lost = find_losses(record, stated, times, facts.end, missing_bytes(info.path), info.path, facts.kind)
+    if lost:
+        said = sentence(info.path.name, lost, len(times), round(info.origin / info.time_base), info.time_base)
+        if strict:
+            raise MediaError(f"{said}{REMEDY}.")
+        notices.append(f"{said}{KEPT}.")
+    last = _last_duration(record, moved, times, facts, is_damaged=bool(lost))
+    return Timeline(times, info.time_base, cuts, last, tuple(notices), clock, bool(lost))
+
+
+def _stated(record: Record, moved: Sequence[int], facts: _Facts) -> list[int]:
+    """When the packets with pictures state that they are shown; none where recordings overlap."""
+    packets = record.packets
+    shown = packets.dts if facts.has_only_dts else packets.pts
+    columns = zip(packets.stream, shown, packets.size, strict=True)
+    own = [time for stream, time, size in columns if stream == record.stream and size >= facts.least_bytes]
+    return [] if any(moved) else [time for time in own if time != ABSENT]
+
+
+def _times(record: Record, moved: Sequence[int], facts: _Facts, step: int) -> tuple[int, ...]:
+    if facts.has_only_dts:
+        packets = record.packets
+        decoded = [d for s, d in zip(packets.stream, packets.dts, strict=True) if s == record.stream]
+        known = by_decoding_times(len(record.pts), decoded)
+        if known is not None:
+            return in_order(known, step)
+    shown = [pts if pts == ABSENT else pts + move for pts, move in zip(record.pts, moved, strict=True)]
+    return in_order(shown, step)
+
+
+def _facts(path: Path, container: InputContainer) -> _Facts:
+    stream = picture_stream(path, container)
+    streams = container.streams
+    continuous = (stream.index, *(sound.index for sound in streams.audio))
+    kind = container.format.name
+    return _Facts(
+        can_jump=bool(int(container.format.flags) & CAN_JUMP),
+        has_only_dts=kind == "avi",
+        kind=kind,
+        least_bytes=REPEATS_BYTES if stream.codec_context.name == "mpeg4" else 1,
+        time_bases={other.index: other.time_base for other in streams if other.time_base},
+        continuous=continuous,
+        end=_declared_end(container, stream) if "matroska" in kind else None,
+    )
+
+
+def _declared_end(container: InputContainer, stream: av.VideoStream) -> int | None:
+    """Where a Matroska file states that its pictures end."""
+    base = stream.time_base or Fraction(1, av.time_base)
+    stated = next((text for name, text in stream.metadata.items() if name.upper() == "DURATION"), None)
+    if stated:
+        hours, minutes, seconds = stated.split(":")
+        return round((int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)) / base)
+    if container.duration and len(container.streams) == 1:
+        return round(Fraction(container.duration, av.time_base) / base)
+    return None
+
+
+def _last_duration(
+    record: Record, moved: Sequence[int], times: Sequence[int], facts: _Facts, *, is_damaged: bool
+) -> int:
+    """From the packet of the last frame; in an intact Matroska file from the end of the stream, if that is later."""
+    packets = record.packets
+    last = record.pts[-1]
+    own = zip(packets.stream, packets.pts, packets.duration, strict=True)
+    stated = max((duration for stream, pts, duration in own if stream == record.stream and pts == last), default=0)
+    if facts.end is None or is_damaged:
+        return stated
+    return max(stated, facts.end - times[-1] if facts.end - times[-1] > stated else 0)
+
+
+def _joined_sentence(name: str, clock: Clock) -> str:
+    return f"{name} holds {clock.recordings} recordings whose clocks do not follow one another; they are joined."
