@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import MediaError
 from .decode import iter_frames
 from .info import (
     RGB,

@@ -20,9 +20,9 @@ import av
 from ..errors import OutputError
 from ..files import commit_file
 from .audio import AUTO
+from .clock import Clock
 from .encoder_trial import check_encoder
 from .hdr import LightMetadata, template_with
-from .clock import Clock
 from .hidden_names import partial_of
 from .info import VideoInfo
 from .local_files import local_url
