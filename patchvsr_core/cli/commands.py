@@ -16,6 +16,7 @@ from tqdm import tqdm
 from ..distributed import SINGLE, ProcessGroup
 from ..errors import MediaError, PlanError
 from ..plan.target_size import target_size
+from .pipes import PIPE, through_pipes
 
 if TYPE_CHECKING:
     from ..finish.strength_map import StrengthMap
@@ -50,9 +51,10 @@ def upscale(options: argparse.Namespace, launch: Launch) -> None:
     if options.fast is not None and launch.size > 1:
         raise PlanError("--fast works frame by frame in one process; run it without torchrun.")
     group = launch.init_process_group(options.device)
-    output = Path(options.output)
-    with lock_target(output) if group.is_leader else nullcontext():
-        _upscale(options, output, group)
+    with through_pipes(options, launch) as chosen:
+        output = Path(chosen.output)
+        with lock_target(output) if group.is_leader else nullcontext():
+            _upscale(chosen, output, group)
 
 
 def _upscale(options: argparse.Namespace, output: Path, group: ProcessGroup) -> None:
@@ -92,7 +94,8 @@ def _upscale(options: argparse.Namespace, output: Path, group: ProcessGroup) -> 
             group=group,
         )
     seconds = time.monotonic() - start
-    print(f"{output}: {frames} frames of {target[1]}x{target[0]} in {seconds:.0f} s")
+    name, console = (PIPE, sys.stderr) if options.is_piped else (str(output), sys.stdout)
+    print(f"{name}: {frames} frames of {target[1]}x{target[0]} in {seconds:.0f} s", file=console)
 
 
 def _strength(options: argparse.Namespace) -> StrengthMap:

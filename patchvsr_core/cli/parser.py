@@ -10,6 +10,7 @@ from ..video.audio import AUTO, CHOICES
 from ..video.encoders import CODECS, CRF, CRF_RANGE
 from .commands import doctor, plan, upscale
 from .flags import add_settings
+from .pipes import FORMATS, NUT
 
 DEVICE_HELP = "cpu, cuda, mps, ... (default: a CUDA GPU if there is one)"
 
@@ -20,9 +21,13 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"PatchVSR {VERSION}")
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("upscale", help="upscale a video file")
-    up.add_argument("input", help="video file, folder of images, or a pattern such as frame_%%05d.png")
     up.add_argument(
-        "output", help=".mp4, .mov, .mkv or .webm file; folder for .png images; or a pattern such as out/f_%%05d.exr"
+        "input", help="video file, folder of images, a pattern such as frame_%%05d.png, or - for a y4m or NUT stream"
+    )
+    up.add_argument(
+        "output",
+        help=".mp4, .mov, .mkv or .webm file; folder for .png images; or a pattern such as out/f_%%05d.exr; "
+        "or - for a stream",
     )
     _add_output(up)
     _add_reading(up)
@@ -72,6 +77,9 @@ def _add_output(command: argparse.ArgumentParser) -> None:
         "--strength-map",
         metavar="PICTURE",
         help="protects faces, text, logos: black keeps the upsampled input, white is the full result",
+    )
+    group.add_argument(
+        "--pipe", choices=FORMATS, help=f"format of the output - (default: that of the input -, otherwise {NUT})"
     )
     group.add_argument("--fresh", action="store_true", help="discard an unfinished run instead of resuming it")
 

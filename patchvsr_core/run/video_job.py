@@ -162,7 +162,7 @@ def _join(journal: Journal, job: Job, timeline: Timeline, count: int) -> None:
                 "command again, which makes only this one anew."
             )
     files = [*map(journal.chunk_file, range(count))]
-    join_chunks(files, job.output, timeline, job.info, job.encoding, job.notes)
+    join_chunks(files, job.output, timeline, job.info, job.encoding, job.notes, job.target)
 
 
 def _own_frames(chunks: tuple[Chunk, ...], number: int) -> int:

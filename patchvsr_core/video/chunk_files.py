@@ -71,6 +71,8 @@ def check_output(output: Path, size: tuple[int, int], info: VideoInfo, encoding:
         log.warning(
             "The %s metadata of %s is dropped; its base layer is upscaled.", info.picture.light.dynamic, info.path.name
         )
+    if encoding.codec == "ffv1" and picture.light.is_static:
+        log.warning("The mastering display and light levels of %s are dropped, as FFV1 has none.", info.path.name)
     if is_sequence(output):
         if picture.is_hdr:
             raise OutputError("The input is HDR, which images do not hold here; write to .mp4, .mov, .mkv or .webm.")
@@ -119,11 +121,13 @@ def join_chunks(
     info: VideoInfo,
     encoding: Encoding,
     notes: Mapping[str, str],
+    size: tuple[int, int] | None = None,
 ) -> None:
     """Join chunks into the output; a video gets its name only when it is complete.
 
     Args:
         notes: metadata tags of the file; ignored for images.
+        size: (height, width) of the result; None: the input's.
 
     Raises:
         OutputError: when it cannot be written, or a chunk is damaged.
@@ -145,7 +149,7 @@ def join_chunks(
         clock=timeline.clock,
         subtitles=encoding.subtitles,
         audio=encoding.audio,
-        light=encoding.picture(info).light,
+        picture=encoding.picture(info, size),
         notes=notes,
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType
@@ -24,8 +24,9 @@ from .clock import Clock
 from .encoder_trial import check_encoder
 from .hdr import LightMetadata, template_with
 from .hidden_names import partial_of
-from .info import VideoInfo
+from .info import Picture, VideoInfo
 from .local_files import local_url
+from .matroska import SPARE, display_size, put_display_size
 from .passthrough import PassthroughStreams
 from .picture_tags import has_camera_tags
 from .sequence import is_sequence
@@ -102,7 +103,7 @@ def join(
     clock: Clock = Clock(),
     subtitles: bool = True,
     audio: str = AUTO,
-    light: LightMetadata = LightMetadata(),
+    picture: Picture = Picture(),
     notes: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Write all segments to one file, with the other streams of ``others_from``; it gets its name when complete.
@@ -111,7 +112,7 @@ def join(
         timestamps: presentation time of every frame of all segments, in units of ``time_base``.
         origin: time in ``others_from``, in seconds, that becomes 0.
         audio: one of :data:`audio.CHOICES`.
-        light: HDR metadata for the header.
+        picture: its pixel aspect and HDR metadata go into the header.
         last_duration: of the last frame, in units of ``time_base``; 0 for as long as the one before.
         clock: how the packets of ``others_from`` move.
 
@@ -119,6 +120,7 @@ def join(
         OutputError: when the target cannot be written, or a segment is damaged.
     """
     partial = partial_of(path)
+    is_reshaped = picture.pixel_aspect != 1 and path.suffix.lower() in (".mkv", ".webm")
     orders = [display_order(segment) for segment in segments]
     if sum(map(len, orders)) != len(timestamps):
         raise OutputError(
@@ -130,12 +132,14 @@ def join(
             explain_write_errors(path),
             av.open(local_url(partial), "w", options=_container_options(path, notes, others_from)) as target,
         ):
-            video = _picture_stream(segments[0], target, time_base, light)
+            video = _picture_stream(segments[0], target, time_base, picture.light)
             choices: dict[str, Any] = {"origin": origin, "clock": clock, "subtitles": subtitles, "audio": audio}
             others = PassthroughStreams(others_from, target, path.suffix, **choices) if others_from else None
             for name in [name for name in target.metadata if name.lower() in notes]:
                 del target.metadata[name]
             target.metadata.update(notes)
+            if is_reshaped:
+                video.metadata["title"] = video.metadata.get("title", "") + SPARE
             _copy(
                 segments,
                 orders,
@@ -146,9 +150,18 @@ def join(
                 _durations(timestamps, last_duration, fps, time_base),
             )
         with explain_write_errors(path):
+            if is_reshaped:
+                put_display_size(partial, display_size(_size_of(segments[0]), picture.pixel_aspect))
             commit_file(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _size_of(segment: Path) -> tuple[int, int]:
+    """(height, width)."""
+    with av.open(local_url(segment)) as source:
+        stream = source.streams.video[0]
+        return stream.height, stream.width
 
 
 def _container_options(path: Path, notes: Mapping[str, str], others_from: Path | None) -> dict[str, str]:
@@ -164,7 +177,7 @@ def _picture_stream(
     """Create the video stream from the template of the first segment."""
     with (
         av.open(local_url(first)) as segment,
-        av.open(template_with(first, light)) if light.is_static else nullcontext(segment) as template,
+        _template(first, segment, light) as template,
     ):
         stream = target.add_stream_from_template(template.streams.video[0], opaque=True)
         stream.metadata.update(segment.streams.video[0].metadata)  # the alpha flag of WebM
@@ -172,6 +185,13 @@ def _picture_stream(
             stream.codec_context.codec_tag = segment.streams.video[0].codec_context.codec_tag  # the profile of ProRes
     stream.time_base = time_base
     return stream
+
+
+def _template(first: Path, segment: Any, light: LightMetadata) -> AbstractContextManager[Any]:
+    """Where the stream comes from; FFV1 cannot have the metadata, as no other container holds it."""
+    if not light.is_static or segment.streams.video[0].codec_context.name == "ffv1":
+        return nullcontext(segment)
+    return av.open(template_with(first, light))
 
 
 def _copy(
