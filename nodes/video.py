@@ -17,6 +17,8 @@ from ..patchvsr_core.hosts.comfy import NativeModels, as_video, upscale_video
 from ..patchvsr_core.settings import Settings
 from ..patchvsr_core.video.chunk_files import Encoding
 from ..patchvsr_core.video.encoders import CODECS, CRF, CRF_RANGE
+from ..patchvsr_core.video.fields import AUTO as FIELDS_AUTO
+from ..patchvsr_core.video.fields import CHOICES
 from .sockets import CATEGORY
 from .widgets import AUTO, scale_widget, setting_widget, size_widget
 
@@ -130,6 +132,15 @@ class UpscaleVideo(io.ComfyNode):
                     tooltip="Protects logos, titles and static faces: black keeps the upsampled input, white "
                     "gives the full result. One mask for the whole video, of any size.",
                 ),
+                io.Combo.Input(
+                    "fields",
+                    options=list(CHOICES),
+                    default=FIELDS_AUTO,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Of interlaced video. auto: found and made progressive, film frames of telecined video are "
+                    "restored. keep: frames as they are. frame, field: one frame of each frame, or of each field.",
+                ),
             ],
             outputs=[io.Video.Output(tooltip="The finished file in ComfyUI's output folder.")],
         )
@@ -156,6 +167,7 @@ class UpscaleVideo(io.ComfyNode):
         negative: Any = None,
         size: str = "",
         strength_map: Any = None,
+        fields: str = FIELDS_AUTO,
         **choices: Any,
     ) -> io.NodeOutput:
         if strength_map is not None and len(strength_map) != 1:
@@ -181,6 +193,7 @@ class UpscaleVideo(io.ComfyNode):
             strength=StrengthMap(map=strength_map),
             notes=workflow_tags(cls.hidden),
             on_notice=notices.append,
+            fields=fields,
         )
         return io.NodeOutput(as_video(path), ui=_Shown([saved(path)], notices))
 

@@ -113,10 +113,11 @@ def _probe_job(
     """(input, size of the result, times of its frames); raises now for what cannot be read or written."""
     from ..video import probe, scan
     from ..video.chunk_files import check_output
+    from ..video.info import with_fields
     from ..video.sequence import check_no_stale_images, is_sequence, numbers
     from ..video.writer import check_target
 
-    info = probe(options.input)
+    info = with_fields(probe(options.input), options.fields)
     target = target_size((info.height, info.width), scale=options.scale, size=options.size)
     check_target(output, info.path)
     check_output(output, target, info, encoding)
@@ -135,9 +136,10 @@ def plan(options: argparse.Namespace, launch: Launch) -> None:
     from ..plan.chunks import plan_chunks
     from ..video import probe
     from ..video.chunk_files import Encoding
+    from ..video.info import with_fields
 
     _name_unused(options)
-    info = probe(options.input)
+    info = with_fields(probe(options.input), options.fields)
     target = target_size((info.height, info.width), scale=options.scale, size=options.size)
     engine = _engine(options, info, target)
     if not info.frames:
@@ -147,6 +149,7 @@ def plan(options: argparse.Namespace, launch: Launch) -> None:
     longest = max(chunk.length for chunk in chunks)
     rows = [
         ("input", f"{info.width}x{info.height}, {info.frames} frames, {float(info.fps):g} frames/s"),
+        *([("fields", info.fields.sentence(info.path.name))] if info.fields.is_found else []),
         ("output", f"{target[1]}x{target[0]}"),
         ("chunks", f"{len(chunks)} of up to {longest} frames, and more at cuts"),
         *cost.details,

@@ -8,6 +8,8 @@ from ..plan.target_size import MAX_SCALE
 from ..version import VERSION
 from ..video.audio import AUTO, CHOICES
 from ..video.encoders import CODECS, CRF, CRF_RANGE
+from ..video.fields import AUTO as FIELDS_AUTO
+from ..video.fields import CHOICES as FIELDS_CHOICES
 from .commands import doctor, plan, upscale
 from .flags import add_settings
 from .pipes import FORMATS, NUT
@@ -36,6 +38,7 @@ def make_parser() -> argparse.ArgumentParser:
     show.add_argument("input", help="video file or folder of images")
     show.set_defaults(run=plan)
     for command in (up, show):
+        _add_fields(command)
         _add_size(command)
         _add_models(command)
         _add_chunks(command)
@@ -82,6 +85,17 @@ def _add_output(command: argparse.ArgumentParser) -> None:
         "--pipe", choices=FORMATS, help=f"format of the output - (default: that of the input -, otherwise {NUT})"
     )
     group.add_argument("--fresh", action="store_true", help="discard an unfinished run instead of resuming it")
+
+
+def _add_fields(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--fields",
+        choices=FIELDS_CHOICES,
+        default=FIELDS_AUTO,
+        help="of interlaced video: auto finds it and makes each frame progressive, and restores the film frames of "
+        "telecined video; keep leaves frames as they are; frame and field make one frame of each frame, or of each "
+        "field, at the double rate (default: auto)",
+    )
 
 
 def _add_reading(command: argparse.ArgumentParser) -> None:

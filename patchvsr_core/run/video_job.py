@@ -227,7 +227,7 @@ class _Window:
     """The frames of a file, in order; only those that a chunk still needs are kept."""
 
     def __init__(self, info: VideoInfo, timeline: Timeline) -> None:
-        self._frames: Iterator[Any] = iter_frames(info.path, one_thread=timeline.is_damaged)
+        self._frames: Iterator[Any] = iter_frames(info.path, fields=info.fields, one_thread=timeline.is_damaged)
         self._alpha = info.picture.alpha
         self._next = 0
         self._kept: dict[int, Tensor] = {}
@@ -247,10 +247,18 @@ class _Window:
         return torch.stack([self._kept[index] for index in range(chunk.first, chunk.end)])
 
 
+def _input_identity(info: VideoInfo) -> str:
+    """Of the frames that are read: the file, and what is done about interlacing."""
+    if is_sequence(info.path):
+        return sha256(*images(info.path))
+    fields = info.fields
+    return sha256(info.path) + (f" {fields.mode} {fields.parity} {fields.only_flagged}" if fields.filters else "")
+
+
 def _identity(job: Job, chunks: tuple[Chunk, ...], weights: str) -> dict[str, Any]:
     """What the result depends on; see :data:`video.journal.NAMES`."""
     return {
-        "input": sha256(*images(job.info.path)) if is_sequence(job.info.path) else sha256(job.info.path),
+        "input": _input_identity(job.info),
         "size": list(job.target),
         "settings": asdict(job.settings) if job.settings else {},
         "weights": weights,

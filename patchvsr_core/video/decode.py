@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import av
 from av.container import InputContainer
 
 from ..errors import MediaError
+from .fields import Fields, apply_fields
 from .info import alpha_decoder, opened, picture_stream
 from .sequence import images, is_sequence
 
@@ -54,6 +56,8 @@ class Record:
     """Whether the decoder made up a part of a frame."""
     errors: int = 0
     """Packets that the decoder refused."""
+    ordinals: list[Fraction] = field(default_factory=list)
+    """Which decoded frame each frame of the result is shown with, where fields are filtered."""
     stream: int = 0
     """Index of the pictures' stream."""
 
@@ -66,10 +70,13 @@ def _or_absent(value: int | None) -> int:
     return ABSENT if value is None else value
 
 
-def iter_frames(path: Path, *, record: Record | None = None, one_thread: bool = False) -> Iterator[av.VideoFrame]:
+def iter_frames(
+    path: Path, *, fields: Fields = Fields(), record: Record | None = None, one_thread: bool = False
+) -> Iterator[av.VideoFrame]:
     """Iterate over the frames of a file or the images of a sequence that can be decoded; all have the same size.
 
     Args:
+        fields: what is done about interlacing.
         record: receives what was found; for that the other streams of the file are read too.
         one_thread: what a decoder makes of a damaged file may otherwise differ from time to time.
 
@@ -77,7 +84,7 @@ def iter_frames(path: Path, *, record: Record | None = None, one_thread: bool = 
         MediaError: when it cannot be read, has no frames, or changed meanwhile.
     """
     size: tuple[int, int] | None = None
-    frames = _images(path, record) if is_sequence(path) else _frames(path, record, one_thread)
+    frames = _images(path, record) if is_sequence(path) else _frames(path, fields, record, one_thread)
     before = _state(path)
     while True:
         try:
@@ -119,12 +126,20 @@ def _images(path: Path, record: Record | None) -> Iterator[av.VideoFrame]:
         yield frame
 
 
-def _frames(path: Path, record: Record | None, one_thread: bool) -> Iterator[av.VideoFrame]:
+def _frames(path: Path, fields: Fields, record: Record | None, one_thread: bool) -> Iterator[av.VideoFrame]:
     found = False
     with opened(path) as container:
-        for frame in _decoded(path, container, record, one_thread):
-            found = True
-            yield frame
+        decoded = _decoded(path, container, record, one_thread)
+        if not fields.filters:
+            for frame in decoded:
+                found = True
+                yield frame
+        else:
+            for frame, ordinal in apply_fields(fields, decoded):
+                found = True
+                if record is not None:
+                    record.ordinals.append(ordinal)
+                yield frame
     if not found:
         raise MediaError(f"{path.name} has a video stream without frames; check the program that exported it.")
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -13,6 +14,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from ..errors import MediaError
+from .fields import AUTO, KEEP, LOOKED_AT, Fields, choose, find_fields
 from .hdr import DOLBY_VISION, TRANSFERS, LightMetadata, read_light_metadata
 from .local_files import open_input
 from .orientation import orientation, warn_if_slanted
@@ -73,6 +75,8 @@ class VideoInfo:
     picture: Picture = field(default=Picture())
     origin: Fraction = Fraction(0)
     """Start time of the file in seconds; results start at 0."""
+    fields: Fields = field(default=Fields())
+    """What is done about interlacing; ``fps``, ``frames`` and ``time_base`` are those after it."""
 
 
 def probe(path: str | Path) -> VideoInfo:
@@ -88,6 +92,39 @@ def probe(path: str | Path) -> VideoInfo:
         _, count = first_image(path)
         return VideoInfo(path, info.width, info.height, SEQUENCE_FPS, count, 1 / SEQUENCE_FPS, picture=info.picture)
     return info
+
+
+def with_fields(info: VideoInfo, choice: str = AUTO) -> VideoInfo:
+    """Look whether a video is interlaced or telecined, and choose what is done about it.
+
+    Args:
+        choice: one of :data:`fields.CHOICES`.
+    """
+    if choice == KEEP or is_sequence(info.path):
+        return info
+    fields = choose(choice, find_fields(_parts(info), info.fps))
+    rate = fields.rate
+    return replace(
+        info,
+        fields=fields,
+        fps=info.fps * rate,
+        frames=round(info.frames * rate),
+        time_base=info.time_base / fields.division,
+    )
+
+
+def _parts(info: VideoInfo) -> Iterator[Iterator[av.VideoFrame]]:
+    """Some frames from the start and from the middle of a video."""
+    for share in (0, 2):
+        with opened(info.path) as container, suppress(av.error.FFmpegError):
+            stream = picture_stream(info.path, container)
+            stream.thread_type = "AUTO"
+            length = container.duration or 0
+            if share and (info.frames < 4 * LOOKED_AT or not length):
+                return
+            if share:
+                container.seek(length // share + (container.start_time or 0))
+            yield itertools.islice(container.decode(stream), LOOKED_AT)
 
 
 @contextmanager

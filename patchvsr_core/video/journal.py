@@ -29,7 +29,7 @@ MOST_BYTES = 2**24
 """Of a record; the longest list in it has a number for every chunk."""
 MOST_FRAMES = 10**9
 NAMES = {
-    "input": "the input file",
+    "input": "the input file, or what is done about its fields,",
     "size": "the size of the result",
     "settings": "the settings",
     "weights": "the model or its weights",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -12,8 +13,9 @@ from av.container import InputContainer
 from av.video.reformatter import Interpolation
 
 from ..errors import MediaError
-from .clock import CAN_JUMP, Clock, by_decoding_times, in_order, joined
+from .clock import CAN_JUMP, Clock, by_decoding_times, in_order, joined, typical_step
 from .decode import ABSENT, Record, iter_frames
+from .fields import Fields
 from .info import VideoInfo, opened, picture_stream, probe
 from .losses import find_losses, sentence
 from .sequence import is_sequence
@@ -84,13 +86,13 @@ def scan(
     """
     info = path if isinstance(path, VideoInfo) else probe(path)
     record, look = Record(), _Look(find_cuts, on_frame, on_decoded)
-    for frame in iter_frames(info.path, record=record):
+    for frame in iter_frames(info.path, fields=info.fields, record=record):
         look(frame)
     timeline = _timeline(info, record, look.cuts, strict=strict)
     if not timeline.is_damaged:
         return timeline
     record, look = Record(), _Look(find_cuts, on_frame, on_decoded)
-    for frame in iter_frames(info.path, record=record, one_thread=True):
+    for frame in iter_frames(info.path, fields=info.fields, record=record, one_thread=True):
         look(frame)
     return replace(_timeline(info, record, look.cuts, strict=False), is_damaged=True)
 
@@ -131,17 +133,41 @@ def _timeline(info: VideoInfo, record: Record, cuts: tuple[int, ...], *, strict:
     clock, moved = Clock(), [0] * len(record.pts)
     if facts.can_jump:
         clock, moved = joined(record, facts.time_bases, facts.continuous)
+    base = info.time_base * info.fields.division
+    step = max(1, round(info.fields.rate / info.fps / base))
     times = _times(record, moved, facts, step)
-    notices = [_joined_sentence(info.path.name, clock)] if clock.recordings > 1 else []
+    notices = [info.fields.sentence(info.path.name)] if info.fields.is_found else []
+    notices += [_joined_sentence(info.path.name, clock)] if clock.recordings > 1 else []
     stated = _stated(record, moved, facts)
     lost = find_losses(record, stated, times, facts.end, missing_bytes(info.path), info.path, facts.kind)
     if lost:
-        said = sentence(info.path.name, lost, len(times), round(info.origin / info.time_base), info.time_base)
+        said = sentence(info.path.name, lost, len(times), round(info.origin / base), base)
         if strict:
             raise MediaError(f"{said}{REMEDY}.")
         notices.append(f"{said}{KEPT}.")
     last = _last_duration(record, moved, times, facts, is_damaged=bool(lost))
+    if info.fields.filters:
+        times, last = _filtered(times, last, record.ordinals, info.fields)
     return Timeline(times, info.time_base, cuts, last, tuple(notices), clock, bool(lost))
+
+
+def _filtered(
+    times: Sequence[int], last: int, ordinals: Sequence[Fraction], fields: Fields
+) -> tuple[tuple[int, ...], int]:
+    """When the frames that filters made are shown, and the last one's duration, in the finer time base.
+
+    Args:
+        times, last: those of the decoded frames.
+        ordinals: which of these each frame is shown with.
+    """
+    step = typical_step(times)
+    steps = [min(after - before, step) for before, after in itertools.pairwise(times)] + [step]
+    made = []
+    for ordinal in ordinals:
+        whole = min(int(ordinal), len(times) - 1)
+        made.append(round((times[whole] + (ordinal - whole) * steps[whole]) * fields.division))
+    end = (times[-1] + (last or step)) * fields.division
+    return in_order(made, 1), max(1, end - made[-1])
 
 
 def _stated(record: Record, moved: Sequence[int], facts: _Facts) -> list[int]:

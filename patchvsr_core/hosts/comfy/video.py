@@ -25,6 +25,8 @@ from ...settings import Settings
 from ...video import Picture, VideoWriter, probe, scan
 from ...video.chunk_files import Encoding, check_output
 from ...video.disk_space import check_space, disk_bytes
+from ...video.fields import AUTO
+from ...video.info import with_fields
 from ...video.journal import unfinished_chunks
 from ...video.passthrough import write_audio
 from ...video.reader import Timeline
@@ -61,6 +63,7 @@ def upscale_video(
     strength: StrengthMap,
     notes: Mapping[str, str],
     on_notice: Callable[[str], None],
+    fields: str = AUTO,
 ) -> Path:
     """Upscale a VIDEO into ComfyUI's output folder; a run that was stopped resumes where it was.
 
@@ -73,6 +76,7 @@ def upscale_video(
         fresh: discard what an unfinished run left.
         strength: how far the result may depart from the upsampled LR input; one map for all frames.
         notes: tags for the file.
+        fields: what is done about interlacing, see :data:`video.fields.CHOICES`.
         on_notice: receives a sentence about each thing that is wrong with the input; it is logged too.
 
     Returns:
@@ -81,7 +85,7 @@ def upscale_video(
     Raises:
         PatchVSRError: in one sentence.
     """
-    info = probe(_file_of(video))
+    info = with_fields(probe(_file_of(video)), fields)
     target = target_size((info.height, info.width), scale=scale, size=size)
     output = _output(prefix, _suffix(info.path, suffix, encoding.picture(info).alpha), target)
     with lock_target(output):
