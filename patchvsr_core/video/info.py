@@ -32,6 +32,7 @@ SWS_COLORSPACE = {BT709: 1, 4: 4, BT470BG: 5, SMPTE170M: 5, 7: 7, 9: 9}
 """swscale's numbers for the matrices that it supports; one for both of BT.601."""
 FULL_RANGE = 2
 """AVCOL_RANGE_JPEG."""
+PALETTE = "pal8"
 FLOAT_DEPTH = 32
 SEQUENCE_FPS = Fraction(24)
 """Frame rate of image sequences, which do not store one."""
@@ -194,7 +195,7 @@ def _info(path: Path, container: InputContainer) -> VideoInfo:
             "pixels, which is libav's limit; make it smaller first."
         )
     first = _first_frame(container, stream)
-    picture = _picture(stream, first)
+    picture = _picture(container, stream, first)
     if first is not None:
         warn_if_slanted(path.name, first)
     if picture.light.dynamic == DOLBY_VISION and stream.codec_context.color_trc == UNKNOWN:
@@ -218,13 +219,13 @@ def is_animated_webp(path: Path) -> bool:
     return head[8:16] == b"WEBPVP8X" and len(head) == 21 and bool(head[20] & 2)
 
 
-def _picture(stream: VideoStream, first: av.VideoFrame | None) -> Picture:
+def _picture(container: InputContainer, stream: VideoStream, first: av.VideoFrame | None) -> Picture:
     """Read it from the first frame where possible, as headers are not always right."""
     context = stream.codec_context
     layout = context.format if first is None else first.format
     components = layout.components if layout else ()
     depth = FLOAT_DEPTH if layout and is_float(layout) else max((c.bits for c in components), default=8)
-    alpha = any(component.is_alpha for component in components) or alpha_decoder(stream) is not None
+    alpha = _has_alpha(container, stream, first) or alpha_decoder(stream) is not None
     pixel_aspect = stream.sample_aspect_ratio or Fraction(1)
     light = LightMetadata() if first is None else read_light_metadata(first)
     plain = Picture(depth=depth, alpha=alpha, pixel_aspect=pixel_aspect, light=light)
@@ -235,6 +236,30 @@ def _picture(stream: VideoStream, first: av.VideoFrame | None) -> Picture:
     primaries, transfer = (BT709, BT709) if tags == (UNKNOWN, UNKNOWN) and matrix == BT709 else tags
     full = context.color_range == FULL_RANGE or (layout is not None and layout.name.startswith("yuvj"))
     return replace(plain, matrix=matrix, primaries=primaries, transfer=transfer, full_range=full)
+
+
+def _has_alpha(container: InputContainer, stream: VideoStream, first: av.VideoFrame | None) -> bool:
+    """Whether some pixel is transparent, where a format has transparency that its pictures need not have."""
+    layout = stream.codec_context.format if first is None else first.format
+    if layout is None or not may_have_alpha(layout) or stream.codec_context.name == "mjpeg":  # of CMYK it is opaque
+        return False
+    if layout.name == PALETTE:
+        return first is not None and _is_transparent(first)
+    if stream.codec_context.name != "gif" or first is None:
+        return True
+    try:
+        return _is_transparent(first) or any(map(_is_transparent, container.decode(stream)))
+    except av.error.FFmpegError:
+        return True  # full decoding reports what is wrong
+
+
+def _is_transparent(frame: av.VideoFrame) -> bool:
+    return bool(frame.to_ndarray(format="rgba")[..., 3].min() < 255)
+
+
+def may_have_alpha(layout: av.VideoFormat) -> bool:
+    """Whether a pixel format has transparency, as a palette may."""
+    return layout.name == PALETTE or any(component.is_alpha for component in layout.components)
 
 
 def is_float(layout: av.VideoFormat) -> bool:

@@ -20,6 +20,7 @@ from .info import (
     VideoInfo,
     assumed_matrix,
     is_float,
+    may_have_alpha,
     probe,
 )
 from .orientation import orientation
@@ -66,7 +67,9 @@ def read_frames(path: str | Path, count: int) -> Tensor:
     Raises:
         MediaError: as :func:`read_clip` does.
     """
-    return torch.stack([to_tensor(frame) for frame in itertools.islice(iter_frames(Path(path)), count)])
+    info = probe(path)
+    frames = itertools.islice(iter_frames(info.path), count)
+    return torch.stack([to_tensor(frame, info.picture.alpha) for frame in frames])
 
 
 def to_tensor(frame: av.VideoFrame, alpha: bool | None = None) -> Tensor:
@@ -85,7 +88,7 @@ def to_tensor(frame: av.VideoFrame, alpha: bool | None = None) -> Tensor:
 
 def _pixels(frame: av.VideoFrame) -> Tensor:
     components = frame.format.components
-    has_alpha = any(component.is_alpha for component in components)
+    has_alpha = may_have_alpha(frame.format)
     if is_float(frame.format):
         linear = _planes(frame)
         return torch.cat([to_display(linear[..., :3]), linear[..., 3:].clamp(0, 1)], -1)
