@@ -13,7 +13,7 @@ from typing import Any
 import av
 import pytest
 import torch
-from clips import with_audio
+from clips import with_audio, write
 from fakes.chain import a_clip
 from fakes.graph import run_node
 from faulty import bars, encode, remux
@@ -21,7 +21,7 @@ from faulty import bars, encode, remux
 from patchvsr_core.hosts.diffusers.models import load_models
 from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.resample import resize
-from patchvsr_core.video import probe, read_clip
+from patchvsr_core.video import Picture, probe, read_clip
 
 FRAMES = 11
 
@@ -264,3 +264,27 @@ def test_what_is_wrong_with_the_input_is_logged_and_shown_on_the_node(
     (shown,) = done.ui.as_dict()["text"]
     assert shown.startswith("late.mkv is truncated or damaged") and shown in caplog.messages
     assert "text" not in make(pack, tiny, as_video(source), filename_prefix="whole").ui.as_dict()
+
+
+@pytest.mark.parametrize("format", ["mp4", "mkv"])
+def test_hdr_and_foreign_sound_come_out_as_on_the_command_line(
+    pack: Any, tiny: Any, places: Path, tmp_path: Path, format: str
+) -> None:
+    hdr = Picture(depth=10, matrix=9, primaries=9, transfer=18, pixel_aspect=Fraction(4, 3))
+    silent = write(tmp_path / "silent.mov", a_clip(3, 32, 32), picture=hdr)
+    source = tmp_path / "in.mov"
+    with av.open(str(silent)) as given, av.open(str(source), "w") as target:
+        video = target.add_stream_from_template(given.streams.video[0], opaque=True)
+        sound = target.add_stream("pcm_s16be", rate=48000, layout="mono")
+        for packet in given.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = video
+                target.mux(packet)
+        frame = av.AudioFrame.from_ndarray(torch.zeros(1, 5760).short().numpy(), format="s16", layout="mono")
+        frame.sample_rate = 48000
+        target.mux([*sound.encode(frame), *sound.encode(None)])
+    made = Path(make(pack, tiny, as_video(source), format=format)[0].get_stream_source())
+    assert probe(made).picture == hdr
+    with av.open(str(made)) as container:
+        assert container.streams.video[0].codec_context.name == "hevc"
+        assert container.streams.audio[0].duration is not None or format == "mkv"

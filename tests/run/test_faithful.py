@@ -120,8 +120,10 @@ def test_odd_sizes(tmp_path: Path, size: tuple[int, int]) -> None:
         Picture(matrix=5, primaries=5, transfer=6),
         Picture(full_range=True),
         Picture(matrix=9, primaries=9, transfer=14, depth=10),
+        Picture(matrix=9, primaries=9, transfer=16, depth=10),
+        Picture(matrix=9, primaries=9, transfer=18, depth=10, pixel_aspect=Fraction(4, 3)),
     ],
-    ids=["10 bits", "wide pixels", "NTSC", "PAL", "full range", "BT.2020"],
+    ids=["10 bits", "wide pixels", "NTSC", "PAL", "full range", "BT.2020", "PQ", "HLG of wide pixels"],
 )
 def test_the_pictures_coding_is_kept(tmp_path: Path, picture: Picture) -> None:
     frames = colors(6, 32, 48)
