@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from ..distributed import SINGLE, ProcessGroup
-from ..errors import MediaError, PlanError
+from ..errors import PlanError
 from ..plan.target_size import target_size
 from .pipes import PIPE, through_pipes
 
@@ -111,14 +111,12 @@ def _probe_job(
     options: argparse.Namespace, output: Path, encoding: Encoding
 ) -> tuple[VideoInfo, tuple[int, int], Timeline]:
     """(input, size of the result, times of its frames); raises now for what cannot be read or written."""
-    from ..video import probe, scan
+    from ..video import scan
     from ..video.chunk_files import check_output
-    from ..video.info import with_fields
     from ..video.sequence import check_no_stale_images, is_sequence, numbers
     from ..video.writer import check_target
 
-    info = with_fields(probe(options.input), options.fields)
-    target = target_size((info.height, info.width), scale=options.scale, size=options.size)
+    info, target = _checked_input(options)
     check_target(output, info.path)
     check_output(output, target, info, encoding)
     timeline = scan(info, find_cuts=not options.no_cuts, strict=options.strict)
@@ -129,26 +127,34 @@ def _probe_job(
     return info, target, timeline
 
 
+def _checked_input(options: argparse.Namespace) -> tuple[VideoInfo, tuple[int, int]]:
+    """(input, size of the result); raises for what can be neither planned nor upscaled."""
+    from ..video import probe, read_frames
+    from ..video.info import with_fields
+
+    info = with_fields(probe(options.input), options.fields)
+    target = target_size((info.height, info.width), scale=options.scale, size=options.size)
+    read_frames(info.path, count=1)
+    return info, target
+
+
 def plan(options: argparse.Namespace, launch: Launch) -> None:
     """Print what a run would take in one process."""
     if launch.rank:
         return
     from ..plan.chunks import plan_chunks
-    from ..video import probe
     from ..video.chunk_files import Encoding
-    from ..video.info import with_fields
+    from ..video.timeline import count_frames
 
     _name_unused(options)
-    info = with_fields(probe(options.input), options.fields)
-    target = target_size((info.height, info.width), scale=options.scale, size=options.size)
+    info, target = _checked_input(options)
     engine = _engine(options, info, target)
-    if not info.frames:
-        raise MediaError(f"{info.path.name} does not say how many frames it has; convert it to .mp4 first.")
-    chunks = plan_chunks(info.frames, (), *_chunks(options, engine, info.frames))
+    frames = count_frames(info)
+    chunks = plan_chunks(frames, (), *_chunks(options, engine, frames))
     cost = engine.cost(chunks, _temporary_folder() / "plan.mp4", Encoding(alpha=False))
     longest = max(chunk.length for chunk in chunks)
     rows = [
-        ("input", f"{info.width}x{info.height}, {info.frames} frames, {float(info.fps):g} frames/s"),
+        ("input", f"{info.width}x{info.height}, {frames} frames, {float(info.fps):g} frames/s"),
         *([("fields", info.fields.sentence(info.path.name))] if info.fields.is_found else []),
         ("output", f"{target[1]}x{target[0]}"),
         ("chunks", f"{len(chunks)} of up to {longest} frames, and more at cuts"),

@@ -97,6 +97,21 @@ def scan(
     return replace(_timeline(info, record, look.cuts, strict=False), is_damaged=True)
 
 
+def count_frames(info: VideoInfo) -> int:
+    """How many frames a video has, without decoding it: from its header, unless that cannot be relied on.
+
+    Where clocks may jump, the duration tells nothing, and packets are counted.
+    """
+    if is_sequence(info.path):
+        return info.frames
+    with opened(info.path) as container:
+        if info.frames and not int(container.format.flags) & CAN_JUMP:
+            return info.frames
+        stream = picture_stream(info.path, container)
+        packets = sum(bool(packet.size) and not packet.is_discard for packet in container.demux(stream))
+    return max(1, round(packets * info.fields.rate))
+
+
 class _Look:
     """What is done with every frame."""
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from faulty import RATE, bars, encode, times_of
+from faulty import RATE, bars, encode, remux, times_of
 from jobs import run
 
+from patchvsr_core.__main__ import main
 from patchvsr_core.run.video_job import Job
 from patchvsr_core.settings import TINY
 from patchvsr_core.video import probe
@@ -92,3 +93,22 @@ def test_the_last_frame_is_shown_as_long_as_in_the_input(tmp_path: Path, suffix:
     assert float(timeline.last_duration * timeline.time_base) == pytest.approx(3, abs=0.01)
     with av.open(str(upscale(path, tmp_path / "out.mkv"))) as made:
         assert made.duration / av.time_base == pytest.approx(5.15, abs=0.01)
+
+
+def test_plan_counts_the_frames_of_joined_recordings_and_of_files_that_do_not_say_how_many(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in.ts").write_bytes(part(tmp_path / "a.ts", 0.0) + part(tmp_path / "b.ts", 3600.0))
+    encode(tmp_path / "raw.h264", [bars(k) for k in range(12)])
+    for name, frames in (("in.ts", 40), ("raw.h264", 12)):
+        assert main(["plan", str(tmp_path / name), "--fast", "dap", "--scale", "1"]) == 0
+        assert f" {frames} frames," in capsys.readouterr().out
+
+
+def test_plan_refuses_what_upscale_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = remux(encode(tmp_path / "a.mkv", [bars(k) for k in range(6)]), tmp_path / "in.mkv", lambda p: p.dts > 0)
+    said = []
+    for command in (["plan", str(path)], ["upscale", str(path), str(tmp_path / "out.mkv")]):
+        assert main([*command, "--fast", "dap", "--scale", "1"]) == 2
+        said.append(capsys.readouterr().err)
+    assert said[0] == said[1] and "in.mkv" in said[0]
