@@ -103,6 +103,7 @@ METHODS: dict[str, Method] = {
     "default": changed(),
     "detail": changed(**DETAIL),
     "patches on bicubic": changed(base_layer=BICUBIC),
+    "patches on bicubic with detail": changed(base_layer=BICUBIC, **DETAIL),
     "2 steps": changed(base_layer=BICUBIC, steps=2),
     "4 steps": changed(base_layer=BICUBIC, steps=4),
     "single frames": single_frames,
