@@ -203,9 +203,14 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--refiner", type=Path, help="also measure default and detail with the refiner in this file")
     parser.add_argument("--restorer", type=Path, help="also measure the restorer in this file")
     parser.add_argument("--perceptual", type=Path, help="file of weights: also measure LPIPS and DISTS")
+    parser.add_argument(
+        "--without", default="", help="metrics to leave out, with commas: DISTS takes six seconds a frame"
+    )
     parser.add_argument("--others", type=Path, help="folder of networks to compare with, see other_networks.py")
     options = parser.parse_args()
     options.metrics = metrics.available() | (metrics.perceptual(options.perceptual) if options.perceptual else {})
+    for name in _chosen(parser, options.without, list(options.metrics)) if options.without else ():
+        del options.metrics[name]
     if options.others:
         METHODS.update(others(options.others))
     options.input = _chosen(parser, options.input, list(INPUTS))
