@@ -65,7 +65,8 @@ def measure(plan: PatchPlan, models: Models, settings: Settings, work: Work) -> 
     megapixels = plan.canvas.frames * plan.canvas.target[0] * plan.canvas.target[1] / 1e6
     stages["codec"] = _codec_seconds(plan.canvas, models, settings) / megapixels
     if models.refiner is not None and settings.refine_strength > 0:
-        stages["refine"] = _refiner_seconds(models.refiner)
+        times = 2 if work.restores else 1  # with detail and without
+        stages["refine"] = times * _refiner_seconds(models.refiner)
     return Throughput({tokens_of(plan): patch}, stages, adapter=adapter)
 
 

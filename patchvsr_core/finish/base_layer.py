@@ -2,9 +2,10 @@
 
 A model that starts from the upsampled input starts from the base layer instead. The shipped model
 and its refiner predict what bicubic lacks, so a sharper start would be sharpened twice; with them
-the base layer is blended in at the end. The restorer's frames are the most probable picture by
-themselves: with ``detail`` 0 they are the whole result. Of the real-time networks' frames and the
-model's the mean is taken: averaging two estimates with uncorrelated errors lowers the error.
+the base layer comes in at the end. The restorer's frames are the most probable picture by
+themselves: with ``detail`` 0 they are the whole result, and above it what makes the refined patches
+crisper is added to them. Of the real-time networks' frames and the model's the mean is taken:
+averaging two estimates with uncorrelated errors lowers the error.
 """
 
 from __future__ import annotations
@@ -69,17 +70,30 @@ def starts_from_base(codec: Codec) -> bool:
 
 
 def base_layer_weight(name: str, *, detail: float = 0.0, degradation: float = 0.0) -> float:
-    """The weight of a base layer in the blend; at 1 it is the whole result.
+    """The weight of a real-time network's frames in the mean; 0 for bicubic, which is no layer of its own.
 
     Args:
         name: one of :data:`settings.BASE_LAYERS`.
         detail: 0 to 1; the weight falls linearly to 0 at 1, where the crispest result is wanted.
         degradation: level of the input, see :func:`degradation.estimate_degradation`. A real-time network amplifies
-            artifacts that the refiner removes, so its weight falls linearly to 0 at level 1; the restorer removes them.
+            artifacts that the refiner removes, so its weight falls linearly to 0 at level 1.
     """
-    if name == BICUBIC:
-        return 0.0
-    return (1 - detail) * (1.0 if name == RESTORER else MEAN_WEIGHT * max(0.0, 1 - degradation))
+    return 0.0 if name == BICUBIC else MEAN_WEIGHT * (1 - detail) * max(0.0, 1 - degradation)
+
+
+def add_detail(base: Tensor, crisp: Tensor, probable: Tensor) -> Tensor:
+    """Add to the restorer's frames what makes the refined patches crisper than the most probable ones.
+
+    Args:
+        base: (T, H, W, 3); modified in place.
+        crisp, probable: the same patches refined with and without ``detail``, of the same shape.
+
+    Returns:
+        ``base``; may leave [0, 1].
+    """
+    for frame, sharp, soft in zip(base, crisp, probable, strict=True):
+        frame.add_(sharp.to(frame)).sub_(soft.to(frame))
+    return base
 
 
 def blend_base_layer(frames: Tensor, base: Tensor, weight: float) -> Tensor:

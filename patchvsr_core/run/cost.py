@@ -198,7 +198,7 @@ def run_memory(plan: PatchPlan, networks: Networks, settings: Settings, patches_
         denoise=held + _denoising(plan, networks, settings, patches_at_once),
         decode=held + latent + sizes.tiles + max(result, sizes.decoding),
         refine=held + result + sizes.refining,
-        finish=at_end + base_layer,
+        finish=at_end + base_layer + (result if settings.base_layer == RESTORER else 0),
     )
 
 

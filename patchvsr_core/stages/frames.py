@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from torch import Tensor
 
 from ..distributed import current_group
 from ..finish.back_projection import TOLERANCE, back_project
-from ..finish.base_layer import Restore, base_layer_weight, blend_base_layer, make_base_layer, starts_from_base
+from ..finish.base_layer import (
+    Restore,
+    add_detail,
+    base_layer_weight,
+    blend_base_layer,
+    make_base_layer,
+    starts_from_base,
+)
 from ..finish.color_fix import match_colors
 from ..plan.canvas import Canvas
 from ..plan.chunks import ChunkState
 from ..progress import OnDone, OnProgress
 from ..resample import resize
-from ..settings import Settings
+from ..settings import RESTORER, Settings
 from ..vae.codec import Codec
 from ..vae.conditional_decoder import ConditionalDecoder
 from ..vae.decode import InputCondition, blend_tiles, decode_tiles
@@ -117,25 +125,40 @@ def postprocess(
     Returns:
         (T, H, W, 3) in [0, 1]; this process's own frames.
     """
-    group = current_group()
-    if refine is not None and settings.refine_strength > 0:
-        report("refine", 0, len(source))
-        frames = refine(
-            group.all_gather(frames, len(source)),
-            source,
-            strength=settings.refine_strength,
-            detail=settings.detail,
-            degradation=base_layer.degradation,
-            on_frames=lambda done, total: report("refine", done, total),
-        )
-    if not starts_from_base(codec):
-        size = (int(frames.shape[1]), int(frames.shape[2]))
-        base = base_layer(source, size)
-        if base is not None:
-            own = group.frame_span(len(source))
-            frames = blend_base_layer(frames, resize(base[own], size), base_layer.weight)
-            del base
+    own = current_group().frame_span(len(source))
+    size = (int(frames.shape[1]), int(frames.shape[2]))
+    refined = partial(_refine, frames, source, settings, report, refine, base_layer.degradation)
+    frames = refined(settings.detail)
+    base = None if starts_from_base(codec) else base_layer(source, size)
+    if base is not None and settings.base_layer == RESTORER:
+        frames = add_detail(resize(base[own], size), frames, refined(0.0))
+    elif base is not None:
+        frames = blend_base_layer(frames, resize(base[own], size), base_layer.weight)
+    del base, refined
     return _agreeing(frames, source, settings, report, base_layer.degradation)
+
+
+def _refine(
+    frames: Tensor,
+    source: Tensor,
+    settings: Settings,
+    report: OnProgress,
+    refine: Refine | None,
+    degradation: float,
+    detail: float,
+) -> Tensor:
+    """This process's own frames, refined where there is a refiner."""
+    if refine is None or settings.refine_strength == 0:
+        return frames
+    report("refine", 0, len(source))
+    return refine(
+        current_group().all_gather(frames, len(source)),
+        source,
+        strength=settings.refine_strength,
+        detail=detail,
+        degradation=degradation,
+        on_frames=lambda done, total: report("refine", done, total),
+    )
 
 
 def restore_input(

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from ..adapter import Strengths
-from ..finish.base_layer import base_layer_weight
 from ..finish.degradation import DegradationEstimator
 from ..finish.refine import Refiner
 from ..plan.canvas import Canvas, Patch, PatchPlan
@@ -20,7 +19,7 @@ from ..propagation.canvas import CanvasPropagation, PropagationOptions, measure_
 from ..sampling.conditions import PatchConditions
 from ..sampling.schedules import noise_levels, step_count
 from ..sampling.solvers import SOLVERS
-from ..settings import TINY, WAN, Settings
+from ..settings import RESTORER, TINY, WAN, Settings
 from ..vae.codec import Codec
 from ..vae.encode import encode_global
 
@@ -87,12 +86,12 @@ def layout_for(codec: Codec) -> str:
 
 
 def runs_diffusion(settings: Settings, *, is_lossless: bool) -> bool:
-    """Whether anything is denoised: not where a base layer that is blended in at the end is the whole result.
+    """Whether anything is denoised: not where the restorer makes the whole result.
 
     Args:
         is_lossless: of the model's codec.
     """
-    return not is_lossless or base_layer_weight(settings.base_layer, detail=settings.detail) < 1
+    return not (is_lossless and settings.base_layer == RESTORER and settings.detail == 0)
 
 
 def make_plan(
