@@ -18,7 +18,7 @@ from torch import Tensor
 from patchvsr_core.cli.torchrun import join_launch
 from patchvsr_core.distributed import ProcessGroup, use_group
 from patchvsr_core.finish.refine import RefinerConfig, new_refiner, refine_frames
-from patchvsr_core.hosts.diffusers.models import load_models
+from patchvsr_core.hosts.diffusers.models import Models, load_models
 from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.plan.chunks import ChunkState
 from patchvsr_core.settings import Settings
@@ -32,11 +32,20 @@ def clip(frames: int, height: int, width: int) -> Tensor:
     return (torch.stack(waves, -1) * 0.3 + 0.4 + 0.2 * noise).clamp(0, 1)
 
 
+def restored_chunks(tiny: Models, group: ProcessGroup) -> Iterator[tuple[str, Tensor]]:
+    """Two chunks of a clip; the second one has the restorer's state of the first."""
+    frames, first = clip(8, 20, 30), ChunkState(until=3)
+    yield "restored", upscale(frames[:5], (76, 120), tiny, tiny.defaults, group=group, chunk_state=first)
+    second = ChunkState(before=first.after)
+    yield "restored on", upscale(frames[3:], (76, 120), tiny, tiny.defaults, group=group, chunk_state=second)
+
+
 def results(group: ProcessGroup, models: Path) -> Iterator[tuple[str, Tensor]]:
     """By name; whole for the leader."""
     tiny = load_models("tiny")
     small = replace(tiny.defaults, base_layer="bicubic", patch_px=64)
     yield "tiny", upscale(clip(7, 20, 30), (76, 120), tiny, small, group=group)
+    yield from restored_chunks(tiny, group)
     yield "hardly anything", upscale(clip(1, 8, 8), (16, 16), tiny, small, group=group)
     mixed = replace(small, refine_strength=0.5, base_layer="dap", steps=2, solver="heun", layout="alternating")
     chunk_state = ChunkState(until=2)

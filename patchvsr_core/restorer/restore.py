@@ -149,8 +149,11 @@ def _leave(
 ) -> dict[str, Tensor]:
     """What :func:`_enter` takes, in half precision: every process has it for all tiles."""
     kept = {PREVIOUS: frame[None].cpu()}
+    mine = sharded(range(len(tiles)))
     for k, (state, (row, column)) in enumerate(zip(states, tiles, strict=True)):
-        own = frame.new_zeros(1, channels, len(row.weight), len(column.weight)) if state is None else state.to(frame)
+        own = frame.new_zeros(1, channels, len(row.weight), len(column.weight))
+        if state is not None and k in mine:
+            own.copy_(state)  # a state lies in memory with its channels last, and all processes sum the same layout
         kept[STATE.format(k)] = current_group().all_reduce(own).half().cpu()
     return kept
 
