@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -87,6 +89,7 @@ def restore_clip(
         flows: optical flow of the clip; None: it is measured.
         tile_px: side of a tile in pixels of the input.
         chunk_state: takes the forward state on from the chunk before and to the one after.
+        on_frames: called after every window, and with the same numbers at every frame within one, so that it can stop.
 
     Returns:
         (T, *size, 3) float32 in [0, 1] where ``frames`` are. The processes of the current group divide the tiles, and
@@ -103,6 +106,7 @@ def restore_clip(
     states, entry = _enter(chunk_state.before, clip, tiles)
     level = torch.full((1,), degradation)
     result = frames.new_empty(len(frames), *size, 3, dtype=torch.float32)
+    report = on_frames or (lambda done, total: None)
     until = len(frames) if chunk_state.until is None else chunk_state.until
     starts = [*range(0, until, WINDOW_FRAMES), *range(until, len(frames), WINDOW_FRAMES)]
     for first, last in itertools.pairwise([*starts, len(frames)]):
@@ -110,14 +114,13 @@ def restore_clip(
         for k in sharded(range(len(tiles))):
             row, column = tiles[k]
             window = _window(clip, flows, entry, first, last, row, column)
-            restored, states[k] = _restore(restorer, window, states[k], level)
+            restored, states[k] = _restore(restorer, window, states[k], level, partial(report, first, len(frames)))
             _add(large, restored, row, column)
         large = group.all_reduce(large)
         if last == chunk_state.until:
             chunk_state.after = {**(chunk_state.after or {}), **_leave(clip[last - 1], states, tiles, channels)}
         result[first:last] = resize(large.movedim(1, -1).clamp_(0, 1), size).clamp_(0, 1)
-        if on_frames is not None:
-            on_frames(last, len(frames))
+        report(last, len(frames))
     return result
 
 
@@ -166,7 +169,9 @@ def _window(clip: Tensor, flows: ClipFlows, entry: Tensor, first: int, last: int
     return _Window(frames, to_next, to_previous, last - first)
 
 
-def _restore(restorer: Restorer, window: _Window, state: Tensor | None, level: Tensor) -> tuple[Tensor, Tensor | None]:
+def _restore(
+    restorer: Restorer, window: _Window, state: Tensor | None, level: Tensor, on_frame: Callable[[], None]
+) -> tuple[Tensor, Tensor | None]:
     """((W, 3, 4 h, 4 w), forward state of the last frame); ``state`` is that of the frame before the window."""
     device = restorer.stem.weight.device
     clip, to_next, to_previous = (x.to(device) for x in (window.clip[0], window.to_next, window.to_previous))
@@ -176,6 +181,7 @@ def _restore(restorer: Restorer, window: _Window, state: Tensor | None, level: T
     backward = restorer.pass_backward(features[None], bicubic[None], to_next)
     results = []
     for t in range(window.frames):
+        on_frame()
         frame = slice(t, t + 1)
         state, _ = restorer.step_forward(features[frame], bicubic[frame], backward[t], state, to_previous[:, t])
         results.append(picture(state).to(window.clip.device))

@@ -317,6 +317,7 @@ def video_graph(object_info: Graph, short_clip: str) -> Graph:
 
 
 def test_a_video_is_cancelled_and_goes_on_when_queued_again(server: Server, video_graph: Graph) -> None:
+    video_graph = changed(video_graph, "PatchVSR_UpscaleVideo", base_layer="bicubic")  # with progress patch by patch
     graph = changed(video_graph, "PatchVSR_UpscaleVideo", filename_prefix="long")
     output, upscaler = server.base / "output", key(video_graph, "PatchVSR_UpscaleVideo")
     socket = websocket.create_connection(f"ws://127.0.0.1:{server.port}/ws?clientId={server.client}", timeout=300)

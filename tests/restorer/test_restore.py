@@ -80,7 +80,9 @@ def test_the_input_is_not_changed_and_progress_is_reported(restorer):
     kept, done = clip.clone(), []
     restore_clip(restorer, clip, on_frames=lambda *numbers: done.append(numbers))
     assert torch.equal(clip, kept)
-    assert done == [(WINDOW_FRAMES, WINDOW_FRAMES + 1), (WINDOW_FRAMES + 1, WINDOW_FRAMES + 1)]
+    length = WINDOW_FRAMES + 1
+    assert list(dict.fromkeys(done)) == [(0, length), (WINDOW_FRAMES, length), (length, length)]
+    assert len(done) >= length, "it can be stopped at every frame"
 
 
 def test_a_recurrence_that_amplifies_stays_bounded(restorer):
