@@ -29,17 +29,20 @@ sys.exit("\\n".join(found) or 0)
 """
 
 
+def check_hundred(kind: str, first: int) -> None:
+    """In a process with limited memory, a hundred from number ``first`` on."""
+    command = [sys.executable, "-c", LIMITED, kind, str(first), str(first + 100)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the memory of a process as Linux does")
 @pytest.mark.parametrize("first", range(0, 300, 100))
 def test_mutated_weights_end_in_one_sentence_or_load(first: int) -> None:
-    command = [sys.executable, "-c", LIMITED, "weights", str(first), str(first + 100)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
+    check_hundred("weights", first)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the memory of a process as Linux does")
 @pytest.mark.parametrize("first", range(0, 200, 100))
 def test_jobs_with_any_settings_end_in_one_sentence_or_a_result(first: int) -> None:
-    command = [sys.executable, "-c", LIMITED, "jobs", str(first), str(first + 100)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
+    check_hundred("jobs", first)
