@@ -15,16 +15,6 @@ from patchvsr_core.video.target_lock import lock_target
 NOW = time.strptime("2026-03-07 09:05:08", "%Y-%m-%d %H:%M:%S")
 
 
-@pytest.fixture
-def places(pack: Any, tmp_path: Path) -> Path:
-    import folder_paths
-
-    for name in ("output", "temp"):
-        (tmp_path / name).mkdir()
-        folder_paths.folders[name] = tmp_path / name
-    return tmp_path / "output"
-
-
 def make(pack: Any, tiny: Any, folder: Path, **changes: Any) -> Any:
     from comfy_api.latest import InputImpl
 

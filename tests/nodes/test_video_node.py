@@ -27,17 +27,6 @@ FRAMES = 11
 
 
 @pytest.fixture
-def places(pack: Any, tmp_path: Path) -> Path:
-    """An output and a temporary folder."""
-    import folder_paths
-
-    for name in ("output", "temp"):
-        (tmp_path / name).mkdir()
-        folder_paths.folders[name] = tmp_path / name
-    return tmp_path / "output"
-
-
-@pytest.fixture
 def source(tmp_path: Path) -> Path:
     return with_audio(tmp_path / "in.mp4", a_clip(FRAMES, 26, 34))
 
