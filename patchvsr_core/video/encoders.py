@@ -47,6 +47,10 @@ CODECS = {
 """Codecs by their user-facing names; ffv1 is lossless."""
 HDR_CODECS = ("hevc", "av1", "prores", "ffv1")
 SUFFIXES = (".mp4", ".mov", ".mkv", ".webm")
+SVT_SIDE = 64
+"""SVT-AV1 reads outside its buffers with smaller pictures, which can end the process (seen up to 640x18)."""
+X265_WIDTH = 64
+"""x265's coding tree writes behind its buffers with pictures of up to 48 columns; it stays off below this width."""
 
 
 def choose_encoder(path: Path, size: tuple[int, int], picture: Picture, codec: str | None, crf: int) -> Encoder:
@@ -82,7 +86,12 @@ def choose_encoder(path: Path, size: tuple[int, int], picture: Picture, codec: s
     is_odd = bool(size[0] % 2 or size[1] % 2)
     if name == "av1" and is_odd:
         raise OutputError(f"AV1 needs even dimensions, not {size[1]}x{size[0]}; choose another size or codec.")
-    return Encoder(kind.library, _pixel_format(name, depth, picture.alpha, is_odd), _options(name, crf, picture))
+    if name == "av1" and min(size) < SVT_SIDE:
+        raise OutputError(
+            f"AV1 needs at least {SVT_SIDE}x{SVT_SIDE} pixels, not {size[1]}x{size[0]}; choose another size or codec."
+        )
+    options = _options(name, crf, picture, size[1])
+    return Encoder(kind.library, _pixel_format(name, depth, picture.alpha, is_odd), options)
 
 
 def tags(encoder: Encoder, picture: Picture) -> tuple[int, int]:
@@ -111,12 +120,13 @@ def _pixel_format(name: str, depth: int, alpha: bool, is_odd: bool) -> str:
     return f"yuv{'a' * alpha}{sampling}p{'10le' * (depth == 10)}"
 
 
-def _options(name: str, crf: int, picture: Picture) -> dict[str, str]:
+def _options(name: str, crf: int, picture: Picture, width: int) -> dict[str, str]:
     quality, light = {"crf": str(crf)}, svt_parameters(picture.light)
+    x265 = f"log-level=error{x265_parameters(picture.light)}{':cutree=0' * (width < X265_WIDTH)}"
     return {
         # x264's macroblock tree reads uninitialised memory, which makes encodes non-deterministic.
         "h264": {**quality, "x264-params": "mbtree=0"},
-        "hevc": {**quality, "x265-params": f"log-level=error{x265_parameters(picture.light)}"},
+        "hevc": {**quality, "x265-params": x265},
         "av1": {**quality, "preset": "6", **({"svtav1-params": light} if light else {})},
         "vp9": {**quality, "b": "0", "row-mt": "1"},
         "prores": {"profile": "4" if picture.alpha else "3", "vendor": "apl0"},

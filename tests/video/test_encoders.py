@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import pytest
 from clips import colors, write
 
 from patchvsr_core.__main__ import main
+from patchvsr_core.video.encoders import CODECS
 
 
 @pytest.mark.parametrize(
@@ -16,10 +20,17 @@ from patchvsr_core.__main__ import main
     [
         (
             Fraction(300),
-            (24, 32),
+            (64, 96),
             "av1",
             "out.webm",
-            "av1 cannot encode 32x24 pixels at 300 frames/s; choose the codec h264",
+            "av1 cannot encode 96x64 pixels at 300 frames/s; choose the codec h264",
+        ),
+        (
+            Fraction(25),
+            (18, 640),
+            "av1",
+            "out.webm",
+            "AV1 needs at least 64x64 pixels, not 640x18; choose another size or codec.",
         ),
         (
             Fraction(25),
@@ -52,3 +63,34 @@ def test_an_animated_webp_is_named(tmp_path: Path, capsys: pytest.CaptureFixture
     (tmp_path / "a.webp").write_bytes(b"RIFF" + (len(chunks) + 4).to_bytes(4, "little") + b"WEBP" + chunks)
     assert main(["upscale", str(tmp_path / "a.webp"), str(tmp_path / "out.mp4"), "--fast", "dap"]) == 2
     assert "a.webp is an animated WebP, which FFmpeg cannot read; convert it to .gif" in capsys.readouterr().err
+
+
+ENCODE = """
+import sys
+from fractions import Fraction
+import torch
+from patchvsr_core.errors import OutputError
+from patchvsr_core.video import VideoWriter
+
+codec, height, width = sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+try:
+    frames = torch.rand(8, height, width, 3)
+    with VideoWriter(sys.argv[1], (height, width), range(8), Fraction(1, 25), fps=Fraction(25), codec=codec) as writer:
+        writer.write(frames)
+except OutputError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_small_pictures_are_encoded_within_their_buffers(tmp_path: Path, codec: str) -> None:
+    """Under the C library's checks of its heap, which end a process that wrote behind an array."""
+    heap = {"LD_PRELOAD": "libc_malloc_debug.so.0", "GLIBC_TUNABLES": "glibc.malloc.check=3:glibc.malloc.perturb=165"}
+    for height, width in ((16, 48), (64, 48)):
+        output = tmp_path / f"out{CODECS[codec].suffixes[-1]}"
+        command = [sys.executable, "-c", ENCODE, str(output), codec, str(height), str(width)]
+        ran = subprocess.run(command, env=os.environ | heap, capture_output=True, text=True, check=False, timeout=100)
+        if "cannot be preloaded" in ran.stderr:
+            pytest.skip("needs glibc's libc_malloc_debug.so.0")
+        assert ran.returncode == 0, ran.stderr
+        assert ("needs at least" in ran.stdout) == (codec == "av1")
