@@ -15,6 +15,7 @@ from typing import Any
 STUCK_S = 5.0
 """A run that has not ended so long after the first Ctrl+C ends at the next one, without cleaning up."""
 INTERRUPTED = 130
+STOPPED = "patchvsr: stopped; the same command resumes after the last finished chunk."
 
 
 @contextmanager

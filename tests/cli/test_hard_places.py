@@ -86,3 +86,13 @@ def test_three_times_ctrl_c_is_one_sentence(tmp_path: Path) -> None:
     assert code == 130
     assert [line for line in said if "patchvsr:" in line] == said[-1:] and "resumes" in said[-1], said
     assert finished_chunks(output) and not list(tmp_path.glob(".*.lock"))
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux's list of loaded libraries")
+def test_ctrl_c_while_torch_is_loaded_is_one_sentence(tmp_path: Path) -> None:
+    process = start(tmp_path / "in.mp4", tmp_path / "out.mp4")
+    loaded = Path(f"/proc/{process.pid}/maps")
+    wait_until(lambda: "torch" in loaded.read_text(), process)
+    process.send_signal(signal.SIGINT)
+    code, said = finish(process)
+    assert code == 130 and len(said) == 1 and "patchvsr: stopped" in said[0], said
