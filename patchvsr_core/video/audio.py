@@ -12,6 +12,7 @@ from typing import Any
 import av
 from av.filter import Graph
 
+from .audio_times import STEP_S, SteadyTimes
 from .local_files import open_input
 
 AUTO, COPY, NONE = CHOICES = ("auto", "copy", "none")
@@ -20,6 +21,8 @@ LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "
 """By the number of channels, for sound whose own layout is unknown or unsupported."""
 BIT_RATE, BITS_PER_SAMPLE = 96000, 6
 """Of a lossy channel, at most: hard to tell from the original."""
+FILL_GAPS = f"async=1:min_hard_comp={STEP_S / 2}"
+"""Silence where sound has a gap; where it overlaps, it is cut."""
 TRIED_PACKETS = 4
 LOSSLESS = {".mov": "pcm", ".mkv": "flac", ".mp4": "flac"}
 LOSSY = {".webm": "libopus"}
@@ -96,6 +99,7 @@ class AudioTranscoder:
         self.damaged = 0
         self._chosen = chosen
         self._graph: Any = None
+        self._times = SteadyTimes()
         encoder: Any = self.stream.codec_context
         if chosen.codec in ("aac", "libopus"):
             encoder.bit_rate = min(BIT_RATE, BITS_PER_SAMPLE * chosen.rate) * encoder.layout.nb_channels
@@ -108,13 +112,19 @@ class AudioTranscoder:
             self.damaged += 1
             return
         for frame in frames:
+            yield from self._push(self._times.add(frame))
+        if packet is None:
+            yield from self._push(self._times.rest())
+            if self._graph is not None:
+                self._graph.push(None)
+                yield from self._drain()
+                yield from self.stream.encode(None)
+
+    def _push(self, frames: Iterator[Any]) -> Iterator[Any]:
+        for frame in frames:
             self._graph = self._graph or self._make_graph(frame)
             self._graph.push(frame)
             yield from self._drain()
-        if packet is None and self._graph is not None:
-            self._graph.push(None)
-            yield from self._drain()
-            yield from self.stream.encode(None)
 
     def _drain(self) -> Iterator[Any]:
         while True:
@@ -134,7 +144,7 @@ class AudioTranscoder:
                 layout=first.layout.name,
                 time_base=first.time_base,
             ),
-            graph.add("aresample", "async=1"),
+            graph.add("aresample", FILL_GAPS),
             graph.add("aformat", layout),
         ]
         self.stream.codec_context.open(strict=False)
