@@ -14,6 +14,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from ..errors import MediaError
+from .animations import is_animated_webp, is_misread_apng
 from .fields import AUTO, KEEP, LOOKED_AT, Fields, choose, find_fields
 from .hdr import DOLBY_VISION, TRANSFERS, LightMetadata, read_light_metadata
 from .local_files import open_input
@@ -33,7 +34,11 @@ SWS_COLORSPACE = {BT709: 1, 4: 4, BT470BG: 5, SMPTE170M: 5, 7: 7, 9: 9}
 FULL_RANGE = 2
 """AVCOL_RANGE_JPEG."""
 PALETTE = "pal8"
+ANIMATED = ("gif", "apng")
+"""Codecs whose frames are decoded with transparency although few files have any."""
 FLOAT_DEPTH = 32
+MOST_FPS = 1000
+"""Higher frame rates are only a unit of time, as in APNG; Matroska could not tell such frames apart either."""
 SEQUENCE_FPS = Fraction(24)
 """Frame rate of image sequences, which do not store one."""
 
@@ -183,6 +188,8 @@ def alpha_decoder(stream: VideoStream) -> av.VideoCodecContext | None:
 def _info(path: Path, container: InputContainer) -> VideoInfo:
     stream = picture_stream(path, container)
     fps = stream.average_rate or stream.guessed_rate or Fraction(25)
+    if fps > MOST_FPS:
+        fps = _rate_of_packets(path, stream.index) or Fraction(25)
     frames = stream.frames
     if not frames and container.duration:
         frames = round(container.duration / av.time_base * fps)
@@ -194,6 +201,8 @@ def _info(path: Path, container: InputContainer) -> VideoInfo:
             f"The size of {path.name} cannot be read: it is damaged, or has more than {MAX_PIXELS // 10**6} million "
             "pixels, which is libav's limit; make it smaller first."
         )
+    if stream.codec_context.name == "apng" and is_misread_apng(path):
+        raise MediaError(f"{path.name} is an animated PNG of few colours, which FFmpeg misreads; convert it to .gif.")
     first = _first_frame(container, stream)
     picture = _picture(container, stream, first)
     if first is not None:
@@ -212,11 +221,14 @@ def _info(path: Path, container: InputContainer) -> VideoInfo:
     return VideoInfo(path, width, height, fps, frames, time_base, audio, subtitles, picture, origin)
 
 
-def is_animated_webp(path: Path) -> bool:
-    """Whether the extended header of a WebP file has the animation flag (RFC 9649, 2.7)."""
-    with path.open("rb") as file:
-        head = file.read(21)
-    return head[8:16] == b"WEBPVP8X" and len(head) == 21 and bool(head[20] & 2)
+def _rate_of_packets(path: Path, index: int) -> Fraction | None:
+    """The frame rate of the first packets of a stream; None where they have no times or too short ones."""
+    with opened(path) as container:
+        stream = container.streams[index]
+        packets = [packet for packet in itertools.islice(container.demux(stream), LOOKED_AT) if packet.size]
+    length = sum((packet.duration * packet.time_base for packet in packets if packet.duration), start=Fraction(0))
+    fps = (len(packets) / length).limit_denominator(1001) if length else None
+    return fps if fps and fps <= MOST_FPS else None
 
 
 def _picture(container: InputContainer, stream: VideoStream, first: av.VideoFrame | None) -> Picture:
@@ -243,9 +255,10 @@ def _has_alpha(container: InputContainer, stream: VideoStream, first: av.VideoFr
     layout = stream.codec_context.format if first is None else first.format
     if layout is None or not may_have_alpha(layout) or stream.codec_context.name == "mjpeg":  # of CMYK it is opaque
         return False
-    if layout.name == PALETTE:
+    is_animated = stream.codec_context.name in ANIMATED
+    if layout.name == PALETTE and not is_animated:
         return first is not None and _is_transparent(first)
-    if stream.codec_context.name != "gif" or first is None:
+    if not is_animated or first is None:
         return True
     try:
         return _is_transparent(first) or any(map(_is_transparent, container.decode(stream)))

@@ -33,6 +33,7 @@ from .sequence import is_sequence
 from .writer import DETERMINISTIC, VideoWriter, explain_write_errors
 
 log = logging.getLogger("patchvsr")
+FILMS = (".mp4", ".mov")
 
 
 def check_container(path: Path, size: tuple[int, int], info: VideoInfo, **choices: Any) -> None:
@@ -147,7 +148,7 @@ def join(
                 target,
                 video,
                 others,
-                _durations(timestamps, last_duration, fps, time_base),
+                _durations(timestamps, last_duration, fps, time_base, orders, is_film=path.suffix.lower() in FILMS),
             )
         with explain_write_errors(path):
             if is_reshaped:
@@ -166,7 +167,7 @@ def _size_of(segment: Path) -> tuple[int, int]:
 
 def _container_options(path: Path, notes: Mapping[str, str], others_from: Path | None) -> dict[str, str]:
     """MP4 stores custom tags only with an option."""
-    if path.suffix.lower() in (".mp4", ".mov") and (notes or (others_from and has_camera_tags(others_from))):
+    if path.suffix.lower() in FILMS and (notes or (others_from and has_camera_tags(others_from))):
         return {**DETERMINISTIC, "movflags": "use_metadata_tags"}
     return DETERMINISTIC
 
@@ -222,10 +223,28 @@ def _copy(
         others.copy_until(None)
 
 
-def _durations(timestamps: Sequence[int], last: int, fps: Fraction, time_base: Fraction) -> list[int]:
-    """How long every frame is shown; the last one as long as the one before, unless that is known."""
+def _durations(
+    timestamps: Sequence[int],
+    last: int,
+    fps: Fraction,
+    time_base: Fraction,
+    orders: list[list[int]],
+    *,
+    is_film: bool,
+) -> list[int]:
+    """How long every frame is shown; the last one as long as the one before, unless that is known.
+
+    MP4 and MOV store only the time between two frames as they are decoded, whose sum is the length of the film: there
+    the frame that is decoded last, which need not be the last one shown, gets what is left of it.
+    """
     steps = [after - before for before, after in itertools.pairwise(timestamps)]
-    return [*steps, last or (steps[-1] if steps else round(1 / fps / time_base))]
+    durations = [*steps, last or (steps[-1] if steps else round(1 / fps / time_base))]
+    decoded_last = len(timestamps) - len(orders[-1]) + orders[-1][-1]
+    if is_film and decoded_last != len(timestamps) - 1:
+        decoded, end = _decoding_times(timestamps, orders), timestamps[-1] + durations[-1]
+        left = end - timestamps[0] - (decoded[len(timestamps) - 1] - decoded[0])
+        durations[decoded_last] = max(1, min(left, end - timestamps[decoded_last]))
+    return durations
 
 
 def display_order(segment: Path) -> list[int]:

@@ -236,14 +236,33 @@ def _declared_end(container: InputContainer, stream: av.VideoStream) -> int | No
 def _last_duration(
     record: Record, moved: Sequence[int], times: Sequence[int], facts: _Facts, *, is_damaged: bool
 ) -> int:
-    """From the packet of the last frame; in an intact Matroska file from the end of the stream, if that is later."""
+    """From the packet of the last frame; in intact Matroska, MP4 and MOV files from the end of the stream."""
     packets = record.packets
     last = record.pts[-1]
     own = zip(packets.stream, packets.pts, packets.duration, strict=True)
     stated = max((duration for stream, pts, duration in own if stream == record.stream and pts == last), default=0)
-    if facts.end is None or is_damaged:
+    if is_damaged:
         return stated
-    return max(stated, facts.end - times[-1] if facts.end - times[-1] > stated else 0)
+    if "mp4" in facts.kind:
+        return _left_by_decoding(record) or stated
+    rest = 0 if facts.end is None else facts.end - times[-1]
+    is_rounded = abs(rest - stated) <= max(1, stated // 10)
+    return stated if rest <= 0 or is_rounded else rest
+
+
+def _left_by_decoding(record: Record) -> int:
+    """How long the last frame is shown, where only the times between two frames as they are decoded are stored.
+
+    0 where the last frame is also decoded last, or what is shown first is not decoded first, as in a cut file.
+    """
+    packets = record.packets
+    own = [index for index, stream in enumerate(packets.stream) if stream == record.stream]
+    pts = [packets.pts[index] for index in own]
+    first, last = own[0], own[-1]
+    if ABSENT in pts or packets.pts[first] != min(pts) or packets.pts[last] == max(pts):
+        return 0
+    whole = packets.dts[last] + packets.duration[last] - packets.dts[first]
+    return max(0, whole - (max(pts) - min(pts)))
 
 
 def _joined_sentence(name: str, clock: Clock) -> str:

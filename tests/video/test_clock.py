@@ -16,6 +16,7 @@ from patchvsr_core.run.video_job import Job
 from patchvsr_core.settings import TINY
 from patchvsr_core.video import probe
 from patchvsr_core.video.chunk_files import Encoding
+from patchvsr_core.video.remux import join
 from patchvsr_core.video.timeline import scan
 
 STEP = 1 / RATE
@@ -93,6 +94,22 @@ def test_the_last_frame_is_shown_as_long_as_in_the_input(tmp_path: Path, suffix:
     assert float(timeline.last_duration * timeline.time_base) == pytest.approx(3, abs=0.01)
     with av.open(str(upscale(path, tmp_path / "out.mkv"))) as made:
         assert made.duration / av.time_base == pytest.approx(5.15, abs=0.01)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+@pytest.mark.parametrize("frames", [9, 10, 11, 12])
+def test_the_last_frame_need_not_be_the_one_that_is_decoded_last(tmp_path: Path, suffix: str, frames: int) -> None:
+    """With B-frames; MP4 and MOV store only the time between two frames as they are decoded."""
+    chunk = encode(tmp_path / "chunk.mkv", [bars(k) for k in range(frames)], options={"bf": "3"})
+    path = tmp_path / f"out{suffix}"
+    join([chunk], path, [4 * k for k in range(frames)], Fraction(1, 100), Fraction(RATE), last_duration=300)
+    whole = (frames - 1) * STEP + 3
+    with av.open(str(path)) as made:
+        assert made.duration / av.time_base == pytest.approx(whole, abs=1e-3)
+        stream = made.streams.video[0]
+        assert suffix == ".mkv" or float(stream.duration * stream.time_base) == pytest.approx(whole, abs=1e-3)
+    timeline = scan(path)
+    assert float(timeline.last_duration * timeline.time_base) == pytest.approx(3, abs=1e-3)
 
 
 def test_plan_counts_the_frames_of_joined_recordings_and_of_files_that_do_not_say_how_many(
