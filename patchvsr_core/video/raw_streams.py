@@ -12,10 +12,10 @@ from typing import Any, BinaryIO
 import av
 import numpy as np
 
+from .conversion import PRECISE, from_rgb
 from .info import FULL_RANGE, SWS_COLORSPACE, UNKNOWN, Picture, VideoInfo, assumed_matrix, probe
 from .local_files import open_input
 from .passthrough import PassthroughStreams
-from .reader import PRECISE
 
 log = logging.getLogger("patchvsr")
 MILLISECOND = Fraction(1, 1000)
@@ -102,14 +102,15 @@ def _times(result: Path, fps: Fraction) -> list[int] | None:
 def _converted(result: Path, kind: str, source: VideoInfo) -> Iterator[Any]:
     """Frames of an RGB file in a pixel format, with the matrix and range of the input."""
     tags = source.picture
-    options: dict[str, Any] = {}
-    if kind.startswith("yuv"):
+    is_rgb = not kind.startswith("yuv")
+    if not is_rgb:
         _name_matrix(result, tags)
-        options["dst_colorspace"] = SWS_COLORSPACE[tags.matrix]
-        options["dst_color_range"] = FULL_RANGE if tags.full_range else 1
     with open_input(result) as container:
         for frame in container.decode(video=0):
-            made = frame.reformat(format=kind, interpolation=PRECISE, **options)
+            if is_rgb:
+                made = frame.reformat(format=kind, interpolation=PRECISE)
+            else:
+                made = from_rgb(frame, kind, tags.matrix, FULL_RANGE if tags.full_range else 1)
             made.pts, made.time_base = frame.pts, frame.time_base
             yield made
 

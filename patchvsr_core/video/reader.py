@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .conversion import PRECISE
 from .decode import iter_frames
 from .info import (
     RGB,
@@ -28,11 +29,6 @@ from .sequence import to_display
 from .timeline import Timeline, scan
 
 __all__ = ["Clip", "Timeline", "iter_frames", "read_clip", "read_frames", "scan", "to_tensor"]
-
-SWS_BICUBIC, SWS_ACCURATE_RND, SWS_FULL_CHR_H_INT = 1 << 2, 1 << 18, 1 << 13
-"""swscale's numbers; PyAV passes them on, but names the last two only from 18.0 on."""
-PRECISE = SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INT
-"""Accurate conversion, which swscale does not do by default (54 dB instead of 46)."""
 
 
 @dataclass(frozen=True, eq=False)

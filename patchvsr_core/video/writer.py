@@ -16,11 +16,11 @@ from torch import Tensor
 
 from ..errors import OutputError
 from ..files import commit_file
+from .conversion import PRECISE, from_rgb
 from .encoders import CRF, SUFFIXES, choose_encoder, tags
 from .hidden_names import check_name, partial_of
-from .info import SWS_COLORSPACE, Picture
+from .info import Picture
 from .local_files import local_url
-from .reader import PRECISE
 from .sequence import DEFAULT_NAME, folder_of, image_kind, is_named, is_sequence, pattern, to_integers
 
 DETERMINISTIC = {"fflags": "+bitexact"}
@@ -80,12 +80,11 @@ class VideoWriter:
         matrix, color_range = tags(self.encoder, self.picture)
         for frame in frames:
             pixels = to_integers(frame if self.picture.alpha else frame[..., :3], 16 if self.picture.depth > 8 else 8)
-            shown = VideoFrame.from_ndarray(pixels, format=names[self.picture.alpha]).reformat(
-                format=self.encoder.pix_fmt,
-                dst_colorspace=None if self.encoder.is_rgb else SWS_COLORSPACE[matrix],
-                dst_color_range=color_range,
-                interpolation=PRECISE,
-            )
+            shown = VideoFrame.from_ndarray(pixels, format=names[self.picture.alpha])
+            if self.encoder.is_rgb:
+                shown = shown.reformat(format=self.encoder.pix_fmt, dst_color_range=color_range, interpolation=PRECISE)
+            else:
+                shown = from_rgb(shown, self.encoder.pix_fmt, matrix, color_range)
             shown.color_primaries, shown.color_trc = self.picture.primaries, self.picture.transfer
             shown.pts, shown.time_base = self.timestamps[self.written], self.time_base
             with explain_write_errors(self.path):
