@@ -71,8 +71,6 @@ def check_output(output: Path, size: tuple[int, int], info: VideoInfo, encoding:
         log.warning(
             "The %s metadata of %s is dropped; its base layer is upscaled.", info.picture.light.dynamic, info.path.name
         )
-    if encoding.codec == "ffv1" and picture.light.is_static:
-        log.warning("The mastering display and light levels of %s are dropped, as FFV1 has none.", info.path.name)
     if is_sequence(output):
         if picture.is_hdr:
             raise OutputError("The input is HDR, which images do not hold here; write to .mp4, .mov, .mkv or .webm.")

@@ -18,6 +18,7 @@ from typing import Any
 import av
 
 from .local_files import local_url
+from .matroska import ebml, with_colour_elements
 
 PQ, HLG = TRANSFERS = (16, 18)
 """AVCOL_TRC_SMPTE2084 and AVCOL_TRC_ARIB_STD_B67."""
@@ -88,55 +89,29 @@ def svt_parameters(light: LightMetadata) -> str:
 
 
 def template_with(segment: Path, light: LightMetadata) -> io.BytesIO:
-    """A film of one packet in memory, whose stream is that of a segment with the metadata in its header.
+    """A Matroska file of one packet in memory, whose stream is that of a segment with the metadata in its header.
 
     PyAV cannot add side data to a stream, but copies that of a template.
     """
     memory = io.BytesIO()
     with av.open(local_url(segment)) as source:
         stream = source.streams.video[0]
-        kind = "mp4" if stream.codec_context.codec.canonical_name in ("hevc", "av1") else "mov"
-        with av.open(memory, "w", format=kind, options={"fflags": "+bitexact"}) as target:
+        with av.open(memory, "w", format="matroska", options={"fflags": "+bitexact"}) as target:
             copy = target.add_stream_from_template(stream, opaque=True)
             for packet in islice((packet for packet in source.demux(stream) if packet.pts is not None), 1):
                 packet.stream = copy
                 target.mux(packet)
-    return io.BytesIO(_with_boxes(memory.getvalue(), _boxes(light)))
+    return io.BytesIO(with_colour_elements(memory.getvalue(), _elements(light)))
 
 
-def _boxes(light: LightMetadata) -> bytes:
-    """The boxes mdcv and clli (ISO 14496-12, 12.1.6 and 12.1.7); mdcv has the order green, blue, red."""
-    boxes = b""
+def _elements(light: LightMetadata) -> bytes:
+    """Mastering metadata and light levels as Matroska's Colour has them (RFC 9559, 5.1.4.1.28.30 and after)."""
+    elements = b""
     if light.display:
-        red, green, blue, white = (light.display[first : first + 2] for first in (0, 2, 4, 6))
-        least, most = light.display[8:]
-        boxes += struct.pack(">I4s8H2I", 32, b"mdcv", *green, *blue, *red, *white, most, least)
+        *colors, least, most = light.display
+        numbers = [*(color / CHROMATICITY for color in colors), most / LUMINANCE, least / LUMINANCE]
+        found = [ebml(0x55D1 + index, struct.pack(">d", number)) for index, number in enumerate(numbers)]
+        elements += ebml(0x55D0, b"".join(found))
     if light.levels:
-        boxes += struct.pack(">I4s2H", 12, b"clli", *(min(level, 65535) for level in light.levels))
-    return boxes
-
-
-def _with_boxes(film: bytes, boxes: bytes) -> bytes:
-    """Append boxes to the first sample entry of a film whose header stands at its end."""
-    data, at, end, ancestors = bytearray(film), 0, len(film), []
-    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd"):
-        at = _find(data, name, at, end)
-        ancestors.append(at)
-        end = at + int.from_bytes(data[at : at + 4], "big")
-        at += 16 if name == b"stsd" else 8  # the sample entries come after a version and their number
-    ancestors.append(at)
-    end = at + int.from_bytes(data[at : at + 4], "big")
-    data[end:end] = boxes
-    for box in ancestors:
-        size = int.from_bytes(data[box : box + 4], "big") + len(boxes)
-        data[box : box + 4] = size.to_bytes(4, "big")
-    return bytes(data)
-
-
-def _find(data: bytearray, name: bytes, begin: int, end: int) -> int:
-    """Where a box begins between two positions."""
-    while begin < end:
-        if data[begin + 4 : begin + 8] == name:
-            return begin
-        begin += max(int.from_bytes(data[begin : begin + 4], "big"), 8)
-    raise ValueError(f"no {name.decode()} box")
+        elements += b"".join(ebml(0x55BC + index, struct.pack(">I", level)) for index, level in enumerate(light.levels))
+    return elements

@@ -27,7 +27,7 @@ MAX_PIXELS = (2**31 - 1) // 8
 """Of a frame, with a border of 128 pixels (av_image_check_size)."""
 HD_SIZE = (1280, 576)
 """Untagged video of at least this width, or more than this height, is BT.709, smaller BT.601, as players assume."""
-RGB, BT709, UNKNOWN, BT470BG, SMPTE170M = 0, 1, 2, 5, 6
+RGB, BT709, UNKNOWN, BT470BG, SMPTE170M, BT2020 = 0, 1, 2, 5, 6, 9
 """AVCOL_SPC_*; BT470BG and SMPTE170M are BT.601."""
 SWS_COLORSPACE = {BT709: 1, 4: 4, BT470BG: 5, SMPTE170M: 5, 7: 7, 9: 9}
 """swscale's numbers for the matrices that it supports; one for both of BT.601."""
@@ -242,7 +242,9 @@ def _picture(container: InputContainer, stream: VideoStream, first: av.VideoFram
     light = LightMetadata() if first is None else read_light_metadata(first)
     plain = Picture(depth=depth, alpha=alpha, pixel_aspect=pixel_aspect, light=light)
     if (layout and layout.is_rgb) or context.colorspace == RGB:
-        return plain
+        if context.color_trc not in TRANSFERS:
+            return plain
+        return replace(plain, matrix=BT2020, primaries=context.color_primaries, transfer=context.color_trc)
     matrix = assumed_matrix(context.colorspace, stream.width, stream.height)
     tags = (context.color_primaries, context.color_trc)
     primaries, transfer = (BT709, BT709) if tags == (UNKNOWN, UNKNOWN) and matrix == BT709 else tags

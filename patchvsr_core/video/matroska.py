@@ -1,7 +1,7 @@
-"""The display size in Matroska's header, which PyAV cannot have written: VP9, AV1 and ProRes keep no other shape.
+"""What PyAV cannot have written into Matroska's header: the display size, and metadata of HDR.
 
-The muxer is given a name of the track that is longer than it should be; its bytes are taken for the display size, so
-that nothing outside of the track moves.
+VP9, AV1 and ProRes keep no other shape of pixels than the display size. The muxer is given a name of the track that is
+longer than it should be; its bytes are taken for the size, so that nothing outside of the track moves.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from ..errors import OutputError
 
 SEGMENT, TRACKS, ENTRY, NAME, VIDEO, DISPLAY_UNIT, CRC = 0x18538067, 0x1654AE6B, 0xAE, 0x536E, 0xE0, 0x54B2, 0xBF
+COLOUR = 0x55B0
 DISPLAY_WIDTH, DISPLAY_HEIGHT, VOID = b"\x54\xb0\x84", b"\x54\xba\x84", b"\xec"
 """Identifiers of RFC 9559, the first two with a size of 4 bytes."""
 SPARE = " (room for the display size)"
@@ -48,6 +49,28 @@ def put_display_size(path: Path, size: tuple[int, int]) -> None:
         assert len(data) == before
         file.seek(0)
         file.write(data)
+
+
+def ebml(identifier: int, body: bytes) -> bytes:
+    """An element with a size of 8 bytes."""
+    return identifier.to_bytes((identifier.bit_length() + 7) // 8, "big") + _size(len(body), 8) + body
+
+
+def with_colour_elements(file: bytes, elements: bytes) -> bytes:
+    """A Matroska file whose first video track has more elements in its Colour, which is made where it is missing.
+
+    Positions that the file states of its parts are not moved.
+    """
+    data, parents = bytearray(file), [Element(0, 0, 0, len(file))]
+    for wanted in (SEGMENT, TRACKS, ENTRY, VIDEO):
+        parents.append(_find(data, wanted, parents[-1]))
+    colour = next((found for found in _children(data, parents[-1]) if found.id == COLOUR), None)
+    begin, end = (colour.begin, colour.end) if colour else (parents[-1].end, parents[-1].end)
+    made = ebml(COLOUR, (file[colour.body : end] if colour else b"") + elements)
+    for parent in reversed(parents[1:]):
+        made = ebml(parent.id, file[parent.body : begin] + made + file[end : parent.end])
+        begin, end = parent.begin, parent.end
+    return file[:begin] + made + file[end:]
 
 
 def _replace(data: bytearray, size: tuple[int, int]) -> None:

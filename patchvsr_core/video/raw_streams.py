@@ -19,6 +19,10 @@ from .passthrough import PassthroughStreams
 
 log = logging.getLogger("patchvsr")
 MILLISECOND = Fraction(1, 1000)
+LIMITED_RANGE = 1
+"""AVCOL_RANGE_MPEG."""
+TV_PRIMARIES, TV_TRANSFERS = (1, 2, 5, 6, 7), (1, 2, 5, 6, 7)
+"""Of BT.709 and BT.601, or not stated: what programs assume."""
 CHROMA = {"yuv420p": "420mpeg2", "yuv444p": "444", "yuv420p10le": "420p10", "yuv444p10le": "444p10"}
 """Of y4m headers, by pixel format."""
 
@@ -41,12 +45,14 @@ def send_y4m(result: Path, source: VideoInfo, pipe: BinaryIO) -> None:
         f"XCOLORRANGE={'FULL' if source.picture.full_range else 'LIMITED'}\n"
     )
     pipe.write(header.encode())
-    for frame in _converted(result, kind, source):
+    for frame in _converted(result, kind, source, full_range=source.picture.full_range):
         pipe.write(b"FRAME\n" + b"".join(_samples(plane, 1 + (info.picture.depth > 8)) for plane in frame.planes))
 
 
 def send_nut(result: Path, source: VideoInfo, pipe: BinaryIO) -> None:
-    """Write a lossless RGB file as NUT: raw frames with their times, tags and transparency, and audio.
+    """Write a lossless RGB file as NUT: raw frames with their times and transparency, and audio.
+
+    Their range is limited, as readers assume.
 
     Args:
         source: of the input, whose colour tags hold.
@@ -64,9 +70,9 @@ def send_nut(result: Path, source: VideoInfo, pipe: BinaryIO) -> None:
         context.time_base, context.sample_aspect_ratio = unit, info.picture.pixel_aspect
         context.color_primaries, context.color_trc = tags.primaries, tags.transfer
         if not info.picture.alpha:
-            context.colorspace, context.color_range = tags.matrix, FULL_RANGE if tags.full_range else 1
+            context.colorspace, context.color_range = tags.matrix, LIMITED_RANGE
         others = PassthroughStreams(result, target, ".nut", subtitles=False)
-        for number, frame in enumerate(_converted(result, kind, source)):
+        for number, frame in enumerate(_converted(result, kind, source, full_range=False)):
             time = times[number] if times else round(frame.pts * frame.time_base / unit)
             frame.pts, frame.time_base = time, unit
             others.copy_until(time * unit)
@@ -99,28 +105,29 @@ def _times(result: Path, fps: Fraction) -> list[int] | None:
     return numbers if is_regular and near else None
 
 
-def _converted(result: Path, kind: str, source: VideoInfo) -> Iterator[Any]:
-    """Frames of an RGB file in a pixel format, with the matrix and range of the input."""
+def _converted(result: Path, kind: str, source: VideoInfo, *, full_range: bool) -> Iterator[Any]:
+    """Frames of an RGB file in a pixel format, with the matrix of the input."""
     tags = source.picture
     is_rgb = not kind.startswith("yuv")
     if not is_rgb:
-        _name_matrix(result, tags)
+        _name_tags(result, tags)
     with open_input(result) as container:
         for frame in container.decode(video=0):
             if is_rgb:
                 made = frame.reformat(format=kind, interpolation=PRECISE)
             else:
-                made = from_rgb(frame, kind, tags.matrix, FULL_RANGE if tags.full_range else 1)
+                made = from_rgb(frame, kind, tags.matrix, FULL_RANGE if full_range else LIMITED_RANGE)
             made.pts, made.time_base = frame.pts, frame.time_base
             yield made
 
 
-def _name_matrix(result: Path, tags: Picture) -> None:
-    """Name a matrix that a program would not assume of this size, as the streams do not say it."""
+def _name_tags(result: Path, tags: Picture) -> None:
+    """Name colour tags that a program would not assume of this size, as the streams do not say them."""
     with open_input(result) as container:
         stream = container.streams.video[0]
         assumed = assumed_matrix(UNKNOWN, stream.width, stream.height)
-    if SWS_COLORSPACE[tags.matrix] != SWS_COLORSPACE[assumed] or tags.is_hdr:
+    is_assumed = tags.primaries in TV_PRIMARIES and tags.transfer in TV_TRANSFERS
+    if SWS_COLORSPACE[tags.matrix] != SWS_COLORSPACE[assumed] or not is_assumed:
         log.warning(
             "The stream has no colour tags; tell the program that reads it: matrix %d, primaries %d, transfer %d.",
             tags.matrix,

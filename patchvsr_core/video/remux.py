@@ -189,8 +189,8 @@ def _picture_stream(
 
 
 def _template(first: Path, segment: Any, light: LightMetadata) -> AbstractContextManager[Any]:
-    """Where the stream comes from; FFV1 cannot have the metadata, as no other container holds it."""
-    if not light.is_static or segment.streams.video[0].codec_context.name == "ffv1":
+    """Where the stream comes from."""
+    if not light.is_static:
         return nullcontext(segment)
     return av.open(template_with(first, light))
 

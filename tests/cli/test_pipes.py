@@ -110,6 +110,33 @@ def test_times_of_frames_and_depth_go_through_nut(tmp_path: Path, monkeypatch: p
     assert code == 0 and b" C420p10 " in flat[:100]
 
 
+@pytest.mark.parametrize("kind", ["nut", "y4m"])
+@pytest.mark.parametrize(
+    "picture",
+    [
+        Picture(full_range=True),
+        Picture(primaries=12, transfer=13),
+        Picture(matrix=9, primaries=9, transfer=16, depth=10),
+        Picture(matrix=6, primaries=6, transfer=6),
+        Picture(),
+    ],
+    ids=["full range", "P3", "PQ", "BT.601", "BT.709"],
+)
+def test_colors_go_through_pipes_or_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, kind: str, picture: Picture
+) -> None:
+    source = write(tmp_path / "in.mkv", colors(1, 300, 48), crf=4, picture=picture)
+    code, made = piped(monkeypatch, b"", str(source), "-", "--pipe", kind)
+    with av.open(io.BytesIO(made)) as container:
+        matrix = {6: 5}.get(picture.matrix, picture.matrix)
+        frame = next(container.decode(video=0)).to_ndarray(format="rgb24", src_colorspace=matrix)
+    small = frame.astype(np.float32).reshape(300, 2, 48, 2, 3).mean((1, 3)) / 255
+    assert code == 0 and np.median(np.abs(small - read_clip(source).frames[0].numpy())) < 2 / 255
+    tags = f"matrix {picture.matrix}, primaries {picture.primaries}, transfer {picture.transfer}."
+    is_assumed = picture.matrix == 1 and picture.primaries == 1
+    assert (f"tell the program that reads it: {tags}" in caplog.text) != is_assumed
+
+
 @pytest.mark.parametrize("given", [b"", b"RIFF of another kind"])
 def test_what_is_no_stream_is_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], given: bytes

@@ -97,6 +97,21 @@ def test_containers_have_the_metadata_of_what_cannot_hold_it(tmp_path: Path) -> 
     assert probe(tmp_path / "out.mov").picture.light == P3_D65
 
 
+@pytest.mark.parametrize(("transfer", "light"), [(PQ, P3_D65), (HLG, LightMetadata(levels=(900, 300)))])
+def test_lossless_files_keep_hdr_and_are_hdr_when_they_are_read(
+    tmp_path: Path, transfer: int, light: LightMetadata, caplog: pytest.LogCaptureFixture
+) -> None:
+    """FFV1 stores RGB and has no place for metadata, which is in Matroska's header."""
+    source = hdr_clip(tmp_path / "in.mp4", transfer, light, codec="hevc")
+    assert upscale(source, tmp_path / "out.mkv", "--codec", "ffv1") == 0
+    expected = Picture(depth=10, matrix=9, primaries=9, transfer=transfer, light=light)
+    assert probe(tmp_path / "out.mkv").picture == expected and not caplog.text
+    assert upscale(tmp_path / "out.mkv", tmp_path / "again.mp4") == 0
+    assert probe(tmp_path / "again.mp4").picture == expected
+    small = resize(read_clip(tmp_path / "again.mp4").frames, (64, 64))
+    assert (small - read_clip(source).frames).abs().median() < 2 / 255
+
+
 @pytest.mark.parametrize(
     ("choices", "said"),
     [
