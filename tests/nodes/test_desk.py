@@ -213,8 +213,8 @@ def test_a_prompt_is_counted_as_a_patch_of_its_own(pack, tiny, clip, user, monke
     import comfy.samplers
 
     noted = []
-    joint = pack.part("patchvsr_core.hosts.comfy.joint_modulation")
-    monkeypatch.setattr(joint, "note_patches", lambda spec, plan, evaluations, seconds: noted.append(evaluations))
+    times = pack.part("patchvsr_core.hosts.comfy.run_times")
+    monkeypatch.setattr(times.PatchTimer, "note", lambda timer, evaluations, seconds: noted.append(evaluations))
     chain = run_chain(pack, tiny, clip)
     guider = comfy.samplers.CFGGuider(chain.merged)
     guider.set_conds(tiny.prompt, tiny.prompt)

@@ -130,8 +130,8 @@ def test_a_model_without_a_merger(pack, tiny, chain):
     assert name == "PlanError" and "Joint-Modulation Merger" in message
 
 
-@pytest.mark.parametrize(("key", "word"), [("mask", "a mask"), ("area", "an area"), ("control", "a ControlNet")])
-def test_conditioning_that_speaks_of_the_whole_canvas(pack, tiny, chain, key, word):
+@pytest.mark.parametrize(("key", "word"), [("gligen", "GLIGEN boxes"), ("control", "a ControlNet")])
+def test_conditioning_that_cannot_be_cut(pack, tiny, chain, key, word):
     prompt = [[tokens, {**options, key: (4, 4, 0, 0)}] for tokens, options in tiny.prompt]
     name, message = error_of(pack, lambda: sample(pack, chain.merged, prompt, chain.start, chain.plan))
     assert name == "PlanError" and word in message

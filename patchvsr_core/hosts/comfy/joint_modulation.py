@@ -13,6 +13,7 @@ from typing import Any
 
 import comfy.model_management
 import comfy.utils
+import torch
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
@@ -25,14 +26,18 @@ from ...sampling.joint_modulation import check_canvas, check_steps, fuse
 from ...sampling.patch_skipping import SkipPolicy, make_patch_skipping
 from .adapter import INPUT, KEY, PATCHES, InputClip, refuse_second
 from .attention import NEGATIVES, RUN, negatives_of, options_of
-from .loading import base_spec
+from .control_nets import ControlNetCutter
+from .layout import as_batch, as_canvas, from_batch
+from .patch_inputs import PatchInputs, has_areas
 from .progress import check_interrupt
-from .run_times import Clock, note_patches
+from .run_times import Clock, PatchTimer
 from .schedule import position, schedule_of
 from .tiny import BridgeSampling
 
 log = logging.getLogger(__name__)
 
+NEARLY = 1 - 1e-5
+"""Of the highest noise level: above it a run starts from noise alone, whatever rounding made of it."""
 FOCUS = "patchvsr_focus"
 """Key in transformer_options: the origins of the only patches that run."""
 
@@ -68,6 +73,7 @@ class _JointModulation:
         self.patches_at_once = options.patches_at_once or 1
         self.skip_policy: SkipPolicy | None = None
         self.attention: AttentionRun | None = None
+        self.inputs: PatchInputs | None = None
         self.negatives: frozenset[Any] = frozenset()
         self.evaluations, self.seconds = 0, 0.0
 
@@ -75,7 +81,8 @@ class _JointModulation:
         self, executor: Any, model: Any, conds: Any, x: Tensor, sigma: Tensor, model_options: dict[str, Any]
     ) -> list[Tensor]:
         """Wraps ComfyUI's evaluation of all conditions on one state."""
-        self._check(conds, x, model_options)
+        images, canvas = x.ndim == 4, as_canvas(x)
+        self._check(canvas, model_options)
         transformer_options = model_options.get("transformer_options", {})
         schedule = schedule_of(transformer_options)
         step, steps = position(sigma, schedule)
@@ -83,13 +90,16 @@ class _JointModulation:
         start, end = self.options.auxiliary_range
         patches = self.plan.at_step(step, auxiliary=end <= float(sigma.max()) <= start)
         progress = _Progress(step, steps, self.options.report or comfy.utils.ProgressBar(steps).update_absolute)
+        inputs = self.inputs = self.inputs or self._make_inputs(model, images)
 
         def denoise(x: Tensor, sigma: Tensor, control: list[Patch]) -> list[Tensor]:
             of_call = {**transformer_options, PATCHES: (self.plan, control), RUN: self.attention}
             of_call[NEGATIVES] = self.negatives
             options = {**model_options, "transformer_options": of_call}
             self.evaluations += len(x) * sum(group is not None for group in conds)
-            return executor(model, conds, x, sigma.expand(len(x)), options)
+            rows = _rows_of_sigma(sigma, control, images)
+            out = executor(model, inputs.cut(conds, control), as_batch(x, images=images), rows, options)
+            return [from_batch(each, x.shape[2], images=images) for each in out]
 
         def fused() -> list[Tensor]:
             attention = self._attention(transformer_options, steps)
@@ -98,11 +108,11 @@ class _JointModulation:
                 self.skip_policy = self._make_skip_policy(transformer_options, steps, len(conds), from_input, attention)
             return fuse(
                 denoise,
-                x,
+                canvas,
                 sigma,
                 patches,
                 list,
-                patches_at_once=self.patches_at_once,
+                patches_at_once=1 if has_areas(conds) else self.patches_at_once,
                 on_patches=progress,
                 attention=attention,
                 skip_policy=self.skip_policy,
@@ -112,7 +122,11 @@ class _JointModulation:
         clock = Clock()
         predictions = self._with_back_off(fused)
         self.seconds += clock.seconds()
-        return predictions
+        return [as_batch(each, images=images) for each in predictions]
+
+    def _make_inputs(self, model: Any, images: bool) -> PatchInputs:
+        size = self.plan.canvas.latent_shape
+        return PatchInputs(size, images, model, ControlNetCutter(size, images=images))
 
     def _attention(self, transformer_options: dict[str, Any], steps: int) -> AttentionRun | None:
         """The run in progress; a single patch has no others to look at."""
@@ -143,37 +157,43 @@ class _JointModulation:
             self.options.skip_interval, steps, clip.find_static, upsampled, attention=attention is not None
         )
 
-    def _check(self, conds: Any, x: Tensor, model_options: dict[str, Any]) -> None:
-        """Raise for another canvas, and for what speaks of a whole canvas and has no meaning for a patch."""
-        if model_options.get("context_handler") is not None and x.shape[2] != self.plan.canvas.latent_frames:
+    def _check(self, canvas: Tensor, model_options: dict[str, Any]) -> None:
+        """Raise for another canvas."""
+        if model_options.get("context_handler") is not None and canvas.shape[2] != self.plan.canvas.latent_frames:
             raise PlanError("The plan has time windows of its own; remove the context-window node before the sampler.")
-        check_canvas(x, self.plan)
-        for cond in (cond for group in conds if group for cond in group):
-            for key, what in (("mask", "a mask"), ("area", "an area"), ("control", "a ControlNet")):
-                if cond.get(key) is not None:
-                    raise PlanError(f"The conditioning has {what}, which cannot be cut into patches yet; remove it.")
+        check_canvas(canvas, self.plan)
 
     def prepare_sampling(self, executor: Any, model: Any, noise_shape: Any, *args: Any, **kwargs: Any) -> Any:
         """Every run: memory is reserved for a batch of patches, not for the canvas."""
-        self.patches_at_once = self.options.patches_at_once or self._count_that_fit(model, noise_shape[1])
-        shape = [self.patches_at_once, noise_shape[1], *self.plan.patch_size]
-        return executor(model, shape, *args, **kwargs)
+        self.patches_at_once = self.options.patches_at_once or self._count_that_fit(model, noise_shape)
+        return executor(model, self._shape(noise_shape, self.patches_at_once), *args, **kwargs)
 
-    def _count_that_fit(self, model: Any, channels: int) -> int:
+    def _count_that_fit(self, model: Any, noise_shape: Any) -> int:
         """Patches per model call; ComfyUI estimates what one needs, and what is free."""
-        one, two = (model.memory_required([count, channels, *self.plan.patch_size]) for count in (1, 2))
+        one, two = (model.memory_required(self._shape(noise_shape, count)) for count in (1, 2))
         free = comfy.model_management.get_free_memory(model.load_device)
         return patches_together(self.plan, two - one, model.load_device, free)
 
+    def _shape(self, noise_shape: Any, count: int) -> list[int]:
+        """Of so many patches in one model call."""
+        frames, height, width = self.plan.patch_size
+        if len(noise_shape) == 4:
+            return [count * frames, noise_shape[1], height, width]
+        return [count, noise_shape[1], frames, height, width]
+
     def sample(self, executor: Any, guider: Any, *args: Any, **kwargs: Any) -> Tensor:
-        """Every run: what patches cached of one another ends with it."""
-        self.attention, self.skip_policy, self.negatives = None, None, negatives_of(guider)
+        """Every run: what patches cached of one another ends with it.
+
+        All that could fail is done before sampling, so that a finished result is never lost.
+        """
+        self.attention, self.skip_policy, self.inputs = None, None, None
+        self.negatives, timer = negatives_of(guider), PatchTimer(guider.model_patcher, self.plan)
         self.evaluations, self.seconds = 0, 0.0
         try:
             samples = executor(guider, *args, **kwargs)
         finally:
-            self.attention = self.skip_policy = None
-        note_patches(base_spec(guider.model_patcher), self.plan, self.evaluations, self.seconds)
+            self.attention = self.skip_policy = self.inputs = None
+        timer.note(self.evaluations, self.seconds)
         return samples
 
     def _with_back_off(self, run: Callable[[], list[Tensor]]) -> list[Tensor]:
@@ -181,11 +201,20 @@ class _JointModulation:
         while True:
             try:
                 return run()
-            except Exception as error:
-                comfy.model_management.raise_non_oom(error)
-                if not self._step_down():
+            except (RuntimeError, ValueError, TypeError) as error:
+                if not (self._step_down() if _is_out_of_memory(error) else self._one_by_one(error)):
                     raise
             comfy.model_management.soft_empty_cache()
+
+    def _one_by_one(self, error: Exception) -> bool:
+        """For a model that takes no batches; one that fails with a single patch too has a real error."""
+        if self.patches_at_once == 1:
+            return False
+        if self.attention is not None:
+            self.attention.drop_pass()
+        self.patches_at_once = 1
+        log.info("PatchVSR: the model took no batch of patches (%s); continuing with one at a time", error)
+        return True
 
     def _step_down(self) -> bool:
         """Fewer patches at once, then their caches in main memory; False when there is nothing left."""
@@ -204,6 +233,14 @@ class _JointModulation:
         return True
 
 
+def _is_out_of_memory(error: Exception) -> bool:
+    try:
+        comfy.model_management.raise_non_oom(error)
+    except Exception:  # what it was given
+        return False
+    return True
+
+
 def _input_of(transformer_options: dict[str, Any], who: str) -> InputClip:
     if INPUT not in transformer_options:
         raise PlanError(f"{who} needs the clip; connect Apply PatchVSR before Joint-Modulation Merger.")
@@ -211,8 +248,20 @@ def _input_of(transformer_options: dict[str, Any], who: str) -> InputClip:
 
 
 def _starts_from_input(base: Any, schedule: Tensor | None) -> bool:
-    """Whether the first state holds the upsampled LR input: a bridge's, or a flow's that starts below full noise."""
-    return isinstance(base.model_sampling, BridgeSampling) or (schedule is not None and float(schedule[0]) < 1)
+    """Whether the first state holds the upsampled LR input: a bridge's, or one that starts below full noise."""
+    if isinstance(base.model_sampling, BridgeSampling):
+        return True
+    return schedule is not None and float(schedule[0]) < NEARLY * float(base.model_sampling.sigma_max)
+
+
+def _rows_of_sigma(sigma: Tensor, patches: list[Patch], images: bool) -> Tensor:
+    """The noise level in the rows that a model is given: one a patch, or one a frame of it."""
+    if not images:
+        return sigma.expand(len(patches), *sigma.shape[1:])
+    frames = patches[0].size[0]
+    if len(sigma) == 1:
+        return sigma.expand(len(patches) * frames)
+    return torch.cat([sigma[patch.origin[0] : patch.origin[0] + frames] for patch in patches])
 
 
 class _Progress:

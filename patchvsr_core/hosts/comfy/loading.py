@@ -73,26 +73,26 @@ def prompt_conditioning(model_patch: Any) -> list[list[Any]]:
     return [[prompt, {}]]
 
 
+def sizes_of(model: Any) -> BaseSpec | None:
+    """The shapes of a native MODEL; None for one that is no Wan."""
+    transformer = model.get_model_object("diffusion_model")
+    names = ("in_dim", "dim", "num_layers", "ffn_dim", "text_dim")
+    sizes = [size for name in names if isinstance(size := getattr(transformer, name, None), int)]
+    return BaseSpec(*sizes) if len(sizes) == len(names) else None
+
+
 def base_spec(model: Any) -> BaseSpec:
-    """The shapes of a native MODEL.
+    """The shapes of a native MODEL that an adapter may be made for.
 
     Raises:
         AdapterError: when it is no Wan text-to-video transformer.
     """
-    transformer = model.get_model_object("diffusion_model")
-    try:
-        spec = BaseSpec(
-            channels=transformer.in_dim,
-            width=transformer.dim,
-            layers=transformer.num_layers,
-            ffn=transformer.ffn_dim,
-            text_dim=transformer.text_dim,
-        )
-    except AttributeError as error:
+    transformer, spec = model.get_model_object("diffusion_model"), sizes_of(model)
+    if spec is None:
         raise AdapterError(
             f"The connected model is a {type(transformer).__name__}, not a Wan video model; "
             "connect Wan 2.1 or 2.2 text-to-video, or Load Tiny Default."
-        ) from error
+        )
     if transformer.in_dim != transformer.out_dim:
         raise AdapterError(
             "The connected model is a Wan with extra input channels (image-to-video, Fun, VACE); "

@@ -14,12 +14,12 @@ import folder_paths
 import torch
 from torch import Tensor
 
-from ...adapter import BaseSpec
 from ...devices import synchronise
 from ...plan.canvas import PatchPlan
 from ...run.cost import Throughput, tokens_of
 from ...run.forecast import family_of
 from ...run.times import RunTimes, patch_kind, stage_kind, throughput
+from .loading import sizes_of
 
 FILE = "patchvsr_times.json"
 
@@ -29,10 +29,21 @@ def throughput_of(family: str) -> Throughput:
     return throughput(_times().typical(_device()), family)
 
 
-def note_patches(spec: BaseSpec, plan: PatchPlan, evaluations: int, seconds: float) -> None:
-    """Keep what the base took for so many patches, each with one prompt."""
-    if evaluations:
-        _note(patch_kind(family_of(spec.channels), spec, tokens_of(plan)), seconds / evaluations)
+class PatchTimer:
+    """Keeps what the base took for so many patches, each with one prompt.
+
+    What it needs to know is found when it is made, before sampling; :meth:`note` cannot fail.
+    """
+
+    def __init__(self, model: Any, plan: PatchPlan) -> None:
+        spec = sizes_of(model)
+        self._kind = None if spec is None else patch_kind(family_of(spec.channels), spec, tokens_of(plan))
+        self._device, self._kept = _device(), _times()
+
+    def note(self, evaluations: int, seconds: float) -> None:
+        """Nothing is kept of a model whose sizes are unknown, and of a run that evaluated nothing."""
+        if self._kind is not None and evaluations:
+            self._kept.add(self._device, self._kind, seconds / evaluations)
 
 
 @contextmanager

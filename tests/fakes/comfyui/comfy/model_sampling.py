@@ -43,6 +43,10 @@ class ModelSamplingDiscreteFlow(nn.Module):
         levels = torch.arange(1, timesteps + 1) / timesteps
         self.register_buffer("sigmas", self.sigma(levels * multiplier))
 
+    @property
+    def sigma_max(self) -> Tensor:
+        return self.sigmas[-1]
+
     def timestep(self, sigma: Tensor) -> Tensor:
         return sigma * self.multiplier
 

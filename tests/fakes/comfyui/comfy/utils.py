@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from torch import Tensor
+
 PROGRESS_BAR_ENABLED = False
 _hook: Any = None
 
@@ -25,3 +27,8 @@ class ProgressBar:
 
     def update(self, value: int) -> None:
         self.update_absolute(self.current + value)
+
+
+def repeat_to_batch_size(tensor: Tensor, batch_size: int, dim: int = 0) -> Tensor:
+    copies = -(-batch_size // tensor.shape[dim])
+    return tensor.repeat(*[1] * dim, copies, *[1] * (tensor.ndim - 1 - dim)).narrow(dim, 0, batch_size)

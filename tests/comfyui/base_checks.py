@@ -1,0 +1,253 @@
+"""What joint modulation promises of any base, each as a function from a small model to a number; see ``bases.py``."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import comfy.model_management
+import comfy.samplers
+import comfy.utils
+import torch
+from small_bases import H, SmallBase, T, W
+from torch import Tensor
+
+from patchvsr_core.hosts.comfy import FusionOptions, attach_joint_modulation
+from patchvsr_core.hosts.comfy.layout import as_canvas
+from patchvsr_core.plan.canvas import Canvas, Patch, PatchPlan
+from patchvsr_core.plan.planner import plan_patches
+
+STRIDE = 8
+GUIDANCE = 2.5
+
+
+def plan_of(base: SmallBase, patch_px: int = 64, window: int = 2) -> PatchPlan:
+    stride = 1 if base.is_image else 4
+    canvas = Canvas(1 + (base.frames - 1) * stride, (24, 36), (H * STRIDE, W * STRIDE), STRIDE, stride)
+    length = 1 + (min(window, base.frames) - 1) * stride
+    return plan_patches(canvas, patch_px=patch_px, layout="overlapping", window_frames=length, overlap_frames=0)
+
+
+def whole(base: SmallBase) -> PatchPlan:
+    return plan_of(base, patch_px=16 * STRIDE * 2, window=T)
+
+
+def merged(base: SmallBase, plan: PatchPlan, together: int = 1, **choices: Any) -> Tensor:
+    model = attach_joint_modulation(base.load(), plan, FusionOptions(together, report=choices.pop("report", None)))
+    return sample(base, model, **choices)
+
+
+def sample(
+    base: SmallBase, model: Any, guidance: float = 1.0, mask: Tensor | None = None, prompts: Any = None, **more: Any
+) -> Tensor:
+    latent = base.latent()
+    guider = comfy.samplers.CFGGuider(model)
+    guider.set_conds(*(prompts or base.prompts(latent)))
+    guider.set_cfg(guidance)
+    euler = comfy.samplers.sampler_object("euler")
+    return guider.sample(
+        noise_of(latent), latent, euler, torch.tensor(base.sigmas), denoise_mask=mask, disable_pbar=True, seed=0, **more
+    )
+
+
+def noise_of(latent: Tensor) -> Tensor:
+    return torch.randn(latent.shape, generator=torch.Generator().manual_seed(9))
+
+
+def apart(one: Tensor, other: Tensor) -> float:
+    """The greatest difference, in parts of the spread."""
+    assert one.shape == other.shape and one.isfinite().all()
+    return float((one - other).abs().max() / other.std())
+
+
+def one_patch(base: SmallBase) -> float:
+    """A patch that covers the canvas is the plain sampler's run."""
+    return apart(merged(base, whole(base)), sample(base, base.load()))
+
+
+def one_patch_guided(base: SmallBase) -> float:
+    return apart(merged(base, whole(base), guidance=GUIDANCE), sample(base, base.load(), GUIDANCE))
+
+
+def one_patch_masked(base: SmallBase) -> float:
+    """With a noise mask, and a prompt that is limited to an area and one to a mask."""
+    mask = torch.zeros(1, 1, 1, H, W) if not base.is_image else torch.zeros(1, 1, H, W)
+    mask[..., 3:9, 4:15] = 1
+    prompts = regional(base) if base.takes_regions else None
+    choices = {"mask": mask, "prompts": prompts, "guidance": GUIDANCE}
+    return apart(merged(base, whole(base), **choices), sample(base, base.load(), **choices))
+
+
+def regional(base: SmallBase) -> Any:
+    positive, negative = base.prompts(base.latent())
+    (text, extras) = positive[0]
+    region = torch.zeros(1, H, W)
+    region[:, :, 9:] = 1
+    return [[text, extras], [text * -1, {**extras, "mask": region, "mask_strength": 1.0}]], negative
+
+
+def many_patches(base: SmallBase) -> float:
+    """Every step is that of a loop over the patches, written by hand."""
+    return apart(merged(base, plan_of(base)), by_hand(base, plan_of(base), 1.0))
+
+
+def many_patches_guided(base: SmallBase) -> float:
+    return apart(merged(base, plan_of(base), guidance=GUIDANCE), by_hand(base, plan_of(base), GUIDANCE))
+
+
+def batches(base: SmallBase) -> float:
+    """Several patches in a model call give what they give one by one."""
+    guided = {"guidance": GUIDANCE}
+    return apart(merged(base, plan_of(base), 5, **guided), merged(base, plan_of(base), 1, **guided))
+
+
+def by_hand(base: SmallBase, plan: PatchPlan, guidance: float, prompts_of: Any = None) -> Tensor:
+    model, latent, sigmas = base.load(), base.latent(), torch.tensor(base.sigmas)
+    inner = model.model
+    full = float(sigmas[0]) >= float(inner.model_sampling.sigma_max)
+    x = inner.model_sampling.noise_scaling(sigmas[0], noise_of(latent), inner.process_latent_in(latent), full)
+    for sigma, following in pairwise(sigmas):
+        fused = torch.zeros_like(x)
+        for patch in plan.patches:
+            prompts = prompts_of(patch) if prompts_of else cut_prompts(base, patch)
+            own = predict(base, model, cut(x, patch, base), prompts, sigma, guidance)
+            weight = patch.weight(x)
+            weight = weight[:, None] if base.is_image else weight
+            cut(fused, patch, base).add_(own * weight)
+        x = x + (x - fused) / sigma * (following - sigma)
+    return inner.process_latent_out(inner.model_sampling.inverse_noise_scaling(sigmas[-1], x))
+
+
+def cut(x: Tensor, patch: Patch, base: SmallBase) -> Tensor:
+    """A view, in the layout of ``x``."""
+    (t, top, left), (frames, height, width) = patch.origin, patch.size
+    part = x[..., top : top + height, left : left + width]
+    return part[t : t + frames] if base.is_image else part[:, :, t : t + frames]
+
+
+def cut_prompts(base: SmallBase, patch: Patch) -> Any:
+    """What the conditioning holds of the size of the canvas is cut with the patch, one by one."""
+    latent = base.latent()
+    both = base.prompts(latent)
+    made = []
+    for [[text, extras]] in both:
+        own = {
+            key: cut(value, patch, base) if torch.is_tensor(value) and value.shape[-2:] == latent.shape[-2:] else value
+            for key, value in extras.items()
+        }
+        made.append([[text, own]])
+    return made
+
+
+def predict(base: SmallBase, model: Any, x: Tensor, prompts: Any, sigma: Tensor, guidance: float) -> Tensor:
+    """What the plain model predicts of one patch, through ComfyUI's own guider."""
+    seen: dict[str, Tensor] = {}
+
+    def once(denoiser: Any, start: Tensor, sigmas: Tensor, extra_args: Any, **rest: Any) -> Tensor:
+        seen["x0"] = denoiser(x, sigma.expand(len(x)), **extra_args)
+        return start
+
+    guider = comfy.samplers.CFGGuider(model)
+    guider.set_conds(*prompts)
+    guider.set_cfg(guidance)
+    sampler = comfy.samplers.KSAMPLER(once)
+    guider.sample(torch.zeros_like(x), torch.zeros_like(x), sampler, torch.tensor([float(sigma), 0.0]), seed=0)
+    return seen["x0"]
+
+
+def out_of_memory(base: SmallBase) -> float:
+    """A model that runs out of memory with several patches goes on with fewer, to the same result."""
+    plan, model = plan_of(base), base.load()
+    network = model.model.diffusion_model
+    forward, most = network.forward, 2 * (plan.patch_size[0] if base.is_image else 1)
+
+    def short(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if len(x) > most:
+            raise comfy.model_management.OOM_EXCEPTION("out of memory")
+        return forward(x, *args, **kwargs)
+
+    network.forward = short
+    model = attach_joint_modulation(model, plan, FusionOptions(6))
+    return apart(sample(base, model), merged(base, plan))
+
+
+def progress(base: SmallBase) -> float:
+    """The bar counts the patches of all steps, and never goes back; the number of what is wrong."""
+    plan, seen = plan_of(base), []
+    merged(base, plan, report=lambda done, total: seen.append((done, total)))
+    totals = {total for _, total in seen}
+    counts = [done for done, _ in seen]
+    wrong = totals != {len(plan.patches) * (len(base.sigmas) - 1)}
+    return float(wrong + (counts != sorted(counts)) + (len(set(counts)) < len(plan.patches) - 1))
+
+
+def interrupted(base: SmallBase) -> float:
+    """Cancel stops within one patch; how many patches still ran."""
+    plan, model, ran = plan_of(base), base.load(), []
+    network = model.model.diffusion_model
+    forward = network.forward
+
+    def stop(*args: Any, **kwargs: Any) -> Tensor:
+        ran.append(1)
+        comfy.model_management.interrupt_current_processing()
+        return forward(*args, **kwargs)
+
+    network.forward = stop
+    try:
+        sample(base, attach_joint_modulation(model, plan, FusionOptions(1)))
+    except comfy.model_management.InterruptProcessingException:
+        return float(len(ran) - 1)
+    finally:
+        comfy.model_management.interrupt_current_processing(False)
+    return float(len(plan.patches))
+
+
+def takes_no_batches(base: SmallBase) -> float:
+    """A model that fails with several clips in a call is given them one by one."""
+    plan, model = plan_of(base), base.load()
+    network = model.model.diffusion_model
+    forward, one = network.forward, plan.patch_size[0] if base.is_image else 1
+
+    def picky(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if len(x) > one:
+            raise RuntimeError("The size of tensor a must match the size of tensor b")
+        return forward(x, *args, **kwargs)
+
+    network.forward = picky
+    model = attach_joint_modulation(model, plan, FusionOptions(3))
+    return apart(sample(base, model), merged(base, plan))
+
+
+def control_net(base: SmallBase) -> float:
+    """Every patch sees its own part of a ControlNet's hint, which is given at another size than the canvas."""
+    if base.control is None:
+        return 0.0
+    plan, frames = plan_of(base), torch.rand(base.frames, 3, 40, 50, generator=torch.Generator().manual_seed(6))
+    control = base.control()
+    with_hint = _controlled(base, control.set_cond_hint(frames, 0.8), base.latent())
+    ours = merged(base, plan, 2, prompts=with_hint)
+    assert apart(ours, merged(base, plan)) > 1e-2
+    whole = comfy.utils.common_upscale(frames, 8 * W, 8 * H, "nearest-exact", "center")
+
+    def own(patch: Patch) -> Any:
+        (t, top, left), (count, height, width) = patch.origin, patch.size
+        part = whole[t : t + count, :, 8 * top : 8 * (top + height), 8 * left : 8 * (left + width)]
+        return _controlled(base, base.control().set_cond_hint(part, 0.8), base.latent())
+
+    return apart(ours, by_hand(base, plan, 1.0, own))
+
+
+def _controlled(base: SmallBase, control: Any, latent: Tensor) -> Any:
+    positive, negative = base.prompts(latent)
+    return [[positive[0][0], {**positive[0][1], "control": control}]], negative
+
+
+def differs(base: SmallBase) -> float:
+    """How far patches are from the plain run: were it 0, the other checks would see nothing."""
+    return apart(as_canvas(merged(base, plan_of(base))), as_canvas(sample(base, base.load())))
+
+
+CHECKS = (
+    one_patch, one_patch_guided, one_patch_masked, many_patches, many_patches_guided, batches, out_of_memory,
+    takes_no_batches, progress, interrupted, control_net, differs,
+)  # fmt: skip

@@ -1,0 +1,58 @@
+"""Joint modulation runs every model that ComfyUI loads, as if it had been made for it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FAMILIES = ("wan21_t2v", "wan21_i2v", "wan22_5b", "hunyuan_video", "cosmos_predict2", "qwen_image", "ltx", "seedvr2",
+            "sd15", "sdxl", "flux")  # fmt: skip
+ROUNDING = 2e-5
+BATCHED = {"seedvr2": 2e-3}
+"""Whose batches differ from single clips in ComfyUI itself, which packs them into one sequence."""
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, float]]:
+    out = tmp_path_factory.mktemp("bases") / "found.json"
+    python = os.environ.get("COMFYUI_PYTHON", sys.executable)
+    script = Path(__file__).with_name("bases.py")
+    command = [python, str(script), os.environ["COMFYUI_DIR"], str(ROOT), str(out), *FAMILIES]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(out.read_text())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_one_patch_is_the_plain_sampler(found: dict, family: str) -> None:
+    checks = found[family]
+    assert checks["one_patch"] == checks["one_patch_guided"] == checks["one_patch_masked"] == 0
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_many_patches_are_a_loop_over_them(found: dict, family: str) -> None:
+    checks = found[family]
+    assert max(checks["many_patches"], checks["many_patches_guided"], checks["control_net"]) < ROUNDING
+    assert checks["differs"] > 1000 * ROUNDING, "patches are worth testing only where they matter"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_batch_of_patches_is_each_of_them(found: dict, family: str) -> None:
+    assert found[family]["batches"] < BATCHED.get(family, ROUNDING)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_model_short_of_memory_or_without_batches_goes_on_with_fewer(found: dict, family: str) -> None:
+    checks = found[family]
+    assert max(checks["out_of_memory"], checks["takes_no_batches"]) < BATCHED.get(family, ROUNDING)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_progress_counts_every_patch_and_cancel_stops_within_one(found: dict, family: str) -> None:
+    assert found[family]["progress"] == found[family]["interrupted"] == 0
