@@ -130,7 +130,12 @@ def _parts(info: VideoInfo) -> Iterator[Iterator[av.VideoFrame]]:
                 return
             if share:
                 container.seek(length // share + (container.start_time or 0))
-            yield itertools.islice(container.decode(stream), LOOKED_AT)
+            yield itertools.islice(_until_damaged(container.decode(stream)), LOOKED_AT)
+
+
+def _until_damaged(frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+    with suppress(av.error.FFmpegError):  # full decoding reports what is wrong
+        yield from frames
 
 
 @contextmanager

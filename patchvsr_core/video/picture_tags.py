@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from fractions import Fraction
@@ -11,6 +12,7 @@ import av
 
 from .local_files import open_input
 
+log = logging.getLogger("patchvsr")
 KEPT_OF_PICTURE = {"title", "language", "handler_name", "creation_time", "comment", "reel_name"}
 """Others, such as statistics and encoders, are those of the input's coding."""
 OF_CAMERAS = ("com.apple.", "com.android.", "com.panasonic.", "com.sony.", "com.canon.", "com.dji.")
@@ -18,6 +20,8 @@ OF_CAMERAS = ("com.apple.", "com.android.", "com.panasonic.", "com.sony.", "com.
 TIMECODE = re.compile(r"\d{2}:\d{2}:\d{2}([:;.])(\d{2,3})")
 QUICKTIME_NAMES = {"deu": "ger", "nld": "dut", "swe": "sve", "fre": "fra"}
 """Of languages whose usual code libav does not find in QuickTime's list."""
+WRITES_RATES = int(av.__version__.partition(".")[0]) >= 18
+"""Whether PyAV states the frame rate of a copied stream, which MP4 and MOV count timecodes with."""
 DROP_RATES = (Fraction(30000, 1001), Fraction(60000, 1001))
 
 
@@ -35,8 +39,14 @@ def keep_picture_tags(
         del target.metadata[name]
     rate = video.average_rate or picture.average_rate or picture.guessed_rate
     timecode = _timecode(source, picture)
-    if timecode and rate and is_valid(timecode, rate):
-        video.metadata["timecode"] = timecode
+    if not timecode or rate is None or not is_valid(timecode, rate):
+        return
+    if not WRITES_RATES and target.format.name in ("mp4", "mov"):
+        log.warning(
+            "The timecode %s is lost, as PyAV before 18 cannot write it; install it, or write to .mkv.", timecode
+        )
+        return
+    video.metadata["timecode"] = timecode
 
 
 def for_container(tags: dict[str, str], target: av.container.OutputContainer) -> dict[str, str]:

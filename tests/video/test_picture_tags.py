@@ -10,7 +10,8 @@ import pytest
 from clips import colors, write
 
 from patchvsr_core.__main__ import main
-from patchvsr_core.video.picture_tags import is_valid
+from patchvsr_core.video import picture_tags
+from patchvsr_core.video.picture_tags import WRITES_RATES, is_valid
 
 DATE = "2020-05-05T10:00:00.000000Z"
 PLACE = "com.apple.quicktime.location.ISO6709"
@@ -34,6 +35,7 @@ def lower(tags: dict[str, str]) -> dict[str, str]:
     return {name.lower(): value for name, value in tags.items()}
 
 
+@pytest.mark.skipif(not WRITES_RATES, reason="PyAV before 18 writes no timecode tracks")
 @pytest.mark.parametrize("output", ["out.mov", "out.mp4", "out.mkv"])
 @pytest.mark.parametrize(
     ("name", "timecode", "fps"),
@@ -58,3 +60,13 @@ def test_a_timecode_that_cannot_be_does_not_stop_a_run(tmp_path: Path) -> None:
     source = from_a_camera(tmp_path / "in.mkv", "01:00:00:29", Fraction(25))
     assert main(["upscale", str(source), str(tmp_path / "out.mov"), "--fast", "dap", "--scale", "2"]) == 0
     assert not is_valid("01:00:00;10", Fraction(25)) and not is_valid("one", Fraction(25))
+
+
+def test_a_timecode_that_is_lost_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """PyAV before 18 does not state the rate by which MP4 counts it."""
+    monkeypatch.setattr(picture_tags, "WRITES_RATES", False)
+    source = from_a_camera(tmp_path / "in.mkv", "01:00:00:00", Fraction(25))
+    assert main(["upscale", str(source), str(tmp_path / "out.mp4"), "--fast", "dap", "--scale", "2"]) == 0
+    assert "The timecode 01:00:00:00 is lost, as PyAV before 18 cannot write it" in caplog.text
