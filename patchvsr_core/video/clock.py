@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -19,7 +19,7 @@ CAN_JUMP = 0x200
 JUMP_S = 10.0
 """A step from which on a clock has jumped, unless another stream continues meanwhile; as in FFmpeg's command line."""
 SILENT_JUMP_S = 600.0
-"""The same in a file of one stream, where nothing else tells a jump from a slide."""
+"""The same in a file of one stream, where only its bytes may tell a jump from a slide."""
 JITTER_S = 0.01
 """How far the clock of pictures may run back within a recording."""
 SOUND_JITTER_S = 0.5
@@ -56,17 +56,23 @@ class _Recording:
     """Of all its streams, seconds."""
 
 
-def joined(record: Record, time_bases: Mapping[int, Fraction], continuous: Sequence[int]) -> tuple[Clock, list[int]]:
+def joined(
+    record: Record,
+    time_bases: Mapping[int, Fraction],
+    continuous: Sequence[int],
+    begins_anew: Callable[[int, int], bool] = lambda begin, end: False,
+) -> tuple[Clock, list[int]]:
     """Join the recordings of a file.
 
     Args:
+        begins_anew: whether a recording begins between two positions of the file, as its bytes show.
         time_bases: of the streams.
         continuous: indices of the streams with pictures and sound; only their clocks show a jump.
 
     Returns:
         the clock, and how far every decoded frame moves, in units of its stream.
     """
-    recordings, firsts = _recordings(record.packets, time_bases, continuous, record.stream)
+    recordings, firsts = _recordings(record.packets, time_bases, continuous, record.stream, begins_anew)
     base = time_bases[record.stream]
     shifts = _shifts(recordings, base)
     clock = Clock({stream: [(first, shifts[number]) for first, number in own] for stream, own in firsts.items()})
@@ -87,13 +93,18 @@ def _is_next(recordings: Sequence[_Recording], number: int, pts: int, last: int)
 
 
 def _recordings(
-    packets: Packets, time_bases: Mapping[int, Fraction], continuous: Sequence[int], pictures: int
+    packets: Packets,
+    time_bases: Mapping[int, Fraction],
+    continuous: Sequence[int],
+    pictures: int,
+    begins_anew: Callable[[int, int], bool],
 ) -> tuple[list[_Recording], dict[int, list[tuple[int, int]]]]:
     """The recordings of a file, and for every stream (its first packet, number) of each."""
     bases = {index: float(base) for index, base in time_bases.items()}
     jumps = _Jumps(packets, bases, continuous)
     found = [_Recording(ABSENT, ABSENT)]
     last: dict[int, float] = {}
+    positions: dict[int, int] = {}
     count: dict[int, int] = {}
     firsts: dict[int, list[tuple[int, int]]] = {}
     for stream, pts, dts, duration, position in zip(
@@ -107,8 +118,9 @@ def _recordings(
         follows = number + 1 < len(found) and abs(time - found[number + 1].start) < JUMP_S
         if follows and (position >= found[number + 1].position or time < last.get(stream, time) - JITTER_S):
             number += 1
-        elif stream in last and jumps.tells(
-            stream, last[stream], time, SOUND_JITTER_S if stream != pictures else JITTER_S
+        elif stream in last and (
+            jumps.tells(stream, last[stream], time, SOUND_JITTER_S if stream != pictures else JITTER_S)
+            or (jumps.may_be(stream, last[stream], time) and begins_anew(positions[stream], position))
         ):
             if not follows:
                 found.append(_Recording(position, time))
@@ -117,7 +129,7 @@ def _recordings(
                 number += 1
         if number != own[-1][1]:
             own.append((count.get(stream, 0), number))
-        count[stream], last[stream] = count.get(stream, 0) + 1, time
+        count[stream], last[stream], positions[stream] = count.get(stream, 0) + 1, time, position
         found[number].end = max(found[number].end, time + duration * bases[stream])
         if stream == pictures and pts != ABSENT:
             found[number].pts.append(pts)
@@ -144,6 +156,10 @@ class _Jumps:
         others = (times for other, times in self.times.items() if other != stream)
         continues = any(bisect_left(times, last + 1) < bisect_left(times, time - 1) for times in others)
         return not continues and stream not in self.slides
+
+    def may_be(self, stream: int, last: float, time: float) -> bool:
+        """Whether the clock of a file of one stream jumped, or a picture is shown for long."""
+        return len(self.times) == 1 and stream in self.times and time > last + JUMP_S
 
 
 def _are_slides(times: Sequence[float]) -> bool:

@@ -21,7 +21,9 @@ CHOICES = (AUTO, KEEP, FRAME, FIELD)
 LOOKED_AT = 60
 """Frames of each part of a file that are looked at."""
 INTERLACED, PROGRESSIVE, REPEATED = 1.04, 1.5, 3.0
-"""Thresholds of ``idet``."""
+"""Thresholds of ``idet``; here what is clearly progressive is so before it is anything else."""
+SMALL, INTERLACED_SMALL = 240, 1.4
+"""Below this height few videos have fields, and fine patterns look like them: unless flagged, they must be clear."""
 MOVES = 0.3
 """Mean difference of two frames, in levels of 255, from which on something moves."""
 FILM_RATES = (Fraction(28), Fraction(31))
@@ -137,11 +139,12 @@ class _Counts:
         for number, frame in enumerate(frames):
             self.frames += 1
             self.flagged += frame.interlaced_frame
+            least = INTERLACED_SMALL if frame.height < SMALL and not frame.interlaced_frame else INTERLACED
             shown = [*shown[-2:], frame.to_ndarray(format="gray")[:, ::2].astype(np.int16)]
             if len(shown) == 3 and shown[0].shape == shown[2].shape and len(shown[0]) >= 16:
-                self._compare(shown[0], shown[1], shown[2], start + number)
+                self._compare(shown[0], shown[1], shown[2], start + number, least)
 
-    def _compare(self, before: np.ndarray, frame: np.ndarray, after: np.ndarray, number: int) -> None:
+    def _compare(self, before: np.ndarray, frame: np.ndarray, after: np.ndarray, number: int, least: float) -> None:
         if np.abs(frame - before).mean() < MOVES and np.abs(after - frame).mean() < MOVES:
             return
         self.moving += 1
@@ -154,12 +157,12 @@ class _Counts:
         top = past[even].sum() + future[odd].sum()
         bottom = past[odd].sum() + future[even].sum()
         repeat = moved[odd].sum(), moved[even].sum()
-        if top > INTERLACED * bottom:
-            self.first_top += 1
-        elif bottom > INTERLACED * top:
-            self.first_bottom += 1
-        elif bottom > PROGRESSIVE * own.sum():
+        if min(top, bottom) > PROGRESSIVE * own.sum():
             self.progressive += 1
+        elif top > least * bottom:
+            self.first_top += 1
+        elif bottom > least * top:
+            self.first_bottom += 1
         for field in (0, 1):
             if repeat[field] > REPEATED * repeat[1 - field]:
                 self.repeats.append((number, field))

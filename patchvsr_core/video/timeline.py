@@ -20,6 +20,7 @@ from .info import VideoInfo, opened, picture_stream, probe
 from .losses import find_losses, sentence
 from .sequence import is_sequence
 from .shot_detection import ShotDetector, thumbnail_size
+from .traces import begins_anew
 from .truncation import missing_bytes
 
 REMEDY = "; repair or export it again"
@@ -147,7 +148,7 @@ def _timeline(info: VideoInfo, record: Record, cuts: tuple[int, ...], *, strict:
         facts = _facts(info.path, container)
     clock, moved = Clock(), [0] * len(record.pts)
     if facts.can_jump:
-        clock, moved = joined(record, facts.time_bases, facts.continuous)
+        clock, moved = joined(record, facts.time_bases, facts.continuous, _finder_of_recordings(info.path, facts.kind))
     base = info.time_base * info.fields.division
     step = max(1, round(info.fields.rate / info.fps / base))
     times = _times(record, moved, facts, step)
@@ -263,6 +264,13 @@ def _left_by_decoding(record: Record) -> int:
         return 0
     whole = packets.dts[last] + packets.duration[last] - packets.dts[first]
     return max(0, whole - (max(pts) - min(pts)))
+
+
+def _finder_of_recordings(path: Path, kind: str) -> Callable[[int, int], bool]:
+    """Looks between two positions of a transport stream; other files show nothing."""
+    if kind != "mpegts":
+        return lambda begin, end: False
+    return lambda begin, end: ABSENT not in (begin, end) and begins_anew(path, begin, end)
 
 
 def _joined_sentence(name: str, clock: Clock) -> str:

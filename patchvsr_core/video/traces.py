@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -62,14 +63,8 @@ def _after_element(file: BinaryIO, at: int) -> int | None:
 
 def is_broken_transport(path: Path, begin: int, end: int) -> bool:
     """Whether packets of a transport stream are lost or garbled between two positions of packets."""
-    with path.open("rb") as file:
-        file.seek(begin)
-        data = file.read(min(end - begin, MOST_BYTES) + max(PACKET_BYTES))
-    step = max(PACKET_BYTES, key=lambda size: sum(byte == SYNC for byte in data[::size]))
-    offset = 4 if step == 192 and data[:1] != bytes([SYNC]) else 0
     counters: dict[int, int] = {}
-    for at in range(offset, len(data) - 4, step):
-        sync, high, low, control = data[at : at + 4]
+    for sync, high, low, control, *_ in _transport_packets(path, begin, end):
         if sync != SYNC:
             return True
         stream, counter = (high & 0x1F) << 8 | low, control & 0xF
@@ -78,3 +73,26 @@ def is_broken_transport(path: Path, begin: int, end: int) -> bool:
                 return True
             counters[stream] = counter
     return False
+
+
+def begins_anew(path: Path, begin: int, end: int) -> bool:
+    """Whether another recording begins between two positions of a transport stream.
+
+    Its packets are counted anew, or flagged as discontinuous.
+    """
+    flagged = (
+        control & 0x20 and length and flags & 0x80
+        for _, _, _, control, length, flags in _transport_packets(path, begin, end)
+    )
+    return any(flagged) or is_broken_transport(path, begin, end)
+
+
+def _transport_packets(path: Path, begin: int, end: int) -> Iterator[bytes]:
+    """The first bytes of packets from one position to another, that of the second one among them."""
+    with path.open("rb") as file:
+        file.seek(begin)
+        data = file.read(min(end - begin, MOST_BYTES) + max(PACKET_BYTES))
+    step = max(PACKET_BYTES, key=lambda size: sum(byte == SYNC for byte in data[::size]))
+    offset = 4 if step == 192 and data[:1] != bytes([SYNC]) else 0
+    for at in range(offset, len(data) - 5, step):
+        yield data[at : at + 6]

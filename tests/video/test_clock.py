@@ -50,6 +50,30 @@ def test_recordings_in_one_file_follow_one_another_and_sound_stays_with_its_pict
         assert shown[-1] - heard[-1] == pytest.approx(offset, abs=0.01)
 
 
+@pytest.mark.parametrize("start_s", [15.0, 120.0, 599.0])
+def test_silent_recordings_are_told_from_slides_by_their_packets(tmp_path: Path, start_s: float) -> None:
+    """Packets of a recording are counted; those of the next one are counted anew."""
+    first = part(tmp_path / "a.ts", 0.0, frames=17, sound="")
+    (tmp_path / "in.ts").write_bytes(first + part(tmp_path / "b.ts", start_s, sound=""))
+    timeline = scan(tmp_path / "in.ts")
+    assert timeline.notices[0].startswith("in.ts holds 2 recordings")
+    shown = [float(time * timeline.time_base) for time in timeline.timestamps]
+    assert np.diff(shown) == pytest.approx(STEP, abs=2e-3) and len(shown) == 37
+
+
+def test_recordings_are_found_by_their_flag(tmp_path: Path) -> None:
+    """The discontinuity indicator of the adaptation field, of packets that are counted on."""
+    path = encode(tmp_path / "in.ts", [bars(k) for k in range(4)], times=[0, 1, 3000, 3001], options={"g": "1"})
+    assert scan(path).notices == ()
+    with av.open(str(path)) as container:
+        at = [packet.pos for packet in container.demux(video=0) if packet.pts is not None][2]
+    data = bytearray(path.read_bytes())
+    assert data[at + 3] & 0x20 and data[at + 4]
+    data[at + 5] |= 0x80
+    path.write_bytes(data)
+    assert scan(path).notices[0].startswith("in.ts holds 2 recordings")
+
+
 def test_slides_of_minutes_are_no_jumps(tmp_path: Path) -> None:
     for sound in ("mp2", ""):
         times = [k * 120 * RATE for k in range(4)]

@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import av.filter
 import numpy as np
 import pytest
 from faulty import bars, encode, times_of
@@ -92,6 +93,17 @@ def test_progressive_video_stays_as_it_is_even_if_it_is_flagged(tmp_path: Path) 
     for frames, flag in ((moving, ""), (moving, "tff"), (noise, ""), ([moving[0]] * FRAMES, "")):
         path = encode(tmp_path / "in.mp4", frames, interlaced=flag)
         assert with_fields(probe(path)) == probe(path)
+
+
+@pytest.mark.parametrize("size", [(64, 96), (288, 352)])
+def test_fine_patterns_that_move_are_no_fields(tmp_path: Path, size: tuple[int, int]) -> None:
+    """FFmpeg's test pattern, which its own ``idet`` takes for interlaced."""
+    graph = av.filter.Graph()
+    source, sink = graph.add("testsrc2", f"size={size[1]}x{size[0]}:rate=25"), graph.add("buffersink")
+    graph.link_nodes(source, sink).configure()
+    frames = [graph.pull().to_ndarray(format="rgb24") for _ in range(FRAMES)]
+    path = encode(tmp_path / "in.mp4", frames)
+    assert with_fields(probe(path)) == probe(path)
 
 
 def test_the_result_is_progressive_and_in_step_with_the_sound_and_plan_names_it(
