@@ -15,10 +15,10 @@ from ..patchvsr_core.errors import PatchVSRError
 from ..patchvsr_core.hosts.comfy import shipped_refiner, throughput_of
 from ..patchvsr_core.plan.planner import LAYOUTS
 from ..patchvsr_core.plan.positions import COLORS
-from ..patchvsr_core.plan.target_size import MAX_SCALE, MAX_SIDE
+from ..patchvsr_core.plan.target_size import CUSTOM, MAX_SCALE, MAX_SIDE, TARGETS, resolve_target
 from ..patchvsr_core.run.forecast import FAMILIES, Forecast, Request, forecast
-from ..patchvsr_core.run.forecast_text import ENGLISH, Words, planner_lines, video_lines
-from ..patchvsr_core.settings import BASE_LAYERS
+from ..patchvsr_core.run.forecast_text import ENGLISH, Words, planner_lines, video_lines, warning_line
+from ..patchvsr_core.settings import BASE_LAYERS, QUALITIES, Settings, with_quality
 from ..patchvsr_core.video.encoders import CODECS, CRF, CRF_RANGE
 from .widgets import AUTO, setting_limits
 
@@ -49,9 +49,11 @@ CHOICES = {
     "codec": (AUTO, *CODECS),
     "base_layer": (AUTO, *BASE_LAYERS),
     "node": ("planner", "video"),
+    "target": TARGETS,
+    "quality": QUALITIES,
 }
 FLAGS = ("has_adapter", "guessed")
-NOT_FORECAST = ("width", "height", "guessed", "node", "locale")
+NOT_FORECAST = ("width", "height", "guessed", "node", "locale", "target", "quality")
 LONGEST_SIZE = 32
 LOCALES = Path(__file__).parents[1] / "locales"
 MOST_LANGUAGES = 32
@@ -145,6 +147,14 @@ def _request_of(question: dict[str, Any]) -> Request:
     if values.get("codec", AUTO) == AUTO:
         values["codec"] = "h264"
     values.setdefault("crf", CRF)
+    factor, exact = resolve_target(
+        question.get("target", CUSTOM), question.get("scale", Request.scale), question.get("size", "")
+    )
+    values |= {"scale": factor, "size": exact or ""}
+    if question.get("quality") == "fast":
+        values |= {"family": "tiny", "detail": 0.0, "base_layer": AUTO}
+    elif "detail" in values:
+        values["detail"] = with_quality(Settings(detail=values["detail"]), question.get("quality", "")).detail
     return Request(source=(question["height"], question["width"]), **values)
 
 
@@ -153,8 +163,9 @@ def _answer(question: dict[str, Any], found: Forecast) -> dict[str, Any]:
     planner = question.get("node", "planner") == "planner"
     words = words_of(question.get("locale", "en"))
     guessed = question.get("guessed", False)
-    lines = planner_lines(found, guessed=guessed, words=words) if planner else video_lines(found, words)
-    answer = asdict(found) | {"lines": lines}
+    fast = question.get("quality") == "fast"
+    lines = planner_lines(found, guessed=guessed, words=words) if planner else video_lines(found, words, fast=fast)
+    answer = asdict(found) | {"lines": lines, "warning": warning_line(found, words, fast=fast)}
     answer["places"] = answer.pop("positions") if planner and len(found.positions) <= MOST_DRAWN else ()
     answer["total_places"] = len(found.positions)
     answer["colors"] = {kind: [round(255 * part) for part in color] for kind, color in COLORS.items()}

@@ -9,11 +9,11 @@ import torch
 from comfy_api.latest import io
 
 from ..patchvsr_core.hosts.comfy import run_fast
-from ..patchvsr_core.plan.target_size import target_size
+from ..patchvsr_core.plan.target_size import CUSTOM, resolve_target, target_size
 from ..patchvsr_core.realtime.gbuffers import RenderPasses
 from ..patchvsr_core.resample import resize
 from .sockets import CATEGORY, Flow
-from .widgets import scale_widget, size_widget
+from .widgets import scale_widget, size_widget, target_widget
 
 FOLDER = "model_patches"
 SHIPPED = "small (shipped)"
@@ -40,16 +40,17 @@ class DAPUpscale(io.ComfyNode):
                 scale_widget(),
                 _cuts_widget(),
                 size_widget(),
+                target_widget(),
             ],
             outputs=[io.Image.Output(tooltip=SIZES)],
         )
 
     @classmethod
     def execute(
-        cls, image: io.Image.Type, weights: str, scale: float, find_cuts: bool, size: str = ""
+        cls, image: io.Image.Type, weights: str, scale: float, find_cuts: bool, size: str = "", target: str = CUSTOM
     ) -> io.NodeOutput:
         return io.NodeOutput(
-            run_fast(_network(weights, "dap"), "dap", image, _target(image, scale, size), find_cuts=find_cuts)
+            run_fast(_network(weights, "dap"), "dap", image, _target(image, scale, size, target), find_cuts=find_cuts)
         )
 
 
@@ -105,6 +106,7 @@ class RDGUpscale(io.ComfyNode):
                     "remain in it.",
                 ),
                 size_widget(),
+                target_widget(),
             ],
             outputs=[io.Image.Output(tooltip=SIZES)],
         )
@@ -122,6 +124,7 @@ class RDGUpscale(io.ComfyNode):
         normal: io.Image.Type | None = None,
         albedo: io.Image.Type | None = None,
         size: str = "",
+        target: str = CUSTOM,
     ) -> io.NodeOutput:
         source = (int(image.shape[1]), int(image.shape[2]))
         distance = None if depth is None else _at(depth, source).mean(-1)
@@ -131,8 +134,8 @@ class RDGUpscale(io.ComfyNode):
             None if normal is None else 2 * _at(normal, source) - 1,
             None if albedo is None else _at(albedo, source),
         )
-        target = _target(image, scale, size)
-        return io.NodeOutput(run_fast(_network(weights, "rdg"), "rdg", image, target, passes, find_cuts=find_cuts))
+        result = _target(image, scale, size, target)
+        return io.NodeOutput(run_fast(_network(weights, "rdg"), "rdg", image, result, passes, find_cuts=find_cuts))
 
 
 def _weights_widget(kind: str, more: str = "") -> io.Combo.Input:
@@ -153,8 +156,9 @@ def _network(weights: str, kind: str) -> str | Path:
     return kind if weights == SHIPPED else Path(folder_paths.get_full_path_or_raise(FOLDER, weights))
 
 
-def _target(image: io.Image.Type, scale: float, size: str) -> tuple[int, int]:
-    return target_size((int(image.shape[1]), int(image.shape[2])), scale=scale, size=size.strip() or None)
+def _target(image: io.Image.Type, scale: float, size: str, target: str) -> tuple[int, int]:
+    factor, exact = resolve_target(target, scale, size)
+    return target_size((int(image.shape[1]), int(image.shape[2])), scale=factor, size=exact)
 
 
 def _at(frames: io.Image.Type, size: tuple[int, int]) -> torch.Tensor:

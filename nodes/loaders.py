@@ -5,9 +5,7 @@ from __future__ import annotations
 import folder_paths
 from comfy_api.latest import io
 
-from ..patchvsr_core.hosts.comfy import load_model_patch, load_tiny, prompt_conditioning
-from ..patchvsr_core.hosts.comfy.codec import SpaceToDepthVAE
-from ..patchvsr_core.weights import shipped
+from ..patchvsr_core.hosts.comfy import load_model_patch, prompt_conditioning, shipped_models
 from .sockets import CATEGORY
 
 
@@ -31,8 +29,8 @@ class LoadTinyDefault(io.ComfyNode):
 
     @classmethod
     def execute(cls) -> io.NodeOutput:
-        adapter = load_model_patch(shipped("tiny_adapter.safetensors"))
-        return io.NodeOutput(load_tiny(), SpaceToDepthVAE(), adapter, prompt_conditioning(adapter))
+        models = shipped_models()
+        return io.NodeOutput(models.model, models.vae, models.adapter, models.positive)
 
 
 class LoadAdapter(io.ComfyNode):

@@ -7,14 +7,14 @@ from comfy_api.latest import io
 from ..patchvsr_core.hosts.comfy import codec_of
 from ..patchvsr_core.plan.canvas import Canvas
 from ..patchvsr_core.plan.planner import plan_patches
-from ..patchvsr_core.plan.target_size import target_size
+from ..patchvsr_core.plan.target_size import CUSTOM, resolve_target, target_size
 from ..patchvsr_core.preview.draw import draw_plan
 from ..patchvsr_core.run.forecast import family_of
 from ..patchvsr_core.settings import OPTIONS
 from ..patchvsr_core.stages import layout_for
 from .sockets import CATEGORY, Plan
 from .validation import in_order
-from .widgets import AUTO, scale_widget, setting_widget, size_widget
+from .widgets import AUTO, scale_widget, setting_widget, size_widget, target_widget
 
 
 class PatchPlanner(io.ComfyNode):
@@ -41,6 +41,7 @@ class PatchPlanner(io.ComfyNode):
                 setting_widget("window_frames", more="8 for the tiny default, 81 for Wan."),
                 setting_widget("overlap_frames"),
                 size_widget(),
+                target_widget(),
             ],
             outputs=[
                 Plan.Output(display_name="plan", tooltip="For every node that needs a plan."),
@@ -65,11 +66,13 @@ class PatchPlanner(io.ComfyNode):
         window_frames: int,
         overlap_frames: int,
         size: str = "",
+        target: str = CUSTOM,
     ) -> io.NodeOutput:
         codec = codec_of(vae)
         source = (int(image.shape[1]), int(image.shape[2]))
-        target = target_size(source, scale=scale, size=size.strip() or None)
-        canvas = Canvas(len(image), source, target, codec.stride_px, codec.stride_frames)
+        factor, exact = resolve_target(target, scale, size)
+        result = target_size(source, scale=factor, size=exact)
+        canvas = Canvas(len(image), source, result, codec.stride_px, codec.stride_frames)
         plan = plan_patches(
             canvas,
             patch_px=patch_px,
@@ -78,7 +81,7 @@ class PatchPlanner(io.ComfyNode):
             overlap_frames=overlap_frames,
         )
         seen = {"frames": len(image), "width": source[1], "height": source[0], "family": family_of(codec.channels)}
-        widgets = {"scale": scale, "patch_px": patch_px, "layout": layout, "size": size}
+        widgets = {"scale": scale, "patch_px": patch_px, "layout": layout, "size": size, "target": target}
         windows = {"window_frames": window_frames, "overlap_frames": overlap_frames}
         report = {"patchvsr_plan": [seen | widgets | windows]}
-        return io.NodeOutput(plan, draw_plan(plan, image[0]), target[1], target[0], ui=report)
+        return io.NodeOutput(plan, draw_plan(plan, image[0]), result[1], result[0], ui=report)

@@ -13,14 +13,15 @@ from comfy_api.latest import io, ui
 
 from ..patchvsr_core.errors import PlanError
 from ..patchvsr_core.finish.strength_map import StrengthMap
-from ..patchvsr_core.hosts.comfy import NativeModels, as_video, upscale_video
-from ..patchvsr_core.settings import Settings
+from ..patchvsr_core.hosts.comfy import as_video, complete_models, upscale_video
+from ..patchvsr_core.plan.target_size import CUSTOM, resolve_target
+from ..patchvsr_core.settings import QUALITIES, TINY, Settings, with_quality
 from ..patchvsr_core.video.chunk_files import Encoding
 from ..patchvsr_core.video.encoders import CODECS, CRF, CRF_RANGE
 from ..patchvsr_core.video.fields import AUTO as FIELDS_AUTO
 from ..patchvsr_core.video.fields import CHOICES
 from .sockets import CATEGORY
-from .widgets import AUTO, scale_widget, setting_widget, size_widget
+from .widgets import AUTO, scale_widget, setting_widget, size_widget, target_widget
 
 MODEL_DECIDES = ("steps", "patch_px", "layout", "base_layer")
 """Widgets that leave the choice to the model: 0, or auto."""
@@ -42,9 +43,16 @@ class UpscaleVideo(io.ComfyNode):
             is_output_node=True,
             inputs=[
                 io.Video.Input("video", tooltip="A file of any length; it is read chunk by chunk."),
-                io.Model.Input("model", tooltip="The tiny default, or a Wan 2.1 or 2.2 text-to-video model."),
-                io.Vae.Input("vae", tooltip="The VAE of the model, the same everywhere."),
-                io.Conditioning.Input("positive", tooltip="The prompt from Load Tiny Default or Load Adapter."),
+                io.Model.Input(
+                    "model",
+                    optional=True,
+                    tooltip="Not connected: the model that ships with PatchVSR. Or a Wan 2.1 or 2.2 text-to-video "
+                    "model.",
+                ),
+                io.Vae.Input("vae", optional=True, tooltip="The VAE of the model; the built-in model brings its own."),
+                io.Conditioning.Input(
+                    "positive", optional=True, tooltip="The prompt; not needed with an adapter or the built-in model."
+                ),
                 io.ModelPatch.Input("adapter", optional=True, tooltip="An adapter made for this model."),
                 io.Conditioning.Input("negative", optional=True, tooltip="Needed if guidance is not 1."),
                 scale_widget(),
@@ -53,7 +61,7 @@ class UpscaleVideo(io.ComfyNode):
                     more="Above 0 the tiny default denoises patches too, which takes several times as long.",
                 ),
                 setting_widget("restore_strength", "cleanup"),
-                setting_widget("seed", control_after_generate=False),
+                setting_widget("seed", control_after_generate=False, advanced=True),
                 io.String.Input(
                     "filename_prefix",
                     default="video/PatchVSR",
@@ -70,6 +78,7 @@ class UpscaleVideo(io.ComfyNode):
                     "codec",
                     options=["auto", *CODECS],
                     default="auto",
+                    advanced=True,
                     tooltip="auto: H.264; in webm VP9, or AV1 for 10 bits; ProRes or FFV1 for transparency.",
                 ),
                 io.Int.Input(
@@ -77,6 +86,7 @@ class UpscaleVideo(io.ComfyNode):
                     default=CRF,
                     min=CRF_RANGE[0],
                     max=CRF_RANGE[1],
+                    advanced=True,
                     tooltip="Quality: lower is better, but the file is larger.",
                 ),
                 io.Combo.Input(
@@ -141,6 +151,16 @@ class UpscaleVideo(io.ComfyNode):
                     tooltip="Of interlaced video. auto: found and made progressive, film frames of telecined video are "
                     "restored. keep: frames as they are. frame, field: one frame of each frame, or of each field.",
                 ),
+                target_widget(),
+                io.Combo.Input(
+                    "quality",
+                    options=list(QUALITIES),
+                    default=QUALITIES[0],
+                    optional=True,
+                    tooltip="balanced: the restorer alone, or what detail asks for. fast: a real-time network alone, "
+                    "whatever model is connected. best: patches are denoised too, at detail 0.5 if it is 0; several "
+                    "times as slow as balanced.",
+                ),
             ],
             outputs=[io.Video.Output(tooltip="The finished file in ComfyUI's output folder.")],
         )
@@ -149,9 +169,6 @@ class UpscaleVideo(io.ComfyNode):
     def execute(
         cls,
         video: Any,
-        model: Any,
-        vae: Any,
-        positive: Any,
         scale: float,
         filename_prefix: str,
         format: str,
@@ -163,26 +180,32 @@ class UpscaleVideo(io.ComfyNode):
         find_cuts: bool,
         keep_alpha: bool,
         keep_subtitles: bool,
+        model: Any = None,
+        vae: Any = None,
+        positive: Any = None,
         adapter: Any = None,
         negative: Any = None,
         size: str = "",
         strength_map: Any = None,
         fields: str = FIELDS_AUTO,
+        target: str = CUSTOM,
+        quality: str = QUALITIES[0],
         **choices: Any,
     ) -> io.NodeOutput:
         if strength_map is not None and len(strength_map) != 1:
             raise PlanError(
                 f"The strength map has {len(strength_map)} frames; Upscale Video takes one mask for the whole video."
             )
-        models = NativeModels(model, vae, positive, negative, adapter)
-        settings = _settings(models.defaults, choices)
+        models = None if quality == "fast" else complete_models(model, vae, positive, negative, adapter)
+        settings = with_quality(_settings(models.defaults if models else TINY, choices), quality)
+        factor, exact = resolve_target(target, scale, size)
         notices: list[str] = []
         path = upscale_video(
             video,
             models,
             settings,
-            scale=scale,
-            size=size.strip() or None,
+            scale=factor,
+            size=exact,
             prefix=filename_prefix,
             suffix=format,
             encoding=Encoding(crf, None if codec == "auto" else codec, None, keep_alpha, keep_subtitles),

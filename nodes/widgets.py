@@ -6,7 +6,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..patchvsr_core.plan.target_size import MAX_SCALE
+from ..patchvsr_core.plan.target_size import CUSTOM, MAX_SCALE, TARGETS
 from ..patchvsr_core.settings import OPTIONS, Settings
 
 AUTO = "auto"
@@ -70,8 +70,28 @@ def setting_limits(name: str, *, own: bool = False) -> tuple[float, float]:
 
 
 def scale_widget() -> io.Float.Input:
-    """By how much to upscale."""
-    return io.Float.Input("scale", default=4.0, min=1.0, max=MAX_SCALE, step=0.1, tooltip="Upscale factor.")
+    """By how much to upscale, to two decimals: 2.25 makes 480 lines 1080."""
+    return io.Float.Input(
+        "scale",
+        default=4.0,
+        min=1.0,
+        max=MAX_SCALE,
+        step=0.05,
+        round=0.01,
+        tooltip="Upscale factor.",
+    )
+
+
+def target_widget() -> io.Combo.Input:
+    """The size by a name that people use; ``web/target_size.js`` greys out what it makes idle."""
+    return io.Combo.Input(
+        "target",
+        options=list(TARGETS),
+        default=CUSTOM,
+        optional=True,
+        tooltip="Size of the result. custom: as scale says, or size where it is filled in. 720p to 8K: as large as "
+        "fits into such a screen, aspect ratio kept.",
+    )
 
 
 def size_widget() -> io.String.Input:
@@ -88,7 +108,7 @@ def size_widget() -> io.String.Input:
 def finishing_widgets() -> list[Any]:
     """What a refiner aims at, and how far the result has to agree with the input."""
     return [
-        setting_widget("fidelity_rounds", "rounds"),
+        setting_widget("fidelity_rounds", "rounds", advanced=True),
         setting_widget("fidelity_strength", "fidelity"),
         setting_widget("detail"),
         setting_widget("restore_strength", "cleanup"),

@@ -52,8 +52,8 @@ def losses(name: str, frozen: Entry, info: Mapping[str, Any]) -> list[str]:
     """What a saved workflow would miss, each with what to do instead."""
     now = entry_of(info)
     found = [line for key, kind in frozen["inputs"].items() for line in _lost_input(name, key, kind, now["inputs"])]
-    order = [key for key in now["inputs"] if key in frozen["inputs"]]
-    if order != [key for key in frozen["inputs"] if key in order]:
+    sockets = [key for key in frozen["inputs"] if key in now["inputs"] and key not in frozen["widgets"]]
+    if [key for key in now["inputs"] if key in sockets] != sockets:
         found.append(f"{name}: the inputs are in another order; leave them where they were")
     if now["widgets"][: len(frozen["widgets"])] != frozen["widgets"]:
         found.append(

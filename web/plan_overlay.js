@@ -4,9 +4,11 @@
 
 import { app } from '../../scripts/app.js'
 import { api } from '../../scripts/api.js'
+import { foldAdvanced } from './advanced_widgets.js'
 import { clipOf, pictureOf } from './clip.js'
 import { allNodes, feeding, stateOf, upstream, valueOf, widgetOf } from './graph_walk.js'
 import { PlanPicture } from './plan_picture.js'
+import { language, words } from './words.js'
 
 const LOOK_MS = 200
 const PICTURE_PX = 120
@@ -21,20 +23,17 @@ const KINDS = {
   PatchVSR_PatchPlanner: {
     node: 'planner',
     input: 'image',
-    widgets: ['scale', 'patch_px', 'layout', 'window_frames', 'overlap_frames', 'size']
+    widgets: ['scale', 'patch_px', 'layout', 'window_frames', 'overlap_frames', 'size', 'target']
   },
   PatchVSR_UpscaleVideo: {
     node: 'video',
     input: 'video',
-    widgets: ['scale', 'size', 'steps', 'guidance', 'patch_px', 'layout', 'crf', 'codec', 'detail', 'base_layer']
+    widgets: [
+      ...['scale', 'size', 'target', 'quality', 'steps', 'guidance', 'patch_px', 'layout', 'crf', 'codec', 'detail'],
+      'base_layer'
+    ]
   }
 }
-const ENGLISH = {
-  no_clip: 'Connect a clip to see the plan.',
-  no_vae: 'Connect a VAE to see the plan.',
-  not_run: 'Queue once to see the plan.'
-}
-let translations = {} // by language, as ComfyUI serves them
 const panels = new Set()
 const reports = new Map() // what planners said of clips that they really had, by what was upstream
 
@@ -128,15 +127,16 @@ class Panel {
     const clip = clipOf(node, kind.input)
     if (!report && clip.missing) return clip
     const vae = feeding(node, 'vae')?.node
-    if (!report && !vae) return { missing: 'no_vae' }
+    const builtIn = kind.node === 'video' && !vae && !feeding(node, 'model')
+    if (!report && !vae && !builtIn) return { missing: 'no_vae' }
     const seen = report ?? clip
-    const question = { node: kind.node, locale: language(), family: report?.family ?? familyOf(vae), guessed: !report && clip.guessed }
+    const question = { node: kind.node, locale: language(), family: report?.family ?? (builtIn ? 'tiny' : familyOf(vae)), guessed: !report && clip.guessed }
     for (const name of ['frames', 'width', 'height']) question[name] = seen[name]
     for (const name of kind.widgets) {
       question[name] = valueOf(node, name) ?? report?.[name]
       if (question[name] === undefined) return { missing: 'not_run' }
     }
-    Object.assign(question, kind.node === 'planner' ? this.sampling() : { has_adapter: !!feeding(node, 'adapter') })
+    Object.assign(question, kind.node === 'planner' ? this.sampling() : { has_adapter: builtIn || !!feeding(node, 'adapter') })
     return { question, element: clip.element }
   }
 
@@ -191,14 +191,6 @@ class Panel {
   }
 }
 
-function language() {
-  return app.extensionManager?.setting?.get?.('Comfy.Locale') ?? 'en'
-}
-
-function words() {
-  return { ...ENGLISH, ...translations[language()]?.patchvsr }
-}
-
 function familyOf(vae) {
   if (vae.type === 'PatchVSR_LoadTinyDefault') return 'tiny'
   return /wan.?2[._]?2.*vae/i.test(widgetOf(vae, 'vae_name')?.value ?? '') ? 'wan22' : 'wan'
@@ -229,6 +221,7 @@ function addPanel(node, kind) {
   const widget = node.addDOMWidget(NAME, 'patchvsr', panel.element, options)
   widget.serialize = false // `options` speaks of prompts, this of workflows
   panel.element.style.minHeight = `${panel.minHeight}px`
+  foldAdvanced(node)
   const size = node.computeSize?.() ?? node.size
   node.setSize?.([Math.max(WIDTH_PX, size[0]), size[1]])
   panels.add(panel)
@@ -257,8 +250,7 @@ function lookAround() {
 
 app.registerExtension({
   name: 'PatchVSR.PlanOverlay',
-  async setup() {
-    translations = await api.fetchApi('/i18n').then((answer) => answer.json(), () => ({}))
+  setup() {
     setInterval(lookAround, LOOK_MS)
     api.addEventListener('execution_success', () => panels.forEach((panel) => (panel.asked = ''))) // runs are timed
   },

@@ -9,6 +9,19 @@ from ..errors import PlanError
 
 MAX_SIDE = 16384
 MAX_SCALE = 16.0
+FORMATS = {"720p": (1280, 720), "1080p": (1920, 1080), "1440p": (2560, 1440), "4K": (3840, 2160), "8K": (7680, 4320)}
+"""(width, height) of screens by name; a clip fills the one or the other side, upright ones the turned screen."""
+CUSTOM = "custom"
+FACTORS = {"2x": 2.0, "3x": 3.0, "4x": 4.0}
+TARGETS = (CUSTOM, *FACTORS, *FORMATS)
+"""What a result can be asked to be; custom: what scale and size say."""
+
+
+def resolve_target(target: str, scale: float, size: str) -> tuple[float, str | None]:
+    """The (scale, size) to give to :func:`target_size` for one of :data:`TARGETS`."""
+    if target == CUSTOM:
+        return scale, size.strip() or None
+    return (FACTORS[target], None) if target in FACTORS else (scale, target)
 
 
 def target_size(source: tuple[int, int], *, scale: float | None = None, size: str | None = None) -> tuple[int, int]:
@@ -17,7 +30,7 @@ def target_size(source: tuple[int, int], *, scale: float | None = None, size: st
     Args:
         source: (height, width) of the input.
         scale: factor from 1 to 16; 4 when neither is given.
-        size: ``WIDTHxHEIGHT`` instead of a scale; a side of 0 keeps the aspect ratio.
+        size: ``WIDTHxHEIGHT`` instead of a scale; a side of 0 keeps the aspect ratio. Or one of :data:`FORMATS`.
 
     Raises:
         PlanError: for a size that cannot be parsed or is out of range.
@@ -71,10 +84,20 @@ SEPARATORS = "[x\u00d7\u0445*]"
 
 
 def _parse(size: str, height: int, width: int) -> tuple[int, int]:
+    screen = next((screen for name, screen in FORMATS.items() if name.lower() == size.strip().lower()), None)
+    if screen is not None:
+        return _fit(height, width, screen)
     parts = [part.strip() for part in re.split(SEPARATORS, size.lower())]
     if len(parts) != 2 or not all(part.isdecimal() for part in parts):
-        raise PlanError(f"The size {size!r} cannot be parsed; write WIDTHxHEIGHT, such as 1920x1080.")
+        raise PlanError(f"The size {size!r} cannot be parsed; write WIDTHxHEIGHT, such as 1920x1080, or 4K.")
     new_width, new_height = (int(part) for part in parts)
     if not new_width and not new_height:
         raise PlanError(f"The size {size!r} is empty; at most one side may be 0.")
     return new_height or round(height * new_width / width), new_width or round(width * new_height / height)
+
+
+def _fit(height: int, width: int, screen: tuple[int, int]) -> tuple[int, int]:
+    """As large as fits into a screen, with even sides: most codecs halve the colours' resolution."""
+    wide, high = screen if width >= height else screen[::-1]
+    scale = min(Fraction(wide, width), Fraction(high, height))
+    return 2 * round(height * scale / 2), 2 * round(width * scale / 2)

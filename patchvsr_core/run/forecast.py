@@ -113,6 +113,8 @@ class Request:
 class Forecast:
     """What a run will make and take; sizes in bytes."""
 
+    source: tuple[int, int]
+    """(height, width) of the clip."""
     target: tuple[int, int]
     """(height, width)."""
     layout: str
@@ -165,6 +167,7 @@ def forecast(request: Request, throughput: Throughput = Throughput(), refiner: R
     work = replace(work, evaluations=windows * work.evaluations, pixels=canvas.frames * target[0] * target[1])
     networks = Networks(family.channels, refiner=refiner)
     return Forecast(
+        source=request.source,
         target=target,
         layout=settings.layout,
         positions=list_positions(plan),

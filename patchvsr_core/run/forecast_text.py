@@ -9,6 +9,9 @@ from ..plan.positions import KINDS
 from .forecast import Forecast
 
 MIB = 2**20
+FAR_FACTOR = 8
+LONG_SECONDS = 3600
+"""Beyond these a request is pointed out: few mean it."""
 Words = Mapping[str, str]
 """Texts of a language by name, with places for what is filled in."""
 
@@ -30,12 +33,17 @@ ENGLISH: Words = {
     "time": "time ~%(time)s for %(steps)s (measured here)",
     "restored": "%(size)s · restorer alone, as detail is 0",
     "restoring_time": "time ~%(time)s (measured here)",
+    "fast": "%(size)s · real-time network alone",
+    "far": "%(factor)s times as large as the clip: more than 8 times invents most of the picture.",
+    "long": "This takes about %(time)s.",
     "no_time": "time: known after the first run",
+    "show_advanced": "Show advanced inputs",
+    "hide_advanced": "Hide advanced inputs",
     "no_clip": "Connect a clip to see the plan.",
     "no_vae": "Connect a VAE to see the plan.",
     "not_run": "Queue once to see the plan.",
 }
-"""All of them; the last three are said where there is nothing to forecast from yet."""
+"""All of them; the last three are said where there is nothing to forecast from yet, the two before on a button."""
 
 
 def planner_lines(found: Forecast, *, guessed: bool, words: Words = ENGLISH) -> list[str]:
@@ -53,9 +61,15 @@ def planner_lines(found: Forecast, *, guessed: bool, words: Words = ENGLISH) -> 
     ]
 
 
-def video_lines(found: Forecast, words: Words = ENGLISH) -> list[str]:
-    """For a node that makes the whole file piece by piece; pieces and the joined file exist together for a moment."""
+def video_lines(found: Forecast, words: Words = ENGLISH, *, fast: bool = False) -> list[str]:
+    """For a node that makes the whole file piece by piece; pieces and the joined file exist together for a moment.
+
+    Args:
+        fast: by a real-time network, of which nothing but sizes is known.
+    """
     file, disk = (bytes_text(size) for size in (found.file_bytes, 2 * found.file_bytes))
+    if fast:
+        return [words["fast"] % {"size": size_text(found.target)}, words["disk"] % {"file": file, "disk": disk}]
     if found.evaluations == 0:
         return [
             words["restored"] % {"size": size_text(found.target)},
@@ -67,6 +81,18 @@ def video_lines(found: Forecast, words: Words = ENGLISH) -> list[str]:
         words["disk"] % {"file": file, "disk": disk},
         f"{_at_work(found, words)} · {_time(found, words)}",
     ]
+
+
+def warning_line(found: Forecast, words: Words = ENGLISH, *, fast: bool = False) -> str | None:
+    """What should be read before queueing: what stops the sampler, far too large a result, more than an hour."""
+    if found.warning and not fast:
+        return found.warning
+    factor = max(new / old for new, old in zip(found.target, found.source, strict=True))
+    seconds = 0.0 if fast or found.seconds is None else found.seconds
+    far = [words["far"] % {"factor": f"{factor:.3g}"}] if factor > FAR_FACTOR else []
+    return (
+        " ".join([*far, *([words["long"] % {"time": seconds_text(seconds)}] if seconds > LONG_SECONDS else [])]) or None
+    )
 
 
 def size_text(size: tuple[int, int]) -> str:

@@ -1,7 +1,7 @@
 """What the user may choose, declared once, and the defaults of each kind of model."""
 
 from .option import Option, flag_of, options_of, with_new_names
-from .presets import MODEL_FILES, TINY, WAN, WAN_PLAIN
+from .presets import MODEL_FILES, QUALITIES, TINY, WAN, WAN_PLAIN, with_quality
 from .settings import BASE_LAYERS, BICUBIC, RESTORER, Settings
 
 OPTIONS = options_of(Settings)
@@ -12,6 +12,7 @@ __all__ = [
     "BICUBIC",
     "MODEL_FILES",
     "OPTIONS",
+    "QUALITIES",
     "RESTORER",
     "TINY",
     "WAN",
@@ -21,4 +22,5 @@ __all__ = [
     "flag_of",
     "options_of",
     "with_new_names",
+    "with_quality",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .settings import RESTORER, Settings
 
 TINY = Settings(layout="overlapping", base_layer=RESTORER)
@@ -27,6 +29,16 @@ WAN_PLAIN = Settings(
     propagation_start=0.1,
 )
 """A stock Wan without an adapter: a detail enhancer that starts from the noised input."""
+
+QUALITIES = ("balanced", "fast", "best")
+"""balanced: the settings as they are. fast: a real-time network instead of them. best: patches are denoised too."""
+VIEWING_DETAIL = 0.5
+
+
+def with_quality(settings: Settings, quality: str) -> Settings:
+    """Settings with what a quality asks for; ``fast`` uses none."""
+    return replace(settings, detail=settings.detail or VIEWING_DETAIL) if quality == "best" else settings
+
 
 MODEL_FILES = ("vae", "adapter", "refiner", "decoder", "prompt", "negative")
 """What the user may name beside a model."""

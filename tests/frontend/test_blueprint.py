@@ -13,7 +13,7 @@ pytestmark = [
     pytest.mark.skipif(missing() is not None, reason=f"the frontend tests need {missing()}"),
 ]
 NAME = "PatchVSR Upscale"
-WIDGETS = ["scale", "detail", "cleanup", "fidelity", "patch_px", "seed"]
+WIDGETS = ["scale", "detail", "cleanup", "fidelity", "patch_px", "seed", "target"]
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_it_is_found_by_its_name_and_added(added):
     assert added.script_errors == []
 
 
-def test_it_has_six_widgets_one_input_and_one_output(added):
+def test_it_has_seven_widgets_one_input_and_one_output(added):
     widgets, inputs, outputs = added.evaluate("""() => { const [node] = app.graph._nodes; return [
         node.widgets.map((widget) => widget.name), node.inputs.filter((slot) => !slot.widget).map((slot) => slot.type),
         node.outputs.map((slot) => slot.type)] }""")

@@ -256,7 +256,7 @@ def test_time_is_there_when_a_run_has_ended(overlay, pack, monkeypatch):
 
 def test_upscale_video_tells_sizes_too(overlay):
     workflow = (ROOT / "example_workflows" / "patchvsr_long_4k.json").read_text()
-    overlay.load(json.loads(workflow.replace("3840x0", "")))
+    overlay.load(json.loads(workflow))
     text = overlay.page.evaluate(
         "() => app.graph._nodes.find((n) => n.type === 'PatchVSR_UpscaleVideo')"
         ".widgets.find((w) => w.name === 'patchvsr_forecast').element.innerText"

@@ -113,4 +113,4 @@ def test_values_inside_a_subgraph_are_put_in_order_too(page: Any) -> None:
         app.extensions.find((extension) => extension.name === 'PatchVSR.SavedWorkflows').beforeConfigureGraph(workflow)
         return workflow.definitions.subgraphs[0].nodes[0].widgets_values
     }"""
-    assert page.evaluate(script, workflow) == [3, 256, "uniform", 8, 2, ""]
+    assert page.evaluate(script, workflow) == [3, 256, "uniform", 8, 2, "", "custom"]

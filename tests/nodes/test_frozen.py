@@ -199,5 +199,5 @@ def test_an_entry_says_what_a_saved_workflow_depends_on(object_info: dict[str, A
     entry = entry_of(object_info[NAME])
     assert list(entry["inputs"])[:4] == ["image", "vae", "scale", "patch_px"]
     assert entry["inputs"]["layout"][0] == "auto"
-    assert entry["widgets"] == ["scale", "patch_px", "layout", "window_frames", "overlap_frames", "size"]
+    assert entry["widgets"] == ["scale", "patch_px", "layout", "window_frames", "overlap_frames", "size", "target"]
     assert entry["outputs"][2] == ["width", "INT"]

@@ -262,7 +262,17 @@ def test_the_browser_is_served_pages_and_pictures_and_only_known_scripts():
     assert web_folder().is_dir() and web_folder().is_relative_to(ROOT)
     files = [path.relative_to(web_folder()) for path in web_folder().rglob("*") if path.is_file()]
     scripts = {str(path) for path in files if path.suffix not in (".md", ".jpg")}
-    assert scripts == {"clip.js", "graph_walk.js", "plan_overlay.js", "plan_picture.js", "saved_workflows.js"}
+    known = {
+        "clip",
+        "graph_walk",
+        "plan_overlay",
+        "plan_picture",
+        "saved_workflows",
+        "advanced_widgets",
+        "target_size",
+        "words",
+    }
+    assert scripts == {f"{name}.js" for name in known}
 
 
 DOCS = sorted((ROOT / "docs").glob("*.md"))

@@ -65,6 +65,70 @@ def test_a_file_comes_out_as_the_command_line_makes_it(
     assert not [path for path in places.rglob("*") if path.name.startswith(".")]
 
 
+LOSSLESS = {"format": "mkv", "codec": "ffv1"}
+
+
+def frames_of(done: Any) -> torch.Tensor:
+    return read_clip(done[0].get_stream_source()).frames
+
+
+def make_alone(pack: Any, source: Path, **changes: Any) -> torch.Tensor:
+    """With nothing connected but the video."""
+    node = pack["UpscaleVideo"]
+    return frames_of(
+        node.execute(**{**_defaults(node), "video": as_video(source), **LOSSLESS, "scale": 2.0, **changes})
+    )
+
+
+def test_nothing_but_a_video_is_needed(pack: Any, tiny: Any, places: Path, source: Path) -> None:
+    alone = make_alone(pack, source, detail=0.5, patch_px=64)
+    assert torch.equal(alone, frames_of(make(pack, tiny, as_video(source), detail=0.5, **LOSSLESS)))
+
+
+def test_a_target_by_name_outdoes_the_scale(pack: Any, places: Path, source: Path) -> None:
+    made = make_alone(pack, source, target="3x", scale=2.0, size="40x0", quality="fast")
+    assert made.shape[1:3] == (78, 102)
+
+
+def test_fast_is_the_real_time_network_alone(pack: Any, tiny: Any, places: Path, source: Path) -> None:
+    fast = make_alone(pack, source, quality="fast", chunk_frames=4)
+    expected = run_node(pack["DAPUpscale"], image=read_clip(source).frames, weights="small (shipped)", scale=2.0)[0]
+    assert (fast - expected).abs().max() < 1.01 / 255, "and its state is carried from chunk to chunk"
+
+
+def test_best_denoises_patches_where_detail_is_0(pack: Any, tiny: Any, places: Path, source: Path) -> None:
+    best = make_alone(pack, source, quality="best", patch_px=64)
+    assert torch.equal(best, make_alone(pack, source, detail=0.5, patch_px=64))
+    settings = pack.part("patchvsr_core.settings")
+    chosen = settings.Settings(detail=0.8)
+    assert settings.with_quality(chosen, "best") == chosen == settings.with_quality(chosen, "balanced")
+
+
+def test_parts_of_a_model_are_completed_or_asked_for(pack: Any, tiny: Any) -> None:
+    complete, error = (
+        pack.part("patchvsr_core.hosts.comfy").complete_models,
+        pack.part("patchvsr_core.errors").PlanError,
+    )
+    filled = complete(tiny.model)
+    assert filled.model is tiny.model and filled.vae is not None and filled.positive is not None
+    assert complete(tiny.model, adapter=tiny.adapter).adapter is tiny.adapter
+    with pytest.raises(error, match="vae, adapter without a model: connect the model"):
+        complete(vae=tiny.vae, adapter=tiny.adapter)
+
+
+def test_another_model_needs_parts_of_its_own(pack: Any, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pack.part("patchvsr_core.hosts.comfy.shipped"), "is_tiny", lambda model: False)
+    complete, error = (
+        pack.part("patchvsr_core.hosts.comfy").complete_models,
+        pack.part("patchvsr_core.errors").PlanError,
+    )
+    with pytest.raises(error, match="connect vae, or nothing at all"):
+        complete(tiny.model, positive=tiny.prompt)
+    with pytest.raises(error, match="connect positive, or nothing at all"):
+        complete(tiny.model, tiny.vae)
+    assert complete(tiny.model, tiny.vae, adapter=tiny.adapter).positive is not None, "an adapter has a prompt"
+
+
 def test_a_strength_map_protects_the_whole_video(pack: Any, tiny: Any, places: Path, source: Path) -> None:
     lossless = {"format": "mkv", "codec": "ffv1", "chunk_frames": 5}
     done = make(pack, tiny, as_video(source), strength_map=torch.zeros(1, 26, 34), **lossless)

@@ -1,4 +1,4 @@
-"""What example workflows and blueprints say beside the graph: files to have, six widgets to set."""
+"""What example workflows and blueprints say beside the graph: files to have, seven widgets to set."""
 
 import json
 
@@ -26,11 +26,19 @@ def test_files_are_named_with_folder_and_link(path):
 
 
 @pytest.mark.parametrize("path", BLUEPRINTS, ids=lambda path: path.stem)
-def test_a_blueprint_is_one_node_with_six_widgets(path, pack):
+def test_a_blueprint_is_one_node_with_seven_widgets(path, pack):
     data = json.loads(path.read_text())
     (host,), (definition,) = data["nodes"], data["definitions"]["subgraphs"]
     assert host["type"] == definition["id"] and host["title"] == definition["name"] == path.stem
-    assert list(host["widgets_values_named"]) == ["scale", "detail", "cleanup", "fidelity", "patch_px", "seed"]
+    assert list(host["widgets_values_named"]) == [
+        "scale",
+        "detail",
+        "cleanup",
+        "fidelity",
+        "patch_px",
+        "seed",
+        "target",
+    ]
     assert [socket["type"] for socket in host["outputs"]] == ["IMAGE"]
     assert [socket["name"] for socket in host["inputs"] if "widget" not in socket] == ["image"]
     assert definition["description"].endswith(".") and definition["category"] == "PatchVSR"

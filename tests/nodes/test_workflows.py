@@ -63,12 +63,18 @@ EXPECTED = {
         "LoadVideo": {"file": "patchvsr_sample.mp4"},
         "BasicScheduler": {"scheduler": "simple", "steps": 1, "denoise": 1},
         "PatchVSR_PatchPlanner": {"scale": 4, "patch_px": 256, "layout": "auto", "window_frames": 8},
-        "PatchVSR_RefineFidelity": {"detail": 0.5, "cleanup": 1, "fidelity": 1},
+        "PatchVSR_RefineFidelity": {"detail": 0, "cleanup": 1, "fidelity": 1},
         "RandomNoise": {"noise_seed": 0},
     },
     "patchvsr_long_4k": {
         "LoadVideo": {"file": "patchvsr_sample.mp4"},
-        "PatchVSR_UpscaleVideo": {"size": "3840x0", "format": "auto", "codec": "auto", "when_unfinished": "continue"},
+        "PatchVSR_UpscaleVideo": {
+            "size": "",
+            "target": "custom",
+            "format": "auto",
+            "codec": "auto",
+            "when_unfinished": "continue",
+        },
     },
     "patchvsr_ai_video": {
         "PatchVSR_PatchPlanner": {"scale": 2},
@@ -96,7 +102,8 @@ EXPECTED = {
     "patchvsr_preview": {
         "LoadVideo": {"file": "patchvsr_sample.mp4"},
         "PatchVSR_DAPUpscale": {"weights": "small (shipped)", "scale": 4},
-        "PatchVSR_RefineFidelity": {"refine_strength": 1, "rounds": 8},
+        "PatchVSR_RefineFidelity": {"refine_strength": 1, "rounds": 8, "detail": 0.5},
+        "PatchVSR_PatchPreview": {"detail": 0.5},
     },
     "patchvsr_render": {
         "PatchVSR_LoadRenderPasses": {"path": "patchvsr_render", "frame_count": 0},
@@ -150,7 +157,7 @@ NODES = {
         *("AttentionPropagation", "DetailGuidance", "StarSchedule"),
     ],
     "patchvsr_simple": [*TINY, *PLAIN],
-    "patchvsr_long_4k": ["LoadTinyDefault", "UpscaleVideo"],
+    "patchvsr_long_4k": ["UpscaleVideo"],
     "patchvsr_ai_video": [*TINY, *FLOW, *PLAIN, "QualityReport"],
     "patchvsr_wan21_adapter": [*STAGES, *PLAIN, "LoadAdapter", "GlobalContextEncoder"],
     "patchvsr_old_film": [*STAGES, *FLOW, *PLAIN, "QualityReport"],

@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 
 from patchvsr_core.errors import PlanError
-from patchvsr_core.plan.target_size import target_pixel_aspect, target_size
+from patchvsr_core.plan.target_size import CUSTOM, FORMATS, TARGETS, resolve_target, target_pixel_aspect, target_size
 
 SOURCE = (100, 240)
 
@@ -52,3 +52,38 @@ def test_a_pixel_aspect_fits_into_sixteen_bits():
     assert max(found.numerator, found.denominator) <= 65535
     assert found == pytest.approx(65521 / 65519, rel=1e-3)
     assert target_pixel_aspect((997, 991), (16384, 1009), Fraction(4999, 4993)).denominator <= 65535
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "expected"),
+    [
+        ((1080, 1920), "4K", (2160, 3840)),
+        ((480, 640), "1080p", (1080, 1440)),  # 4:3 fills the height
+        (SOURCE, "1080p", (800, 1920)),  # a wide film fills the width
+        ((640, 360), "720p", (1280, 720)),  # upright
+        ((270, 481), "1440P", (1438, 2560)),  # even sides
+        ((544, 960), "8K", (4320, 7624)),
+    ],
+)
+def test_a_screen_is_filled_in_one_direction(source, name, expected):
+    assert target_size(source, size=name) == expected
+
+
+def test_two_decimals_of_a_scale_count():
+    assert target_size((480, 640), scale=2.25) == (1080, 1440)
+
+
+def test_a_named_target_outdoes_scale_and_size():
+    assert {name: resolve_target(name, 2.0, " 480x0 ") for name in ("3x", "4K", CUSTOM)} == {
+        "3x": (3.0, None),
+        "4K": (2.0, "4K"),
+        CUSTOM: (2.0, "480x0"),
+    }
+    assert resolve_target(CUSTOM, 2.25, " ") == (2.25, None)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_every_target_can_be_made(name):
+    scale, size = resolve_target(name, 2.0, "")
+    height, width = target_size((360, 640), scale=scale, size=size)
+    assert (width, height) == FORMATS.get(name, (int(640 * scale), int(360 * scale)))

@@ -13,6 +13,7 @@ from .realtime import run_fast
 from .refiner import estimate_input_degradation, refiner_at, run_refiner, shipped_refiner
 from .run_times import shape_of, throughput_of, timed_stage
 from .sampling import sample_focus, sample_latent
+from .shipped import complete_models, shipped_models
 from .strength_map import attach_strength
 from .tiny import is_tiny, load_tiny
 from .video import as_video, upscale_video
@@ -32,6 +33,7 @@ __all__ = [
     "attach_strength",
     "check_interrupt",
     "codec_of",
+    "complete_models",
     "estimate_input_degradation",
     "is_tiny",
     "load_decoder",
@@ -44,6 +46,7 @@ __all__ = [
     "sample_focus",
     "sample_latent",
     "shape_of",
+    "shipped_models",
     "shipped_refiner",
     "throughput_of",
     "timed_stage",

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ...errors import ModelError
+from ...files import sha256
 from ...realtime.gbuffers import RenderPasses
 from ...realtime.optimize import prepare
 from ...realtime.upscaler import FastUpscaler, load_network, network_path
@@ -47,17 +48,23 @@ def run_fast(
     Raises:
         ModelError, MediaError: in one sentence.
     """
+    upscaler = load_realtime(network, (int(frames.shape[1]), int(frames.shape[2])))
+    if upscaler.name != kind:
+        name = network_path(network).name
+        raise ModelError(f"{name} is a network of {TITLES[upscaler.name]}; use that node, or choose another file.")
+    cuts = detect_cuts(frames) if find_cuts else ()
+    return with_extras(partial(upscaler.upscale, passes=passes, cuts=cuts, on_frame=Progress()), frames, target)
+
+
+def load_realtime(network: str | Path, source: tuple[int, int]) -> FastUpscaler:
+    """A network on ComfyUI's device, with room for frames of (height, width) ``source``."""
     device = comfy.model_management.get_torch_device()
     dtype = torch.float16 if comfy.model_management.should_use_fp16(device) else torch.float32
     path = network_path(network)
     patcher = _read(path, path.stat().st_mtime_ns if path.is_file() else 0, dtype)
-    upscaler = FastUpscaler(patcher.model, device=device, dtype=dtype)
-    if upscaler.name != kind:
-        raise ModelError(f"{path.name} is a network of {TITLES[upscaler.name]}; use that node, or choose another file.")
-    needed = upscaler.working_bytes((int(frames.shape[1]), int(frames.shape[2])))
-    comfy.model_management.load_models_gpu([patcher], memory_required=needed)
-    cuts = detect_cuts(frames) if find_cuts else ()
-    return with_extras(partial(upscaler.upscale, passes=passes, cuts=cuts, on_frame=Progress()), frames, target)
+    upscaler = FastUpscaler(patcher.model, device=device, dtype=dtype, identity=sha256(path))
+    comfy.model_management.load_models_gpu([patcher], memory_required=upscaler.working_bytes(source))
+    return upscaler
 
 
 @lru_cache(maxsize=2)

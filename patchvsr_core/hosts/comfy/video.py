@@ -18,7 +18,8 @@ from comfy_api.latest import InputImpl, Types
 
 from ...finish.strength_map import StrengthMap
 from ...plan.target_size import target_size
-from ...run.memory import chunk_frames
+from ...realtime.upscaler import FastUpscaler, upscale_chunk
+from ...run.memory import chunk_frames, streamed_frames
 from ...run.oom_backoff import OOMBackoff
 from ...run.video_job import Job, upscale_file
 from ...settings import Settings
@@ -26,7 +27,7 @@ from ...video import Picture, VideoWriter, probe, scan
 from ...video.chunk_files import Encoding, check_output
 from ...video.disk_space import check_space, disk_bytes
 from ...video.fields import AUTO
-from ...video.info import with_fields
+from ...video.info import VideoInfo, with_fields
 from ...video.journal import unfinished_chunks
 from ...video.passthrough import write_audio
 from ...video.reader import Timeline
@@ -40,6 +41,7 @@ from .loading import liem_strength_of
 from .pipeline import NativeModels, upscale_native
 from .progress import check_interrupt
 from .propagation import RESCALED
+from .realtime import load_realtime
 
 log = logging.getLogger("patchvsr")
 STAGES = {"encode": (0.0, 0.05), "denoise": (0.05, 0.55), "decode": (0.55, 0.6), "refine": (0.6, 0.95)}
@@ -48,7 +50,7 @@ STAGES = {"encode": (0.0, 0.05), "denoise": (0.05, 0.55), "decode": (0.55, 0.6),
 
 def upscale_video(
     video: Any,
-    models: NativeModels,
+    models: NativeModels | None,
     settings: Settings,
     *,
     scale: float,
@@ -68,6 +70,7 @@ def upscale_video(
     """Upscale a VIDEO into ComfyUI's output folder; a run that was stopped resumes where it was.
 
     Args:
+        models: None: the real-time network alone, frame by frame, which has no settings.
         prefix: of the file's name, as core's Save Video takes it; a run whose name has the time of day in it leaves
             nothing when it is stopped, as no later one has that name.
         suffix: container, or ``auto`` for the input's, or one that holds its transparency.
@@ -99,21 +102,35 @@ def upscale_video(
         check_space(output, disk_bytes(output, frames, target, info, encoding))
         if not fresh and not chunk:
             chunk, overlap = unfinished_chunks(output) or (chunk, overlap)
-        chunk = chunk or chunk_frames(frames, (info.height, info.width), target, models, settings)
+        source = (info.height, info.width)
+        used = load_realtime("dap", source) if models is None else models
+        if isinstance(used, FastUpscaler):
+            chunk, overlap = chunk or _streamed(frames, source, target, info, used), 0
+        else:
+            chunk = chunk or chunk_frames(frames, source, target, used, settings)
         job = Job(info, output, target, settings, chunk, min(overlap, chunk // 3), encoding, fresh, strength, notes)
-        _run(replace(job, is_resumable=not has_time_of_day(prefix)), timeline, models)
+        _run(replace(job, is_resumable=not has_time_of_day(prefix)), timeline, used)
     return output
 
 
-def _run(job: Job, timeline: Timeline, models: NativeModels) -> None:
+def _streamed(
+    frames: int, source: tuple[int, int], target: tuple[int, int], info: VideoInfo, used: FastUpscaler
+) -> int:
+    """Frames in a chunk of the real-time network; with transparency each exists twice for a moment."""
+    frame_bytes = target[0] * target[1] * (3 + 5 * info.picture.alpha) * torch.float32.itemsize
+    return streamed_frames(frames, source, frame_bytes, used.working_bytes(source), used.device)
+
+
+def _run(job: Job, timeline: Timeline, models: NativeModels | FastUpscaler) -> None:
     """Make the file, with one progress bar, until the user cancels."""
     bar = _Bar()
+    fast = isinstance(models, FastUpscaler)
     upscale_file(
-        job,
+        replace(job, settings=None) if fast else job,
         timeline,
         models,
-        work=OOMBackoff(upscale_native),
-        weights=_identity(models),
+        work=upscale_chunk if fast else OOMBackoff(upscale_native),
+        weights=models.identity if isinstance(models, FastUpscaler) else _identity(models),
         report=bar,
         on_chunk=bar.next_chunk,
     )

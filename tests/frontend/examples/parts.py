@@ -104,11 +104,11 @@ def along(model: str, weight: float) -> dict[str, Node]:
     return {"along": Node("PatchVSR_FlowPropagation", inputs)}
 
 
-def look() -> dict[str, Node]:
+def look(detail: float) -> dict[str, Node]:
     """One patch, before the rest."""
     shared = {"noise": "@noise.NOISE", "guider": "@guider.GUIDER", "sampler": "@solver.SAMPLER"}
     clips = {"latent": "@encode.LATENT", "plan": "@plan.plan", "vae": "@tiny.VAE", "source": "@parts.images"}
-    inputs = {**shared, "sigmas": "@sigmas.SIGMAS", **clips, "frames": 1}
+    inputs = {**shared, "sigmas": "@sigmas.SIGMAS", **clips, "frames": 1, "detail": detail}
     return {"look": Node("PatchVSR_PatchPreview", inputs, size=(560, 560))}
 
 

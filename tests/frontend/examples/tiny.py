@@ -145,8 +145,8 @@ PREVIEW = Example(
         "save fast": Node(
             "SaveVideo", {"video": "@join fast.VIDEO", "filename_prefix": "video/PatchVSR_preview"}, size=(360, 380)
         ),
-        "refine": changed(TINY.nodes["refine"], base_layer="@fast.IMAGE"),
-        **look(),
+        "refine": changed(TINY.nodes["refine"], base_layer="@fast.IMAGE", detail=0.5),
+        **look(detail=0.5),
         **compare(),
     },
     groups=[

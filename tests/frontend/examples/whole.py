@@ -9,10 +9,10 @@ from .tiny import TINY
 SIMPLE_NOTE = """
 ## PatchVSR Upscale
 
-The whole pipeline behind six widgets; open it with the arrow at its corner. You find it in the node library and in \
+The whole pipeline behind seven widgets; open it with the arrow at its corner. You find it in the node library and in \
 the search (double click) as *PatchVSR Upscale*.
 
-- **scale**: upscale factor
+- **scale**: upscale factor; or choose a size by name as **target**
 - **detail**: 0 is the most probable image, 1 one as crisp as the original may have been; 0.5 for viewing
 - **cleanup** (restore strength): how much of the measured noise and compression is removed; 0 keeps everything, film \
 grain included
@@ -27,8 +27,10 @@ LONG_NOTE = """
 
 One node reads, upscales and writes the file chunk by chunk. Audio, subtitles, timing and transparency are kept.
 
-**Size**: *size* is 3840x0, 4K wide for any input; 0 keeps the aspect ratio. Clear it to use *scale* instead. Start \
-from 960 pixels or more: PatchVSR's small sample would be upscaled 16 times.
+**Size**: choose *4K* as *target* for your own clip; the node shows what comes out. Start from 960 pixels or more: \
+the small sample, 240 pixels wide, is made 4 times as large.
+
+**Quality**: *fast* shows the whole film soon, *best* denoises patches too.
 
 **Memory** does not grow with the video: about 6 GB for 4K. To use less, set *chunk_frames* to 8.
 
@@ -74,6 +76,7 @@ UPSCALE = Pack(
         "fidelity": "refine.fidelity",
         "patch_px": "plan.patch_px",
         "seed": "noise.noise_seed",
+        "target": "plan.target",
     },
 )
 
@@ -83,7 +86,7 @@ SIMPLE = Example(
     nodes={
         **note(SIMPLE_NOTE),
         **clip(),
-        "upscale": Node(UPSCALE.title, {"image": "@parts.images", "detail": 0.5}, size=(300, 0)),
+        "upscale": Node(UPSCALE.title, {"image": "@parts.images"}, size=(300, 0)),
         **saving("@upscale.IMAGE"),
     },
     groups=[
@@ -99,23 +102,14 @@ LONG_4K = Example(
     nodes={
         **note(LONG_NOTE),
         "video": Node("LoadVideo", {"file": CLIP}, size=(300, 300)),
-        "tiny": Node("PatchVSR_LoadTinyDefault", {}),
         "upscale": Node(
             "PatchVSR_UpscaleVideo",
-            {
-                "video": "@video.VIDEO",
-                "model": "@tiny.MODEL",
-                "vae": "@tiny.VAE",
-                "positive": "@tiny.prompt",
-                "adapter": "@tiny.adapter",
-                "size": "3840x0",
-                "filename_prefix": "video/PatchVSR_4k",
-            },
+            {"video": "@video.VIDEO", "filename_prefix": "video/PatchVSR_4k"},
             size=(420, 640),
         ),
     },
     groups=[
-        Group("Load", LOAD, [["note"], ["video", "tiny"]]),
+        Group("Load", LOAD, [["note"], ["video"]]),
         Group("Upscale", FINISH, [["upscale"]]),
     ],
     shown=Shown(result="upscale", clip="sample_original.mp4", frames=3, at=(0.49, 0.36)),
