@@ -9,7 +9,7 @@ from comfy_api.latest import io
 
 from ..patchvsr_core.finish.back_projection import check_pair
 from ..patchvsr_core.finish.degradation import estimate_degradation
-from ..patchvsr_core.hosts.comfy import Progress, codec_of, load_decoder, refiner_at, run_refiner
+from ..patchvsr_core.hosts.comfy import Progress, as_canvas, codec_of, load_decoder, refiner_at, run_refiner
 from ..patchvsr_core.vae.decode import InputCondition, decode_tiles
 from ..patchvsr_core.weights import shipped
 from .finishing import agreeing
@@ -116,7 +116,7 @@ class ConditionalDecoder(io.ComfyNode):
         decoder = load_decoder(folder_paths.get_full_path_or_raise(FOLDER, decoder_name))
         tiles = decode_tiles(
             codec_of(vae),
-            latent["samples"],
+            as_canvas(latent["samples"]),
             plan.canvas,
             tile_px=tile_px,
             overlap_px=overlap_px,

@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..patchvsr_core.errors import PatchVSRError
 from ..patchvsr_core.finish.color_fix import match_colors
-from ..patchvsr_core.hosts.comfy import Progress, codec_of, timed_stage
+from ..patchvsr_core.hosts.comfy import Progress, as_canvas, codec_of, timed_stage
 from ..patchvsr_core.vae.decode import blend_tiles, decode_tiles
 from ..patchvsr_core.vae.encode import check_frames
 from .sockets import CATEGORY, Plan, Tiles
@@ -44,7 +44,7 @@ class PatchDecoder(io.ComfyNode):
         with timed_stage("decode", plan.canvas.frames, plan.canvas.target, codec.channels):
             tiles = decode_tiles(
                 codec,
-                latent["samples"],
+                as_canvas(latent["samples"]),
                 plan.canvas,
                 tile_px=tile_px,
                 overlap_px=overlap_px,

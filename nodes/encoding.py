@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..patchvsr_core.errors import AdapterError, PlanError
 from ..patchvsr_core.finish.base_layer import starts_from_base
-from ..patchvsr_core.hosts.comfy import Progress, codec_of, timed_stage
+from ..patchvsr_core.hosts.comfy import Progress, codec_of, latent_of, timed_stage
 from ..patchvsr_core.hosts.comfy.loading import adapter_of
 from ..patchvsr_core.sampling.conditions import PatchConditions
 from ..patchvsr_core.vae.encode import encode_canvas, encode_global
@@ -67,7 +67,7 @@ class PatchEncoder(io.ComfyNode):
             )
         with timed_stage("encode", plan.canvas.frames, plan.canvas.target, codec.channels):
             latent = encode_canvas(codec, source, plan.canvas, base=base_layer, on_tile=Progress())
-        return io.NodeOutput(PatchConditions(latent, noise_level, noise_seed, codec, source), {"samples": latent})
+        return io.NodeOutput(PatchConditions(latent, noise_level, noise_seed, codec, source), latent_of(vae, latent))
 
 
 class GlobalContextEncoder(io.ComfyNode):

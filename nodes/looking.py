@@ -6,7 +6,14 @@ from dataclasses import replace
 
 from comfy_api.latest import io, ui
 
-from ..patchvsr_core.hosts.comfy import codec_of, estimate_input_degradation, run_refiner, sample_focus, shipped_refiner
+from ..patchvsr_core.hosts.comfy import (
+    as_canvas,
+    codec_of,
+    estimate_input_degradation,
+    run_refiner,
+    sample_focus,
+    shipped_refiner,
+)
 from ..patchvsr_core.preview.compare import DIRECTIONS, Version, crop_grid, same_size, split_view
 from ..patchvsr_core.preview.patch_preview import preview_patch
 from ..patchvsr_core.preview.region import most_detailed_position, select_region
@@ -83,7 +90,7 @@ class PatchPreview(io.ComfyNode):
         cleanup: float,
     ) -> io.NodeOutput:
         source, codec = source[..., :3], codec_of(vae)
-        check_canvas(latent["samples"], plan)
+        check_canvas(as_canvas(latent["samples"]), plan)
         check_frames(source, plan.canvas)
         reach = shipped_refiner().reach_frames if refine_strength > 0 else 0
         number = patch or most_detailed_position(plan, source[min(first_frame, len(source) - 1)])
@@ -98,7 +105,7 @@ class PatchPreview(io.ComfyNode):
         )
         sampled = sample_focus(noise, guider, sampler, sigmas, latent, focus)
         look = preview_patch(
-            sampled["samples"],
+            as_canvas(sampled["samples"]),
             source,
             plan,
             codec,

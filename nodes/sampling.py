@@ -6,7 +6,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..patchvsr_core.hosts.comfy import sample_latent
+from ..patchvsr_core.hosts.comfy import as_canvas, sample_latent
 from ..patchvsr_core.sampling.joint_modulation import check_canvas
 from ..patchvsr_core.sampling.schedules import star_schedule
 from .sockets import CATEGORY, Plan
@@ -53,7 +53,7 @@ class PatchSampler(io.ComfyNode):
         latent: io.Latent.Type,
         plan: Plan.Type,
     ) -> io.NodeOutput:
-        check_canvas(latent["samples"], plan)
+        check_canvas(as_canvas(latent["samples"]), plan)
         return io.NodeOutput(sample_latent(noise, guider, sampler, sigmas, latent))
 
 

@@ -249,16 +249,20 @@ def test_eta_is_known_to_propagation(pack, wan):
     asked = []
     host = pack.part("patchvsr_core.hosts.comfy.propagation")
     options = {"transformer_options": {**ancestral.model_options["transformer_options"], host.SOLVER: "sample_euler"}}
-    args = {"model_options": options, "sigma": torch.tensor([0.5]), "denoised": torch.zeros(1)}
-    host._propagate(lambda *_, noise_kept: asked.append(noise_kept), None, args)
+    args = {"model_options": options, "sigma": torch.tensor([0.5]), "denoised": a_state(), "model": model.model}
+    host._propagate(lambda x0, *_, noise_kept: asked.append(noise_kept) or x0, None, args)
     assert asked == [pytest.approx(0.9)]
 
 
-def test_a_run_that_ends_with_noise_left_is_left_alone_there(pack):
+def a_state():
+    return torch.zeros(1, 1, 1, 1, 1)
+
+
+def test_a_run_that_ends_with_noise_left_is_left_alone_there(pack, wan):
     """Heun looks at its last level too, and no step follows."""
     host = pack.part("patchvsr_core.hosts.comfy.propagation")
     levels = torch.tensor([0.9, 0.6, 0.3])
-    asked, x0 = [], torch.zeros(1)
+    asked, x0 = [], a_state()
 
     def propagation(x0, sigma, following, step, *, noise_kept):
         asked.append((sigma, following))
@@ -266,20 +270,25 @@ def test_a_run_that_ends_with_noise_left_is_left_alone_there(pack):
 
     for sigma in (0.9, 0.6, 0.3):
         options = {"transformer_options": {"sample_sigmas": levels, host.SOLVER: "sample_heun"}}
-        args = {"model_options": options, "sigma": torch.tensor([sigma]), "denoised": x0}
+        args = {"model_options": options, "sigma": torch.tensor([sigma]), "denoised": x0, "model": wan[0].model}
         answer = host._propagate(propagation, None, args)
         assert (answer is x0) == (sigma == 0.3)
     assert asked == [pytest.approx((0.9, 0.6)), pytest.approx((0.6, 0.3))]
 
 
-def test_the_span_is_that_of_the_run_not_of_the_models_schedule(pack):
+def test_the_span_is_that_of_the_run_not_of_the_models_schedule(pack, wan):
     host = pack.part("patchvsr_core.hosts.comfy.propagation")
     levels = sigma_schedule(10, shift=5.0, start=0.3)
     acting = []
     for step, sigma in enumerate(levels[:-1]):
         options = {"transformer_options": {"sample_sigmas": levels}}
-        args = {"model_options": options, "sigma": sigma[None], "denoised": None}
-        host._propagate(lambda *_, noise_kept: acting.append(step), (0.8, 1.0), args)  # noqa: B023
+        args = {"model_options": options, "sigma": sigma[None], "denoised": a_state(), "model": wan[0].model}
+
+        def act(x0, *_, noise_kept, step=step):
+            acting.append(step)
+            return x0
+
+        host._propagate(act, (0.8, 1.0), args)
     assert acting == [8, 9]
 
 

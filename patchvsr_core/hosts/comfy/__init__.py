@@ -2,9 +2,10 @@
 
 from .adapter import attach_control
 from .attention import attach_attention
-from .codec import codec_of
+from .codec import codec_of, latent_of
 from .input_guidance import EnhanceOptions, attach_enhancement
 from .joint_modulation import FusionOptions, attach_joint_modulation
+from .layout import as_canvas
 from .loading import load_decoder, load_model_patch, prompt_conditioning
 from .pipeline import NativeModels, upscale_native
 from .progress import Progress, check_interrupt
@@ -23,6 +24,7 @@ __all__ = [
     "FusionOptions",
     "NativeModels",
     "Progress",
+    "as_canvas",
     "as_video",
     "attach_attention",
     "attach_control",
@@ -36,6 +38,7 @@ __all__ = [
     "complete_models",
     "estimate_input_degradation",
     "is_tiny",
+    "latent_of",
     "load_decoder",
     "load_model_patch",
     "load_tiny",

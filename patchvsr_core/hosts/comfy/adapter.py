@@ -1,10 +1,10 @@
-"""Attaches an adapter to a native MODEL.
+"""Attaches the condition of every patch to a native MODEL: the plan, the clip behind it, and an adapter for a Wan.
 
-An APPLY_MODEL wrapper encodes the patches of the call in progress and installs for its duration a
+With an adapter an APPLY_MODEL wrapper encodes the patches of the call in progress and installs for its duration a
 hook after every block (patch residual), an attention override (global keys and values on the text's
 queries), a time-embedding delta and, if the adapter has local gates, what every self-attention sees
 through them. What other nodes installed there
-is called as before.
+is called as before. Without one nothing of the model is touched, so that it may be any.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import comfy.lora
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
-from ...adapter import Adapter, BaseSpec, Strengths
+from ...adapter import Adapter, Strengths
 from ...adapter.patch_branch import token_grid
 from ...errors import PlanError
 from ...finite import check_finite
@@ -28,6 +28,7 @@ from ...sampling.joint_modulation import check_canvas
 from ...sampling.patch_skipping import StaticPatches, find_static_patches
 from ...vae.encode import augment_noise
 from .adapter_call import AdapterCall
+from .layout import latent_in
 from .loading import adapter_of, base_spec, liem_strength_of
 from .schedule import position, schedule_of
 from .tiny import BridgeSampling, TinyConfig
@@ -64,37 +65,43 @@ def attach_control(
 
     Args:
         conditions: latents in ComfyUI's convention, as Patch Encoder makes them.
-        model_patch: adapter; None leaves only the anchor of a residual base.
+        model_patch: adapter, for a Wan; None leaves only the anchor of a residual base.
         view: latent of the whole video, as Global Context Encoder makes it.
         sigma_range: (from, to) noise levels at which the adapter acts.
 
     Raises:
         AdapterError: when the adapter was made for another base.
     """
-    spec = base_spec(model)
+    adapter = None if model_patch is None else adapter_of(model_patch)
+    if adapter is not None:
+        adapter.config.base.check_same(base_spec(model))
     refuse_second(model, WrappersMP.APPLY_MODEL, "Apply PatchVSR")
+    _check_latents(plan, conditions.latent, view, model.model.latent_format.latent_channels)
     patched = model.clone()
-    adapter: Adapter | None = None
-    liem_strength = 1.0
-    if model_patch is not None:
-        adapter, liem_strength = adapter_of(model_patch), liem_strength_of(model_patch)
-        adapter.config.base.check_same(spec)
-        patched.set_additional_models(KEY, [model_patch])
-        _add_lora(patched, adapter)
-    _check_latents(plan, conditions.latent, view, spec)
+    liem_strength = 1.0 if model_patch is None else liem_strength_of(model_patch)
     strengths = Strengths(patch_strength, global_strength, liem_strength)
     controls = _make_controls(model, plan, conditions, view, adapter, strengths)
-    time_embedding = "diffusion_model.time_embedding.forward"
     patched.model_options["transformer_options"][INPUT] = InputClip(
         cache(partial(_find_static, plan, conditions)), controls.clean
     )
-    control = _Control(controls, spec.layers, patched.get_model_object(time_embedding), sigma_range)
+    control = _Control(controls, sigma_range)
     patched.add_wrapper_with_key(WrappersMP.APPLY_MODEL, KEY, control.apply_model)
     patched.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, KEY, control.sample)
-    patched.add_object_patch(time_embedding, control.embed_time)
-    if adapter is not None and adapter.liem is not None and liem_strength != 0:
-        _add_gates(patched, control, spec.layers)
+    if adapter is not None:
+        patched.set_additional_models(KEY, [model_patch])
+        _add_adapter(patched, control, adapter, has_gates=adapter.liem is not None and liem_strength != 0)
     return patched
+
+
+def _add_adapter(model: Any, control: _Control, adapter: Adapter, *, has_gates: bool) -> None:
+    """What an adapter changes in a Wan itself."""
+    _add_lora(model, adapter)
+    control.layers = base_spec(model).layers
+    time_embedding = "diffusion_model.time_embedding.forward"
+    control.original_embed_time = model.get_model_object(time_embedding)
+    model.add_object_patch(time_embedding, control.embed_time)
+    if has_gates:
+        _add_gates(model, control, control.layers)
 
 
 def _make_controls(
@@ -106,13 +113,13 @@ def _make_controls(
     strengths: Strengths,
 ) -> Controls:
     """Of latents in the space of the base."""
-    clean = model.model.process_latent_in(conditions.latent)
+    clean = latent_in(model.model, conditions.latent)
     return Controls(
         plan,
         clean,
         augmented=augment_noise(clean, conditions.noise_level, conditions.seed),
         noise_level=conditions.noise_level,
-        view=None if view is None else model.model.process_latent_in(view),
+        view=None if view is None else latent_in(model.model, view),
         adapter=adapter,
         strengths=strengths,
         dtype=model.model.get_dtype_inference(),
@@ -133,11 +140,11 @@ def refuse_second(model: Any, kind: str, node: str) -> None:
         raise PlanError(f"The model already went through {node}; connect the model from before it.")
 
 
-def _check_latents(plan: PatchPlan, latent: Tensor, view: Tensor | None, spec: BaseSpec) -> None:
+def _check_latents(plan: PatchPlan, latent: Tensor, view: Tensor | None, channels: int) -> None:
     check_canvas(latent, plan)
-    if latent.shape[1] != spec.channels:
+    if latent.shape[1] != channels:
         raise PlanError(
-            f"The condition has {latent.shape[1]} latent channels but the model works on {spec.channels}; "
+            f"The condition has {latent.shape[1]} latent channels but the model works on {channels}; "
             "connect the VAE that belongs to the model to planner and encoders."
         )
     if view is not None and tuple(view.shape[2:]) != (plan.canvas.latent_frames, *plan.patch_size[1:]):
@@ -168,18 +175,14 @@ def _check_sampling(base: Any) -> None:
 
 
 class _Control:
-    """The adapter on one model; holds the control of the model call in progress."""
+    """The conditions on one model; holds the control of the model call in progress."""
 
-    def __init__(
-        self,
-        controls: Controls,
-        layers: int,
-        embed_time: Callable[[Tensor], Tensor],
-        sigma_range: tuple[float, float],
-    ) -> None:
+    layers: int
+    original_embed_time: Callable[[Tensor], Tensor]
+    """Of a Wan, where there is an adapter."""
+
+    def __init__(self, controls: Controls, sigma_range: tuple[float, float]) -> None:
         self.controls = controls
-        self.layers = layers
-        self.original_embed_time = embed_time
         self.sigma_range = sigma_range
         self.time_delta: Tensor | None = None
         self.gate: Callable[..., Tensor] | None = None
@@ -195,10 +198,12 @@ class _Control:
         transformer_options: Any = None,
         **rest: Any,
     ) -> Tensor:
-        """Wraps the base's forward; x is (conditions * patches, C, t, h, w)."""
+        """Wraps the base's forward; x is (conditions * patches, C, t, h, w), of an image model its frames in a row."""
         _check_sampling(executor.class_obj)
         options = dict(transformer_options or {})
-        patches = self._patches(x, options)
+        patches, is_bridge = self._patches(options), isinstance(executor.class_obj.model_sampling, BridgeSampling)
+        if self.controls.adapter is None and not is_bridge:
+            return executor(x, sigma, c_concat, c_crossattn, control, options, **rest)
         has_effect, steps = self._acts(sigma), position(sigma, schedule_of(options))[1]
         control_of = partial(self.controls, adapted=has_effect, again=steps > 1)
         patch_control = control_of(patches, x.device).repeat(len(x) // len(patches))
@@ -211,7 +216,7 @@ class _Control:
             out = executor(x, sigma, c_concat, c_crossattn, control, options, **rest)
         finally:
             self.time_delta = self.gate = None
-        if isinstance(executor.class_obj.model_sampling, BridgeSampling) and patch_control.anchor is not None:
+        if is_bridge and patch_control.anchor is not None:
             out = out + (patch_control.anchor.to(out) - x.to(out))
         return out
 
@@ -241,7 +246,7 @@ class _Control:
         start, end = self.sigma_range
         return self.controls.adapter is not None and end <= float(sigma.max()) <= start
 
-    def _patches(self, x: Tensor, options: dict[str, Any]) -> Sequence[Patch]:
+    def _patches(self, options: dict[str, Any]) -> Sequence[Patch]:
         plan = self.controls.plan
         if PATCHES in options:
             merged_plan, patches = options[PATCHES]

@@ -6,15 +6,15 @@ from typing import Any
 
 from torch import Tensor
 
-from ...errors import ModelError
 from ...vae.codec import SpaceToDepth
+from .layout import as_batch, as_canvas
 
 
 class ComfyCodec:
-    """A native video VAE behind the :class:`codec.Codec` interface.
+    """A native VAE behind the :class:`codec.Codec` interface; one of images takes frames one by one.
 
-    Latents stay in ComfyUI's convention (as VAE Encode makes them); a model's own scaling is
-    applied where the latents meet the model.
+    Latents keep ComfyUI's scale (that of VAE Encode); a model's own is applied where the latents
+    meet the model.
     """
 
     is_lossless = False
@@ -24,6 +24,7 @@ class ComfyCodec:
         self.channels = int(vae.latent_channels)
         self.stride_px = int(vae.spacial_compression_encode())
         self.stride_frames = int(vae.temporal_compression_decode() or 1)
+        self.takes_images = getattr(vae, "latent_dim", 3) == 2
 
     @property
     def decoder_input(self) -> Any:
@@ -32,15 +33,10 @@ class ComfyCodec:
         return getattr(decoder, "conv1", None)
 
     def encode(self, frames: Tensor) -> Tensor:
-        latent = self.vae.encode(frames)
-        if latent.ndim != 5:
-            raise ModelError(
-                "The connected VAE encodes images, not video; connect Wan's VAE or that of Load Tiny Default."
-            )
-        return latent
+        return as_canvas(self.vae.encode(frames))
 
     def decode(self, latent: Tensor) -> Tensor:
-        frames = self.vae.decode(latent)
+        frames = self.vae.decode(as_batch(latent, images=self.takes_images))
         return frames.flatten(0, 1) if frames.ndim == 5 else frames
 
 
@@ -81,6 +77,11 @@ class SpaceToDepthVAE:
 
     def throw_exception_if_invalid(self) -> None:
         """Always valid: there are no weights."""
+
+
+def latent_of(vae: Any, canvas: Tensor) -> dict[str, Tensor]:
+    """A canvas (1, C, T, h, w) as a LATENT for the models of a VAE."""
+    return {"samples": as_batch(canvas, images=getattr(vae, "latent_dim", 3) == 2)}
 
 
 def codec_of(vae: Any) -> ComfyCodec | SpaceToDepth:

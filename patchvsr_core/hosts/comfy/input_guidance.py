@@ -24,8 +24,9 @@ from ...sampling.conditions import PatchConditions
 from ...sampling.input_guidance import ancestral_euler, guide_low_frequencies, project_in_pixels
 from .adapter import KEY
 from .joint_modulation import FOCUS
+from .layout import as_batch, as_canvas, latent_in, latent_out
 from .progress import check_interrupt
-from .schedule import position, schedule_of
+from .schedule import is_flow, position, schedule_of
 from .tiny import is_tiny
 
 ETA = "patchvsr_eta"
@@ -65,6 +66,11 @@ def attach_enhancement(model: Any, plan: PatchPlan, conditions: PatchConditions,
     if options.eta > 0:
         if is_tiny(model):
             raise PlanError("eta replaces the noise of a flow, and the tiny default has none; set eta to 0.")
+        if not is_flow(model.get_model_object("model_sampling")):
+            raise PlanError(
+                "eta replaces the noise of a flow, and this model is none; set eta to 0, and choose the sampler "
+                "euler_ancestral for the same effect."
+            )
         patched.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, KEY, partial(_ancestral, options.eta))
         patched.model_options["transformer_options"][ETA] = options.eta
     return patched
@@ -72,24 +78,24 @@ def attach_enhancement(model: Any, plan: PatchPlan, conditions: PatchConditions,
 
 def _held(canvas: Canvas, conditions: PatchConditions, options: EnhanceOptions, args: dict[str, Any]) -> Tensor:
     """ComfyUI's post-CFG function: the fused and guided prediction, held to the input."""
-    x0, sigma, base = args["denoised"], args["sigma"].max(), args["model"]
+    x0, sigma, base = as_canvas(args["denoised"]), args["sigma"].max(), args["model"]
     transformer_options = args["model_options"]["transformer_options"]
     schedule = schedule_of(transformer_options)
     if options.low_frequency_guidance > 0:
-        clean = base.process_latent_in(conditions.latent).to(x0)
+        clean = latent_in(base, conditions.latent).to(x0)
         start = float(sigma if schedule is None else schedule[0])
         x0 = guide_low_frequencies(x0, clean, sigma, strength=options.low_frequency_guidance, start=start)
     step, steps = position(sigma, schedule)
     if step >= steps - options.projection_steps and FOCUS not in transformer_options:
         x0 = _projected(x0, canvas, conditions, base)
-    return x0
+    return as_batch(x0, images=args["denoised"].ndim == 4)
 
 
 def _projected(x0: Tensor, canvas: Canvas, conditions: PatchConditions, base: Any) -> Tensor:
     """Pixel projection of a prediction in the space of the base; pixels stay where ComfyUI keeps images."""
     assert conditions.codec is not None and conditions.source is not None
     device = comfy.model_management.intermediate_device()
-    latent = base.process_latent_out(x0).to(device, torch.float32)
+    latent = latent_out(base, x0).to(device, torch.float32)
     with _loaded_models_kept():
         projected = project_in_pixels(
             latent,
@@ -98,7 +104,7 @@ def _projected(x0: Tensor, canvas: Canvas, conditions: PatchConditions, base: An
             canvas,
             on_part=lambda done, total: check_interrupt(),
         )
-    return base.process_latent_in(projected.to(x0))
+    return latent_in(base, projected.to(x0))
 
 
 @contextmanager

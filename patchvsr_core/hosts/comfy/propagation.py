@@ -12,7 +12,8 @@ from ...errors import PlanError
 from ...propagation.canvas import CanvasPropagation
 from ...sampling.solvers import SOLVERS, next_level, rescale_guidance
 from .input_guidance import ETA
-from .schedule import position, schedule_of
+from .layout import as_batch, as_canvas
+from .schedule import is_flow, position, schedule_of, to_flow
 
 SOLVER = "patchvsr_solver"
 PROPAGATED, RESCALED = "patchvsr_propagated", "patchvsr_rescale"
@@ -78,8 +79,11 @@ def _propagate(propagation: CanvasPropagation, span: tuple[float, float] | None,
     outside = span is not None and not ((step + 1) / steps > span[0] and step / steps < span[1])
     if outside or following is None:  # a run that ends with noise left looks at its last level too
         return args["denoised"]
-    noise_kept = (1 - options.get(ETA, 0.0)) ** 0.5 if options.get(SOLVER) in EULERS else None
-    return propagation(args["denoised"], float(sigma), following, step, noise_kept=noise_kept)
+    sampling, x0 = args["model"].model_sampling, args["denoised"]
+    keeps_noise = options.get(SOLVER) in EULERS and is_flow(sampling)
+    noise_kept = (1 - options.get(ETA, 0.0)) ** 0.5 if keeps_noise else None
+    levels = to_flow(sampling, float(sigma)), to_flow(sampling, following)
+    return as_batch(propagation(as_canvas(x0), *levels, step, noise_kept=noise_kept), images=x0.ndim == 4)
 
 
 def _rescale(rescale: float, args: dict[str, Any]) -> Tensor:

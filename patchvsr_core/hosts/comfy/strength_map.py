@@ -12,6 +12,7 @@ from ...errors import PlanError
 from ...finish.strength_map import StrengthMap, blend_with_base
 from ...plan.canvas import Canvas
 from ...sampling.conditions import PatchConditions
+from .layout import as_batch, as_canvas, latent_in
 
 KEY = "patchvsr_strength"
 
@@ -40,4 +41,5 @@ def _blend(latent: Tensor, weight: Tensor, executor: Any, guider: Any, sigmas: T
     samples = executor(guider, sigmas, *rest, **named)
     if float(sigmas[-1]) > 0:
         return samples
-    return blend_with_base(guider.inner_model.process_latent_in(latent).to(samples), samples, weight)
+    base, result = latent_in(guider.inner_model, latent).to(samples), as_canvas(samples)
+    return as_batch(blend_with_base(base, result, weight), images=samples.ndim == 4)
