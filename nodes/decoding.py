@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..patchvsr_core.errors import PatchVSRError
+from ..patchvsr_core.families import family_of_codec
 from ..patchvsr_core.finish.color_fix import match_colors
 from ..patchvsr_core.hosts.comfy import Progress, as_canvas, codec_of, timed_stage
 from ..patchvsr_core.vae.decode import blend_tiles, decode_tiles
@@ -41,7 +42,7 @@ class PatchDecoder(io.ComfyNode):
         cls, vae: io.Vae.Type, latent: io.Latent.Type, plan: Plan.Type, tile_px: int, overlap_px: int
     ) -> io.NodeOutput:
         codec = codec_of(vae)
-        with timed_stage("decode", plan.canvas.frames, plan.canvas.target, codec.channels):
+        with timed_stage("decode", plan.canvas.frames, plan.canvas.target, family_of_codec(codec)):
             tiles = decode_tiles(
                 codec,
                 as_canvas(latent["samples"]),

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from ..patchvsr_core.errors import PatchVSRError
+from ..patchvsr_core.families import FAMILIES
 from ..patchvsr_core.hosts.comfy import shipped_refiner, throughput_of
 from ..patchvsr_core.plan.planner import LAYOUTS
 from ..patchvsr_core.plan.positions import COLORS
 from ..patchvsr_core.plan.target_size import CUSTOM, MAX_SCALE, MAX_SIDE, TARGETS, resolve_target
-from ..patchvsr_core.run.forecast import FAMILIES, Forecast, Request, forecast
+from ..patchvsr_core.run.forecast import Forecast, Request, forecast
 from ..patchvsr_core.run.forecast_text import ENGLISH, Words, planner_lines, video_lines, warning_line
 from ..patchvsr_core.settings import BASE_LAYERS, QUALITIES, Settings, with_quality
 from ..patchvsr_core.video.encoders import CODECS, CRF, CRF_RANGE

@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..patchvsr_core.errors import AdapterError, PlanError
+from ..patchvsr_core.families import family_of_codec
 from ..patchvsr_core.finish.base_layer import starts_from_base
 from ..patchvsr_core.hosts.comfy import Progress, codec_of, latent_of, timed_stage
 from ..patchvsr_core.hosts.comfy.loading import adapter_of
@@ -65,7 +66,7 @@ class PatchEncoder(io.ComfyNode):
             raise PlanError(
                 "The tiny default adds to bicubic what bicubic lacks; connect base_layer to Refine & Fidelity instead."
             )
-        with timed_stage("encode", plan.canvas.frames, plan.canvas.target, codec.channels):
+        with timed_stage("encode", plan.canvas.frames, plan.canvas.target, family_of_codec(codec)):
             latent = encode_canvas(codec, source, plan.canvas, base=base_layer, on_tile=Progress())
         return io.NodeOutput(PatchConditions(latent, noise_level, noise_seed, codec, source), latent_of(vae, latent))
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..patchvsr_core.families import family_of_codec
 from ..patchvsr_core.hosts.comfy import codec_of
 from ..patchvsr_core.plan.canvas import Canvas
 from ..patchvsr_core.plan.planner import plan_patches
 from ..patchvsr_core.plan.target_size import CUSTOM, resolve_target, target_size
 from ..patchvsr_core.preview.draw import draw_plan
-from ..patchvsr_core.run.forecast import family_of
 from ..patchvsr_core.settings import OPTIONS
 from ..patchvsr_core.stages import layout_for
 from .sockets import CATEGORY, Plan
@@ -80,7 +80,7 @@ class PatchPlanner(io.ComfyNode):
             window_frames=window_frames,
             overlap_frames=overlap_frames,
         )
-        seen = {"frames": len(image), "width": source[1], "height": source[0], "family": family_of(codec.channels)}
+        seen = {"frames": len(image), "width": source[1], "height": source[0], "family": family_of_codec(codec)}
         widgets = {"scale": scale, "patch_px": patch_px, "layout": layout, "size": size, "target": target}
         windows = {"window_frames": window_frames, "overlap_frames": overlap_frames}
         report = {"patchvsr_plan": [seen | widgets | windows]}

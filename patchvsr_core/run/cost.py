@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 
 from ..adapter import BaseSpec
@@ -73,6 +73,8 @@ class Networks:
     has_vae: bool = False
     """Whether a network encodes and decodes tiles."""
     refiner: Refiner | None = None
+    working: Callable[[tuple[int, int, int]], int] | None = None
+    """Bytes that a patch of (T, H, W) takes at work, as estimated by its host; instead of ``base``."""
 
 
 @dataclass(frozen=True)
@@ -240,8 +242,14 @@ def _denoising(plan: PatchPlan, networks: Networks, settings: Settings, patches_
         solving += PROPAGATION_STATES * latent
         shrink = min(1.0, MEASURED_PX / max(plan.canvas.target))
         kept += round(MOTION_PICTURES * plan.canvas.frames * math.prod(plan.canvas.target) * shrink**2) * FLOAT_BYTES
-    at_work = 0 if networks.base is None else patches_at_once * patch_bytes(plan, networks.base, networks.item_bytes)
-    return kept + max(calling + at_work, solving)
+    return kept + max(calling + patches_at_once * _working(plan, networks), solving)
+
+
+def _working(plan: PatchPlan, networks: Networks) -> int:
+    """What one patch takes."""
+    if networks.working is not None:
+        return networks.working(plan.patch_size)
+    return 0 if networks.base is None else patch_bytes(plan, networks.base, networks.item_bytes)
 
 
 def _kept_features(plan: PatchPlan, networks: Networks, settings: Settings) -> int:

@@ -6,59 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import ceil
 
-from ..adapter import BaseSpec
 from ..errors import PlanError
+from ..families import FAMILIES
 from ..finish.refine import Refiner
-from ..plan.canvas import Canvas, PatchPlan
+from ..plan.canvas import TOKEN_CELLS, Canvas, PatchPlan
 from ..plan.planner import count_windows, plan_patches
 from ..plan.positions import KINDS, Position, list_positions
 from ..plan.target_size import target_size
 from ..sampling.joint_modulation import check_steps
 from ..sampling.schedules import step_count
-from ..settings import BICUBIC, TINY, WAN, WAN_PLAIN, Settings
+from ..settings import BICUBIC, Settings
 from ..video.disk_space import file_bytes
 from ..video.encoders import CODECS, CRF
 from .cost import PIXEL_BYTES, Networks, Throughput, node_memory, patch_bytes, run_seconds, work_of
 
 MOST_PLACES = 40_000
 """Of a plan: more would be far too slow to run, and slow to plan."""
-
-
-@dataclass(frozen=True)
-class Family:
-    """Models that cut a clip in the same way."""
-
-    channels: int
-    """Latent channels."""
-    stride_px: int
-    stride_frames: int
-    settings: Settings
-    """Defaults with an adapter."""
-    without_adapter: Settings
-    bases: Mapping[str, BaseSpec]
-    """Transformers by the name of their size."""
-    item_bytes: int = 2
-    """Of a number in the transformer."""
-
-
-FAMILIES = {
-    "tiny": Family(192, 8, 1, TINY, TINY, {"": BaseSpec(192, 256, 6, 768, 256)}, item_bytes=4),
-    "wan": Family(
-        16,
-        8,
-        4,
-        WAN,
-        WAN_PLAIN,
-        {"1.3B": BaseSpec(16, 1536, 30, 8960, 4096), "14B": BaseSpec(16, 5120, 40, 13824, 4096)},
-    ),
-    "wan22": Family(48, 16, 4, WAN, WAN_PLAIN, {"5B": BaseSpec(48, 3072, 30, 14336, 4096)}),
-}
-"""The tiny default; Wan 2.1 and all of Wan 2.2 with the VAE of 2.1; Wan 2.2 with a VAE of its own."""
-
-
-def family_of(channels: int) -> str:
-    """The family whose latents have so many channels."""
-    return next((name for name, family in FAMILIES.items() if family.channels == channels), "wan")
 
 
 @dataclass(frozen=True)
@@ -166,6 +129,7 @@ def forecast(request: Request, throughput: Throughput = Throughput(), refiner: R
     work = work_of(plan, settings, is_lossless=request.family == "tiny")
     work = replace(work, evaluations=windows * work.evaluations, pixels=canvas.frames * target[0] * target[1])
     networks = Networks(family.channels, refiner=refiner)
+    tokens = (TOKEN_CELLS // family.token_cells) ** 2
     return Forecast(
         source=request.source,
         target=target,
@@ -177,7 +141,7 @@ def forecast(request: Request, throughput: Throughput = Throughput(), refiner: R
         evaluations=work.evaluations,
         result_bytes=work.pixels * PIXEL_BYTES,
         working_bytes=node_memory(canvas, networks, settings).peak,
-        patch_bytes={name: patch_bytes(plan, base, family.item_bytes) for name, base in family.bases.items()},
+        patch_bytes={name: tokens * patch_bytes(plan, base, family.item_bytes) for name, base in family.bases.items()},
         file_bytes=file_bytes(work.pixels, CODECS[request.codec].library, request.crf),
         seconds=run_seconds(work, throughput),
         warning=_warning(plan, settings),

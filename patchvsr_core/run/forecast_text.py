@@ -57,7 +57,7 @@ def planner_lines(found: Forecast, *, guessed: bool, words: Words = ENGLISH) -> 
     return [
         _plan(found, about, words),
         words["memory"] % {"result": about + result, "peak": peak, "file": file},
-        f"{_at_work(found, words)} · {_time(found, words)}",
+        _work_and_time(found, words),
     ]
 
 
@@ -79,7 +79,7 @@ def video_lines(found: Forecast, words: Words = ENGLISH, *, fast: bool = False) 
     return [
         _plan(found, "~", words),
         words["disk"] % {"file": file, "disk": disk},
-        f"{_at_work(found, words)} · {_time(found, words)}",
+        _work_and_time(found, words),
     ]
 
 
@@ -134,6 +134,12 @@ def _plan(found: Forecast, about: str, words: Words) -> str:
 
 def _counted(words: Words, one: str, many: str, count: int, about: str = "") -> str:
     return words[f"one_{one}" if count == 1 else many] % {"count": f"{about}{count}"}
+
+
+def _work_and_time(found: Forecast, words: Words) -> str:
+    """Without the memory of a patch where the family's table has none."""
+    parts = [_at_work(found, words)] if found.patch_bytes else []
+    return " · ".join([*parts, _time(found, words)])
 
 
 def _at_work(found: Forecast, words: Words) -> str:

@@ -10,7 +10,7 @@ from .option import fraction, noise_level_option, option, options_of
 SEEDS = 2**63
 BICUBIC, RESTORER = "bicubic", "restorer"
 BASE_LAYERS = (BICUBIC, RESTORER, "dap", "rdg")
-COLOR_FIXES = ("wavelet", "adain", "none")
+COLOR_FIXES = ("wavelet", "adain", "none", "lab")
 LAYOUT_NAMES = ("corner", "pairwise", "uniform", "alternating", "overlapping")
 SCHEDULES = ("shifted", "star")
 SOLVER_NAMES = ("euler", "heun")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..adapter import Strengths
+from ..families import FAMILIES, family_of_codec
 from ..finish.degradation import DegradationEstimator
 from ..finish.refine import Refiner
 from ..plan.canvas import Canvas, Patch, PatchPlan
@@ -19,7 +20,7 @@ from ..propagation.canvas import CanvasPropagation, PropagationOptions, measure_
 from ..sampling.conditions import PatchConditions
 from ..sampling.schedules import noise_levels, step_count
 from ..sampling.solvers import SOLVERS
-from ..settings import RESTORER, TINY, WAN, Settings
+from ..settings import RESTORER, Settings
 from ..vae.codec import Codec
 from ..vae.encode import encode_global
 
@@ -77,7 +78,7 @@ class RunSetup:
 
 def defaults_for(codec: Codec) -> Settings:
     """What suits the model of a codec, for nodes that are given no more of it."""
-    return TINY if codec.is_lossless else WAN
+    return FAMILIES[family_of_codec(codec)].settings
 
 
 def layout_for(codec: Codec) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import comfy.model_management
@@ -12,10 +14,17 @@ import torch
 from small_bases import H, SmallBase, T, W
 from torch import Tensor
 
-from patchvsr_core.hosts.comfy import FusionOptions, attach_joint_modulation
+from patchvsr_core.errors import PlanError
+from patchvsr_core.families import FAMILIES
+from patchvsr_core.finish.strength_map import StrengthMap
+from patchvsr_core.hosts import comfy as host
+from patchvsr_core.hosts.comfy import FusionOptions, attach_joint_modulation, codec_of
 from patchvsr_core.hosts.comfy.layout import as_canvas
 from patchvsr_core.plan.canvas import Canvas, Patch, PatchPlan
 from patchvsr_core.plan.planner import plan_patches
+from patchvsr_core.preview.region import select_region
+from patchvsr_core.run.memory import chunk_frames
+from patchvsr_core.sampling.conditions import PatchConditions
 
 STRIDE = 8
 GUIDANCE = 2.5
@@ -242,6 +251,99 @@ def _controlled(base: SmallBase, control: Any, latent: Tensor) -> Any:
     return [[positive[0][0], {**positive[0][1], "control": control}]], negative
 
 
+class LinearVAE:
+    """A VAE that is a random matrix, with what ComfyUI's VAEs tell of themselves."""
+
+    def __init__(self, base: SmallBase) -> None:
+        self.latent_channels, self.latent_dim = base.channels, 2 if base.is_image else 3
+        self.frames = 1 if base.is_image else 4
+        self.mix = torch.randn(base.channels, 3, generator=torch.Generator().manual_seed(7))
+
+    def spacial_compression_encode(self) -> int:
+        return STRIDE
+
+    def temporal_compression_decode(self) -> int | None:
+        return None if self.frames == 1 else self.frames
+
+    def encode(self, frames: Tensor) -> Tensor:
+        pooled = torch.nn.functional.avg_pool2d(frames[:: self.frames].movedim(-1, 1) * 2 - 1, STRIDE)
+        latent = torch.einsum("cp,tphw->tchw", self.mix, pooled)
+        return latent if self.latent_dim == 2 else latent.movedim(0, 1)[None]
+
+    def decode(self, latent: Tensor) -> Tensor:
+        latent = latent if self.latent_dim == 2 else latent[0].movedim(0, 1)
+        pixels = torch.einsum("pc,tchw->tphw", torch.linalg.pinv(self.mix), latent).repeat_interleave(STRIDE, 2)
+        pixels = pixels.repeat_interleave(STRIDE, 3).movedim(1, -1) / 2 + 0.5
+        count = 1 + (len(pixels) - 1) * self.frames
+        return pixels.repeat_interleave(self.frames, 0)[:count] if self.frames > 1 else pixels
+
+
+def a_clip(base: SmallBase) -> Tensor:
+    return torch.rand(plan_of(base).canvas.frames, 24, 36, 3, generator=torch.Generator().manual_seed(8))
+
+
+def applied(base: SmallBase) -> float:
+    """Apply PatchVSR without an adapter changes nothing that was not asked for, and then what was."""
+    plan, latent = plan_of(base), as_canvas(base.latent())
+    conditions = PatchConditions(latent, codec=codec_of(LinearVAE(base)), source=a_clip(base))
+    plain = merged(base, plan, 3)
+
+    def run(strength: StrengthMap = StrengthMap(), skip: int = 1, **held: Any) -> Tensor:
+        model = host.attach_control(base.load(), plan, conditions)
+        model = host.attach_enhancement(model, plan, conditions, host.EnhanceOptions(**held))
+        model = host.attach_strength(model, plan.canvas, conditions, strength)
+        return sample(base, attach_joint_modulation(model, plan, FusionOptions(3, skip_interval=skip)))
+
+    assert apart(run(StrengthMap(1.0)), base.latent()) < 1e-5, "fidelity 1 is the input"
+    for held in ({"low_frequency_guidance": 1.0}, {"projection_steps": 1}):
+        assert apart(run(**held), plain) > 1e-3, held
+    assert base.is_flow == _runs(lambda: run(eta=0.5)), "eta is for flows"
+    return max(apart(run(), plain), apart(run(skip=2), plain))
+
+
+def _runs(run: Any) -> bool:
+    try:
+        run()
+    except PlanError:
+        return False
+    return True
+
+
+def previewed(base: SmallBase) -> float:
+    """Patch Preview runs the patch that is looked at alone, and gives what a whole run gives in its middle."""
+    plan, latent = plan_of(base), base.latent()
+    conditions = PatchConditions(as_canvas(latent), codec=codec_of(LinearVAE(base)))
+    model = host.attach_control(base.load(), plan, conditions)
+    guider = comfy.samplers.CFGGuider(attach_joint_modulation(model, plan, FusionOptions(1)))
+    guider.set_conds(*base.prompts(latent))
+    euler, sigmas = comfy.samplers.sampler_object("euler"), torch.tensor(base.sigmas)[-2:]
+    noise = SimpleNamespace(generate_noise=lambda given: noise_of(latent), seed=0)
+    focus = select_region(plan, 1, 0, 1)
+    shown = host.sample_focus(noise, guider, euler, sigmas, {"samples": latent}, focus)["samples"]
+    whole = host.sample_latent(noise, guider, euler, sigmas, {"samples": latent})["samples"]
+    assert apart(shown, whole) > 1e-2, "the rest stays the input"
+    alone = (slice(None), slice(None), slice(0, 1), slice(0, 4), slice(0, 6))
+    return apart(as_canvas(shown)[alone], as_canvas(whole)[alone])
+
+
+def upscaled(base: SmallBase) -> float:
+    """All of Upscale Video's work on a clip, with the defaults of the family and memory left to it."""
+    prompts = base.prompts(base.latent())
+    for text in prompts:
+        text[0][1] = {name: value for name, value in text[0][1].items() if name not in base.made_by_pipeline}
+    models = host.NativeModels(base.load(), LinearVAE(base), *prompts)
+    assert models.family is FAMILIES[base.family]
+    settings = replace(models.defaults, patch_px=64, window_frames=5, overlap_frames=1, steps=2, refine_strength=0.0)
+    clip, target, seen = a_clip(base), (70, 104), set()
+    out = host.upscale_native(
+        clip, target, models, settings, lambda stage, done, total: seen.add(stage), noise=torch.zeros
+    )
+    assert out.shape == (len(clip), *target, 3) and out.isfinite().all() and "encode" in seen
+    assert chunk_frames(len(clip), (24, 36), target, models, settings) == len(clip)
+    assert 1 <= chunk_frames(1000, (1080, 1920), (2160, 3840), models, models.defaults) < 1000
+    return 0.0
+
+
 def differs(base: SmallBase) -> float:
     """How far patches are from the plain run: were it 0, the other checks would see nothing."""
     return apart(as_canvas(merged(base, plan_of(base))), as_canvas(sample(base, base.load())))
@@ -249,5 +351,5 @@ def differs(base: SmallBase) -> float:
 
 CHECKS = (
     one_patch, one_patch_guided, one_patch_masked, many_patches, many_patches_guided, batches, out_of_memory,
-    takes_no_batches, progress, interrupted, control_net, differs,
+    takes_no_batches, progress, interrupted, control_net, applied, previewed, upscaled, differs,
 )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import comfy.cldm.cldm
@@ -34,6 +35,11 @@ class SmallBase:
     sigmas: tuple[float, ...] = (1.0, 0.7, 0.3, 0.0)
     control: Callable[[], Any] | None = None
     """Makes a ControlNet for it."""
+    family: str = ""
+    """In the pack's table."""
+    is_flow: bool = True
+    made_by_pipeline: tuple[str, ...] = ()
+    """Of the extras, what Upscale Video makes itself for every chunk."""
     takes_regions: bool = True
     """Whether ComfyUI can give it several prompts on one side of guidance."""
 
@@ -111,12 +117,12 @@ def _control() -> Any:
 
 
 BASES = {
-    "wan21_t2v": SmallBase(supported.WAN21_T2V, _wan(in_dim=16, out_dim=16), 16, (12, 64)),
-    "wan21_i2v": SmallBase(
+    "wan21_t2v": partial(SmallBase, family="wan")(supported.WAN21_T2V, _wan(in_dim=16, out_dim=16), 16, (12, 64)),
+    "wan21_i2v": partial(SmallBase, family="wan")(
         supported.WAN21_I2V, _wan(in_dim=36, out_dim=16, model_type="i2v"), 16, (12, 64), extras=_image_to_video
     ),
-    "wan22_5b": SmallBase(supported.WAN22_T2V, _wan(in_dim=48, out_dim=48), 48, (12, 64)),
-    "hunyuan_video": SmallBase(
+    "wan22_5b": partial(SmallBase, family="wan22")(supported.WAN22_T2V, _wan(in_dim=48, out_dim=48), 48, (12, 64)),
+    "hunyuan_video": partial(SmallBase, family="hunyuan")(
         supported.HunyuanVideo,
         {
             "image_model": "hunyuan_video", "in_channels": 16, "out_channels": 16, "vec_in_dim": 32,
@@ -127,7 +133,7 @@ BASES = {
         },
         16, (12, 64), extras=_pooled(32),
     ),
-    "cosmos_predict2": SmallBase(
+    "cosmos_predict2": partial(SmallBase, family="cosmos", is_flow=False)(
         supported.CosmosT2IPredict2,
         {
             "image_model": "cosmos_predict2", "max_img_h": 240, "max_img_w": 240, "max_frames": 128,
@@ -138,7 +144,7 @@ BASES = {
         },
         16, (12, 64), sigmas=(80.0, 5.0, 0.5, 0.0),
     ),
-    "qwen_image": SmallBase(
+    "qwen_image": partial(SmallBase, family="qwen")(
         supported.QwenImage,
         {
             "image_model": "qwen_image", "in_channels": 64, "out_channels": 16, "num_layers": 2,
@@ -146,7 +152,7 @@ BASES = {
         },
         16, (12, 64), frames=1,
     ),
-    "ltx": SmallBase(
+    "ltx": partial(SmallBase, family="ltx")(
         supported.LTXV,
         {
             "image_model": "ltxv", "in_channels": 128, "cross_attention_dim": 128, "attention_head_dim": 64,
@@ -154,7 +160,7 @@ BASES = {
         },
         128, (12, 64), extras=lambda latent: {"attention_mask": torch.ones(1, 12, dtype=torch.long)},
     ),
-    "seedvr2": SmallBase(
+    "seedvr2": partial(SmallBase, family="seedvr2")(
         supported.SeedVR2,
         {
             "image_model": "seedvr2", "norm_eps": 1e-5, "num_layers": 4, "mlp_type": "swiglu", "vid_dim": 128,
@@ -162,22 +168,23 @@ BASES = {
         },
         16, (58, 5120), extras=lambda latent: {"condition": _like(latent, 17)}, sigmas=(1.0, 0.0),
         takes_regions=False,
+        made_by_pipeline=("condition",),
     ),
-    "sd15": SmallBase(
+    "sd15": partial(SmallBase, family="sd15", is_flow=False)(
         supported.SD15,
         {**UNET, "context_dim": 64, "use_linear_in_transformer": False, "adm_in_channels": None, "num_heads": 8,
          "num_head_channels": -1, "transformer_depth": [0, 1], "transformer_depth_output": [0, 0, 1, 1],
          "transformer_depth_middle": 1},
         4, (12, 64), is_image=True, control=_control, sigmas=(14.6, 5.0, 0.5, 0.0),
     ),
-    "sdxl": SmallBase(
+    "sdxl": partial(SmallBase, family="sdxl", is_flow=False)(
         supported.SDXL,
         {**UNET, "context_dim": 64, "use_linear_in_transformer": True, "adm_in_channels": 2816,
          "num_classes": "sequential", "transformer_depth": [0, 1], "transformer_depth_output": [0, 0, 1, 1],
          "transformer_depth_middle": 1, "num_heads": -1, "num_head_channels": 16},
         4, (12, 64), is_image=True, extras=_sdxl, sigmas=(14.6, 5.0, 0.5, 0.0),
     ),
-    "flux": SmallBase(
+    "flux": partial(SmallBase, family="flux")(
         supported.Flux,
         {
             "image_model": "flux", "in_channels": 16, "out_channels": 16, "vec_in_dim": 32, "context_in_dim": 64,

@@ -54,5 +54,11 @@ def test_a_model_short_of_memory_or_without_batches_goes_on_with_fewer(found: di
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+def test_apply_preview_and_upscale_video_take_every_base(found: dict, family: str) -> None:
+    checks = found[family]
+    assert max(checks["applied"], checks["previewed"], checks["upscaled"]) < ROUNDING
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_progress_counts_every_patch_and_cancel_stops_within_one(found: dict, family: str) -> None:
     assert found[family]["progress"] == found[family]["interrupted"] == 0

@@ -8,13 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from patchvsr_core.errors import PlanError
+from patchvsr_core.families import FAMILIES, family_of_codec
 from patchvsr_core.finish.refine import load_refiner
 from patchvsr_core.hosts.diffusers.models import load_models
 from patchvsr_core.plan.canvas import Canvas
 from patchvsr_core.plan.planner import LAYOUTS, count_windows, plan_patches, temporal_windows
 from patchvsr_core.plan.positions import list_positions
 from patchvsr_core.run.cost import Throughput, patch_bytes, tokens_of
-from patchvsr_core.run.forecast import FAMILIES, Request, family_of, forecast
+from patchvsr_core.run.forecast import Request, forecast
 from patchvsr_core.run.forecast_text import bytes_text, planner_lines, seconds_text, video_lines
 from patchvsr_core.weights import shipped
 
@@ -89,7 +90,7 @@ def test_memory_and_disk_in_numbers() -> None:
 
 def test_what_a_patch_takes_is_what_the_shipped_model_says() -> None:
     models = load_models("tiny")
-    family = FAMILIES[family_of(models.codec.channels)]
+    family = FAMILIES[family_of_codec(models.codec)]
     assert (family.channels, family.stride_px, family.stride_frames) == (
         models.codec.channels,
         models.codec.stride_px,

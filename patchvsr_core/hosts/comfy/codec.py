@@ -25,6 +25,7 @@ class ComfyCodec:
         self.stride_px = int(vae.spacial_compression_encode())
         self.stride_frames = int(vae.temporal_compression_decode() or 1)
         self.takes_images = getattr(vae, "latent_dim", 3) == 2
+        self.network = type(getattr(vae, "first_stage_model", None)).__name__
 
     @property
     def decoder_input(self) -> Any:

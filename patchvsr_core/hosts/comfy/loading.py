@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import comfy.model_management
 import comfy.model_patcher
 import comfy.ops
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...adapter import Adapter, BaseSpec, load_adapter
 from ...errors import AdapterError
+from ...families import family_of_model
 from ...vae.conditional_decoder import ConditionalDecoder, load_conditional_decoder
+from .layout import is_image_model
+from .tiny import is_tiny
 
 LIEM_STRENGTH = "patchvsr_liem_strength"
 """Attachment of a MODEL_PATCH, not of the adapter that its clones share: how strongly its local gates act."""
@@ -79,6 +83,23 @@ def sizes_of(model: Any) -> BaseSpec | None:
     names = ("in_dim", "dim", "num_layers", "ffn_dim", "text_dim")
     sizes = [size for name in names if isinstance(size := getattr(transformer, name, None), int)]
     return BaseSpec(*sizes) if len(sizes) == len(names) else None
+
+
+def measured_sizes(model: Any) -> BaseSpec:
+    """The sizes of any model, well enough to tell it from others of its family and to scale its times."""
+    network = model.get_model_object("diffusion_model")
+    widths = Counter(weight.shape[1] for weight in network.parameters() if weight.ndim == 2)
+    width = max(1, *(width for width, _ in widths.most_common(1)))
+    lists = [child for child in network.children() if isinstance(child, nn.ModuleList)]
+    return BaseSpec(0, width, max(1, sum(map(len, lists))), 4 * width, 0)
+
+
+def family_of(model: Any) -> str:
+    """The family of a native MODEL, see :mod:`patchvsr_core.families`."""
+    if is_tiny(model):
+        return "tiny"
+    classes = [each.__name__ for each in type(model.model).__mro__]
+    return family_of_model(classes, images=is_image_model(model.model))
 
 
 def base_spec(model: Any) -> BaseSpec:

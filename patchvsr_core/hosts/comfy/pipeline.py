@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 from ...errors import PlanError
+from ...families import FAMILIES, Family
 from ...finish.degradation import DegradationEstimator
 from ...finish.refine import Refiner
 from ...plan.chunks import ChunkState
 from ...progress import OnProgress
 from ...run.cost import Networks
-from ...settings import TINY, WAN, WAN_PLAIN, Settings
+from ...settings import Settings
 from ...stages import Noise, RunSetup, upscale_clip
 from ...vae.codec import Codec
 from .adapter import attach_control
@@ -25,12 +26,13 @@ from .attention import attach_attention
 from .codec import codec_of
 from .input_guidance import EnhanceOptions, attach_enhancement
 from .joint_modulation import FusionOptions, attach_joint_modulation
-from .loading import adapter_of, base_spec
+from .layout import as_batch, as_canvas, is_image_model
+from .loading import adapter_of, family_of, sizes_of
 from .propagation import attach_propagation, attach_rescale, check_no_propagation
 from .refiner import run_refiner, shipped_refiner
 from .restorer import run_restorer
 from .run_times import timed_stage
-from .tiny import is_tiny
+from .schedule import from_flow, is_flow
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +51,11 @@ class NativeModels:
     @cached_property
     def codec(self) -> Codec:
         return codec_of(self.vae)
+
+    @cached_property
+    def family(self) -> Family:
+        """What is known of models of its kind."""
+        return FAMILIES[family_of(self.model)]
 
     @property
     def refiner(self) -> Refiner:
@@ -72,19 +79,26 @@ class NativeModels:
         """Their sizes, as far as memory depends on them."""
         return Networks(
             self.codec.channels,
-            base_spec(self.model),
+            sizes_of(self.model),
             self.model.model_dtype().itemsize,
             0 if self.adapter is None else adapter_of(self.adapter).config.width,
             not self.codec.is_lossless,
             self.refiner,
+            None if sizes_of(self.model) else self._working_bytes,
         )
+
+    def _working_bytes(self, patch_size: tuple[int, int, int]) -> int:
+        """What ComfyUI reckons that one more patch takes in a model call."""
+        frames, height, width = patch_size
+        images, channels = is_image_model(self.model.model), self.codec.channels
+        one = [frames, channels, height, width] if images else [1, channels, frames, height, width]
+        two = [2 * one[0], *one[1:]]
+        return int(self.model.memory_required(two) - self.model.memory_required(one))
 
     @property
     def defaults(self) -> Settings:
         """What suits the model."""
-        if is_tiny(self.model):
-            return TINY
-        return WAN_PLAIN if self.adapter is None else WAN
+        return self.family.without_adapter if self.adapter is None else self.family.settings
 
 
 @torch.inference_mode()
@@ -111,7 +125,11 @@ def upscale_native(
         (T, height, width, 3) float32 in [0, 1] on the CPU.
     """
     check_no_propagation(models.model)
-    channels = models.codec.channels
+    if models.family.stills and len(frames) > 1:
+        raise PlanError(
+            f"{models.family.title} makes single pictures, and this clip has {len(frames)} frames; take a video model."
+        )
+    family = family_of(models.model)
     result = upscale_clip(
         frames,
         target,
@@ -122,7 +140,7 @@ def upscale_native(
         refine=run_refiner,
         restore=run_restorer,
         chunk_state=chunk_state,
-        timed=lambda stage, canvas: timed_stage(stage, canvas.frames, canvas.target, channels),
+        timed=lambda stage, canvas: timed_stage(stage, canvas.frames, canvas.target, family),
     )
     return result.float().cpu()
 
@@ -130,21 +148,39 @@ def upscale_native(
 def _denoise(run: RunSetup, *, models: NativeModels, settings: Settings, report: OnProgress, noise: Noise) -> Tensor:
     """ComfyUI's own sampling of the canvas, fused patch by patch."""
     guider = comfy.samplers.CFGGuider(_prepare_model(run, models, settings, report))
-    conditions = {"positive": models.positive}
+    conditions = {"positive": _with_input(models.positive, run, models)}
     if settings.guidance != 1:
         if models.negative is None:
             raise PlanError("Guidance compares two prompts; connect a negative prompt, or set guidance to 1.")
-        conditions["negative"] = models.negative
+        conditions["negative"] = _with_input(models.negative, run, models)
     guider.inner_set_conds(conditions)
     guider.set_cfg(settings.guidance)
-    return guider.sample(
-        noise(run.latent.shape),
-        run.latent,
+    images, sampling = is_image_model(models.model.model), models.model.get_model_object("model_sampling")
+    samples = guider.sample(
+        as_batch(noise(run.latent.shape), images=images),
+        as_batch(run.latent, images=images),
         comfy.samplers.sampler_object(settings.solver),
-        run.sigmas,
+        _levels(run.sigmas, sampling),
         disable_pbar=True,
         seed=settings.seed,
     )
+    return as_canvas(samples)
+
+
+def _with_input(conditioning: Any, run: RunSetup, models: NativeModels) -> Any:
+    """CONDITIONING, with the upsampled input of this clip for a model that is given it; as core's own node makes it."""
+    if not models.family.takes_input:
+        return conditioning
+    condition = torch.cat([run.latent, torch.ones_like(run.latent[:, :1])], 1)
+    return [[text, {**extras, "condition": condition}] for text, extras in conditioning]
+
+
+def _levels(sigmas: Tensor, sampling: Any) -> Tensor:
+    """The noise levels of a flow as those of a model, none above its highest."""
+    if is_flow(sampling):
+        return sigmas
+    highest = float(sampling.sigma_max)
+    return torch.tensor([min(from_flow(sampling, float(sigma)), highest) for sigma in sigmas])
 
 
 def _prepare_model(run: RunSetup, models: NativeModels, settings: Settings, report: OnProgress) -> Any:
@@ -167,9 +203,10 @@ def _prepare_model(run: RunSetup, models: NativeModels, settings: Settings, repo
     )
     options = EnhanceOptions(settings.low_frequency_guidance, settings.projection_steps, settings.eta)
     model = attach_enhancement(model, run.plan, run.conditions, options)
+    sampling = model.get_model_object("model_sampling")
     fusion = FusionOptions(
         settings.patches_at_once,
-        (settings.auxiliary_start, settings.auxiliary_end),
+        (from_flow(sampling, settings.auxiliary_start), from_flow(sampling, settings.auxiliary_end)),
         settings.skip_interval,
         report=lambda done, total: report("denoise", done, total),
     )

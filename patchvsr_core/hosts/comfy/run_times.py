@@ -17,9 +17,8 @@ from torch import Tensor
 from ...devices import synchronise
 from ...plan.canvas import PatchPlan
 from ...run.cost import Throughput, tokens_of
-from ...run.forecast import family_of
 from ...run.times import RunTimes, patch_kind, stage_kind, throughput
-from .loading import sizes_of
+from .loading import family_of, measured_sizes, sizes_of
 
 FILE = "patchvsr_times.json"
 
@@ -36,28 +35,26 @@ class PatchTimer:
     """
 
     def __init__(self, model: Any, plan: PatchPlan) -> None:
-        spec = sizes_of(model)
-        self._kind = None if spec is None else patch_kind(family_of(spec.channels), spec, tokens_of(plan))
+        self._kind = patch_kind(family_of(model), sizes_of(model) or measured_sizes(model), tokens_of(plan))
         self._device, self._kept = _device(), _times()
 
     def note(self, evaluations: int, seconds: float) -> None:
-        """Nothing is kept of a model whose sizes are unknown, and of a run that evaluated nothing."""
-        if self._kind is not None and evaluations:
+        """Nothing is kept of a run that evaluated nothing."""
+        if evaluations:
             self._kept.add(self._device, self._kind, seconds / evaluations)
 
 
 @contextmanager
-def timed_stage(stage: str, frames: int, size: tuple[int, int], channels: int | None = None) -> Iterator[None]:
+def timed_stage(stage: str, frames: int, size: tuple[int, int], family: str | None = None) -> Iterator[None]:
     """Keep what a stage takes, unless it fails.
 
     Args:
         frames, size: of the result, size as (height, width).
-        channels: of the latents, where the stage depends on the codec.
+        family: where the stage depends on the codec.
     """
     started = Clock()
     yield
-    kind = stage_kind(stage, None if channels is None else family_of(channels))
-    _note(kind, started.seconds() * 1e6 / (frames * size[0] * size[1]))
+    _note(stage_kind(stage, family), started.seconds() * 1e6 / (frames * size[0] * size[1]))
 
 
 class Clock:
