@@ -154,9 +154,9 @@ def _at_start(record: Record, packets: Sequence[int], times: Sequence[int]) -> L
 
 def _at_end(evidence: _Evidence, packets: Sequence[int], times: Sequence[int], step: int, end: int | None) -> Loss:
     after = sum(time > times[-1] + step / 2 for time in packets)
-    if after or end is None or end - times[-1] <= (1 + GAP_STEPS) * step or not _is_regular(times, step):
+    if end is None or end - times[-1] <= (1 + GAP_STEPS) * step or not _is_regular(times, step):
         return Loss(times[-1], after)
-    return Loss(times[-1], evidence.frames_between(len(times) - 1, times[-1], end, step))
+    return Loss(times[-1], max(after, evidence.frames_between(len(times) - 1, times[-1], end, step)))
 
 
 def _is_regular(times: Sequence[int], step: int) -> bool:

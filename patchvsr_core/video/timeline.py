@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -86,16 +87,18 @@ def scan(
         MediaError: when there is no such file, it has no video, or it is damaged and this is ``strict``.
     """
     info = path if isinstance(path, VideoInfo) else probe(path)
-    record, look = Record(), _Look(find_cuts, on_frame, on_decoded)
-    for frame in iter_frames(info.path, fields=info.fields, record=record):
-        look(frame)
-    timeline = _timeline(info, record, look.cuts, strict=strict)
-    if not timeline.is_damaged:
-        return timeline
-    record, look = Record(), _Look(find_cuts, on_frame, on_decoded)
-    for frame in iter_frames(info.path, fields=info.fields, record=record, one_thread=True):
-        look(frame)
-    return replace(_timeline(info, record, look.cuts, strict=False), is_damaged=True)
+
+    def decode(one_thread: bool) -> Timeline:
+        record, look = Record(), _Look(find_cuts, on_frame, on_decoded)
+        for frame in iter_frames(info.path, fields=info.fields, record=record, one_thread=one_thread):
+            look(frame)
+        return _timeline(info, record, look.cuts, strict=strict)
+
+    with suppress(MediaError):  # among several threads what can be read of a damaged file may be lost
+        timeline = decode(one_thread=False)
+        if not timeline.is_damaged:
+            return timeline
+    return replace(decode(one_thread=True), is_damaged=True)
 
 
 def count_frames(info: VideoInfo) -> int:

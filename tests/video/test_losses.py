@@ -26,17 +26,18 @@ def missing(notice: str) -> int:
     return int(re.search(r"(\d+) of \d+ frames are missing", notice)[1])  # type: ignore[index]
 
 
+@pytest.mark.parametrize("seed", [0, 2, 10])
 @pytest.mark.parametrize(
     ("suffix", "codec"), [(".mkv", "libx264"), (".ts", "libx264"), (".mp4", "libx264"), (".ts", "mpeg2video")]
 )
 def test_frames_that_random_bytes_replace_are_counted_and_the_rest_keeps_its_timing(
-    tmp_path: Path, suffix: str, codec: str
+    tmp_path: Path, suffix: str, codec: str, seed: int
 ) -> None:
     options = SHORT_GROUPS if codec == "libx264" else {"g": "12"}
     path = encode(tmp_path / f"in{suffix}", [bars(k) for k in range(FRAMES)], codec=codec, options=options)
     whole = seconds(path)
     assert len(whole) == FRAMES and scan(path).notices == ()
-    overwrite(path, *((0.3, 0.4) if suffix == ".mp4" else (0.45, 0.6)))  # the index of .mp4 is at its end
+    overwrite(path, *((0.3, 0.4) if suffix == ".mp4" else (0.45, 0.6)), seed=seed)  # the index of .mp4 is at its end
     timeline = scan(path, strict=False)
     kept = seconds(path)
     assert len(kept) < FRAMES or "errors" in timeline.notices[0]
