@@ -134,7 +134,9 @@ def join_chunks(
         _place_images(chunk_files, pattern(output), numbers(info.path, len(timeline.timestamps)))
         return
     others = None if is_sequence(info.path) else info.path
-    begin = round(info.origin / timeline.time_base)
+    first = timeline.timestamps[0] * timeline.time_base
+    origin = min(info.origin, first)  # MP4 does not show what is before 0
+    begin = round(origin / timeline.time_base)
     join(
         chunk_files,
         output,
@@ -142,7 +144,7 @@ def join_chunks(
         timeline.time_base,
         info.fps,
         others,
-        origin=info.origin,
+        origin=origin,
         last_duration=timeline.last_duration,
         clock=timeline.clock,
         subtitles=encoding.subtitles,

@@ -189,12 +189,15 @@ def typical_step(times: Sequence[int]) -> int:
 def in_order(shown: Sequence[int], step: int) -> tuple[int, ...]:
     """Presentation times that rise; one that is missing or does not rise becomes one frame after the previous one.
 
+    Those that are missing at the start, as negative ones are in Matroska, end at the first one that is not.
+
     Args:
         shown: times of the decoded frames, or ``ABSENT``.
     """
     known: list[int] = []
+    begin = next((time - step * index for index, time in enumerate(shown) if time != ABSENT), 0)
     for time in shown:
-        after = known[-1] + step if known else 0
+        after = known[-1] + step if known else begin
         known.append(after if time == ABSENT or (known and time <= known[-1]) else time)
     return tuple(known)
 

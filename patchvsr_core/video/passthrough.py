@@ -20,8 +20,12 @@ from .picture_tags import for_container, keep_picture_tags
 
 log = logging.getLogger("patchvsr")
 COPIED = ("subtitle", "attachment")
+COVERS = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png")}
+"""Suffixes and types of cover art by its codec."""
 OVERLAP_S = 0.5
 """How far single packets may run back, as after lost packets; later the clock itself has run back."""
+PRIMING_S = 0.1
+"""How much sound before the first that is heard is kept, as its decoder needs it."""
 REGENERATED_TAGS = {"encoder", "duration", "major_brand", "minor_version", "compatible_brands"}
 """Tags of the file rather than its content."""
 
@@ -58,6 +62,7 @@ class PassthroughStreams:
         self.source, self.path = open_input(path), path
         self.target, self.suffix, self.origin, self.clock = target, suffix, origin, clock
         self.notes = []
+        self._keep_covers()
         self.streams: dict[int, Any] = {}
         self.encoded: dict[int, AudioTranscoder] = {}
         self.ends: dict[int, int] = {}
@@ -100,7 +105,7 @@ class PassthroughStreams:
     def _next(self) -> Any:
         """The next packet, with timestamps that start at 0 and never decrease, as those of joined recordings do."""
         for packet in self.packets:
-            if packet.dts is None:
+            if packet.dts is None or self._is_cut(packet):
                 continue
             index = packet.stream.index
             count = self.counts[index] = self.counts.get(index, -1) + 1
@@ -116,6 +121,13 @@ class PassthroughStreams:
             self.ends[index] = packet.dts + 1
             return packet
         return None
+
+    def _is_cut(self, packet: Any) -> bool:
+        """Whether an edit list leaves out a packet that is not decoded for the sound after it either."""
+        if not packet.is_discard:
+            return False
+        end = (packet.dts + (packet.duration or 0)) * packet.time_base
+        return end < self.origin - PRIMING_S or (packet.stream.index in self.ends and end > self.origin + PRIMING_S)
 
     def _add_audio(self, stream: Any, wanted: str) -> None:
         """Copy the stream where the target holds it, otherwise encode it unless ``wanted`` says otherwise."""
@@ -162,6 +174,24 @@ class PassthroughStreams:
         result.metadata.update(for_container(_keep_descriptive(stream.metadata), self.target))
         result.disposition = stream.disposition
         self.streams[stream.index] = result
+
+    def _keep_covers(self) -> None:
+        """Attach cover art in Matroska; say what else is left out besides the pictures that are upscaled."""
+        pictures = self.source.streams.video
+        covers = [stream for stream in pictures if stream.disposition & av.stream.Disposition.attached_pic]
+        if len(pictures) - len(covers) > 1:
+            self.notes.append(
+                f"{self.path.name} has {len(pictures) - len(covers)} video streams; only the first is upscaled."
+            )
+        for number, cover in enumerate(covers):
+            kind = cover.codec_context.name if cover.codec_context else ""
+            if self.target.format.name != "matroska" or kind not in COVERS:
+                self.notes.append(f"The cover art of {self.path.name} is left out.")
+                return
+            suffix, mimetype = COVERS[kind]
+            with open_input(self.path) as source:
+                data = next(bytes(packet) for packet in source.demux(source.streams[cover.index]) if packet.size)
+            self.target.add_attachment(f"cover{number or ''}.{suffix}", mimetype, data)
 
     def _leave_out(self, stream: Any) -> None:
         self.notes.append(f"Stream {stream.index} of {self.path.name} has an unsupported format and is left out.")

@@ -9,6 +9,7 @@ import av
 import numpy as np
 import pytest
 from clips import colors, write
+from faulty import times_of
 
 from patchvsr_core.__main__ import main
 from patchvsr_core.video.audio_times import SteadyTimes
@@ -158,6 +159,65 @@ def test_timestamps_that_err_now_and_then_make_no_gaps() -> None:
     steps = np.flatnonzero(np.diff(found)) + 1
     assert len(frames) == 100 and len(steps) == 1 and abs(steps[0] - 50) <= 1
     assert abs(found[-1] - found[0] - 0.03 * RATE) < 0.002 * RATE and abs(found[0]) < 0.002 * RATE
+
+
+@pytest.mark.parametrize("output", ["out.mkv", "out.mp4"])
+def test_sound_that_an_edit_list_leaves_out_does_not_come_back(tmp_path: Path, output: str) -> None:
+    """As phones and ``ffmpeg -ss -c copy`` cut; only what a decoder needs before the first sound is kept."""
+    whole, cut = with_beat(tmp_path / "whole.mp4", "aac", 48000), tmp_path / "cut.mp4"
+    with av.open(str(whole)) as source, av.open(str(cut), "w") as target:
+        copies = {stream.index: target.add_stream_from_template(stream) for stream in source.streams}
+        for packet in source.demux():
+            if packet.dts is not None:
+                shift = round(Fraction(6, 25) / packet.time_base)
+                packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+                packet.stream = copies[packet.stream.index]
+                target.mux(packet)
+    assert upscale(cut, tmp_path / output) == 0
+    shown = times_of(tmp_path / output)
+    assert len(shown) == FRAMES - 6
+    assert shown[0] - times_of(tmp_path / output, "audio")[0] < 0.15
+    assert heard(tmp_path / output)[0] == pytest.approx(heard(cut)[0], abs=0.005)
+
+
+@pytest.mark.parametrize("output", ["out.mkv", "out.mp4"])
+def test_clocks_that_start_below_0_stay_in_step_and_nothing_is_cut(tmp_path: Path, output: str) -> None:
+    """Matroska does not state the times of frames before 0."""
+    whole, path = with_beat(tmp_path / "whole.mkv", "flac", 48000), tmp_path / "in.mkv"
+    with av.open(str(whole)) as source, av.open(str(path), "w", options={"avoid_negative_ts": "disabled"}) as target:
+        copies = {stream.index: target.add_stream_from_template(stream) for stream in source.streams}
+        for packet in source.demux():
+            if packet.dts is not None:
+                packet.pts, packet.dts = packet.pts - 320, packet.dts - 320
+                packet.stream = copies[packet.stream.index]
+                target.mux(packet)
+    assert upscale(path, tmp_path / output) == 0
+    assert len(times_of(tmp_path / output)) == FRAMES
+    assert heard(tmp_path / output)[0] == pytest.approx(0, abs=0.005)
+    assert times_of(tmp_path / output)[0] >= 0
+
+
+def test_cover_art_and_further_pictures_are_kept_or_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    whole, path = with_beat(tmp_path / "whole.mp4", "aac", 48000), tmp_path / "in.mp4"
+    with av.open(str(whole)) as source, av.open(str(path), "w") as target:
+        video = target.add_stream_from_template(source.streams.video[0])
+        second = target.add_stream_from_template(source.streams.video[0])
+        cover = target.add_stream("mjpeg", rate=25)
+        cover.width, cover.height, cover.pix_fmt = 32, 32, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        (art,) = [*cover.encode(av.VideoFrame(32, 32, "yuvj420p")), *cover.encode(None)]
+        target.mux(art)
+        for packet in source.demux(video=0):
+            for stream in (video, second) if packet.dts is not None else ():
+                packet.stream = stream
+                target.mux(packet)
+    assert upscale(path, tmp_path / "out.mkv") == 0
+    assert [record.message for record in caplog.records] == ["in.mp4 has 2 video streams; only the first is upscaled."]
+    with av.open(str(tmp_path / "out.mkv")) as made:
+        covers = [stream for stream in made.streams.video if stream.disposition & av.stream.Disposition.attached_pic]
+        assert len(covers) == 1 and next(made.decode(covers[0])).width == 32
+    assert upscale(path, tmp_path / "out.mp4") == 0
+    assert "The cover art of in.mp4 is left out." in caplog.text
 
 
 def test_audio_can_be_copied_only_or_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,8 @@ from patchvsr_core.run.video_job import Job
 from patchvsr_core.settings import TINY
 from patchvsr_core.video import probe
 from patchvsr_core.video.chunk_files import Encoding
+from patchvsr_core.video.clock import in_order
+from patchvsr_core.video.decode import ABSENT
 from patchvsr_core.video.remux import join
 from patchvsr_core.video.timeline import scan
 
@@ -153,3 +155,9 @@ def test_plan_refuses_what_upscale_refuses(tmp_path: Path, capsys: pytest.Captur
         assert main([*command, "--fast", "dap", "--scale", "1"]) == 2
         said.append(capsys.readouterr().err)
     assert said[0] == said[1] and "in.mkv" in said[0]
+
+
+def test_frames_whose_times_are_not_stated_come_before_the_first_one_that_is() -> None:
+    """Matroska states none before 0 of video with B-frames."""
+    assert in_order([ABSENT, ABSENT, 0, 40, ABSENT], 40) == (-80, -40, 0, 40, 80)
+    assert in_order([ABSENT, ABSENT], 40) == (0, 40)
