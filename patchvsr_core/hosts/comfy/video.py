@@ -42,12 +42,14 @@ from .pipeline import NativeModels, upscale_native
 from .progress import check_interrupt
 from .propagation import RESCALED
 from .realtime import load_realtime
+from .wording import in_words_of_nodes, node_wording
 
 log = logging.getLogger("patchvsr")
 STAGES = {"encode": (0.0, 0.05), "denoise": (0.05, 0.55), "decode": (0.55, 0.6), "refine": (0.6, 0.95)}
 """Where each stage lies in the work on a chunk, roughly; what is not named comes last."""
 
 
+@node_wording()
 def upscale_video(
     video: Any,
     models: NativeModels | None,
@@ -97,7 +99,7 @@ def upscale_video(
         timeline = scan(info, find_cuts=find_cuts, on_frame=check_interrupt, strict=False)
         for notice in timeline.notices:
             log.warning(notice)
-            on_notice(notice)
+            on_notice(in_words_of_nodes(notice))
         frames = len(timeline.timestamps)
         check_space(output, disk_bytes(output, frames, target, info, encoding))
         if not fresh and not chunk:
