@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -12,6 +13,9 @@ import numpy as np
 
 SIZE = (48, 64)
 RATE = 25
+ONE = 1 << 16
+IDENTITY = struct.pack(">9i", ONE, 0, 0, 0, ONE, 0, 0, 0, 1 << 30)
+"""Of a track's display, in 16.16 numbers."""
 
 
 def bars(number: int, height: int = SIZE[0], width: int = SIZE[1]) -> np.ndarray:
@@ -96,3 +100,13 @@ def overwrite(path: Path, begin: float, end: float, seed: int = 0) -> Path:
     data[first:last] = np.random.default_rng(seed).bytes(last - first)
     path.write_bytes(data)
     return path
+
+
+def with_matrix(path: Path, a: float, b: float, c: float, d: float) -> Path:
+    """Write the matrix of the track into an .mp4 file, as cameras do."""
+    data, matrix = path.read_bytes(), [round(part * ONE) for part in (a, b, c, d)]
+    at = data.index(IDENTITY, data.index(b"tkhd"))
+    packed = struct.pack(">9i", *matrix[:2], 0, *matrix[2:], 0, 0, 0, 1 << 30)
+    target = path.with_name("turned.mp4")
+    target.write_bytes(data[:at] + packed + data[at + 36 :])
+    return target

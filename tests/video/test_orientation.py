@@ -4,30 +4,18 @@ from __future__ import annotations
 
 import itertools
 import logging
-import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from clips import colors, write
+from faulty import with_matrix
 
 from patchvsr_core.video import probe, read_clip
 
-ONE = 1 << 16
 EIGHT = [(a, 0, 0, d) for a, d in itertools.product((1, -1), repeat=2)]
 EIGHT += [(0, b, c, 0) for b, c in itertools.product((1, -1), repeat=2)]
-IDENTITY = struct.pack(">9i", ONE, 0, 0, 0, ONE, 0, 0, 0, 1 << 30)
-
-
-def with_matrix(path: Path, a: float, b: float, c: float, d: float) -> Path:
-    """Write the matrix of the track into an .mp4 file, as cameras do."""
-    data, matrix = path.read_bytes(), [round(part * ONE) for part in (a, b, c, d)]
-    at = data.index(IDENTITY, data.index(b"tkhd"))
-    packed = struct.pack(">9i", *matrix[:2], 0, *matrix[2:], 0, 0, 0, 1 << 30)
-    target = path.with_name("turned.mp4")
-    target.write_bytes(data[:at] + packed + data[at + 36 :])
-    return target
 
 
 @pytest.mark.parametrize("matrix", EIGHT)
