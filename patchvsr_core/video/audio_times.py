@@ -11,7 +11,7 @@ from typing import Any
 
 WINDOW_S = 0.4
 """Of sound whose timestamps are compared: those of WMA and of MP3 in AVI err by a packet now and then."""
-STEP_S = 0.005
+STEP_S = 0.006
 """How far sound may be from its timestamps before it moves."""
 
 
@@ -54,8 +54,8 @@ class SteadyTimes:
     def _next(self) -> Any:
         offsets = [held.offset for held in self._held]
         usual = statistics.median(offsets)
-        if self._offset is None:
-            self._offset = usual
+        if self._offset is None:  # between the first timestamp and the others, where no gap is needed for that
+            self._offset = (offsets[0] + usual) / 2 if abs(offsets[0] - usual) < 2 * STEP_S else usual
         near = (offsets[0], statistics.median(offsets[:3]))
         if abs(usual - self._offset) > STEP_S and all(abs(o - usual) < abs(o - self._offset) for o in near):
             self._offset = usual
