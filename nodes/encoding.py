@@ -7,12 +7,12 @@ from comfy_api.latest import io
 from ..patchvsr_core.errors import AdapterError, PlanError
 from ..patchvsr_core.families import family_of_codec
 from ..patchvsr_core.finish.base_layer import starts_from_base
-from ..patchvsr_core.hosts.comfy import Progress, codec_of, latent_of, timed_stage
+from ..patchvsr_core.hosts.comfy import Progress, codec_of, latent_of, run_image_upscaler, timed_stage
 from ..patchvsr_core.hosts.comfy.loading import adapter_of
 from ..patchvsr_core.sampling.conditions import PatchConditions
 from ..patchvsr_core.vae.encode import encode_canvas, encode_global
 from .sockets import CATEGORY, GlobalContext, PatchCond, Plan
-from .widgets import setting_widget
+from .widgets import setting_widget, upscaler_socket
 
 
 class PatchEncoder(io.ComfyNode):
@@ -44,6 +44,7 @@ class PatchEncoder(io.ComfyNode):
                     "node to any size, for the patches to refine. Not connected: bicubic. With the tiny "
                     "default, connect it to Refine & Fidelity instead.",
                 ),
+                upscaler_socket("Instead of base_layer."),
             ],
             outputs=[
                 PatchCond.Output(display_name="patch_cond", tooltip="For Apply PatchVSR."),
@@ -60,12 +61,17 @@ class PatchEncoder(io.ComfyNode):
         noise_level: float,
         noise_seed: int,
         base_layer: io.Image.Type | None = None,
+        upscale_model: io.UpscaleModel.Type | None = None,
     ) -> io.NodeOutput:
         codec, source = codec_of(vae), image[..., :3]
-        if base_layer is not None and not starts_from_base(codec):
+        if base_layer is not None and upscale_model is not None:
+            raise PlanError("base_layer and upscale_model both make the base layer; disconnect one of them.")
+        if (base_layer is not None or upscale_model is not None) and not starts_from_base(codec):
             raise PlanError(
                 "The tiny default adds to bicubic what bicubic lacks; connect base_layer to Refine & Fidelity instead."
             )
+        if upscale_model is not None:
+            base_layer = run_image_upscaler(upscale_model, source, plan.canvas.target, on_frames=Progress())
         with timed_stage("encode", plan.canvas.frames, plan.canvas.target, family_of_codec(codec)):
             latent = encode_canvas(codec, source, plan.canvas, base=base_layer, on_tile=Progress())
         return io.NodeOutput(PatchConditions(latent, noise_level, noise_seed, codec, source), latent_of(vae, latent))

@@ -29,7 +29,7 @@ class ApplyPatchVSR(io.ComfyNode):
             description="Conditions the model on every patch: its content, and its position in the whole video.",
             search_aliases=["patchvsr", "adapter", "control"],
             inputs=[
-                io.Model.Input("model", tooltip="Wan 2.1 or 2.2 text-to-video, or the tiny default."),
+                io.Model.Input("model", tooltip="Any video or image model; with an adapter the one it was made for."),
                 Plan.Input("plan", tooltip="From Patch Planner."),
                 PatchCond.Input("patch_cond", tooltip="From Patch Encoder."),
                 io.ModelPatch.Input("adapter", optional=True, tooltip="An adapter made for this model."),
@@ -112,7 +112,7 @@ class JointModulationMerger(io.ComfyNode):
             description="Makes any sampler denoise the canvas patch by patch and fuse all patches at every step.",
             search_aliases=["patchvsr", "multi-patch", "tiled diffusion"],
             inputs=[
-                io.Model.Input("model", tooltip="A model that went through Apply PatchVSR."),
+                io.Model.Input("model", tooltip="The model from Apply PatchVSR, or any other."),
                 Plan.Input("plan", tooltip="From Patch Planner."),
                 setting_widget("patches_at_once", more="Halved automatically when memory runs out."),
                 *span_widgets(

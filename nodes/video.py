@@ -21,11 +21,11 @@ from ..patchvsr_core.video.encoders import CODECS, CRF, CRF_RANGE
 from ..patchvsr_core.video.fields import AUTO as FIELDS_AUTO
 from ..patchvsr_core.video.fields import CHOICES
 from .sockets import CATEGORY
-from .widgets import AUTO, scale_widget, setting_widget, size_widget, target_widget
+from .widgets import AUTO, scale_widget, setting_widget, size_widget, target_widget, upscaler_socket
 
-MODEL_DECIDES = ("steps", "patch_px", "layout", "base_layer")
+MODEL_DECIDES = ("steps", "patch_px", "layout", "base_layer", "color_fix")
 """Widgets that leave the choice to the model: 0, or auto."""
-SETTING_OF = {"cleanup": "restore_strength", "economy": "skip_interval"}
+SETTING_OF = {"cleanup": "restore_strength", "economy": "skip_interval", "color_fix": "color"}
 """Settings whose widgets keep the ids of earlier versions."""
 
 
@@ -46,12 +46,14 @@ class UpscaleVideo(io.ComfyNode):
                 io.Model.Input(
                     "model",
                     optional=True,
-                    tooltip="Not connected: the model that ships with PatchVSR. Or a Wan 2.1 or 2.2 text-to-video "
-                    "model.",
+                    tooltip="Not connected: the model that ships with PatchVSR. Or any video or image model, such as "
+                    "SeedVR2, Wan, LTX or Flux.",
                 ),
                 io.Vae.Input("vae", optional=True, tooltip="The VAE of the model; the built-in model brings its own."),
                 io.Conditioning.Input(
-                    "positive", optional=True, tooltip="The prompt; not needed with an adapter or the built-in model."
+                    "positive",
+                    optional=True,
+                    tooltip="The prompt; not needed with an adapter, SeedVR2 or the built-in model.",
                 ),
                 io.ModelPatch.Input("adapter", optional=True, tooltip="An adapter made for this model."),
                 io.Conditioning.Input("negative", optional=True, tooltip="Needed if guidance is not 1."),
@@ -161,6 +163,8 @@ class UpscaleVideo(io.ComfyNode):
                     "whatever model is connected. best: patches are denoised too, at detail 0.5 if it is 0; several "
                     "times as slow as balanced.",
                 ),
+                upscaler_socket("With base_layer at auto or upscaler."),
+                setting_widget("color", "color_fix", own=True, optional=True, advanced=True),
             ],
             outputs=[io.Video.Output(tooltip="The finished file in ComfyUI's output folder.")],
         )
@@ -190,13 +194,14 @@ class UpscaleVideo(io.ComfyNode):
         fields: str = FIELDS_AUTO,
         target: str = CUSTOM,
         quality: str = QUALITIES[0],
+        upscale_model: Any = None,
         **choices: Any,
     ) -> io.NodeOutput:
         if strength_map is not None and len(strength_map) != 1:
             raise PlanError(
                 f"The strength map has {len(strength_map)} frames; Upscale Video takes one mask for the whole video."
             )
-        models = None if quality == "fast" else complete_models(model, vae, positive, negative, adapter)
+        models = None if quality == "fast" else complete_models(model, vae, positive, negative, adapter, upscale_model)
         settings = with_quality(_settings(models.defaults if models else TINY, choices), quality)
         factor, exact = resolve_target(target, scale, size)
         notices: list[str] = []

@@ -69,6 +69,16 @@ def setting_limits(name: str, *, own: bool = False) -> tuple[float, float]:
     return (0 if own else low), high
 
 
+def upscaler_socket(more: str) -> Any:
+    """An image upscaler that makes the base layer."""
+    return io.UpscaleModel.Input(
+        "upscale_model",
+        optional=True,
+        tooltip="From Load Upscale Model (ESRGAN, SPAN, DAT and the like): makes the base layer, frame by frame. "
+        f"{more}",
+    )
+
+
 def scale_widget() -> io.Float.Input:
     """By how much to upscale, to two decimals: 2.25 makes 480 lines 1080."""
     return io.Float.Input(

@@ -15,7 +15,7 @@ from ..plan.chunks import Chunk
 from ..run.memory import chunk_frames
 from ..run.oom_backoff import OOMBackoff, Work
 from ..sampling.schedules import step_count
-from ..settings import MODEL_FILES, OPTIONS, Settings, flag_of
+from ..settings import BASE_LAYERS, MODEL_FILES, OPTIONS, UPSCALER, Settings, flag_of
 from ..stages import make_plan
 from ..video.chunk_files import Encoding
 from ..video.info import VideoInfo
@@ -87,8 +87,12 @@ def diffusion_engine(
     """
     files = {name: options[name] for name in MODEL_FILES}
     device = options["device"] if group.device is None else str(group.device)
-    models = load_models(options["model"] or "tiny", **files, device=device)
+    base_layer = options.get("base_layer")
+    upscaler = base_layer if base_layer is not None and base_layer not in BASE_LAYERS else None
+    models = load_models(options["model"] or "tiny", **files, upscaler=upscaler, device=device)
     given = {name: options[name] for name in OPTIONS if options.get(name) is not None}
+    if upscaler is not None:
+        given["base_layer"] = UPSCALER
     settings = replace(models.defaults, **given)
     check_divisible(settings, group)
     return DiffusionEngine(info, target, models, settings, group, tuple(given))

@@ -6,12 +6,20 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from ..settings import OPTIONS, TINY, WAN, WAN_PLAIN, Option, Settings, flag_of
 
 TYPES = {"int": int, "float": float, "str": str}
 """Of the fields' values, by their annotations."""
+
+
+class NamesOrFile(tuple[str, ...]):
+    """Choices of a flag that also takes the path of a file, as ``--base-layer`` does that of an image upscaler."""
+
+    def __contains__(self, value: object) -> bool:
+        return super().__contains__(value) or Path(str(value)).is_file()
 
 
 class RenamedFlag(argparse.Action):
@@ -45,6 +53,8 @@ def _add_flag(group: Any, name: str, kind: str, chosen: Option) -> None:
         group.add_argument(flag, dest=name, action="store_true", default=None, help=chosen.help.replace("%", "%%"))
         return
     values: dict[str, Any] = {"choices": chosen.choices} if chosen.choices else {"type": TYPES[kind]}
+    if name == "base_layer":
+        values = {"choices": NamesOrFile(chosen.choices), "metavar": f"{{{','.join(chosen.choices)}}}|FILE"}
     group.add_argument(flag, dest=name, help=text, **values)
     if chosen.formerly:
         old = flag_of(chosen.formerly, Option(""))

@@ -1,10 +1,11 @@
-"""The base layer: the input upsampled by bicubic, the restorer or a real-time network, before patches refine it.
+"""The base layer: the input upsampled before patches refine it, by bicubic, the restorer, a real-time network or an
+image upscaler.
 
 A model that starts from the upsampled input starts from the base layer instead. The shipped model
 and its refiner predict what bicubic lacks, so a sharper start would be sharpened twice; with them
 the base layer comes in at the end. The restorer's frames are the most probable picture by
 themselves: with ``detail`` 0 they are the whole result, and above it what makes the refined patches
-crisper is added to them. Of the real-time networks' frames and the model's the mean is taken:
+crisper is added to them. Of the frames of other networks and the model's the mean is taken:
 averaging two estimates with uncorrelated errors lowers the error.
 """
 
@@ -23,7 +24,7 @@ from ..realtime.rdg import SCALE
 from ..realtime.upscaler import load_fast
 from ..restorer.restore import restore_clip
 from ..restorer.shipped import shipped_restorer
-from ..settings import BICUBIC, RESTORER
+from ..settings import BICUBIC, RESTORER, UPSCALER
 from ..vae.codec import Codec
 
 MEAN_WEIGHT = 0.6
@@ -31,6 +32,8 @@ MEAN_WEIGHT = 0.6
 
 Restore = Callable[..., Tensor]
 """(frames, size) to restored frames; takes the choices of :func:`restorer.restore.restore_clip`."""
+Upscale = Callable[..., Tensor]
+"""(frames, target) to upscaled frames, see :func:`image_upscaler.upscale_images`."""
 
 
 def make_base_layer(
@@ -42,6 +45,7 @@ def make_base_layer(
     degradation: float = 0.0,
     chunk_state: ChunkState | None = None,
     restore: Restore | None = None,
+    upscale: Upscale | None = None,
 ) -> Tensor | None:
     """Upscale a clip to (height, width), but by no more than 4; None for bicubic.
 
@@ -51,12 +55,23 @@ def make_base_layer(
         degradation: level of the input, see :func:`degradation.estimate_degradation`; the restorer removes it.
         chunk_state: takes the restorer's state on from the chunk before and to the one after.
         restore: runs the restorer; None: the shipped one where the frames are.
+        upscale: runs an image upscaler.
 
     Returns:
         (T, H, W, 3) in [0, 1].
+
+    Raises:
+        PlanError: for an image upscaler that is not there.
     """
     if name == BICUBIC:
         return None
+    if name == UPSCALER:
+        if upscale is None:
+            raise PlanError(
+                "The base layer is an image upscaler, and none was given; connect Load Upscale Model to "
+                "upscale_model, or name its file with --base-layer."
+            )
+        return upscale(frames, target, on_frames=on_frame)
     size = min(SCALE * frames.shape[1], target[0]), min(SCALE * frames.shape[2], target[1])
     if name == RESTORER:
         run = restore or partial(restore_clip, shipped_restorer(str(frames.device)))
@@ -70,7 +85,7 @@ def starts_from_base(codec: Codec) -> bool:
 
 
 def base_layer_weight(name: str, *, detail: float = 0.0, degradation: float = 0.0) -> float:
-    """The weight of a real-time network's frames in the mean; 0 for bicubic, which is no layer of its own.
+    """The weight of another network's frames in the mean; 0 for bicubic, which is no layer of its own.
 
     Args:
         name: one of :data:`settings.BASE_LAYERS`.

@@ -2,7 +2,7 @@
 
 from .option import Option, flag_of, options_of, with_new_names
 from .presets import MODEL_FILES, QUALITIES, TINY, WAN, WAN_PLAIN, with_quality
-from .settings import BASE_LAYERS, BICUBIC, RESTORER, Settings
+from .settings import BASE_LAYERS, BICUBIC, RESTORER, UPSCALER, Settings
 
 OPTIONS = options_of(Settings)
 """How every setting was declared, by the name of its field."""
@@ -15,6 +15,7 @@ __all__ = [
     "QUALITIES",
     "RESTORER",
     "TINY",
+    "UPSCALER",
     "WAN",
     "WAN_PLAIN",
     "Option",

@@ -8,8 +8,8 @@ from ..errors import PlanError
 from .option import fraction, noise_level_option, option, options_of
 
 SEEDS = 2**63
-BICUBIC, RESTORER = "bicubic", "restorer"
-BASE_LAYERS = (BICUBIC, RESTORER, "dap", "rdg")
+BICUBIC, RESTORER, UPSCALER = "bicubic", "restorer", "upscaler"
+BASE_LAYERS = (BICUBIC, RESTORER, "dap", "rdg", UPSCALER)
 COLOR_FIXES = ("wavelet", "adain", "none", "lab")
 LAYOUT_NAMES = ("corner", "pairwise", "uniform", "alternating", "overlapping")
 SCHEDULES = ("shifted", "star")
@@ -227,7 +227,8 @@ class Settings:
     base_layer: str = option(
         BICUBIC,
         "What upsamples the input before patches are denoised. restorer: a network that takes detail from the "
-        "neighbouring frames, for everything. dap: faster, frame by frame. rdg: for renders. bicubic: no network.",
+        "neighbouring frames, for everything. dap: faster, frame by frame. rdg: for renders. upscaler: an image "
+        "upscaler of yours (ESRGAN, SPAN, DAT and the like). bicubic: no network.",
         group="finishing",
         choices=BASE_LAYERS,
         advanced=True,
@@ -251,8 +252,9 @@ class Settings:
     )
     color: str = option(
         "none",
-        "wavelet: the input's colours under the result's detail. adain: mean and contrast of whole frames. none: for "
-        "the tiny default, whose colours are exact.",
+        "wavelet: the input's colours under the result's detail. adain: mean and contrast of whole frames. lab: for "
+        "SeedVR2; takes over all colours and part of the lightness. none: for the tiny default, whose colours are "
+        "exact.",
         group="finishing",
         choices=COLOR_FIXES,
     )

@@ -12,6 +12,7 @@ from ..distributed import current_group
 from ..finish.back_projection import TOLERANCE, back_project
 from ..finish.base_layer import (
     Restore,
+    Upscale,
     add_detail,
     base_layer_weight,
     blend_base_layer,
@@ -44,6 +45,8 @@ class BaseLayer:
     chunk_state: ChunkState | None = None
     restore: Restore | None = None
     """Runs the restorer; None: the shipped one where the frames are."""
+    upscale: Upscale | None = None
+    """Runs an image upscaler."""
 
     def __call__(self, frames: Tensor, target: tuple[int, int]) -> Tensor | None:
         """See :func:`finish.base_layer.make_base_layer`."""
@@ -55,6 +58,7 @@ class BaseLayer:
             degradation=self.degradation,
             chunk_state=self.chunk_state,
             restore=self.restore,
+            upscale=self.upscale,
         )
 
     @property

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..distributed import current_group
-from ..finish.base_layer import Restore
+from ..finish.base_layer import Restore, Upscale
 from ..finish.degradation import estimate_degradation
 from ..plan.canvas import Canvas, PatchPlan
 from ..plan.chunks import ChunkState
@@ -43,6 +43,7 @@ def upscale_clip(
     denoise: Denoise,
     refine: Refine | None,
     restore: Restore | None = None,
+    upscale: Upscale | None = None,
     decoder: ConditionalDecoder | None = None,
     chunk_state: ChunkState | None = None,
     timed: Timed = lambda stage, canvas: nullcontext(),
@@ -54,6 +55,7 @@ def upscale_clip(
         target: (height, width) of the result.
         denoise: not called when the run starts at noise level 0, or the base layer is the whole result.
         restore: runs the restorer; None: the shipped one where the frames are.
+        upscale: runs an image upscaler, for the base layer of that name.
         decoder: lets the input modulate the VAE's decoder.
         chunk_state: takes what recurs along the motion on from the clip before and to the one after.
         timed: measures encoding and decoding.
@@ -67,7 +69,7 @@ def upscale_clip(
         lambda: estimate_degradation(models.estimator, frames, settings.restore_strength)
     )
 
-    base_layer = BaseLayer(settings, degradation, report, chunk_state, restore)
+    base_layer = BaseLayer(settings, degradation, report, chunk_state, restore, upscale)
     if not runs_diffusion(settings, is_lossless=models.codec.is_lossless):
         return restore_input(frames, target, settings, report, base_layer)
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import comfy.model_management
 import comfy.samplers
 import comfy.utils
+import folder_paths
 import torch
+from comfy.ldm.seedvr.color_fix import lab_color_transfer
 from small_bases import H, SmallBase, T, W
 from torch import Tensor
 
 from patchvsr_core.errors import PlanError
 from patchvsr_core.families import FAMILIES
+from patchvsr_core.finish.color_fix import lab
 from patchvsr_core.finish.strength_map import StrengthMap
 from patchvsr_core.hosts import comfy as host
 from patchvsr_core.hosts.comfy import FusionOptions, attach_joint_modulation, codec_of
@@ -349,6 +353,35 @@ def differs(base: SmallBase) -> float:
     return apart(as_canvas(merged(base, plan_of(base))), as_canvas(sample(base, base.load())))
 
 
+def lab_is_that_of_core() -> float:
+    """The colour fix of SeedVR2's own node."""
+    generator = torch.Generator().manual_seed(5)
+    content, style = (torch.rand(2, 3, 160, 200, generator=generator) * 0.6 + 0.2 for _ in range(2))
+    theirs = torch.cat(
+        [lab_color_transfer(c[None] * 2 - 1, s[None] * 2 - 1) for c, s in zip(content, style, strict=True)]
+    )
+    return float((lab(content, style) - (theirs + 1) / 2).abs().max())
+
+
+def upscaler_is_that_of_core() -> float:
+    """A small ESRGAN as core loads and runs it, but for the fade between tiles."""
+    from comfy_extras.nodes_upscale_model import ImageUpscaleWithModel, UpscaleModelLoader
+    from spandrel.architectures.ESRGAN.__arch.RRDB import RRDBNet
+
+    torch.manual_seed(0)
+    network = RRDBNet(num_filters=16, num_blocks=1, scale=2)
+    file = Path(folder_paths.get_temp_directory()) / "esrgan.pth"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(network.state_dict(), file)
+    folder_paths.add_model_folder_path("upscale_models", str(file.parent))
+    (model,) = UpscaleModelLoader.execute(file.name).result
+    clip = torch.rand(2, 40, 52, 3)
+    (theirs,) = ImageUpscaleWithModel.execute(model, clip).result
+    assert theirs.std() > 1e-3
+    return float((host.run_image_upscaler(model, clip, (80, 104)) - theirs).abs().max())
+
+
+CORE_CHECKS = (lab_is_that_of_core, upscaler_is_that_of_core)
 CHECKS = (
     one_patch, one_patch_guided, one_patch_masked, many_patches, many_patches_guided, batches, out_of_memory,
     takes_no_batches, progress, interrupted, control_net, applied, previewed, upscaled, differs,

@@ -62,3 +62,8 @@ def test_apply_preview_and_upscale_video_take_every_base(found: dict, family: st
 @pytest.mark.parametrize("family", FAMILIES)
 def test_progress_counts_every_patch_and_cancel_stops_within_one(found: dict, family: str) -> None:
     assert found[family]["progress"] == found[family]["interrupted"] == 0
+
+
+def test_what_core_has_too_is_the_same(found: dict) -> None:
+    assert found["core"]["lab_is_that_of_core"] < 1e-3
+    assert found["core"]["upscaler_is_that_of_core"] < 1e-5

@@ -39,7 +39,7 @@ def test_it_is_the_clip_but_not_bicubic() -> None:
     y, x = torch.meshgrid(torch.arange(16.0), torch.arange(20.0), indexing="ij")
     clip = (0.5 + 0.3 * torch.sin(0.9 * x + 0.4 * y))[None, ..., None].expand(3, -1, -1, 3)
     bicubic = resize(clip, (64, 80))
-    for name in BASE_LAYERS[1:]:
+    for name in BASE_LAYERS[1:-1]:  # the last one is an image upscaler of the user's
         base = make_base_layer(name, clip, (64, 80))
         assert base is not None
         inner = (slice(None), slice(8, -8), slice(8, -8))

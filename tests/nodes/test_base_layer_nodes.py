@@ -4,6 +4,7 @@ import pytest
 import torch
 from fakes import run_node
 from fakes.chain import a_clip
+from fakes.upscaler import Negative
 from fakes.wan import AveragingVAE
 
 from patchvsr_core.finish.base_layer import MEAN_WEIGHT
@@ -26,6 +27,15 @@ def test_a_wan_starts_from_it(pack):
     assert (encoded(pack, vae, base_layer=other) - plain).abs().max() > 0.1
     with pytest.raises(Exception, match="base layer"):
         encoded(pack, vae, base_layer=bicubic[:4])
+
+
+def test_an_image_upscaler_makes_it(pack):
+    vae, doubled = AveragingVAE(), 1 - CLIP.repeat_interleave(2, 1).repeat_interleave(2, 2)
+    found = encoded(pack, vae, upscale_model=Negative())
+    torch.testing.assert_close(found, encoded(pack, vae, base_layer=doubled), atol=1e-5, rtol=0)
+    assert (found - encoded(pack, vae)).abs().max() > 0.05
+    with pytest.raises(Exception, match="disconnect one of them"):
+        encoded(pack, vae, base_layer=doubled, upscale_model=Negative())
 
 
 def test_for_the_tiny_default_it_belongs_to_the_refiner(pack, tiny):

@@ -16,6 +16,7 @@ import torch
 from clips import with_audio, write
 from fakes.chain import a_clip
 from fakes.graph import run_node
+from fakes.upscaler import Negative
 from faulty import bars, encode, remux
 
 from patchvsr_core.hosts.diffusers.models import load_models
@@ -114,6 +115,22 @@ def test_parts_of_a_model_are_completed_or_asked_for(pack: Any, tiny: Any) -> No
     assert complete(tiny.model, adapter=tiny.adapter).adapter is tiny.adapter
     with pytest.raises(error, match="vae, adapter without a model: connect the model"):
         complete(vae=tiny.vae, adapter=tiny.adapter)
+
+
+def test_an_image_upscaler_makes_the_base_layer_and_another_one_another_job(pack: Any, tiny: Any) -> None:
+    shipped = pack.part("patchvsr_core.hosts.comfy.shipped")
+    video = pack.part("patchvsr_core.hosts.comfy.video")
+    plain, other = (shipped.complete_models(upscaler=upscaler) for upscaler in (None, Negative()))
+    assert plain.defaults.base_layer == "restorer" and other.defaults.base_layer == "upscaler"
+    seen: list[str] = []
+    settings = replace(other.defaults, patch_px=64, refine_strength=0.0, fidelity_rounds=0)
+    host = pack.part("patchvsr_core.hosts.comfy.pipeline")
+    clip = a_clip(2, 20, 24)
+    report = lambda stage, done, total: seen.append(stage)  # noqa: E731
+    made = host.upscale_native(clip, (40, 48), other, settings, report, noise=torch.zeros)
+    assert made.shape == (2, 40, 48, 3) and "base" in seen
+    identities = {video._identity(models) for models in (plain, other, shipped.complete_models(upscaler=Negative()))}
+    assert len(identities) == 3, "random weights, so all three differ"
 
 
 def test_another_model_needs_parts_of_its_own(pack: Any, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from .adapter import attach_control
 from .attention import attach_attention
 from .codec import codec_of, latent_of
+from .image_upscaler import run_image_upscaler
 from .input_guidance import EnhanceOptions, attach_enhancement
 from .joint_modulation import FusionOptions, attach_joint_modulation
 from .layout import as_canvas
@@ -45,6 +46,7 @@ __all__ = [
     "prompt_conditioning",
     "refiner_at",
     "run_fast",
+    "run_image_upscaler",
     "run_refiner",
     "sample_focus",
     "sample_latent",

@@ -77,6 +77,15 @@ def prompt_conditioning(model_patch: Any) -> list[list[Any]]:
     return [[prompt, {}]]
 
 
+def own_prompts(model: Any) -> tuple[list[list[Any]], list[list[Any]]]:
+    """(positive, negative) CONDITIONING that a model brings in its own file, as SeedVR2 does."""
+    network = model.get_model_object("diffusion_model")
+    positive, negative = (
+        [[text.detach().clone()[None], {}]] for text in (network.positive_conditioning, network.negative_conditioning)
+    )
+    return positive, negative
+
+
 def sizes_of(model: Any) -> BaseSpec | None:
     """The shapes of a native MODEL; None for one that is no Wan."""
     transformer = model.get_model_object("diffusion_model")

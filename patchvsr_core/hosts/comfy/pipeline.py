@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -18,12 +18,13 @@ from ...finish.refine import Refiner
 from ...plan.chunks import ChunkState
 from ...progress import OnProgress
 from ...run.cost import Networks
-from ...settings import Settings
+from ...settings import UPSCALER, Settings
 from ...stages import Noise, RunSetup, upscale_clip
 from ...vae.codec import Codec
 from .adapter import attach_control
 from .attention import attach_attention
 from .codec import codec_of
+from .image_upscaler import run_image_upscaler
 from .input_guidance import EnhanceOptions, attach_enhancement
 from .joint_modulation import FusionOptions, attach_joint_modulation
 from .layout import as_batch, as_canvas, is_image_model
@@ -47,6 +48,8 @@ class NativeModels:
     """CONDITIONING, for classifier-free guidance."""
     adapter: Any = None
     """MODEL_PATCH."""
+    upscaler: Any = None
+    """UPSCALE_MODEL that makes the base layer of that name."""
 
     @cached_property
     def codec(self) -> Codec:
@@ -98,7 +101,8 @@ class NativeModels:
     @property
     def defaults(self) -> Settings:
         """What suits the model."""
-        return self.family.without_adapter if self.adapter is None else self.family.settings
+        chosen = self.family.without_adapter if self.adapter is None else self.family.settings
+        return chosen if self.upscaler is None else replace(chosen, base_layer=UPSCALER)
 
 
 @torch.inference_mode()
@@ -139,6 +143,7 @@ def upscale_native(
         denoise=partial(_denoise, models=models, settings=settings, report=report, noise=noise),
         refine=run_refiner,
         restore=run_restorer,
+        upscale=None if models.upscaler is None else partial(run_image_upscaler, models.upscaler),
         chunk_state=chunk_state,
         timed=lambda stage, canvas: timed_stage(stage, canvas.frames, canvas.target, family),
     )

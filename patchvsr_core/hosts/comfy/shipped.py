@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from ...errors import PlanError
+from ...families import FAMILIES
 from ...weights import shipped
 from .codec import SpaceToDepthVAE
-from .loading import load_model_patch, prompt_conditioning
+from .loading import family_of, load_model_patch, own_prompts, prompt_conditioning
 from .pipeline import NativeModels
 from .tiny import is_tiny, load_tiny
 
@@ -19,7 +21,12 @@ def shipped_models() -> NativeModels:
 
 
 def complete_models(
-    model: Any = None, vae: Any = None, positive: Any = None, negative: Any = None, adapter: Any = None
+    model: Any = None,
+    vae: Any = None,
+    positive: Any = None,
+    negative: Any = None,
+    adapter: Any = None,
+    upscaler: Any = None,
 ) -> NativeModels:
     """What is connected, and the shipped model's parts for what is not.
 
@@ -34,13 +41,16 @@ def complete_models(
                 f"{', '.join(lone)} without a model: connect the model that belongs to it, or nothing at all for the "
                 "built-in one."
             )
-        return shipped_models()
+        return replace(shipped_models(), upscaler=upscaler)
     if is_tiny(model) and (vae is None or positive is None):
         own = shipped_models()
         vae, positive = own.vae if vae is None else vae, own.positive if positive is None else positive
     if positive is None and adapter is not None:
         positive = prompt_conditioning(adapter)
+    if positive is None and not FAMILIES[family_of(model)].needs_prompt:
+        positive, own_negative = own_prompts(model)
+        negative = own_negative if negative is None else negative
     for name, part in {"vae": vae, "positive": positive}.items():
         if part is None:
             raise PlanError(f"This model needs its {name} too; connect {name}, or nothing at all for the built-in one.")
-    return NativeModels(model, vae, positive, negative, adapter)
+    return NativeModels(model, vae, positive, negative, adapter, upscaler)

@@ -220,7 +220,7 @@ def _output(prefix: str, suffix: str, target: tuple[int, int]) -> Path:
 def _identity(models: NativeModels) -> str:
     """Changes when other models, LoRAs or prompts are connected: their files are unknown, a few numbers tell them."""
     digest = hashlib.sha256(manifest()["files"]["tiny_refiner.safetensors"]["sha256"].encode())
-    for patcher in (models.model, models.adapter, getattr(models.vae, "patcher", None)):
+    for patcher in (models.model, models.adapter, getattr(models.vae, "patcher", None), models.upscaler):
         if patcher is not None:
             _add_model(digest, patcher)
     chosen = models.model.model_options["transformer_options"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,11 +14,12 @@ from ...devices import resolve_device
 from ...errors import ModelError
 from ...files import fingerprint
 from ...finish.degradation import DegradationEstimator
+from ...finish.image_upscaler import ImageUpscaler, load_image_upscaler
 from ...finish.refine import Refiner, load_refiner
 from ...plan.canvas import PatchPlan
 from ...run.cost import Networks, patch_bytes
 from ...run.memory import patches_together
-from ...settings import TINY, WAN, WAN_PLAIN, Settings
+from ...settings import TINY, UPSCALER, WAN, WAN_PLAIN, Settings
 from ...vae.codec import Codec, SpaceToDepth, WanVAE
 from ...vae.conditional_decoder import ConditionalDecoder, load_conditional_decoder
 from ...weights import manifest, shipped
@@ -48,6 +50,8 @@ class Models:
     """What guidance leads away from; None: the empty prompt."""
     decoder: ConditionalDecoder | None = None
     """Lets the input modulate the VAE's decoder."""
+    upscaler: ImageUpscaler | None = None
+    """Makes the base layer of that name."""
 
     @property
     def has_global_branch(self) -> bool:
@@ -84,6 +88,7 @@ def load_models(
     decoder: str | Path | None = None,
     prompt: str | Path | None = None,
     negative: str | Path | None = None,
+    upscaler: str | Path | None = None,
     device: str = "auto",
 ) -> Models:
     """Load the models of a run.
@@ -97,20 +102,28 @@ def load_models(
         decoder: a conditional decoder that was trained with the VAE.
         prompt, negative: files with embedded prompts (see :func:`loading.load_prompt`) instead of the
             adapter's own and of the empty one.
+        upscaler: an image upscaler (ESRGAN, SPAN, DAT and the like), which then makes the base layer by default.
         device: a torch device, or ``auto``: a CUDA GPU if there is one, otherwise the CPU.
 
     Raises:
         ModelError, AdapterError: in one sentence, what is missing or does not fit.
     """
     models = _with_refiner(_load(model, vae, adapter, resolve_device(device)), refiner)
-    text_dim = models.base.spec.text_dim
+    text_dim, files = models.base.spec.text_dim, (prompt, negative, decoder, upscaler)
     return replace(
         models,
         prompt=models.prompt if prompt is None else load_prompt(prompt, text_dim),
         negative=None if negative is None else load_prompt(negative, text_dim),
         decoder=None if decoder is None else _decoder(decoder, models),
-        identity=" ".join([models.identity, *(fingerprint(path) for path in (prompt, negative, decoder) if path)]),
+        identity=" ".join([models.identity, *(fingerprint(file) for file in files if file)]),
+        **({} if upscaler is None else _upscaler(upscaler, models)),
     )
+
+
+def _upscaler(path: str | Path, models: Models) -> dict[str, Any]:
+    """What an image upscaler changes."""
+    loaded = load_image_upscaler(path, models.device)
+    return {"upscaler": loaded, "defaults": replace(models.defaults, base_layer=UPSCALER)}
 
 
 def _load(model: str, vae: str | Path | None, adapter: str | Path | None, where: torch.device) -> Models:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...distributed import SINGLE, ProcessGroup, check_divisible, use_group
 from ...errors import PlanError
+from ...finish.image_upscaler import upscale_images
 from ...finish.refine import refine_frames
 from ...finite import check_finite
 from ...plan.canvas import PatchPlan
@@ -66,6 +67,7 @@ def upscale(
             report,
             denoise=_denoiser_of(models, settings, report, noise),
             refine=None if models.refiner is None else partial(refine_frames, models.refiner),
+            upscale=None if models.upscaler is None else partial(upscale_images, models.upscaler),
             decoder=models.decoder,
             chunk_state=chunk_state,
         )

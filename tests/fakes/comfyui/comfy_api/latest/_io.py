@@ -156,7 +156,7 @@ Combo = _bound("COMBO", _Combo, str)
 Image, Mask, Video, Audio = Custom("IMAGE"), Custom("MASK"), Custom("VIDEO"), Custom("AUDIO")
 Model, ModelPatch, Vae, Clip = Custom("MODEL"), Custom("MODEL_PATCH"), Custom("VAE"), Custom("CLIP")
 Conditioning, Latent, Noise, Guider = Custom("CONDITIONING"), Custom("LATENT"), Custom("NOISE"), Custom("GUIDER")
-Sampler, Sigmas = Custom("SAMPLER"), Custom("SIGMAS")
+Sampler, Sigmas, UpscaleModel = Custom("SAMPLER"), Custom("SIGMAS"), Custom("UPSCALE_MODEL")
 
 
 class FolderType(str, Enum):
