@@ -27,6 +27,10 @@ DETERMINISTIC = {"fflags": "+bitexact"}
 """Without this option Matroska files contain random numbers and are not reproducible."""
 
 
+X265_DELAY = 2
+"""Of clips with so few frames x265 computes decoding times from memory that it never set, which muxers refuse."""
+
+
 class VideoWriter:
     """Context manager that encodes frames to a video file.
 
@@ -88,7 +92,7 @@ class VideoWriter:
             shown.color_primaries, shown.color_trc = self.picture.primaries, self.picture.transfer
             shown.pts, shown.time_base = self.timestamps[self.written], self.time_base
             with explain_write_errors(self.path):
-                self.container.mux(self.video.encode(shown))
+                self._mux(self.video.encode(shown))
             self.written += 1
 
     def __exit__(
@@ -98,13 +102,19 @@ class VideoWriter:
             with explain_write_errors(self.path):
                 try:
                     if error is None:
-                        self.container.mux(self.video.encode(None))
+                        self._mux(self.video.encode(None))
                 finally:
                     self.container.close()
                 if error is None:
                     commit_file(self.partial, self.path)
         finally:
             self.partial.unlink(missing_ok=True)
+
+    def _mux(self, packets: list[av.Packet]) -> None:
+        if self.encoder.codec == "libx265" and len(self.timestamps) <= X265_DELAY:
+            for packet in packets:
+                packet.dts = packet.pts  # so few frames are not reordered
+        self.container.mux(packets)
 
     def _video_stream(self) -> av.VideoStream:
         height, width = self.size
