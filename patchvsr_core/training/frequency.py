@@ -51,7 +51,7 @@ def radial(planes: Tensor, cutoff: float = CUTOFF) -> tuple[Tensor, Tensor]:
     rows = torch.fft.fftfreq(height, 0.5, device=planes.device)
     columns = torch.fft.rfftfreq(width, 0.5, device=planes.device)
     inside = (torch.hypot(rows[:, None], columns) <= cutoff)[..., None]
-    spectrum = torch.view_as_real(torch.fft.rfft2(planes))
+    spectrum = torch.view_as_real(torch.fft.rfft2(planes.contiguous()))
     return spectrum * inside, spectrum * ~inside
 
 
@@ -61,7 +61,7 @@ def star_release(planes: Tensor) -> tuple[Tensor, Tensor]:
     sigmoid(10 (q - |F|)) with q the 0.8 quantile of all magnitudes: a threshold of strength, not of
     frequency, which counts the mean as high. Only to reproduce.
     """
-    spectrum = torch.fft.rfft2(planes)
+    spectrum = torch.fft.rfft2(planes.contiguous())
     magnitude = spectrum.abs()
     weak = (10 * (magnitude.flatten().quantile(0.8) - magnitude)).sigmoid()[..., None]
     parts = torch.view_as_real(spectrum)
