@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import av
 from av.video.frame import VideoFrame
@@ -110,7 +111,7 @@ class VideoWriter:
         finally:
             self.partial.unlink(missing_ok=True)
 
-    def _mux(self, packets: list[av.Packet]) -> None:
+    def _mux(self, packets: list[Any]) -> None:
         if self.encoder.codec == "libx265" and len(self.timestamps) <= X265_DELAY:
             for packet in packets:
                 packet.dts = packet.pts  # so few frames are not reordered
