@@ -63,6 +63,7 @@ class PassthroughStreams:
         self.target, self.suffix, self.origin, self.clock = target, suffix, origin, clock
         self.notes = []
         self._keep_covers()
+        self._name_data()
         self.streams: dict[int, Any] = {}
         self.encoded: dict[int, AudioTranscoder] = {}
         self.ends: dict[int, int] = {}
@@ -193,8 +194,21 @@ class PassthroughStreams:
                 data = next(bytes(packet) for packet in source.demux(source.streams[cover.index]) if packet.size)
             self.target.add_attachment(f"cover{number or ''}.{suffix}", mimetype, data)
 
+    def _name_data(self) -> None:
+        """Say that streams of data are left out, such as a camera's motion."""
+        left = [stream for stream in self.source.streams if stream.type == "data" and not _is_kept_otherwise(stream)]
+        if left:
+            streams = "A data stream" if len(left) == 1 else f"{len(left)} data streams"
+            self.notes.append(f"{streams} of {self.path.name} cannot be kept.")
+
     def _leave_out(self, stream: Any) -> None:
         self.notes.append(f"Stream {stream.index} of {self.path.name} has an unsupported format and is left out.")
+
+
+def _is_kept_otherwise(stream: Any) -> bool:
+    """Whether a stream of data holds a timecode or the titles of chapters."""
+    tags = {name.lower(): value.lower() for name, value in stream.metadata.items()}
+    return "timecode" in tags or any(word in tags.get("handler_name", "") for word in ("text", "subtitle"))
 
 
 def write_audio(path: Path, wave: Tensor, rate: int) -> None:

@@ -220,6 +220,20 @@ def test_cover_art_and_further_pictures_are_kept_or_named(tmp_path: Path, caplog
     assert "The cover art of in.mp4 is left out." in caplog.text
 
 
+def test_streams_of_data_are_named_where_they_cannot_be_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    silent, path = write(tmp_path / "silent.mp4", colors(3, 24, 32)), tmp_path / "in.ts"
+    with av.open(str(silent)) as source, av.open(str(path), "w") as target:
+        video, data = target.add_stream_from_template(source.streams.video[0]), target.add_data_stream()
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                motion = av.Packet(b"motion")
+                motion.pts = motion.dts = packet.dts
+                motion.time_base, motion.stream, packet.stream = packet.time_base, data, video
+                target.mux([motion, packet])
+    assert upscale(path, tmp_path / "out.mkv") == 0
+    assert [record.message for record in caplog.records] == ["A data stream of in.ts cannot be kept."]
+
+
 def test_audio_can_be_copied_only_or_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = with_beat(tmp_path / "in.wmv", "wmav2", 44100)
     assert upscale(source, tmp_path / "out.mp4", "--audio", "copy") == 2
