@@ -13,7 +13,7 @@ from ..patchvsr_core.hosts.comfy import Progress, as_canvas, codec_of, load_deco
 from ..patchvsr_core.vae.decode import InputCondition, decode_tiles
 from ..patchvsr_core.weights import shipped
 from .finishing import agreeing
-from .sockets import CATEGORY, Plan, Tiles
+from .sockets import Plan, Stage, Tiles
 from .validation import in_order
 from .widgets import finishing_widgets, setting_widget, tile_widgets
 
@@ -27,7 +27,7 @@ class ConditionalRefiner(io.ComfyNode):
         return io.Schema(
             node_id="PatchVSR_ConditionalRefiner",
             display_name="Conditional Refiner",
-            category=CATEGORY,
+            category=Stage.FINISH,
             description="Refine & Fidelity with another network: features of the input modulate those of the "
             "decoded frames (as in Upscale-A-Video's decoder). Takes up to 1.4 times as long as the "
             "plain refiner. Use it instead of Refine & Fidelity when you raise detail (0.2 dB closer to "
@@ -75,7 +75,7 @@ class ConditionalDecoder(io.ComfyNode):
         return io.Schema(
             node_id="PatchVSR_ConditionalDecoder",
             display_name="Conditional Decoder",
-            category=CATEGORY,
+            category=Stage.FINISH,
             description="Patch Decoder for Wan's VAE, guided by the input: a small trained network modulates the first "
             "features of the VAE's decoder (as in Upscale-A-Video). Needs a file from PatchVSR's trainer.",
             search_aliases=["patchvsr", "sft", "upscale-a-video", "vae decode"],

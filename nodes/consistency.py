@@ -12,7 +12,7 @@ from ..patchvsr_core.propagation.attention_options import parse_layers
 from ..patchvsr_core.propagation.canvas import CanvasPropagation, PropagationOptions
 from ..patchvsr_core.propagation.frame_selection import CHOICES
 from ..patchvsr_core.propagation.latent import INTERPOLATIONS
-from .sockets import CATEGORY, Flow, Plan
+from .sockets import Flow, Plan, Stage
 from .validation import in_order
 from .widgets import setting_widget, span_widgets
 
@@ -22,13 +22,13 @@ class FlowPropagation(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="PatchVSR_FlowPropagation",
-            display_name="Flow Propagation",
-            category=CATEGORY,
+            display_name="Deflicker along Motion (Flow Propagation)",
+            category=Stage.MODEL,
             description="Blends every frame with its neighbours along the motion while the model denoises "
             "(Upscale-A-Video): less flicker, and detail that stays in place. Takes 0.1 s per frame and "
             "step at 960x540 on one CPU core with the tiny default, 0.001 s with a Wan, plus the time "
             "for Optical Flow.",
-            search_aliases=["patchvsr", "upscale-a-video", "flicker", "temporal consistency"],
+            search_aliases=["patchvsr", "upscale-a-video", "deflicker", "flicker", "temporal consistency"],
             inputs=[
                 io.Model.Input("model", tooltip="A Wan, or the tiny default; before or after Apply PatchVSR."),
                 Plan.Input("plan", tooltip="From Patch Planner."),
@@ -114,8 +114,8 @@ class AttentionPropagation(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="PatchVSR_AttentionPropagation",
-            display_name="Attention Propagation",
-            category=CATEGORY,
+            display_name="Match Patches (Attention Propagation)",
+            category=Stage.MODEL,
             description="Lets patches attend to one another while the model denoises (DC-VSR): the same grass in "
             "every patch, the same face in every temporal window. It needs no training and works with "
             "any Wan. If both are on, they alternate from step to step. SAP makes its steps take 2.3 "
@@ -202,8 +202,8 @@ class DetailGuidance(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="PatchVSR_DetailGuidance",
-            display_name="Detail Guidance",
-            category=CATEGORY,
+            display_name="Sharpen by Guidance (Detail Guidance)",
+            category=Stage.MODEL,
             description="Guides the result towards more detail: the negative branch runs with softened attention "
             "(DC-VSR's DSSAG). Needs a guider with cfg above 1, and then adds no time.",
             search_aliases=["patchvsr", "dc-vsr", "dssag", "guidance", "cfg rescale", "sharpness"],

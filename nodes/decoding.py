@@ -10,7 +10,7 @@ from ..patchvsr_core.finish.color_fix import match_colors
 from ..patchvsr_core.hosts.comfy import Progress, as_canvas, codec_of, timed_stage
 from ..patchvsr_core.vae.decode import blend_tiles, decode_tiles
 from ..patchvsr_core.vae.encode import check_frames
-from .sockets import CATEGORY, Plan, Tiles
+from .sockets import Plan, Stage, Tiles
 from .validation import in_order
 from .widgets import setting_widget, tile_widgets
 
@@ -21,7 +21,7 @@ class PatchDecoder(io.ComfyNode):
         return io.Schema(
             node_id="PatchVSR_PatchDecoder",
             display_name="Patch Decoder",
-            category=CATEGORY,
+            category=Stage.FINISH,
             description="Decodes the fused latent on a tile grid of its own, far cheaper than patch by patch.",
             search_aliases=["patchvsr", "tiled decode"],
             inputs=[
@@ -59,8 +59,8 @@ class Blender(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="PatchVSR_Blender",
-            display_name="Blender",
-            category=CATEGORY,
+            display_name="Blend Patches (Blender)",
+            category=Stage.FINISH,
             description="Joins the tiles into frames of exactly the planned size, in the colours of the input.",
             search_aliases=["patchvsr", "blend tiles", "color fix"],
             inputs=[

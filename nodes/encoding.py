@@ -11,7 +11,7 @@ from ..patchvsr_core.hosts.comfy import Progress, codec_of, latent_of, run_image
 from ..patchvsr_core.hosts.comfy.loading import adapter_of
 from ..patchvsr_core.sampling.conditions import PatchConditions
 from ..patchvsr_core.vae.encode import encode_canvas, encode_global
-from .sockets import CATEGORY, GlobalContext, PatchCond, Plan
+from .sockets import GlobalContext, PatchCond, Plan, Stage
 from .widgets import setting_widget, upscaler_socket
 
 
@@ -21,7 +21,7 @@ class PatchEncoder(io.ComfyNode):
         return io.Schema(
             node_id="PatchVSR_PatchEncoder",
             display_name="Patch Encoder",
-            category=CATEGORY,
+            category=Stage.PLAN,
             description="Upsamples the clip to the canvas and encodes it: the condition that every patch gets.",
             search_aliases=["patchvsr", "encode video"],
             inputs=[
@@ -83,7 +83,7 @@ class GlobalContextEncoder(io.ComfyNode):
         return io.Schema(
             node_id="PatchVSR_GlobalContextEncoder",
             display_name="Global Context Encoder",
-            category=CATEGORY,
+            category=Stage.PLAN,
             description="Encodes the whole video at the size of one patch, to give every patch the context of the "
             "whole frame.",
             search_aliases=["patchvsr", "global branch"],

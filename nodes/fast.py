@@ -12,7 +12,7 @@ from ..patchvsr_core.hosts.comfy import run_fast
 from ..patchvsr_core.plan.target_size import CUSTOM, resolve_target, target_size
 from ..patchvsr_core.realtime.gbuffers import RenderPasses
 from ..patchvsr_core.resample import resize
-from .sockets import CATEGORY, Flow
+from .sockets import Flow, Stage
 from .widgets import scale_widget, size_widget, target_widget
 
 FOLDER = "model_patches"
@@ -29,7 +29,7 @@ class DAPUpscale(io.ComfyNode):
         return io.Schema(
             node_id="PatchVSR_DAPUpscale",
             display_name="DAP Upscale",
-            category=CATEGORY,
+            category=Stage.WHOLE,
             description="Upscales any video in a single pass, frame by frame, with a small recurrent network that "
             "finds the motion itself (DAP): far faster than diffusion, and it invents nothing. For "
             "previews, long footage, and footage that only lacks resolution.",
@@ -60,7 +60,7 @@ class RDGUpscale(io.ComfyNode):
         return io.Schema(
             node_id="PatchVSR_RDGUpscale",
             display_name="RDG Upscale",
-            category=CATEGORY,
+            category=Stage.WHOLE,
             description="Upscales rendered video in a single pass, frame by frame, with a small network that uses "
             "the render passes (RDG). Connect the passes you have; missing ones are estimated, and the "
             "result is softer.",

@@ -10,7 +10,7 @@ from ..patchvsr_core.finish.strength_map import StrengthMap, apply_strength_map
 from ..patchvsr_core.hosts.comfy import Progress, estimate_input_degradation, run_refiner, shape_of, timed_stage
 from ..patchvsr_core.settings import Settings
 from ..patchvsr_core.stages import back_project_onto_input
-from .sockets import CATEGORY
+from .sockets import Stage
 from .widgets import finishing_widgets, setting_widget, strength_widgets
 
 
@@ -19,10 +19,10 @@ class RefineFidelity(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="PatchVSR_RefineFidelity",
-            display_name="Refine & Fidelity",
-            category=CATEGORY,
+            display_name="Enhance Detail (Refine & Fidelity)",
+            category=Stage.FINISH,
             description="A small network adds detail from the input; back-projection makes the result agree with it.",
-            search_aliases=["patchvsr", "back-projection", "refiner"],
+            search_aliases=["patchvsr", "back-projection", "refiner", "enhance", "sharpen", "restore"],
             inputs=[
                 io.Image.Input("image", tooltip="The upscaled frames."),
                 io.Image.Input("source", tooltip="The input clip."),

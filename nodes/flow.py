@@ -13,7 +13,7 @@ from ..patchvsr_core.optical_flow.estimators import ESTIMATORS, QUALITIES
 from ..patchvsr_core.optical_flow.flow import ClipFlows, consistency
 from ..patchvsr_core.optical_flow.motion_vectors import flows_from_vectors
 from ..patchvsr_core.preview.draw import draw_flow
-from .sockets import CATEGORY, Flow, FlowModel
+from .sockets import Flow, FlowModel, Stage
 
 
 class OpticalFlow(io.ComfyNode):
@@ -22,7 +22,7 @@ class OpticalFlow(io.ComfyNode):
         return io.Schema(
             node_id="PatchVSR_OpticalFlow",
             display_name="Optical Flow",
-            category=CATEGORY,
+            category=Stage.PLAN,
             description="Estimates the motion from frame to frame, forward and backward, or takes it from a render. "
             "Nodes that work along the motion need it. The method dis suits most clips.",
             search_aliases=["patchvsr", "motion vectors", "optical flow", "raft", "dis"],

@@ -6,7 +6,7 @@ import folder_paths
 from comfy_api.latest import io
 
 from ..patchvsr_core.hosts.comfy import load_model_patch, prompt_conditioning, shipped_models
-from .sockets import CATEGORY
+from .sockets import Stage
 
 
 class LoadTinyDefault(io.ComfyNode):
@@ -14,11 +14,11 @@ class LoadTinyDefault(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="PatchVSR_LoadTinyDefault",
-            display_name="Load Tiny Default",
-            category=f"{CATEGORY}/loaders",
+            display_name="Load PatchVSR Model (Tiny Default)",
+            category=Stage.LOAD,
             description="The small model that ships with PatchVSR: nothing to download, nothing to set up, no GPU "
             "needed.",
-            search_aliases=["patchvsr", "upscale video", "super resolution"],
+            search_aliases=["patchvsr", "tiny default", "built in"],
             outputs=[
                 io.Model.Output(tooltip="The base model: a small Wan that adds detail to the upsampled input."),
                 io.Vae.Output(tooltip="Its lossless codec; connect it wherever a VAE is needed."),
@@ -39,7 +39,7 @@ class LoadAdapter(io.ComfyNode):
         return io.Schema(
             node_id="PatchVSR_LoadAdapter",
             display_name="Load Adapter",
-            category=f"{CATEGORY}/loaders",
+            category=Stage.LOAD,
             description="A PatchVSR adapter from models/model_patches, with the fixed prompt that it was trained with.",
             search_aliases=["patchvsr adapter", "load patchvsr"],
             inputs=[

@@ -21,7 +21,7 @@ from ..patchvsr_core.sampling.joint_modulation import check_canvas
 from ..patchvsr_core.stages import defaults_for
 from ..patchvsr_core.vae.encode import check_frames
 from .sampling import sampling_sockets
-from .sockets import CATEGORY, Plan
+from .sockets import Plan, Stage
 from .widgets import finishing_widgets, setting_widget
 
 
@@ -31,7 +31,7 @@ class PatchPreview(io.ComfyNode):
         return io.Schema(
             node_id="PatchVSR_PatchPreview",
             display_name="Patch Preview",
-            category=CATEGORY,
+            category=Stage.LOOK,
             description="Restores one patch of a few frames in seconds, just as the full run will, and shows it "
             "next to the input and a bicubic upscale. Connect the same inputs as for Patch Sampler.",
             search_aliases=["patchvsr", "preview", "test patch", "region", "crop"],
@@ -125,7 +125,7 @@ class Compare(io.ComfyNode):
         return io.Schema(
             node_id="PatchVSR_Compare",
             display_name="Compare",
-            category=CATEGORY,
+            category=Stage.LOOK,
             description="Before and after in one image: a split view, and 1:1 crops of the areas that differ most. "
             "For all frames, ready to save and share.",
             search_aliases=["patchvsr", "before after", "split view", "side by side", "difference", "crop grid"],

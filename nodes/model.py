@@ -14,7 +14,7 @@ from ..patchvsr_core.hosts.comfy import (
     attach_joint_modulation,
     attach_strength,
 )
-from .sockets import CATEGORY, GlobalContext, PatchCond, Plan
+from .sockets import GlobalContext, PatchCond, Plan, Stage
 from .validation import in_order
 from .widgets import setting_widget, span_sigmas, span_widgets, strength_widgets
 
@@ -25,7 +25,7 @@ class ApplyPatchVSR(io.ComfyNode):
         return io.Schema(
             node_id="PatchVSR_ApplyPatchVSR",
             display_name="Apply PatchVSR",
-            category=CATEGORY,
+            category=Stage.MODEL,
             description="Conditions the model on every patch: its content, and its position in the whole video.",
             search_aliases=["patchvsr", "adapter", "control"],
             inputs=[
@@ -107,8 +107,8 @@ class JointModulationMerger(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="PatchVSR_JointModulationMerger",
-            display_name="Joint-Modulation Merger",
-            category=CATEGORY,
+            display_name="Denoise Patches (Joint-Modulation Merger)",
+            category=Stage.MODEL,
             description="Makes any sampler denoise the canvas patch by patch and fuse all patches at every step.",
             search_aliases=["patchvsr", "multi-patch", "tiled diffusion"],
             inputs=[

@@ -13,7 +13,7 @@ from ..patchvsr_core.realtime.exr_passes import frame_files, read_passes
 from ..patchvsr_core.realtime.gbuffers import normalise_depth
 from ..patchvsr_core.video.exr import openexr
 from .paths import find_input
-from .sockets import CATEGORY, Flow
+from .sockets import Flow, Stage
 
 log = logging.getLogger("patchvsr")
 EMPTY = (
@@ -28,7 +28,7 @@ class LoadRenderPasses(io.ComfyNode):
         return io.Schema(
             node_id="PatchVSR_LoadRenderPasses",
             display_name="Load Render Passes",
-            category=f"{CATEGORY}/loaders",
+            category=Stage.LOAD,
             description="Loads a rendered sequence of multi-layer EXR files from Blender or another renderer, with "
             "its motion, depth, normal and albedo passes. RDG Upscale uses all of them, Flow "
             "Propagation the motion.",

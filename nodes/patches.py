@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..patchvsr_core.plan.positions import list_positions
 from ..patchvsr_core.plan.split_patches import PLANNED, WINDOWS, join_patches, split_patches
-from .sockets import CATEGORY, Plan
+from .sockets import Plan, Stage
 
 
 class SplitPatches(io.ComfyNode):
@@ -15,7 +15,7 @@ class SplitPatches(io.ComfyNode):
         return io.Schema(
             node_id="PatchVSR_SplitPatches",
             display_name="Split into Patches",
-            category=CATEGORY,
+            category=Stage.PATCHES,
             description="Splits upscaled frames into the patches of the plan, so that any other node can process or "
             "save them one by one. Join Patches puts them back together.",
             search_aliases=["patchvsr", "split image", "crop tiles", "export patches"],
@@ -46,7 +46,7 @@ class JoinPatches(io.ComfyNode):
         return io.Schema(
             node_id="PatchVSR_JoinPatches",
             display_name="Join Patches",
-            category=CATEGORY,
+            category=Stage.PATCHES,
             description="Blends the patches from Split into Patches back into frames of the planned size, without "
             "seams.",
             search_aliases=["patchvsr", "merge tiles", "blend patches"],

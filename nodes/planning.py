@@ -12,7 +12,7 @@ from ..patchvsr_core.plan.target_size import CUSTOM, resolve_target, target_size
 from ..patchvsr_core.preview.draw import draw_plan
 from ..patchvsr_core.settings import OPTIONS
 from ..patchvsr_core.stages import layout_for
-from .sockets import CATEGORY, Plan
+from .sockets import Plan, Stage
 from .validation import in_order
 from .widgets import AUTO, scale_widget, setting_widget, size_widget, target_widget
 
@@ -22,8 +22,8 @@ class PatchPlanner(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="PatchVSR_PatchPlanner",
-            display_name="Patch Planner",
-            category=CATEGORY,
+            display_name="Tile Planner (Patch Planner)",
+            category=Stage.PLAN,
             description="Plans the patches: output size, patch size, layout and temporal windows.",
             search_aliases=["patchvsr", "tiles", "patch layout"],
             inputs=[

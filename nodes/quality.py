@@ -6,7 +6,7 @@ from comfy_api.latest import io, ui
 
 from ..patchvsr_core.hosts.comfy import Progress
 from ..patchvsr_core.quality import FULL_SCALE, check_kind, measure_quality
-from .sockets import CATEGORY, Plan
+from .sockets import Plan, Stage
 
 
 class QualityReport(io.ComfyNode):
@@ -15,7 +15,7 @@ class QualityReport(io.ComfyNode):
         return io.Schema(
             node_id="PatchVSR_QualityReport",
             display_name="Quality Report",
-            category=CATEGORY,
+            category=Stage.LOOK,
             description="Measures flicker, seams, colours and detail of a result against its source, reports in "
             "plain words what is good and what to change, and shows the problem areas as a heat map. "
             "Takes about 0.3 seconds per frame at 960x540 on two CPU cores, in proportion to the number "

@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from ..patchvsr_core.hosts.comfy import as_canvas, sample_latent
 from ..patchvsr_core.sampling.joint_modulation import check_canvas
 from ..patchvsr_core.sampling.schedules import star_schedule
-from .sockets import CATEGORY, Plan
+from .sockets import Plan, Stage
 
 
 def sampling_sockets(noise: str) -> list[Any]:
@@ -34,7 +34,7 @@ class PatchSampler(io.ComfyNode):
         return io.Schema(
             node_id="PatchVSR_PatchSampler",
             display_name="Patch Sampler",
-            category=CATEGORY,
+            category=Stage.SAMPLE,
             description="Runs the denoising. KSampler and SamplerCustomAdvanced work too; this one checks the plan.",
             search_aliases=["patchvsr", "sampler"],
             inputs=sampling_sockets(
@@ -63,7 +63,7 @@ class StarSchedule(io.ComfyNode):
         return io.Schema(
             node_id="PatchVSR_StarSchedule",
             display_name="STAR Schedule",
-            category=CATEGORY,
+            category=Stage.SAMPLE,
             description="The noise levels of STAR's fast mode: big steps through structure, small ones through detail. "
             "14 steps from its own start, fewer from a lower one. For Wan; the tiny default needs one step.",
             search_aliases=["patchvsr", "star", "sigmas", "scheduler", "denoise"],

@@ -2,7 +2,20 @@
 
 from comfy_api.latest import io
 
-CATEGORY = "PatchVSR"
+
+class Stage:
+    """Where nodes stand in the node library."""
+
+    WHOLE = "PatchVSR"
+    """Those that make the whole result."""
+    LOAD = "PatchVSR/loaders"
+    PLAN = "PatchVSR/plan & encode"
+    MODEL = "PatchVSR/model"
+    SAMPLE = "PatchVSR/sample"
+    FINISH = "PatchVSR/decode & finish"
+    LOOK = "PatchVSR/look"
+    PATCHES = "PatchVSR/patches"
+
 
 Plan = io.Custom("PATCHVSR_PLAN")
 PatchCond = io.Custom("PATCHVSR_PATCH_COND")

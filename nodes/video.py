@@ -20,7 +20,7 @@ from ..patchvsr_core.video.chunk_files import Encoding
 from ..patchvsr_core.video.encoders import CODECS, CRF, CRF_RANGE
 from ..patchvsr_core.video.fields import AUTO as FIELDS_AUTO
 from ..patchvsr_core.video.fields import CHOICES
-from .sockets import CATEGORY
+from .sockets import Stage
 from .widgets import AUTO, scale_widget, setting_widget, size_widget, target_widget, upscaler_socket
 
 MODEL_DECIDES = ("steps", "patch_px", "layout", "base_layer", "color_fix")
@@ -35,11 +35,14 @@ class UpscaleVideo(io.ComfyNode):
         return io.Schema(
             node_id="PatchVSR_UpscaleVideo",
             display_name="Upscale Video",
-            category=CATEGORY,
+            category=Stage.WHOLE,
             description="The whole pipeline for files of any length: memory use does not grow with the video, audio "
             "and subtitles are kept, and a run that was cancelled or crashed resumes where it stopped "
             "when queued again.",
-            search_aliases=["patchvsr", "video super resolution", "long video", "upscale"],
+            search_aliases=[
+                *("patchvsr", "video upscale", "super resolution", "long video", "upscaler", "4k", "8k", "hd"),
+                *("restore", "enhance", "denoise", "sharpen", "deinterlace", "interlace", "deflicker", "old film"),
+            ],
             is_output_node=True,
             inputs=[
                 io.Video.Input("video", tooltip="A file of any length; it is read chunk by chunk."),

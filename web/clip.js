@@ -7,6 +7,7 @@ const USUAL_FPS = 24
 const FILES = { LoadVideo: 'file', LoadImage: 'image' }
 const KEEP_SIZES = { GetVideoComponents: 'video' }
 const PICTURE_PX = 640
+const FIRST_FRAME = 0.01 // seconds
 const elements = new Map()
 
 /** {element, width, height, frames, guessed} of what feeds an input; `missing` names the text that says why there is nothing. */
@@ -17,29 +18,52 @@ export function clipOf(node, input) {
     source = feeding(source, KEEP_SIZES[source.type])?.node
     if (!source) return { missing: 'no_clip' }
   }
-  const element = previewOf(source) ?? loaded(source)
+  const preview = previewOf(source)
+  const element = preview && isOf(preview, source) ? preview : (loaded(source) ?? preview)
+  if (element && isWithoutPicture(element)) return { missing: 'no_picture' }
   return (element && measured(element, !(source.type in FILES))) ?? { missing: 'not_run' }
+}
+
+/** A file of sound alone; a video of which nothing was read yet has no picture either, but may get one. */
+function isWithoutPicture(element) {
+  return element instanceof HTMLVideoElement && element.readyState >= 2 && !element.videoWidth
+}
+
+/** Nodes drawn by Vue keep the preview of the file that was chosen first. */
+function isOf(preview, node) {
+  const name = widgetOf(node, FILES[node.type])?.value
+  return typeof name !== 'string' || preview.src.includes(encodeURIComponent(partsOf(name).filename))
 }
 
 function previewOf(node) {
   return node.videoContainer?.querySelector?.('video') ?? (node.imgs?.length === 1 ? node.imgs[0] : undefined)
 }
 
+/** {filename, subfolder, type} of a loader's choice, such as `folder/clip.mp4 [output]`. */
+function partsOf(name) {
+  const [, path, folder] = name.match(/^(.*?)(?: \[(\w+)\])?$/)
+  const cut = path.lastIndexOf('/') + 1
+  return { filename: path.slice(cut), subfolder: path.slice(0, Math.max(cut - 1, 0)), type: folder ?? 'input' }
+}
+
 /** The file that a loader names, fetched as the loader's own preview fetches it. */
 function loaded(node) {
   const name = widgetOf(node, FILES[node.type])?.value
   if (typeof name !== 'string' || !name) return undefined
-  const [, path, folder] = name.match(/^(.*?)(?: \[(\w+)\])?$/)
-  const cut = path.lastIndexOf('/') + 1
-  const query = { filename: path.slice(cut), subfolder: path.slice(0, Math.max(cut - 1, 0)), type: folder ?? 'input' }
-  const url = api.apiURL(`/view?${new URLSearchParams(query)}`)
+  const url = api.apiURL(`/view?${new URLSearchParams(partsOf(name))}`)
   if (!elements.has(url)) {
     if (elements.size > 8) elements.clear()
     const element = document.createElement(node.type === 'LoadVideo' ? 'video' : 'img')
+    element.addEventListener('loadeddata', showFrame, { once: true })
     Object.assign(element, { preload: 'auto', muted: true, src: url })
     elements.set(url, element)
   }
   return elements.get(url)
+}
+
+/** A video that is on no page paints black until it was moved. */
+function showFrame({ target }) {
+  target.currentTime = Math.min(FIRST_FRAME, target.duration / 2 || 0)
 }
 
 function measured(element, guessed) {

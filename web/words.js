@@ -6,6 +6,7 @@ import { api } from '../../scripts/api.js'
 const ENGLISH = {
   no_clip: 'Connect a clip to see the plan.',
   no_vae: 'Connect a VAE to see the plan.',
+  no_picture: 'This file has no picture.',
   not_run: 'Queue once to see the plan.',
   show_advanced: 'Show advanced inputs',
   hide_advanced: 'Hide advanced inputs'

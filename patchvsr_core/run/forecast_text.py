@@ -41,9 +41,10 @@ ENGLISH: Words = {
     "hide_advanced": "Hide advanced inputs",
     "no_clip": "Connect a clip to see the plan.",
     "no_vae": "Connect a VAE to see the plan.",
+    "no_picture": "This file has no picture.",
     "not_run": "Queue once to see the plan.",
 }
-"""All of them; the last three are said where there is nothing to forecast from yet, the two before on a button."""
+"""All of them; the last four are said where there is nothing to forecast from yet, the two before on a button."""
 
 
 def planner_lines(found: Forecast, *, guessed: bool, words: Words = ENGLISH) -> list[str]:

@@ -1,14 +1,19 @@
 """The plan on the node before anything is queued, in ComfyUI's own frontend and before a server that plans."""
 
+import base64
 import copy
 import json
+import wave
 from contextlib import contextmanager
+from io import BytesIO
 
+import numpy as np
 import pytest
 from fakes import ROOT
 from fakes.core_nodes import CORE_NODES
 from frontend.browser import IS_READY, SETTINGS, missing, open_frontend, static_folder
 from frontend.stub_server import StubServer
+from PIL import Image
 
 pytestmark = [
     pytest.mark.browser,
@@ -88,12 +93,24 @@ def entries(pack):
 
 
 @pytest.fixture(scope="module")
-def server(pack):
+def sound(tmp_path_factory):
+    """A file without a picture."""
+    path = tmp_path_factory.mktemp("sound") / "sound.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes(bytes(16000))
+    return path
+
+
+@pytest.fixture(scope="module")
+def server(pack, sound):
     desk = pack.part("nodes.desk")
     options = {
         "web": ROOT / "web",
         "posted": {desk.ROUTE: desk.answer_to},
-        "inputs": {"patchvsr_sample.mp4": ROOT / "examples" / "sample.mp4"},
+        "inputs": {"patchvsr_sample.mp4": ROOT / "examples" / "sample.mp4", sound.name: sound},
     }
     with StubServer(static_folder(), entries(pack), **options) as server:
         yield server
@@ -129,6 +146,20 @@ def test_the_plan_is_there_before_anything_is_queued(overlay):
     assert "time: known after the first run" in overlay.text
     assert overlay.drawn == 10 and overlay.is_shown
     assert overlay.run(f"return {OVERLAY}.element.querySelector('image').getAttribute('href')?.length > 1000")
+
+
+def test_the_picture_is_one_of_the_clip_and_not_black(overlay):
+    overlay.page.wait_for_timeout(4 * SETTLED_MS)
+    href = overlay.run(f"return {OVERLAY}.element.querySelector('image').getAttribute('href')")
+    picture = np.asarray(Image.open(BytesIO(base64.b64decode(href.split(",")[1]))), dtype=float)
+    assert picture.mean() > 20 and picture.std() > 20
+
+
+def test_a_file_of_sound_alone_has_no_picture(overlay):
+    choose = "const [widget] = app.graph._nodes.find((n) => n.type === 'LoadVideo').widgets; widget.value = 'sound.wav';"
+    overlay.run(f"{choose} widget.callback?.('sound.wav')")
+    overlay.page.wait_for_timeout(3 * SETTLED_MS)
+    assert overlay.text == "This file has no picture."
 
 
 @pytest.mark.parametrize(

@@ -112,3 +112,32 @@ def test_a_video_is_all_that_upscale_video_needs_to_tell_the_size(page: Any) -> 
     assert page.evaluate(warned) == ["10.7 times as large as the clip: more than 8 times invents most of the picture."]
     choose(page, "target", "4x")
     assert page.evaluate(warned) == []
+
+
+SEARCH = """(word) => {
+  const stores = document.querySelector('#vue-app').__vue_app__.config.globalProperties.$pinia._s
+  return stores.get('nodeDef').nodeSearchService.searchNode(word, [], { limit: 3 }).map((node) => node.name)
+}"""
+FOUND = {
+    "UpscaleVideo": ["upscale", "video upscale", "4k", "restore", "super resolution", "deflicker", "interlace"],
+    "RefineFidelity": ["enhance"],
+    "JointModulationMerger": ["denoise"],
+    "DetailGuidance": ["sharpen"],
+    "PatchPlanner": ["tile"],
+    "FlowPropagation": ["deflicker"],
+}
+"""Nodes that have to be among the first three for what people type."""
+
+
+@pytest.mark.parametrize(("node", "word"), [(node, word) for node, words in FOUND.items() for word in words])
+def test_people_find_what_they_look_for(page: Any, node: str, word: str) -> None:
+    assert f"PatchVSR_{node}" in page.evaluate(SEARCH, word)
+
+
+def test_own_sockets_have_colours_of_their_own(page: Any) -> None:
+    page.wait_for_timeout(SETTLED_MS)
+    kinds = [f"PATCHVSR_{kind}" for kind in ("PLAN", "PATCH_COND", "GLOBAL_CONTEXT", "TILES", "FLOW")]
+    colors = page.evaluate("(kinds) => kinds.map((kind) => LGraphCanvas.link_type_colors[kind])", kinds)
+    assert len(set(colors)) == 5 and all(colors)
+    style = "(kind) => getComputedStyle(document.documentElement).getPropertyValue(`--color-datatype-${kind}`)"
+    assert [page.evaluate(style, kind) for kind in kinds] == colors
