@@ -156,7 +156,9 @@ def test_the_picture_is_one_of_the_clip_and_not_black(overlay):
 
 
 def test_a_file_of_sound_alone_has_no_picture(overlay):
-    choose = "const [widget] = app.graph._nodes.find((n) => n.type === 'LoadVideo').widgets; widget.value = 'sound.wav';"
+    choose = (
+        "const [widget] = app.graph._nodes.find((n) => n.type === 'LoadVideo').widgets; widget.value = 'sound.wav';"
+    )
     overlay.run(f"{choose} widget.callback?.('sound.wav')")
     overlay.page.wait_for_timeout(3 * SETTLED_MS)
     assert overlay.text == "This file has no picture."

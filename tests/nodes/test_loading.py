@@ -108,7 +108,7 @@ def test_object_info_has_the_form_of_the_server(pack):
         "description": "Encodes the whole video at the size of one patch, to give every patch the context of the "
         "whole frame.",
         "python_module": "custom_nodes.PatchVSR",
-        "category": "PatchVSR",
+        "category": "PatchVSR/plan & encode",
         "output_node": False,
         "deprecated": False,
         "experimental": False,
@@ -177,7 +177,18 @@ def test_no_input_has_the_name_of_a_python_builtin_or_differs_from_execute(pack)
 
 
 def test_sockets_are_native_wherever_a_native_type_exists(pack):
-    models = {"MODEL", "VAE", "MODEL_PATCH", "CONDITIONING", "NOISE", "GUIDER", "SAMPLER", "SIGMAS", "OPTICAL_FLOW"}
+    models = {
+        "UPSCALE_MODEL",
+        "MODEL",
+        "VAE",
+        "MODEL_PATCH",
+        "CONDITIONING",
+        "NOISE",
+        "GUIDER",
+        "SAMPLER",
+        "SIGMAS",
+        "OPTICAL_FLOW",
+    }
     data = {"IMAGE", "MASK", "LATENT", "VIDEO", "AUDIO"}
     widgets = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
     for node in pack.nodes.values():

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from ...errors import PatchVSRError
 
 WIDGETS = {
+    r", or name its file with --base-layer": "",
     r"a smaller --scale or --size": "a smaller target, scale or size",
     r"a higher --crf": "a higher crf",
     r"leave them out with --audio none --no-subtitles": "turn keep_subtitles off",
