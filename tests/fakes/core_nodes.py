@@ -135,12 +135,24 @@ _ENTRIES = [
         "UNETLoader",
         {"MODEL": "MODEL"},
         {
-            "unet_name": (["wan2.1_t2v_1.3B_fp16.safetensors"], {}),
+            "unet_name": (
+                [
+                    "wan2.1_t2v_1.3B_fp16.safetensors",
+                    "wan2.2_ti2v_5B_fp16.safetensors",
+                    "seedvr2_3b_fp8_e4m3fn.safetensors",
+                ],
+                {},
+            ),
             "weight_dtype": (["default", "fp8_e4m3fn", "fp8_e4m3fn_fast", "fp8_e5m2"], {"advanced": True}),
         },
         title="Load Diffusion Model",
     ),
-    _entry("VAELoader", {"VAE": "VAE"}, {"vae_name": (["wan_2.1_vae.safetensors"], {})}, title="Load VAE"),
+    _entry(
+        "VAELoader",
+        {"VAE": "VAE"},
+        {"vae_name": (["wan_2.1_vae.safetensors", "wan2.2_vae.safetensors", "seedvr2_ema_vae_fp16.safetensors"], {})},
+        title="Load VAE",
+    ),
     _entry(
         "CLIPLoader",
         {"CLIP": "CLIP"},
@@ -150,6 +162,24 @@ _ENTRIES = [
         },
         {"device": (["default", "cpu"], {"advanced": True})},
         title="Load CLIP",
+    ),
+    _entry(
+        "CheckpointLoaderSimple",
+        {"MODEL": "MODEL", "CLIP": "CLIP", "VAE": "VAE"},
+        {"ckpt_name": (["flux1-schnell-fp8.safetensors"], {})},
+        title="Load Checkpoint",
+    ),
+    _entry(
+        "LoadImage",
+        {"IMAGE": "IMAGE", "MASK": "MASK"},
+        {"image": (["example.png"], {"image_upload": True})},
+        title="Load Image",
+    ),
+    _entry(
+        "SeedVR2Conditioning",
+        {"positive": "CONDITIONING", "negative": "CONDITIONING"},
+        {"model": _socket("MODEL"), "vae_conditioning": _socket("LATENT")},
+        title="Apply SeedVR2 Conditioning",
     ),
     _entry(
         "CLIPTextEncode",

@@ -99,7 +99,7 @@ def _take(sockets: Mapping[str, list[Any]], remaining: list[Any], prefix: str = 
             yield from _take(branch["inputs"]["required"], remaining, f"{prefix}{name}.")
         if options.get("control_after_generate", name in SEEDS and kind == "INT"):
             yield "control_after_generate", remaining.pop(0), None
-        if options.get("video_upload"):
+        if options.get("video_upload") or options.get("image_upload"):
             yield "upload", remaining.pop(0), None
 
 

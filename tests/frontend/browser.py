@@ -62,12 +62,12 @@ def open_frontend(
     *,
     width: int = 1600,
     height: int = 1000,
-    also_installed: dict[str, dict[str, str]] | None = None,
+    also_installed: dict[str, dict[str, list[str]]] | None = None,
 ) -> Iterator[Any]:
     """A page with the frontend, ready for use; errors of its scripts are collected in ``page.script_errors``.
 
     Args:
-        also_installed: per node and input, a file that the page is told the server has.
+        also_installed: per node and input, files that the page is told the server has.
     """
     from playwright.sync_api import sync_playwright
 
@@ -90,13 +90,12 @@ def open_frontend(
             context.close()
 
 
-def _fulfil(route: Any, also_installed: dict[str, dict[str, str]]) -> None:
+def _fulfil(route: Any, also_installed: dict[str, dict[str, list[str]]]) -> None:
     response = route.fetch()
     info = response.json()
     for node, files in also_installed.items():
-        for name, file in files.items():
+        for name, added in files.items():
             kind = info[node]["input"]["required"][name]
             options = kind[0] if isinstance(kind[0], list) else kind[1]["options"]
-            if file not in options:
-                options.append(file)
+            options.extend(file for file in added if file not in options)
     route.fulfill(response=response, json=info)

@@ -1,13 +1,20 @@
 """What example workflows and blueprints say beside the graph: files to have, seven widgets to set."""
 
 import json
+import re
 
 import pytest
 from fakes.core_nodes import CORE_NODES
 from fakes.pack import ROOT
 from fakes.workflow import BLUEPRINTS, EXAMPLES, Workflow
 
-FILES = {"UNETLoader": "diffusion_models", "VAELoader": "vae", "CLIPLoader": "text_encoders"}
+FILES = {
+    "UNETLoader": "diffusion_models",
+    "VAELoader": "vae",
+    "CLIPLoader": "text_encoders",
+    "CheckpointLoaderSimple": "checkpoints",
+}
+OFFICIAL = re.compile(r"https://huggingface\.co/Comfy-Org/[\w.-]+/resolve/main/([\w./-]+)")
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
@@ -20,8 +27,8 @@ def test_files_are_named_with_folder_and_link(path):
         (model,) = node["properties"]["models"]
         directory = FILES[node["type"]]
         assert model["name"] == node["widgets_values"][0] and model["directory"] == directory
-        repository = "https://huggingface.co/Comfy-Org/Wan_2.1_ComfyUI_repackaged/resolve/main/split_files"
-        assert model["url"] == f"{repository}/{directory}/{model['name']}"
+        file = OFFICIAL.fullmatch(model["url"])[1]
+        assert file.endswith(f"{directory}/{model['name']}") or file == model["name"]
         assert f"[{model['name']}]({model['url']}) in `models/{directory}`" in note
 
 

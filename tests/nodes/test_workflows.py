@@ -105,6 +105,26 @@ EXPECTED = {
         "PatchVSR_RefineFidelity": {"refine_strength": 1, "rounds": 8, "detail": 0.5},
         "PatchVSR_PatchPreview": {"detail": 0.5},
     },
+    "patchvsr_seedvr2": {
+        "UNETLoader": {"unet_name": "seedvr2_3b_fp8_e4m3fn.safetensors"},
+        "BasicScheduler": {"scheduler": "simple", "steps": 1, "denoise": 1},
+        "PatchVSR_PatchPlanner": {"patch_px": 1024, "layout": "corner", "window_frames": 21, "overlap_frames": 4},
+        "PatchVSR_Blender": {"color_fix": "lab"},
+    },
+    "patchvsr_seedvr2_4k": {
+        "UNETLoader": {"unet_name": "seedvr2_3b_fp8_e4m3fn.safetensors"},
+        "PatchVSR_UpscaleVideo": {"target": "custom", "color_fix": "auto"},
+    },
+    "patchvsr_wan22_5b": {
+        "UNETLoader": {"unet_name": "wan2.2_ti2v_5B_fp16.safetensors"},
+        "VAELoader": {"vae_name": "wan2.2_vae.safetensors"},
+        "BasicScheduler": {"scheduler": "simple", "steps": 10, "denoise": 0.3},
+    },
+    "patchvsr_image_flux": {
+        "CheckpointLoaderSimple": {"ckpt_name": "flux1-schnell-fp8.safetensors"},
+        "PatchVSR_PatchPlanner": {"patch_px": 1024, "window_frames": 1, "overlap_frames": 0},
+        "BasicScheduler": {"scheduler": "simple", "steps": 4, "denoise": 0.3},
+    },
     "patchvsr_render": {
         "PatchVSR_LoadRenderPasses": {"path": "patchvsr_render", "frame_count": 0},
         "PatchVSR_RDGUpscale": {"weights": "small (shipped)", "scale": 4, "depth_is_nearness": False},
@@ -164,12 +184,18 @@ NODES = {
     "patchvsr_rewired": [*TINY, *PLAIN, "SplitPatches", "JoinPatches"],
     "patchvsr_preview": [*TINY, *PLAIN, "DAPUpscale", "PatchPreview", "Compare"],
     "patchvsr_render": ["LoadRenderPasses", "RDGUpscale"],
+    "patchvsr_seedvr2": [*(stage for stage in STAGES if stage != "ApplyPatchVSR"), *PLAIN],
+    "patchvsr_seedvr2_4k": ["UpscaleVideo"],
+    "patchvsr_wan22_5b": [*STAGES, *PLAIN],
+    "patchvsr_image_flux": [*STAGES, *PLAIN],
 }
 NEEDS_FILES = {f"patchvsr_{name}" for name in ("wan21", "wan21_adapter", "old_film", "dc_vsr", "star", "everything")}
+NEEDS_FILES |= {f"patchvsr_{name}" for name in ("seedvr2", "seedvr2_4k", "wan22_5b", "image_flux")}
 WHOLE = ["Load", "Plan & encode", "Model", "Sample", "Decode & finish"]
 TITLES = {
     "patchvsr_simple": ["Load", "Upscale"],
     "patchvsr_long_4k": ["Load", "Upscale"],
+    "patchvsr_seedvr2_4k": ["Load", "Upscale"],
     "patchvsr_ai_video": ["Load", "Plan & encode", "Motion", "Model", "Sample", "Decode & finish"],
     "patchvsr_rewired": [
         *("Load", "Plan & encode", "Model", "First half", "Second half"),
@@ -282,6 +308,8 @@ def test_a_picture_goes_with_every_example(path):
 
 OWN_TESTS = {
     "patchvsr_long_4k": "test_video_node.py",
+    "patchvsr_seedvr2_4k": "tests/comfyui/test_bases.py, with a small SeedVR2,",
+    "patchvsr_image_flux": "tests/comfyui/test_bases.py, with a small Flux,",
     "patchvsr_render": "test_the_sample_render_is_upscaled_with_its_passes",
 }
 

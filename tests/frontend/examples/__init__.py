@@ -1,5 +1,6 @@
 """The example workflows, declared; ``make_workflows.py`` builds them in ComfyUI's own frontend."""
 
+from .bases import FLUX, IMAGE_FLUX, SEEDVR2, SEEDVR2_4K, SEEDVR2_GRAPH, SEEDVR2_VAE, WAN22, WAN22_5B, WAN22_VAE
 from .declarations import Example, Pack, Shown
 from .parts import CLIP
 from .render import RENDER
@@ -11,14 +12,17 @@ from .whole import LONG_4K, SIMPLE, UPSCALE
 EXAMPLES = (
     *(TINY, SIMPLE, PREVIEW, AI_VIDEO, LONG_4K, RENDER, REWIRED, UAV),
     *(WAN21, WAN21_ADAPTER, OLD_FILM, DCVSR, STAR, EVERYTHING),
+    *(SEEDVR2_GRAPH, SEEDVR2_4K, WAN22_5B, IMAGE_FLUX),
 )
 
 FILES = {
-    "LoadVideo": {"file": CLIP},
-    "UNETLoader": {"unet_name": BASE.name},
-    "VAELoader": {"vae_name": VAE.name},
-    "CLIPLoader": {"clip_name": TEXT.name},
-    "PatchVSR_LoadAdapter": {"adapter_name": ADAPTER.name},
+    "LoadVideo": {"file": [CLIP]},
+    "LoadImage": {"image": ["example.png"]},
+    "UNETLoader": {"unet_name": [BASE.name, SEEDVR2.name, WAN22.name]},
+    "VAELoader": {"vae_name": [VAE.name, SEEDVR2_VAE.name, WAN22_VAE.name]},
+    "CLIPLoader": {"clip_name": [TEXT.name]},
+    "CheckpointLoaderSimple": {"ckpt_name": [FLUX.name]},
+    "PatchVSR_LoadAdapter": {"adapter_name": [ADAPTER.name]},
 }
 """Files that the examples name; a user has them, a test machine need not."""
 
