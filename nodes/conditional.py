@@ -12,7 +12,8 @@ from ..patchvsr_core.finish.degradation import estimate_degradation
 from ..patchvsr_core.hosts.comfy import Progress, as_canvas, codec_of, load_decoder, refiner_at, run_refiner
 from ..patchvsr_core.vae.decode import InputCondition, decode_tiles
 from ..patchvsr_core.weights import shipped
-from .finishing import agreeing
+from .bypass import check_blended
+from .finishing import agreeing, dropped_alpha
 from .sockets import Plan, Stage, Tiles
 from .validation import in_order
 from .widgets import finishing_widgets, setting_widget, tile_widgets
@@ -46,6 +47,7 @@ class ConditionalRefiner(io.ComfyNode):
                 *finishing_widgets(),
             ],
             outputs=[io.Image.Output(tooltip="The finished frames.")],
+            hidden=[io.Hidden.prompt],
         )
 
     @classmethod
@@ -60,13 +62,15 @@ class ConditionalRefiner(io.ComfyNode):
         detail: float,
         cleanup: float,
     ) -> io.NodeOutput:
-        frames, source = decoded[..., :3], source[..., :3]
+        check_blended(cls.hidden.prompt, "decoded")
+        given, frames, source = source, decoded[..., :3], source[..., :3]
         check_pair(frames, source)
         path = _path(refiner)
         degradation = estimate_degradation(refiner_at(path).estimator, source, cleanup)
         if strength > 0:
             frames = run_refiner(frames, source, strength, detail, degradation, Progress(), path=path)
-        return io.NodeOutput(agreeing(frames, source, rounds, fidelity, cleanup, degradation))
+        finished = agreeing(frames, source, rounds, fidelity, cleanup, degradation)
+        return io.NodeOutput(finished, ui=dropped_alpha(given))
 
 
 class ConditionalDecoder(io.ComfyNode):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from comfy_api.latest import io
 
 from ..patchvsr_core.finish.back_projection import check_pair
@@ -10,8 +12,13 @@ from ..patchvsr_core.finish.strength_map import StrengthMap, apply_strength_map
 from ..patchvsr_core.hosts.comfy import Progress, estimate_input_degradation, run_refiner, shape_of, timed_stage
 from ..patchvsr_core.settings import Settings
 from ..patchvsr_core.stages import back_project_onto_input
+from .bypass import check_blended
 from .sockets import Stage
 from .widgets import finishing_widgets, setting_widget, strength_widgets
+
+log = logging.getLogger(__name__)
+
+DROPPED = "The clip has transparency, which the single nodes drop; Upscale Video, DAP Upscale and RDG Upscale keep it."
 
 
 class RefineFidelity(io.ComfyNode):
@@ -39,6 +46,7 @@ class RefineFidelity(io.ComfyNode):
                 *strength_widgets("the base layer, or else the bicubically upsampled input"),
             ],
             outputs=[io.Image.Output(tooltip="The finished frames.")],
+            hidden=[io.Hidden.prompt],
         )
 
     @classmethod
@@ -55,8 +63,9 @@ class RefineFidelity(io.ComfyNode):
         strength_map: io.Mask.Type | None = None,
         map_white: float = 1.0,
     ) -> io.NodeOutput:
+        check_blended(cls.hidden.prompt, "image")
         strength = StrengthMap(map=strength_map, white=map_white)
-        frames, source = image[..., :3], source[..., :3]
+        given, frames, source = source, image[..., :3], source[..., :3]
         check_pair(frames, source)
         degradation = estimate_input_degradation(source, cleanup)
         if refine_strength > 0:
@@ -70,7 +79,15 @@ class RefineFidelity(io.ComfyNode):
         result = agreeing(frames, source, rounds, fidelity, cleanup, degradation)
         if strength.has_effect:
             result = apply_strength_map(result, source if base_layer is None else base_layer[..., :3], strength)
-        return io.NodeOutput(result)
+        return io.NodeOutput(result, ui=dropped_alpha(given))
+
+
+def dropped_alpha(source: io.Image.Type) -> dict[str, tuple[str, ...]] | None:
+    """What to show on a node that was given (T, h, w, 4) frames; None for frames without transparency."""
+    if source.shape[-1] < 4:
+        return None
+    log.warning("PatchVSR: %s", DROPPED)
+    return {"text": (DROPPED,)}
 
 
 def agreeing(

@@ -10,6 +10,7 @@ from ..patchvsr_core.hosts.comfy import (
     as_canvas,
     codec_of,
     estimate_input_degradation,
+    is_tiny,
     run_refiner,
     sample_focus,
     shipped_refiner,
@@ -20,6 +21,7 @@ from ..patchvsr_core.preview.region import most_detailed_position, select_region
 from ..patchvsr_core.sampling.joint_modulation import check_canvas
 from ..patchvsr_core.stages import defaults_for
 from ..patchvsr_core.vae.encode import check_frames
+from .bypass import check_conditioned
 from .sampling import sampling_sockets
 from .sockets import Plan, Stage
 from .widgets import finishing_widgets, setting_widget
@@ -89,6 +91,8 @@ class PatchPreview(io.ComfyNode):
         detail: float,
         cleanup: float,
     ) -> io.NodeOutput:
+        if is_tiny(guider.model_patcher):
+            check_conditioned(cls.hidden.prompt)
         source, codec = source[..., :3], codec_of(vae)
         check_canvas(as_canvas(latent["samples"]), plan)
         check_frames(source, plan.canvas)

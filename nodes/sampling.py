@@ -6,9 +6,10 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..patchvsr_core.hosts.comfy import as_canvas, sample_latent
+from ..patchvsr_core.hosts.comfy import as_canvas, is_tiny, sample_latent
 from ..patchvsr_core.sampling.joint_modulation import check_canvas
 from ..patchvsr_core.sampling.schedules import star_schedule
+from .bypass import check_conditioned
 from .sockets import Plan, Stage
 
 
@@ -41,6 +42,7 @@ class PatchSampler(io.ComfyNode):
                 "From RandomNoise; it covers the whole canvas, so that overlapping patches share the same noise."
             ),
             outputs=[io.Latent.Output(tooltip="The fused latent of the whole canvas.")],
+            hidden=[io.Hidden.prompt],
         )
 
     @classmethod
@@ -53,6 +55,8 @@ class PatchSampler(io.ComfyNode):
         latent: io.Latent.Type,
         plan: Plan.Type,
     ) -> io.NodeOutput:
+        if is_tiny(guider.model_patcher):
+            check_conditioned(cls.hidden.prompt)
         check_canvas(as_canvas(latent["samples"]), plan)
         return io.NodeOutput(sample_latent(noise, guider, sampler, sigmas, latent))
 

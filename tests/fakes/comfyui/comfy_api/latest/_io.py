@@ -165,6 +165,11 @@ class FolderType(str, Enum):
     temp = "temp"
 
 
+class Hidden(str, Enum):
+    prompt = "PROMPT"
+    extra_pnginfo = "EXTRA_PNGINFO"
+
+
 class NumberDisplay(str, Enum):
     number = "number"
     slider = "slider"
@@ -206,6 +211,8 @@ class Schema:
         for socket in self.inputs:
             group = inputs.setdefault("optional" if socket.optional else "required", {})
             group[socket.id] = [socket.io_type, socket.options]
+        for wanted in self.hidden:
+            inputs.setdefault("hidden", {})[wanted.name] = [wanted.value]
         if self.is_output_node:
             inputs["hidden"] = {"prompt": ["PROMPT"], "extra_pnginfo": ["EXTRA_PNGINFO"]}
         return {

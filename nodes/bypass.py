@@ -1,0 +1,70 @@
+"""What a graph lacks where a node was bypassed: found in the prompt, before work is done in vain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..patchvsr_core.errors import PlanError
+
+Prompt = Mapping[str, Mapping[str, Any]]
+"""Nodes by id: ``class_type``, and ``inputs`` whose links are [id, output]."""
+
+
+def check_blended(prompt: Prompt | None, frames: str) -> None:
+    """Raise where decoded tiles go nowhere and a finishing node is given the input clip twice.
+
+    Args:
+        frames: the input of the finishing node for the upscaled frames.
+
+    Raises:
+        PlanError: in one sentence.
+    """
+    nodes = prompt or {}
+    used = {tuple(link) for entry in nodes.values() for link in entry["inputs"].values() if _is_link(link)}
+    idle = [key for key in _of_type(nodes, "PatchVSR_PatchDecoder") if (key, 0) not in used]
+    twice = [entry for entry in nodes.values() if frames in entry["inputs"] and _is_same(entry["inputs"], frames)]
+    if idle and twice:
+        raise PlanError(
+            "The decoded tiles go nowhere, and the input clip comes here twice: Blender is bypassed or not connected; "
+            "use it again, or bypass this node too."
+        )
+
+
+def check_conditioned(prompt: Prompt | None) -> None:
+    """Raise where a sampler's model never passed Apply PatchVSR, without which the shipped model knows no patch.
+
+    Raises:
+        PlanError: in one sentence.
+    """
+    nodes = prompt or {}
+    for kind in ("PatchVSR_PatchSampler", "PatchVSR_PatchPreview"):
+        for key in _of_type(nodes, kind):
+            if not any(nodes[part]["class_type"] == "PatchVSR_ApplyPatchVSR" for part in _upstream(nodes, key)):
+                raise PlanError(
+                    "The built-in model is not told what its patches show: Apply PatchVSR is bypassed or not "
+                    "connected; use it between the model and Joint-Modulation Merger."
+                )
+
+
+def _of_type(nodes: Prompt, kind: str) -> list[str]:
+    return [key for key, entry in nodes.items() if entry["class_type"] == kind]
+
+
+def _upstream(nodes: Prompt, key: str) -> Iterator[str]:
+    """Every node from which something comes, each once."""
+    seen, open_ = {key}, [key]
+    while open_:
+        for link in nodes[open_.pop()]["inputs"].values():
+            if _is_link(link) and link[0] in nodes and link[0] not in seen:
+                seen.add(link[0])
+                open_.append(link[0])
+                yield link[0]
+
+
+def _is_link(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str)
+
+
+def _is_same(inputs: Mapping[str, Any], frames: str) -> bool:
+    return _is_link(inputs[frames]) and inputs[frames] == inputs.get("source")
