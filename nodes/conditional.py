@@ -69,8 +69,8 @@ class ConditionalRefiner(io.ComfyNode):
         degradation = estimate_degradation(refiner_at(path).estimator, source, cleanup)
         if strength > 0:
             frames = run_refiner(frames, source, strength, detail, degradation, Progress(), path=path)
-        finished = agreeing(frames, source, rounds, fidelity, cleanup, degradation)
-        return io.NodeOutput(finished, ui=dropped_alpha(given))
+        result = agreeing(frames, source, rounds, fidelity, cleanup, degradation)
+        return io.NodeOutput(result, ui=dropped_alpha(given))
 
 
 class ConditionalDecoder(io.ComfyNode):
