@@ -11,11 +11,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import comfy.utils
 import folder_paths
 import torch
 from comfy_api.latest import InputImpl, Types
 
+from ...finish.base_layer import starts_from_base
 from ...finish.strength_map import StrengthMap
 from ...plan.target_size import target_size
 from ...realtime.upscaler import FastUpscaler, upscale_chunk
@@ -23,6 +23,7 @@ from ...run.memory import chunk_frames, streamed_frames
 from ...run.oom_backoff import OOMBackoff
 from ...run.video_job import Job, upscale_file
 from ...settings import Settings
+from ...stages import runs_diffusion
 from ...video import Picture, VideoWriter, probe, scan
 from ...video.chunk_files import Encoding, check_output
 from ...video.disk_space import check_space, disk_bytes
@@ -42,11 +43,10 @@ from .pipeline import NativeModels, upscale_native
 from .progress import check_interrupt
 from .propagation import RESCALED
 from .realtime import load_realtime
+from .video_progress import DENOISED, FROM_BASE, RESTORED, STREAMED, Spans, VideoProgress
 from .wording import in_words_of_nodes, node_wording
 
 log = logging.getLogger("patchvsr")
-STAGES = {"encode": (0.0, 0.05), "denoise": (0.05, 0.55), "decode": (0.55, 0.6), "refine": (0.6, 0.95)}
-"""Where each stage lies in the work on a chunk, roughly; what is not named comes last."""
 
 
 @node_wording()
@@ -125,42 +125,30 @@ def _streamed(
 
 def _run(job: Job, timeline: Timeline, models: NativeModels | FastUpscaler) -> None:
     """Make the file, with one progress bar, until the user cancels."""
-    bar = _Bar()
     fast = isinstance(models, FastUpscaler)
+    bar = VideoProgress(len(timeline.timestamps), _spans(job, models))
     upscale_file(
         replace(job, settings=None) if fast else job,
         timeline,
         models,
-        work=upscale_chunk if fast else OOMBackoff(upscale_native),
+        work=bar.showing(upscale_chunk if fast else OOMBackoff(upscale_native)),
         weights=models.identity if isinstance(models, FastUpscaler) else _identity(models),
         report=bar,
         on_chunk=bar.next_chunk,
     )
 
 
+def _spans(job: Job, models: NativeModels | FastUpscaler) -> Spans:
+    if isinstance(models, FastUpscaler) or job.settings is None:
+        return STREAMED
+    if not runs_diffusion(job.settings, is_lossless=models.codec.is_lossless):
+        return RESTORED
+    return FROM_BASE if starts_from_base(models.codec) else DENOISED
+
+
 def as_video(path: Path) -> Any:
     """A file as a VIDEO."""
     return InputImpl.VideoFromFile(str(path))
-
-
-class _Bar:
-    """One bar for the whole job, which also looks whether the user cancelled."""
-
-    def __init__(self) -> None:
-        self.bar = comfy.utils.ProgressBar(1)
-        self.chunk, self.chunks = 0, 1
-
-    def next_chunk(self, number: int, total: int) -> None:
-        self.chunk, self.chunks = number, total
-        self._show(0.0)
-
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        first, last = STAGES.get(stage, (0.95, 1.0))
-        self._show(first + (last - first) * done / max(total, 1))
-
-    def _show(self, part: float) -> None:
-        check_interrupt()
-        self.bar.update_absolute(round(1000 * (self.chunk + part)), 1000 * self.chunks)
 
 
 def _file_of(video: Any) -> Path:
