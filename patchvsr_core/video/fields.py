@@ -20,8 +20,10 @@ CHOICES = (AUTO, KEEP, FRAME, FIELD)
 """What a user can choose; film is for telecined video, which ``auto`` finds."""
 LOOKED_AT = 60
 """Frames of each part of a file that are looked at."""
-INTERLACED, PROGRESSIVE, REPEATED = 1.04, 1.5, 3.0
+INTERLACED, PROGRESSIVE = 1.04, 1.5
 """Thresholds of ``idet``; here what is clearly progressive is so before it is anything else."""
+REPEATED = 1.5
+"""Half of ``idet``'s: in a compressed film a field that is shown again differs by its coding; the rhythm decides."""
 SMALL, INTERLACED_SMALL = 240, 1.4
 """Below this height few videos have fields, and fine patterns look like them: unless flagged, they must be clear."""
 MOVES = 0.3
