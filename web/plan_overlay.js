@@ -6,6 +6,7 @@ import { app } from '../../scripts/app.js'
 import { api } from '../../scripts/api.js'
 import { foldAdvanced } from './advanced_widgets.js'
 import { clipOf, pictureOf } from './clip.js'
+import { familyOfFile } from './families.js'
 import { allNodes, feeding, stateOf, upstream, valueOf, widgetOf } from './graph_walk.js'
 import { PlanPicture } from './plan_picture.js'
 import { language, words } from './words.js'
@@ -193,7 +194,7 @@ class Panel {
 
 function familyOf(vae) {
   if (vae.type === 'PatchVSR_LoadTinyDefault') return 'tiny'
-  return /wan.?2[._]?2.*vae/i.test(widgetOf(vae, 'vae_name')?.value ?? '') ? 'wan22' : 'wan'
+  return familyOfFile((widgetOf(vae, 'vae_name') ?? widgetOf(vae, 'ckpt_name'))?.value)
 }
 
 function row(text, color) {

@@ -10,6 +10,7 @@ from typing import Any
 
 import comfy.model_management
 import comfy.samplers
+import comfy.supported_models as supported
 import comfy.utils
 import folder_paths
 import torch
@@ -17,7 +18,7 @@ from comfy.ldm.seedvr.color_fix import lab_color_transfer
 from small_bases import H, SmallBase, T, W
 from torch import Tensor
 
-from patchvsr_core.errors import PlanError
+from patchvsr_core.errors import AdapterError, PlanError
 from patchvsr_core.families import FAMILIES
 from patchvsr_core.finish.color_fix import lab
 from patchvsr_core.finish.strength_map import StrengthMap
@@ -25,7 +26,7 @@ from patchvsr_core.hosts import comfy as host
 from patchvsr_core.hosts.comfy import FusionOptions, attach_joint_modulation, codec_of
 from patchvsr_core.hosts.comfy.layout import as_canvas
 from patchvsr_core.plan.canvas import Canvas, Patch, PatchPlan
-from patchvsr_core.plan.planner import plan_patches
+from patchvsr_core.plan.planner import plan_patches, tile_axis
 from patchvsr_core.preview.region import select_region
 from patchvsr_core.run.memory import chunk_frames
 from patchvsr_core.sampling.conditions import PatchConditions
@@ -348,6 +349,53 @@ def upscaled(base: SmallBase) -> float:
     return 0.0
 
 
+def jumps(base: SmallBase) -> float:
+    """Where every patch has a colour of its own, the largest step of the fused canvas between neighbouring cells, in
+    parts of that of finished tiles which are cross-faded over an eighth of their side; both are means of draws."""
+    side, cells, draws = 32, 60, 6
+    latent, stride, model = base.latent((cells, cells)), 1 if base.is_image else 4, base.load()
+    canvas = Canvas(1 + (base.frames - 1) * stride, (24, 24), (cells * STRIDE,) * 2, STRIDE, stride)
+    plan = plan_patches(canvas, patch_px=side * STRIDE, window_frames=canvas.padded_frames, overlap_frames=0)
+    generator = torch.Generator().manual_seed(0)
+
+    def one_colour(apply: Any, args: dict[str, Any]) -> Tensor:
+        return torch.randn(1, generator=generator).expand(args["input"].shape).to(args["input"])
+
+    model.set_model_unet_function_wrapper(one_colour)
+    guider = comfy.samplers.CFGGuider(attach_joint_modulation(model, plan, FusionOptions(1)))
+    guider.set_conds(*base.prompts(latent))
+    euler, levels, seen = comfy.samplers.sampler_object("euler"), torch.tensor(base.sigmas)[-2:], []
+    for _ in range(draws):
+        keep = {"callback": lambda step, x0, x, total: seen.append(as_canvas(x0)[0, 0, 0]), "disable_pbar": True}
+        guider.sample(latent, latent, euler, levels, seed=0, **keep)
+    ours = sum(map(_largest_step, seen))
+    return ours / sum(_largest_step(_faded_tiles(cells, side, side // 8, generator)) for _ in range(draws))
+
+
+def _faded_tiles(cells: int, side: int, overlap: int, generator: torch.Generator) -> Tensor:
+    """Finished tiles of one colour each, as tilers join them."""
+    canvas = torch.zeros(cells, cells)
+    spans = tile_axis(cells, side, overlap)
+    for row in spans:
+        for column in spans:
+            weight = torch.outer(row.weights(canvas), column.weights(canvas))
+            canvas[row.cells, column.cells] += torch.randn(1, generator=generator) * weight
+    return canvas
+
+
+def _largest_step(plane: Tensor) -> float:
+    return max(float(plane.diff(dim=axis).abs().max()) for axis in (0, 1))
+
+
+def says_why_not(base: SmallBase) -> float:
+    """What is for a Wan's blocks alone names what to connect instead."""
+    try:
+        host.attach_attention(base.load(), spatial=True)
+    except AdapterError as error:
+        return float("connect" not in str(error))
+    return float(base.config not in (supported.WAN21_T2V, supported.WAN22_T2V))
+
+
 def differs(base: SmallBase) -> float:
     """How far patches are from the plain run: were it 0, the other checks would see nothing."""
     return apart(as_canvas(merged(base, plan_of(base))), as_canvas(sample(base, base.load())))
@@ -384,5 +432,5 @@ def upscaler_is_that_of_core() -> float:
 CORE_CHECKS = (lab_is_that_of_core, upscaler_is_that_of_core)
 CHECKS = (
     one_patch, one_patch_guided, one_patch_masked, many_patches, many_patches_guided, batches, out_of_memory,
-    takes_no_batches, progress, interrupted, control_net, applied, previewed, upscaled, differs,
+    takes_no_batches, progress, interrupted, control_net, applied, previewed, upscaled, jumps, says_why_not, differs,
 )  # fmt: skip

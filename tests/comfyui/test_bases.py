@@ -60,6 +60,16 @@ def test_apply_preview_and_upscale_video_take_every_base(found: dict, family: st
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+def test_borders_of_patches_are_softer_than_those_of_finished_tiles(found: dict, family: str) -> None:
+    assert found[family]["jumps"] < 0.5
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_is_for_a_wan_alone_says_so(found: dict, family: str) -> None:
+    assert found[family]["says_why_not"] == 0
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_progress_counts_every_patch_and_cancel_stops_within_one(found: dict, family: str) -> None:
     assert found[family]["progress"] == found[family]["interrupted"] == 0
 
