@@ -157,8 +157,8 @@ _ENTRIES = [
         "CLIPLoader",
         {"CLIP": "CLIP"},
         {
-            "clip_name": (["umt5_xxl_fp8_e4m3fn_scaled.safetensors"], {}),
-            "type": (["stable_diffusion", "wan"], {}),
+            "clip_name": (["umt5_xxl_fp8_e4m3fn_scaled.safetensors", "t5xxl_fp16.safetensors"], {}),
+            "type": (["stable_diffusion", "wan", "ltxv"], {}),
         },
         {"device": (["default", "cpu"], {"advanced": True})},
         title="Load CLIP",
@@ -166,7 +166,7 @@ _ENTRIES = [
     _entry(
         "CheckpointLoaderSimple",
         {"MODEL": "MODEL", "CLIP": "CLIP", "VAE": "VAE"},
-        {"ckpt_name": (["flux1-schnell-fp8.safetensors"], {})},
+        {"ckpt_name": (["flux1-schnell-fp8.safetensors", "ltx-video-2b-v0.9.safetensors"], {})},
         title="Load Checkpoint",
     ),
     _entry(
@@ -174,6 +174,15 @@ _ENTRIES = [
         {"IMAGE": "IMAGE", "MASK": "MASK"},
         {"image": (["example.png"], {"image_upload": True})},
         title="Load Image",
+    ),
+    _entry(
+        "LTXVConditioning",
+        {"positive": "CONDITIONING", "negative": "CONDITIONING"},
+        {
+            "positive": _socket("CONDITIONING"),
+            "negative": _socket("CONDITIONING"),
+            "frame_rate": _number("FLOAT", 25.0, 0.0, 1000.0, step=0.01),
+        },
     ),
     _entry(
         "SeedVR2Conditioning",

@@ -14,7 +14,9 @@ FILES = {
     "CLIPLoader": "text_encoders",
     "CheckpointLoaderSimple": "checkpoints",
 }
-OFFICIAL = re.compile(r"https://huggingface\.co/Comfy-Org/[\w.-]+/resolve/main/([\w./-]+)")
+OFFICIAL = re.compile(
+    r"https://huggingface\.co/(?:Comfy-Org|Lightricks|comfyanonymous)/[\w.-]+/resolve/main/([\w./-]+)"
+)
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

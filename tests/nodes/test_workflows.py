@@ -120,6 +120,12 @@ EXPECTED = {
         "VAELoader": {"vae_name": "wan2.2_vae.safetensors"},
         "BasicScheduler": {"scheduler": "simple", "steps": 10, "denoise": 0.3},
     },
+    "patchvsr_ltx": {
+        "CheckpointLoaderSimple": {"ckpt_name": "ltx-video-2b-v0.9.safetensors"},
+        "CLIPLoader": {"clip_name": "t5xxl_fp16.safetensors", "type": "ltxv"},
+        "PatchVSR_PatchPlanner": {"patch_px": 768, "window_frames": 97, "overlap_frames": 16},
+        "BasicScheduler": {"scheduler": "simple", "steps": 10, "denoise": 0.3},
+    },
     "patchvsr_image_flux": {
         "CheckpointLoaderSimple": {"ckpt_name": "flux1-schnell-fp8.safetensors"},
         "PatchVSR_PatchPlanner": {"patch_px": 1024, "window_frames": 1, "overlap_frames": 0},
@@ -187,10 +193,11 @@ NODES = {
     "patchvsr_seedvr2": [*(stage for stage in STAGES if stage != "ApplyPatchVSR"), *PLAIN],
     "patchvsr_seedvr2_4k": ["UpscaleVideo"],
     "patchvsr_wan22_5b": [*STAGES, *PLAIN],
+    "patchvsr_ltx": [*STAGES, *PLAIN],
     "patchvsr_image_flux": [*STAGES, *PLAIN],
 }
 NEEDS_FILES = {f"patchvsr_{name}" for name in ("wan21", "wan21_adapter", "old_film", "dc_vsr", "star", "everything")}
-NEEDS_FILES |= {f"patchvsr_{name}" for name in ("seedvr2", "seedvr2_4k", "wan22_5b", "image_flux")}
+NEEDS_FILES |= {f"patchvsr_{name}" for name in ("seedvr2", "seedvr2_4k", "wan22_5b", "ltx", "image_flux")}
 WHOLE = ["Load", "Plan & encode", "Model", "Sample", "Decode & finish"]
 TITLES = {
     "patchvsr_simple": ["Load", "Upscale"],

@@ -1,6 +1,19 @@
 """The example workflows, declared; ``make_workflows.py`` builds them in ComfyUI's own frontend."""
 
-from .bases import FLUX, IMAGE_FLUX, SEEDVR2, SEEDVR2_4K, SEEDVR2_GRAPH, SEEDVR2_VAE, WAN22, WAN22_5B, WAN22_VAE
+from .bases import (
+    FLUX,
+    IMAGE_FLUX,
+    LTX,
+    LTX_GRAPH,
+    LTX_TEXT,
+    SEEDVR2,
+    SEEDVR2_4K,
+    SEEDVR2_GRAPH,
+    SEEDVR2_VAE,
+    WAN22,
+    WAN22_5B,
+    WAN22_VAE,
+)
 from .declarations import Example, Pack, Shown
 from .parts import CLIP
 from .render import RENDER
@@ -12,7 +25,7 @@ from .whole import LONG_4K, SIMPLE, UPSCALE
 EXAMPLES = (
     *(TINY, SIMPLE, PREVIEW, AI_VIDEO, LONG_4K, RENDER, REWIRED, UAV),
     *(WAN21, WAN21_ADAPTER, OLD_FILM, DCVSR, STAR, EVERYTHING),
-    *(SEEDVR2_GRAPH, SEEDVR2_4K, WAN22_5B, IMAGE_FLUX),
+    *(SEEDVR2_GRAPH, SEEDVR2_4K, WAN22_5B, LTX_GRAPH, IMAGE_FLUX),
 )
 
 FILES = {
@@ -20,8 +33,8 @@ FILES = {
     "LoadImage": {"image": ["example.png"]},
     "UNETLoader": {"unet_name": [BASE.name, SEEDVR2.name, WAN22.name]},
     "VAELoader": {"vae_name": [VAE.name, SEEDVR2_VAE.name, WAN22_VAE.name]},
-    "CLIPLoader": {"clip_name": [TEXT.name]},
-    "CheckpointLoaderSimple": {"ckpt_name": [FLUX.name]},
+    "CLIPLoader": {"clip_name": [TEXT.name, LTX_TEXT.name]},
+    "CheckpointLoaderSimple": {"ckpt_name": [FLUX.name, LTX.name]},
     "PatchVSR_LoadAdapter": {"adapter_name": [ADAPTER.name]},
 }
 """Files that the examples name; a user has them, a test machine need not."""

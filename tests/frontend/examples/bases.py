@@ -42,6 +42,17 @@ FLUX = File(
     "https://huggingface.co/Comfy-Org/flux1-schnell/resolve/main/flux1-schnell-fp8.safetensors",
 )
 
+LTX = File(
+    "ltx-video-2b-v0.9.safetensors",
+    "checkpoints",
+    "https://huggingface.co/Lightricks/LTX-Video/resolve/main/ltx-video-2b-v0.9.safetensors",
+)
+LTX_TEXT = File(
+    "t5xxl_fp16.safetensors",
+    "text_encoders",
+    "https://huggingface.co/comfyanonymous/flux_text_encoders/resolve/main/t5xxl_fp16.safetensors",
+)
+
 SEEDVR2_NOTE = """
 ## SeedVR2, patch by patch, without seams
 
@@ -76,6 +87,18 @@ pixels is cheap.
 - **Positive prompt**: describe what the clip shows, and how sharp it should be.
 
 **Cost**: patches in *The plan* x windows of 81 frames x 10 steps x 2 for guidance. A GPU is needed in practice; set \
+cfg to 1 to save half.
+"""
+LTX_NOTE = """
+## PatchVSR on LTX-Video
+
+LTX as a detail enhancer: no training needed. Its VAE makes 32 x 32 pixels and 8 frames one cell, so that a patch of \
+768 pixels and 97 frames is cheap. Generated with LTX? It enhances its own clips best.
+
+- **denoise** in BasicScheduler: 0.3 enhances; above that it starts to invent.
+- **window_frames**: 8n+1; other lengths of a clip are padded and cropped by themselves.
+
+**Cost**: patches in *The plan* x windows of 97 frames x 10 steps x 2 for guidance. A GPU is needed in practice; set \
 cfg to 1 to save half.
 """
 FLUX_NOTE = """
@@ -216,6 +239,38 @@ IMAGE_FLUX = Example(
         Group("Model", MODEL, [["apply", "merge"]]),
         SAMPLE_GROUP,
         Group("Decode & finish", FINISH, [["decode", "blend", "refine"], ["save"]]),
+    ],
+    shown=None,
+)
+
+LTX_GRAPH = Example(
+    name="patchvsr_ltx",
+    id="7b1f0c52-6a54-4f0e-9d38-2f6d1f3c9a24",
+    nodes={
+        **note(LTX_NOTE, (LTX, LTX_TEXT)),
+        **clip(),
+        "model": Node("CheckpointLoaderSimple", {"ckpt_name": LTX.name}, size=LOADER, files=(LTX,)),
+        "clip": Node("CLIPLoader", {"clip_name": LTX_TEXT.name, "type": "ltxv"}, size=LOADER, files=(LTX_TEXT,)),
+        **{name: WAN21.nodes[name] for name in ("positive", "negative")},
+        "rate": Node(
+            "LTXVConditioning",
+            {"positive": "@positive.CONDITIONING", "negative": "@negative.CONDITIONING", "frame_rate": "@parts.fps"},
+        ),
+        **plan("@model.VAE", patch_px=768, layout="corner", window_frames=97, overlap_frames=16),
+        **encode("@model.VAE"),
+        "apply": changed(WAN21.nodes["apply"], model="@model.MODEL"),
+        "merge": WAN21.nodes["merge"],
+        "guider": changed(WAN21.nodes["guider"], positive="@rate.positive", negative="@rate.negative", cfg=3.0),
+        **sampling(steps=10, denoise=0.3),
+        **finishing("@model.VAE", "wavelet", refine_strength=0.5, rounds=8),
+        **saving(prefix="video/PatchVSR_ltx"),
+    },
+    groups=[
+        load_group([], ["model", "clip"], ["positive", "negative", "rate"]),
+        PLAN_GROUP,
+        Group("Model", MODEL, [["apply", "merge"]]),
+        SAMPLE_GROUP,
+        FINISH_GROUP,
     ],
     shown=None,
 )
