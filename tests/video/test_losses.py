@@ -14,7 +14,7 @@ from patchvsr_core.errors import MediaError
 from patchvsr_core.video.timeline import scan
 
 FRAMES = 60
-SHORT_GROUPS = {"g": "12", "x264-params": "keyint=12:scenecut=0"}
+SHORT_GROUPS = {"g": "12", "x264-params": "keyint=12:scenecut=0:mbtree=0"}
 
 
 def seconds(path: Path) -> list[float]:
