@@ -19,7 +19,7 @@ export function clipOf(node, input) {
     if (!source) return { missing: 'no_clip' }
   }
   const preview = previewOf(source)
-  const element = preview && isOf(preview, source) ? preview : (loaded(source) ?? preview)
+  const element = preview?.isConnected && isOf(preview, source) ? preview : (loaded(source) ?? preview)
   if (element && isWithoutPicture(element)) return { missing: 'no_picture' }
   return (element && measured(element, !(source.type in FILES))) ?? { missing: 'not_run' }
 }
@@ -29,7 +29,7 @@ function isWithoutPicture(element) {
   return element instanceof HTMLVideoElement && element.readyState >= 2 && !element.videoWidth
 }
 
-/** Nodes drawn by Vue keep the preview of the file that was chosen first. */
+/** Nodes drawn by Vue keep the preview of the file that was chosen first, on no page, where it paints black. */
 function isOf(preview, node) {
   const name = widgetOf(node, FILES[node.type])?.value
   return typeof name !== 'string' || preview.src.includes(encodeURIComponent(partsOf(name).filename))

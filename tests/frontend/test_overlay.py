@@ -9,6 +9,8 @@ from io import BytesIO
 
 import numpy as np
 import pytest
+import torch
+from clips import write
 from fakes import ROOT
 from fakes.core_nodes import CORE_NODES
 from frontend.browser import IS_READY, SETTINGS, missing, open_frontend, static_folder
@@ -105,12 +107,18 @@ def sound(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def server(pack, sound):
+def black(tmp_path_factory):
+    """What a video that was never on a page paints."""
+    return write(tmp_path_factory.mktemp("black") / "black.mp4", torch.zeros(8, 100, 240, 3))
+
+
+@pytest.fixture(scope="module")
+def server(pack, sound, black):
     desk = pack.part("nodes.desk")
     options = {
         "web": ROOT / "web",
         "posted": {desk.ROUTE: desk.answer_to},
-        "inputs": {"patchvsr_sample.mp4": ROOT / "examples" / "sample.mp4", sound.name: sound},
+        "inputs": {"patchvsr_sample.mp4": ROOT / "examples" / "sample.mp4", sound.name: sound, black.name: black},
     }
     with StubServer(static_folder(), entries(pack), **options) as server:
         yield server
@@ -148,7 +156,17 @@ def test_the_plan_is_there_before_anything_is_queued(overlay):
     assert overlay.run(f"return {OVERLAY}.element.querySelector('image').getAttribute('href')?.length > 1000")
 
 
-def test_the_picture_is_one_of_the_clip_and_not_black(overlay):
+@pytest.mark.parametrize("has_detached_preview", [False, True])
+def test_the_picture_is_one_of_the_clip_and_not_black(overlay, has_detached_preview):
+    if has_detached_preview:  # as Vue leaves it: never painted on a page
+        overlay.run(
+            "const holder = document.createElement('div'); const video = document.createElement('video');"
+            "Object.assign(video, { preload: 'auto', muted: true });"
+            "video.src = '/api/view?filename=black.mp4&of=patchvsr_sample.mp4';"
+            "holder.append(video); app.graph._nodes.find((n) => n.type === 'LoadVideo').videoContainer = holder"
+        )
+        overlay.page.wait_for_timeout(2 * SETTLED_MS)
+        overlay.set("scale", 2)
     overlay.page.wait_for_timeout(4 * SETTLED_MS)
     href = overlay.run(f"return {OVERLAY}.element.querySelector('image').getAttribute('href')")
     picture = np.asarray(Image.open(BytesIO(base64.b64decode(href.split(",")[1]))), dtype=float)
