@@ -265,7 +265,7 @@ def test_the_browser_is_served_pages_and_pictures_and_only_known_scripts():
     files = [path.relative_to(web_folder()) for path in web_folder().rglob("*") if path.is_file()]
     scripts = {str(path) for path in files if path.suffix not in (".md", ".jpg")}
     known = {"clip", "graph_walk", "plan_overlay", "plan_picture", "saved_workflows"}
-    known |= {"advanced_widgets", "socket_colors", "target_size", "words"}
+    known |= {"advanced_widgets", "families", "socket_colors", "target_size", "words"}
     assert scripts == {f"{name}.js" for name in known}
 
 
