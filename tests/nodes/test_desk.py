@@ -7,6 +7,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
+import torch
 from fakes import run_node
 from fakes.chain import a_clip, run_chain
 from fakes.pack import load_pack
@@ -225,8 +226,6 @@ def test_a_prompt_is_counted_as_a_patch_of_its_own(pack, tiny, clip, user, monke
 
 
 def pack_sigmas():
-    import torch
-
     return torch.tensor([1.0, 0.0])
 
 
@@ -278,3 +277,24 @@ def test_the_dearest_question_takes_seconds(ask, change):
     begun = time.perf_counter()
     ask(TINY | PLANNER | change)
     assert time.perf_counter() - begun < 5
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        object(),
+        torch.nn.Identity(),
+        torch.nn.Sequential(torch.nn.ModuleList([torch.nn.Linear(8, 4) for _ in range(3)])),
+    ],
+    ids=["an engine", "no layers", "a transformer"],
+)
+def test_notes_of_times_never_stop_a_run_whatever_the_model_is(pack, tiny, user, network):
+    """They are prepared before sampling, for models that show nothing of themselves too."""
+    times = pack.part("patchvsr_core.hosts.comfy.run_times")
+    layout = SimpleNamespace(latent_dimensions=2)
+    shown = SimpleNamespace(latent_format=layout, model_config=None)
+    model = SimpleNamespace(model=shown, get_model_object=lambda name: network)
+    plan = SimpleNamespace(patch_size=(1, 4, 4))
+    times.PatchTimer(model, plan).note(2, 1.0)
+    (kind,) = times._times().typical(times._device())
+    assert kind.startswith("patch|image ") and kind.endswith("|4")

@@ -95,10 +95,15 @@ def sizes_of(model: Any) -> BaseSpec | None:
 
 
 def measured_sizes(model: Any) -> BaseSpec:
-    """The sizes of any model, well enough to tell it from others of its family and to scale its times."""
+    """The sizes of any model, well enough to tell it from others of its family and to scale its times.
+
+    Of one that shows no layers, such as a compiled engine, 1.
+    """
     network = model.get_model_object("diffusion_model")
+    if not isinstance(network, nn.Module):
+        return BaseSpec(0, 1, 1, 4, 0)
     widths = Counter(weight.shape[1] for weight in network.parameters() if weight.ndim == 2)
-    width = max(1, *(width for width, _ in widths.most_common(1)))
+    width = max([1, *(width for width, _ in widths.most_common(1))])
     lists = [child for child in network.children() if isinstance(child, nn.ModuleList)]
     return BaseSpec(0, width, max(1, sum(map(len, lists))), 4 * width, 0)
 
