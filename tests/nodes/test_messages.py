@@ -70,25 +70,28 @@ def test_a_model_patch_that_is_no_adapter(pack, tiny, chain):
     assert name == "AdapterError" and "WAN21" in message and "Load Adapter" in message
 
 
-def test_a_model_that_is_no_wan(pack, tiny, chain):
+def test_an_adapter_on_a_model_that_is_no_wan(pack, tiny, chain):
+    """Without the adapter any model will do."""
     other = tiny.model.clone()
     other.add_object_patch("diffusion_model", torch.nn.Identity())
     inputs = {"model": other, "plan": chain.plan, "patch_cond": chain.cond}
+    run_node(pack["ApplyPatchVSR"], **inputs)
+    inputs["adapter"] = tiny.adapter
     name, message = error_of(pack, lambda: run_node(pack["ApplyPatchVSR"], **inputs))
     assert name == "AdapterError" and "Identity" in message and "Wan" in message
 
 
-def test_an_image_to_video_wan(pack, chain):
+def test_an_adapter_on_an_image_to_video_wan(pack, tiny, chain):
     from fakes.wan import random_wan
 
-    inputs = {"model": random_wan(in_dim=36), "plan": chain.plan, "patch_cond": chain.cond}
+    inputs = {"model": random_wan(in_dim=36), "plan": chain.plan, "patch_cond": chain.cond, "adapter": tiny.adapter}
     name, message = error_of(pack, lambda: run_node(pack["ApplyPatchVSR"], **inputs))
     assert name == "AdapterError" and "image-to-video" in message
 
 
-def test_a_vae_for_images(pack, clip, chain):
+def test_a_vae_for_images_makes_a_batch_of_latents(pack, clip, chain):
     class ImageVAE:
-        latent_channels = 4
+        latent_channels, latent_dim = 4, 2
 
         def spacial_compression_encode(self):
             return 8
@@ -99,9 +102,9 @@ def test_a_vae_for_images(pack, clip, chain):
         def encode(self, pixels):
             return torch.zeros(len(pixels), 4, pixels.shape[1] // 8, pixels.shape[2] // 8)
 
-    inputs = {"vae": ImageVAE(), "image": clip, "plan": chain.plan}
-    name, message = error_of(pack, lambda: run_node(pack["PatchEncoder"], **inputs))
-    assert name == "ModelError" and "images, not video" in message
+    cond, latent = run_node(pack["PatchEncoder"], vae=ImageVAE(), image=clip, plan=chain.plan)
+    size = chain.plan.canvas.latent_shape
+    assert cond.latent.shape == (1, 4, *size) and latent["samples"].shape == (size[0], 4, *size[1:])
 
 
 def test_a_latent_of_another_plan(pack, tiny, chain, other):
