@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -37,6 +38,8 @@ def start(source: Path, output: Path, *more: object, **choices: Any) -> subproce
     ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", **choices.pop("environment", {})}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "errors": "replace"}
+    if os.name == "posix":  # a shell in the background makes its children deaf to Ctrl+C
+        choices.setdefault("preexec_fn", lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     return subprocess.Popen([*map(str, command), *map(str, more)], cwd=ROOT, env=environment, **pipes, **choices)
 
 
