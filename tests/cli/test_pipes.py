@@ -129,7 +129,9 @@ def test_colors_go_through_pipes_or_are_named(
     code, made = piped(monkeypatch, b"", str(source), "-", "--pipe", kind)
     with av.open(io.BytesIO(made)) as container:
         matrix = {6: 5}.get(picture.matrix, picture.matrix)
-        frame = next(container.decode(video=0)).to_ndarray(format="rgb24", src_colorspace=matrix)
+        decoded = next(container.decode(video=0))
+        decoded.colorspace = picture.matrix
+        frame = decoded.to_ndarray(format="rgb24", src_colorspace=matrix)
     small = frame.astype(np.float32).reshape(300, 2, 48, 2, 3).mean((1, 3)) / 255
     assert code == 0 and np.median(np.abs(small - read_clip(source).frames[0].numpy())) < 2 / 255
     tags = f"matrix {picture.matrix}, primaries {picture.primaries}, transfer {picture.transfer}."
