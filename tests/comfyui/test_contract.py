@@ -72,7 +72,7 @@ def test_both_hosts_agree(tmp_path: Path, patches_at_once: int, lora_rank: int, 
     for name, off in (("attention", {}), ("rescale", 0.0), ("propagation", 0.0)):
         if given[name]:
             without = headless(base, adapter, {**given, name: off})
-            assert (ours[-1] - without[-1]).abs().max() > 3e-4, name
+            assert (ours[-1] - without[-1]).abs().max() > 2e-4, name
 
 
 def make_inputs(patches_at_once: int) -> dict:

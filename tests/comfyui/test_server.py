@@ -160,8 +160,7 @@ def test_six_widgets_give_the_frames_of_the_whole_graph(
 ) -> None:
     graph = api_graph(json.loads((WORKFLOWS / "patchvsr_simple.json").read_text()), object_info)
     node(graph, "LoadVideo")["inputs"]["file"] = short_clip
-    assert node(graph, "PatchVSR_RefineFidelity")["inputs"]["detail"] == 0.5
-    node(graph, "PatchVSR_RefineFidelity")["inputs"]["detail"] = 0.0
+    assert node(graph, "PatchVSR_RefineFidelity")["inputs"]["detail"] == 0.0
     graph = ending_in_pictures(graph, key(graph, "PatchVSR_RefineFidelity"))
     assert torch.equal(pictures(server, assert_success(server.run(graph))), tiny_result)
 

@@ -16,7 +16,7 @@ from typing import Any
 
 CORE_MODULES = (
     *("nodes_video", "nodes_custom_sampler", "nodes_model_advanced", "nodes_preview_any"),
-    *("nodes_post_processing", "nodes_images"),
+    *("nodes_post_processing", "nodes_images", "nodes_lt", "nodes_seedvr"),
 )
 
 
