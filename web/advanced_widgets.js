@@ -1,6 +1,7 @@
 // Folds advanced widgets away in the classic renderer too; nodes drawn by Vue do it by themselves.
 
 import { app } from '../../scripts/app.js'
+import { keepUntilRemoved } from './graph_walk.js'
 import { words } from './words.js'
 
 const BUTTON = 'patchvsr_advanced'
@@ -10,16 +11,11 @@ const folded = new Set()
 /** Hide the advanced widgets of a new node behind a button; does nothing the second time. */
 export function foldAdvanced(node) {
   if (folded.has(node) || !node.widgets?.some((widget) => widget.options?.advanced)) return
-  folded.add(node)
+  keepUntilRemoved(folded, node)
   const button = node.addWidget('button', BUTTON, null, () => toggle(node), { canvasOnly: true, serialize: false })
   button.serialize = false
   look(node)
   fit(node)
-  const { onRemoved } = node
-  node.onRemoved = function (...rest) {
-    folded.delete(node)
-    return onRemoved?.apply(this, rest)
-  }
 }
 
 function toggle(node) {

@@ -96,3 +96,13 @@ export function stateOf(node, name) {
       .map((widget) => (typeof widget.value === 'object' ? '' : widget.value))
   return JSON.stringify(upstream(node, name).map(({ id, type, mode, widgets }) => [id, type, mode, values(widgets)]))
 }
+
+/** Put a node into a set, which it leaves when it is removed from its graph. */
+export function keepUntilRemoved(nodes, node) {
+  nodes.add(node)
+  const { onRemoved } = node
+  node.onRemoved = function (...rest) {
+    nodes.delete(node)
+    return onRemoved?.apply(this, rest)
+  }
+}

@@ -3,7 +3,7 @@
 // target decides; where it is custom, size does if it is filled in, and is then shown; otherwise scale does.
 
 import { app } from '../../scripts/app.js'
-import { valueOf, widgetOf } from './graph_walk.js'
+import { keepUntilRemoved, valueOf, widgetOf } from './graph_walk.js'
 
 const LOOK_MS = 200
 const NODES = ['PatchVSR_UpscaleVideo', 'PatchVSR_PatchPlanner', 'PatchVSR_DAPUpscale', 'PatchVSR_RDGUpscale']
@@ -41,12 +41,6 @@ app.registerExtension({
     setInterval(() => watched.forEach((node) => node.graph && look(node)), LOOK_MS)
   },
   nodeCreated(node) {
-    if (!NODES.includes(node.constructor?.comfyClass ?? node.comfyClass)) return
-    watched.add(node)
-    const { onRemoved } = node
-    node.onRemoved = function (...rest) {
-      watched.delete(node)
-      return onRemoved?.apply(this, rest)
-    }
+    if (NODES.includes(node.constructor?.comfyClass ?? node.comfyClass)) keepUntilRemoved(watched, node)
   }
 })

@@ -46,7 +46,9 @@ CODECS = {
 }
 """Codecs by their user-facing names; ffv1 is lossless."""
 HDR_CODECS = ("hevc", "av1", "prores", "ffv1")
-SUFFIXES = (".mp4", ".mov", ".mkv", ".webm")
+FILMS = (".mp4", ".mov")
+"""Containers of the QuickTime family."""
+SUFFIXES = (*FILMS, ".mkv", ".webm")
 SVT_SIDE = 64
 """SVT-AV1 reads outside its buffers with smaller pictures, which can end the process (seen up to 640x18)."""
 X265_WIDTH = 64

@@ -22,6 +22,7 @@ from ..files import commit_file
 from .audio import AUTO
 from .clock import Clock
 from .encoder_trial import check_encoder
+from .encoders import FILMS
 from .hdr import LightMetadata, template_with
 from .hidden_names import partial_of
 from .info import Picture, VideoInfo
@@ -33,7 +34,6 @@ from .sequence import is_sequence
 from .writer import DETERMINISTIC, VideoWriter, explain_write_errors
 
 log = logging.getLogger("patchvsr")
-FILMS = (".mp4", ".mov")
 
 
 def check_container(path: Path, size: tuple[int, int], info: VideoInfo, **choices: Any) -> None:

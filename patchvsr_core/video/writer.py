@@ -18,7 +18,7 @@ from torch import Tensor
 from ..errors import OutputError
 from ..files import commit_file
 from .conversion import PRECISE, from_rgb
-from .encoders import CRF, SUFFIXES, choose_encoder, tags
+from .encoders import CRF, FILMS, SUFFIXES, choose_encoder, tags
 from .hidden_names import check_name, partial_of
 from .info import Picture
 from .local_files import local_url
@@ -128,7 +128,7 @@ class VideoWriter:
         context, picture = stream.codec_context, self.picture
         context.colorspace, context.color_range = tags(self.encoder, picture)
         context.color_primaries, context.color_trc = picture.primaries, picture.transfer
-        if self.encoder.codec == "libx265" and self.path.suffix.lower() in (".mp4", ".mov"):
+        if self.encoder.codec == "libx265" and self.path.suffix.lower() in FILMS:
             context.codec_tag = "hvc1"  # required by Apple's players
         context.sample_aspect_ratio = picture.pixel_aspect
         return stream
