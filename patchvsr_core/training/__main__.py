@@ -47,6 +47,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--validate", type=Path, help="folder of clips to validate with; they must not be trained on")
     train.add_argument("--weights", type=Path, help="folder of the tiny default's weights, to validate a refiner with")
     train.add_argument("--vae", type=Path, help="Wan's VAE: to validate an adapter with, or what a decoder is for")
+    train.add_argument(
+        "--perceptual", type=Path, help="weights of LPIPS, see training/perceptual.py (to train with it)"
+    )
     train.add_argument("--minutes", type=float, default=float("inf"), help="stop and save after this time")
     train.set_defaults(run=_train)
     export = commands.add_parser("export", help="write the averaged weights of a run that is still going")

@@ -89,6 +89,8 @@ class Objective:
     where things went."""
     change_weight: float = 0.0
     """Of the squared error of what changes from frame to frame (RDG's loss), on a real-time network."""
+    perceptual_weight: float = 0.0
+    """Of LPIPS (VGG-16) between a restorer's frames and the truth, beside the error of their pixels; 0: none."""
     detailed: float = 0.4
     """Share of steps that train the refiner for detail above 0."""
 

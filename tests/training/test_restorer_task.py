@@ -19,10 +19,10 @@ from patchvsr_core.restorer import RestorerConfig, load_restorer
 from patchvsr_core.restorer.network import SCALE
 from patchvsr_core.training import packed
 from patchvsr_core.training.__main__ import main
-from patchvsr_core.training.config import DataConfig, TrainConfig, load_config
+from patchvsr_core.training.config import DataConfig, Objective, TrainConfig, load_config
 from patchvsr_core.training.muon import LIKE_ADAM, Muon, orthogonalise
 from patchvsr_core.training.packed import MOST_PX, PackedFootage, pack_footage
-from patchvsr_core.training.restorer_task import FILE, MovingBatches, RestorerTask
+from patchvsr_core.training.restorer_task import BACKWARD_WEIGHT, FILE, MovingBatches, RestorerTask
 from patchvsr_core.training.trainer import Trainer
 from patchvsr_core.training.validation import psnr
 
@@ -253,6 +253,40 @@ def test_command_line(footage: Path, tmp_path: Path) -> None:
     assert main([*train, "--out", str(tmp_path / "more"), "--init", str(out / "weights")]) == 0
     with pytest.raises(ModelError, match="other sizes"):
         RestorerTask(_config()).load_weights(out / "weights")
+
+
+def test_one_frame_of_each_clip_is_looked_at(packed_footage: Path) -> None:
+    config = _config(objective=Objective(perceptual_weight=0.5))
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def distance(pictures: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+        seen.append((pictures, truth))
+        return pictures.flatten(1).mean(1)
+
+    batch = next(b for b in map(MovingBatches(packed_footage, config).__getitem__, range(20)) if b.clip.shape[1] == 3)
+    torch.manual_seed(0)
+    task = RestorerTask(config, distance)
+    loss, terms = task(batch, torch.Generator().manual_seed(1), 0)
+    pictures, truth = seen[0]
+    drawn = [(clip == truth[k]).flatten(1).all(1).nonzero().item() for k, clip in enumerate(batch.truth)]
+    made = task.restorer(batch.clip, batch.to_next, batch.to_previous, batch.degradation).frames.clamp(0, 1)
+    for k, t in enumerate(drawn):
+        torch.testing.assert_close(pictures[k], made[k, t])
+    torch.testing.assert_close(loss, terms["result"] + BACKWARD_WEIGHT * terms["backward"] + 0.5 * terms["look"])
+    task.zero_grad()
+    terms["look"].backward()
+    assert task.restorer.forward_state.weight.grad.abs().max() > 0
+    assert not [name for name in task.state_dict() if not name.startswith("restorer.")], "LPIPS is not learned"
+
+
+def test_training_with_lpips_asks_for_its_weights(
+    packed_footage: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "look.toml"
+    config.write_text('extends = "restorer"\nsteps = 1\n[objective]\nperceptual_weight = 0.1\n')
+    train = ["train", "--config", str(config), "--data", str(packed_footage), "--out", str(tmp_path / "out")]
+    assert main(train) == 1
+    assert "--perceptual FILE" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("shape", [(64, 576), (576, 64), (16, 40), (48, 16)])
