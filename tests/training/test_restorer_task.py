@@ -285,7 +285,7 @@ def test_training_with_lpips_asks_for_its_weights(
     config = tmp_path / "look.toml"
     config.write_text('extends = "restorer"\nsteps = 1\n[objective]\nperceptual_weight = 0.1\n')
     train = ["train", "--config", str(config), "--data", str(packed_footage), "--out", str(tmp_path / "out")]
-    assert main(train) == 1
+    assert main(train) == 2
     assert "--perceptual FILE" in capsys.readouterr().err
 
 
