@@ -28,11 +28,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def base_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty ComfyUI data folder with the pack linked into it."""
+    """A ComfyUI data folder with the pack linked into it, and small random files that core's loaders read."""
     base = tmp_path_factory.mktemp("comfyui")
     for name in ("custom_nodes", "input", "output", "models/diffusion_models", "models/vae", "models/model_patches"):
         (base / name).mkdir(parents=True)
     (base / "custom_nodes" / "PatchVSR").symlink_to(ROOT)
+    (base / "custom_nodes" / "small_files").symlink_to(Path(__file__).with_name("small_files"))
     shutil.copy(ROOT / "examples" / "sample.mp4", base / "input" / "patchvsr_sample.mp4")
     shutil.copytree(ROOT / "examples" / "render", base / "input" / "patchvsr_render")
     return base

@@ -101,7 +101,8 @@ def fill(network: Any) -> Any:
     """A network with random weights, the same at every call."""
     generator = torch.Generator().manual_seed(1)
     for name, weight in (*network.named_parameters(), *network.named_buffers()):
-        if weight.is_floating_point():
+        is_constant = 0 in weight.stride()  # one number, seen as many
+        if weight.is_floating_point() and not is_constant:
             random = torch.randn(weight.shape, generator=generator) * (0.3 if weight.ndim < 2 else 0.06)
             is_scale = weight.ndim == 1 and name.endswith("weight")
             weight.data.copy_(1 + random if is_scale else random)
