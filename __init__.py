@@ -39,7 +39,10 @@ async def comfy_entrypoint():  # type: ignore[no-untyped-def]
         async def on_load(self) -> None:
             from .nodes.desk import register
             from .nodes.renames import RENAMES, register_renames
+            from .patchvsr_core.errors import speak_inside_comfyui
+            from .patchvsr_core.hosts.comfy.language import translate
 
+            speak_inside_comfyui(translate)
             register()
             await register_renames(RENAMES)
 

@@ -1,24 +1,25 @@
-"""What the browser may ask before anything is queued: ``POST /patchvsr/plan``. No file of the user is touched."""
+"""What the browser may ask or tell before anything is queued; no file of the user is touched.
+
+``POST /patchvsr/plan`` answers with a forecast; ``POST /patchvsr/language`` tells in which language a page is read.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import logging
-import re
 from dataclasses import asdict
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from ..patchvsr_core.errors import PatchVSRError
 from ..patchvsr_core.families import FAMILIES
 from ..patchvsr_core.hosts.comfy import shipped_refiner, throughput_of
+from ..patchvsr_core.hosts.comfy.language import LANGUAGE, LONGEST_PAGE, reading, set_language, words_of
 from ..patchvsr_core.plan.planner import LAYOUTS
 from ..patchvsr_core.plan.positions import COLORS
 from ..patchvsr_core.plan.target_size import CUSTOM, MAX_SCALE, MAX_SIDE, TARGETS, resolve_target
 from ..patchvsr_core.run.forecast import Forecast, Request, forecast
-from ..patchvsr_core.run.forecast_text import ENGLISH, Words, planner_lines, video_lines, warning_line
+from ..patchvsr_core.run.forecast_text import planner_lines, video_lines, warning_line
 from ..patchvsr_core.settings import BASE_LAYERS, QUALITIES, Settings, with_quality
 from ..patchvsr_core.video.encoders import CODECS, CRF, CRF_RANGE
 from .widgets import AUTO, setting_limits
@@ -31,6 +32,7 @@ except ImportError:
 log = logging.getLogger(__name__)
 
 ROUTE = "/patchvsr/plan"
+LANGUAGE_ROUTE = "/patchvsr/language"
 LONGEST_BODY = 16_384
 AT_ONCE = 2
 """Questions that are answered at the same time; all of ComfyUI shares the threads."""
@@ -56,13 +58,10 @@ CHOICES = {
 FLAGS = ("has_adapter", "guessed")
 NOT_FORECAST = ("width", "height", "guessed", "node", "locale", "target", "quality")
 LONGEST_SIZE = 32
-LOCALES = Path(__file__).parents[1] / "locales"
-MOST_LANGUAGES = 32
-LANGUAGE = re.compile(r"[A-Za-z-]{2,8}")
 
 
 def register() -> bool:
-    """Add the route to ComfyUI's server; False where there is none."""
+    """Add the routes to ComfyUI's server; False where there is none."""
     server = getattr(PromptServer, "instance", None)
     if server is None:
         return False
@@ -73,9 +72,13 @@ def register() -> bool:
             answer = await asyncio.to_thread(answer_to, text)  # planning a large frame must not stop the server
         return web.json_response(answer)
 
+    async def language(request: Any) -> Any:
+        return web.json_response({"known": keep_language(await _read_body(request))})
+
     turn = asyncio.Semaphore(AT_ONCE)
 
     server.routes.post(ROUTE)(plan)
+    server.routes.post(LANGUAGE_ROUTE)(language)
 
     return True
 
@@ -93,31 +96,45 @@ async def _read_body(request: Any) -> str:
 
 def answer_to(text: str) -> dict[str, Any]:
     """The forecast for a question in JSON, or ``error`` with one sentence."""
+    question = _read_json(text)
+    locale = question.get("locale") if isinstance(question, dict) else None
+    with reading(locale if isinstance(locale, str) else "en"):
+        return _forecast_for(question)
+
+
+def keep_language(text: str) -> bool:
+    """Keep in which language a page is read; False for what is no message of a page."""
+    told = _read_json(text)
+    if not isinstance(told, dict) or told.keys() != {"page", "language"}:
+        return False
+    page, language = told["page"], told["language"]
+    if not isinstance(page, str) or len(page) > LONGEST_PAGE or not _is_allowed("locale", language):
+        return False
+    set_language(page, language)
+    return True
+
+
+def _forecast_for(question: Any) -> dict[str, Any]:
     try:
-        question = _parse_question(text)
+        question = _checked(question)
         return _answer(question, forecast(_request_of(question), throughput_of(question["family"]), shipped_refiner()))
     except PatchVSRError as error:
         return {"error": str(error)}
     except Exception as error:
         log.warning("PatchVSR: the plan could not be previewed", exc_info=error)
-        return {"error": "The plan could not be previewed; ComfyUI's log says why."}
+        return {"error": str(PatchVSRError("The plan could not be previewed; ComfyUI's log says why."))}
 
 
-@lru_cache(maxsize=MOST_LANGUAGES)
-def words_of(language: str) -> Words:
-    """What stands on nodes in a language; English where there is none."""
-    path = LOCALES / language / "main.json"
-    if not path.is_file():
-        return ENGLISH
-    return {**ENGLISH, **json.loads(path.read_text("utf-8")).get("patchvsr", {})}
-
-
-def _parse_question(text: str) -> dict[str, Any]:
-    """A question with nothing in it but what is known, of the right kind and in its range."""
+def _read_json(text: str) -> Any:
+    """What a body holds; None for one that is too long or no JSON."""
     try:
-        question = json.loads(text) if len(text) <= LONGEST_BODY else None
+        return json.loads(text) if len(text) <= LONGEST_BODY else None
     except (ValueError, RecursionError):
-        question = None
+        return None
+
+
+def _checked(question: Any) -> dict[str, Any]:
+    """A question with nothing in it but what is known, of the right kind and in its range."""
     if not isinstance(question, dict):
         raise PatchVSRError("The question is no JSON object; reload the page.")
     known = {*REQUIRED, *NUMBERS, *CHOICES, *FLAGS, "size", "locale"}

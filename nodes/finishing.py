@@ -6,6 +6,7 @@ import logging
 
 from comfy_api.latest import io
 
+from ..patchvsr_core.errors import phrase, say
 from ..patchvsr_core.finish.back_projection import check_pair
 from ..patchvsr_core.finish.base_layer import base_layer_weight, blend_base_layer
 from ..patchvsr_core.finish.strength_map import StrengthMap, apply_strength_map
@@ -18,7 +19,9 @@ from .widgets import finishing_widgets, setting_widget, strength_widgets
 
 log = logging.getLogger(__name__)
 
-DROPPED = "The clip has transparency, which the single nodes drop; Upscale Video, DAP Upscale and RDG Upscale keep it."
+DROPPED = phrase(
+    "The clip has transparency, which the single nodes drop; Upscale Video, DAP Upscale and RDG Upscale keep it."
+)
 
 
 class RefineFidelity(io.ComfyNode):
@@ -87,7 +90,7 @@ def dropped_alpha(source: io.Image.Type) -> dict[str, tuple[str, ...]] | None:
     if source.shape[-1] < 4:
         return None
     log.warning("PatchVSR: %s", DROPPED)
-    return {"text": (DROPPED,)}
+    return {"text": (say(DROPPED),)}
 
 
 def agreeing(

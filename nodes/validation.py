@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..patchvsr_core.errors import PlanError
+
 
 def in_order(node: type[io.ComfyNode], *, strictly: bool = False, **values: float | None) -> bool | str:
     """Whether two widgets of ``node``, the smaller one first, are within their ranges and in order.
@@ -19,9 +21,10 @@ def in_order(node: type[io.ComfyNode], *, strictly: bool = False, **values: floa
         limits = sockets[name].as_dict()
         low, high = limits["min"], limits["max"]
         if value is not None and not low <= value <= high:
-            return f"{name} is {value}; it must lie between {low} and {high}."
+            return str(PlanError(f"{name} is {value}; it must lie between {low} and {high}."))
     (small_name, small), (large_name, large) = values.items()
     if small is None or large is None or small < large or (small == large and not strictly):
         return True
-    rule = "must be smaller than" if strictly else "must not exceed"
-    return f"{small_name} ({small}) {rule} {large_name} ({large})."
+    if strictly:
+        return str(PlanError(f"{small_name} ({small}) must be smaller than {large_name} ({large})."))
+    return str(PlanError(f"{small_name} ({small}) must not exceed {large_name} ({large})."))

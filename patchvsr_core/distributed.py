@@ -256,5 +256,6 @@ def check_divisible(settings: Settings, group: ProcessGroup) -> None:
     if group.size > 1 and indivisible:
         raise PlanError(
             f"With {' and '.join(indivisible)} patches attend to one another and cannot be divided among {group.size} "
-            "processes; leave it out, or run without torchrun."
+            "processes",
+            flag="leave it out, or run without torchrun",
         )

@@ -43,8 +43,8 @@ def check_finite(values: Tensor, network: str, *modules: nn.Module | None) -> Te
     if torch.is_grad_enabled() or all_finite(values):
         return values
     files = [name for module in modules if (name := getattr(module, SOURCE, None))]
-    named = f"{network} ({', '.join(files)})" if files else network
+    named = f" ({', '.join(files)})" if files else ""
     raise ModelError(
-        f"The {named} returned NaN or Inf instead of a picture; get its weights again, use others, or run it in "
-        "single precision."
+        f"The {network}{named} returned NaN or Inf instead of a picture; get its weights again, use others, or run it "
+        "in single precision."
     )

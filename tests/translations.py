@@ -1,8 +1,9 @@
-"""What ComfyUI's frontend shows of the nodes in other languages: ``locales/<language>/``.
+"""What the nodes show in other languages: names and tooltips, messages, help pages.
 
-English is written from the schemas; what a translation lacks, or has too much, is said:
+English is written from the schemas and from the messages in the code; what a translation lacks, has too much or has
+wrong is printed, of all languages or of those that are named:
 
-    python tests/translations.py
+    python tests/translations.py [de ...]
 """
 
 from __future__ import annotations
@@ -17,12 +18,16 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
 from fakes import ROOT, fake_comfyui, load_pack
+from help_pages import nodes, page_faults, page_file
+from sentences import PLACE, collect
 
 from patchvsr_core.run.forecast_text import ENGLISH
 
 LOCALES = ROOT / "locales"
 LANGUAGES = ("en", "zh", "ja", "ko", "es", "fr", "de", "ru")
 FILES = ("nodeDefs.json", "main.json")
+MESSAGES = "messages.json"
+"""Read by the pack alone; ComfyUI's frontend would take the places in it for commands."""
 Texts = dict[str, Any]
 
 
@@ -92,17 +97,52 @@ def object_info() -> Mapping[str, Any]:
         return load_pack().object_info()
 
 
+def read_messages(language: str) -> dict[str, str]:
+    """Translations of messages by template; empty where the file is missing."""
+    path = LOCALES / language / MESSAGES
+    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+
+
+def missing(language: str, texts: Mapping[str, Texts]) -> Iterator[str]:
+    """What a translation lacks, a sentence each.
+
+    Args:
+        texts: in English, as :func:`english` returns them.
+    """
+    expected, found = dict(leaves(texts)), dict(leaves(read(language)))
+    for place in sorted(expected.keys() - found.keys()):
+        yield f"{language}: {place} is missing: {expected[place]}"
+    for template in sorted(collect().keys() - read_messages(language).keys()):
+        yield f"{language}: {MESSAGES} lacks: {template}"
+    for node in nodes():
+        if not page_file(node, language).is_file():
+            yield f"{language}: {page_file(node, language).relative_to(ROOT)} is missing"
+
+
+def wrong(language: str, texts: Mapping[str, Texts]) -> Iterator[str]:
+    """What is left over, out of date or does not fit in a translation, a sentence each."""
+    for place in sorted(dict(leaves(read(language))).keys() - dict(leaves(texts)).keys()):
+        yield f"{language}: {place} is left over"
+    messages = read_messages(language)
+    for template, said in sorted(messages.items()):
+        if template not in collect():
+            yield f"{language}: {MESSAGES} has what no message is made from: {template}"
+        elif sorted(PLACE.findall(template)) != sorted(PLACE.findall(said)) or not said.strip():
+            yield f"{language}: {MESSAGES} must have the places of {template!r}, each once: {said!r}"
+    own = read(language)["nodeDefs.json"]
+    for node in nodes():
+        file = page_file(node, language)
+        if file.is_file():
+            found = page_faults(node, language, (texts["nodeDefs.json"], own), (collect(), messages))
+            yield from (f"{language}: {file.relative_to(ROOT)}: {fault}" for fault in found)
+
+
 def main() -> None:
     """Write English, and say how the others differ from it."""
     texts = english(object_info())
-    write("en", texts)
-    expected = dict(leaves(texts))
-    for language in LANGUAGES[1:]:
-        found = dict(leaves(read(language)))
-        for place in sorted(expected.keys() - found.keys()):
-            print(f"{language}: {place} is missing: {expected[place]}")
-        for place in sorted(found.keys() - expected.keys()):
-            print(f"{language}: {place} is left over")
+    write("en", {**texts, MESSAGES: collect()})
+    for language in sys.argv[1:] or LANGUAGES[1:]:
+        print(*missing(language, texts), *wrong(language, texts), sep="\n")
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ class Table:
 
 def pages() -> list[Path]:
     """Every page that quotes figures."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "web" / "docs").glob("*.md"))]
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "web" / "docs").rglob("*.md"))]
 
 
 @lru_cache

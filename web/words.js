@@ -21,9 +21,26 @@ export function words() {
   return { ...ENGLISH, ...translations[language()]?.patchvsr }
 }
 
+let told = '' // what the server was told last
+
+// Messages are made on the server, which cannot know in which language this page is read.
+async function tellLanguage() {
+  const message = JSON.stringify({ page: api.clientId ?? '', language: language() })
+  if (message === told) return
+  told = message
+  await api.fetchApi('/patchvsr/language', { method: 'POST', body: message }).catch(() => (told = ''))
+}
+
 app.registerExtension({
   name: 'PatchVSR.Words',
   async setup() {
+    api.addEventListener('status', tellLanguage) // first when the page gets its id, then with every change of the queue
+    api.addEventListener('reconnected', () => {
+      told = '' // a server that was started again knows nothing
+      tellLanguage()
+    })
+    app.ui?.settings?.addEventListener?.('Comfy.Locale.change', tellLanguage)
+    tellLanguage()
     translations = await api.fetchApi('/i18n').then((answer) => answer.json(), () => ({}))
   }
 })

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..errors import AdapterError
+from ..errors import AdapterError, phrase
 
 VERSION = 1
 
@@ -40,11 +40,11 @@ class BaseSpec:
 
 
 _WORDING = {
-    "channels": "latent channels",
-    "width": "hidden channels",
-    "layers": "transformer blocks",
-    "ffn": "feed-forward channels",
-    "text_dim": "text channels",
+    "channels": phrase("latent channels"),
+    "width": phrase("hidden channels"),
+    "layers": phrase("transformer blocks"),
+    "ffn": phrase("feed-forward channels"),
+    "text_dim": phrase("text channels"),
 }
 
 

@@ -94,10 +94,13 @@ def _config(path: Path, metadata: Mapping[str, str]) -> AdapterConfig:
 
 def _check_tensors(path: Path, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
     missing, extra = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
-    if missing or extra:
-        which, names = ("lacks", missing) if missing else ("has an unknown", extra)
+    if missing:
         raise AdapterError(
-            f"{path.name} {which} tensor {names[0]!r} ({len(names)} such); the file is damaged: get it again."
+            f"{path.name} lacks tensor {missing[0]!r} ({len(missing)} such); the file is damaged: get it again."
+        )
+    if extra:
+        raise AdapterError(
+            f"{path.name} has an unknown tensor {extra[0]!r} ({len(extra)} such); the file is damaged: get it again."
         )
     for name, tensor in expected.items():
         if tensor.shape != found[name].shape:

@@ -68,8 +68,9 @@ def make_base_layer(
     if name == UPSCALER:
         if upscale is None:
             raise PlanError(
-                "The base layer is an image upscaler, and none was given; connect Load Upscale Model to "
-                "upscale_model, or name its file with --base-layer."
+                "The base layer is an image upscaler, and none was given",
+                flag="name its file with --base-layer",
+                node="connect Load Upscale Model to upscale_model",
             )
         return upscale(frames, target, on_frames=on_frame)
     size = min(SCALE * frames.shape[1], target[0]), min(SCALE * frames.shape[2], target[1])

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..errors import phrase
 from ..finite import check_finite
 
 UNCERTAIN_LEVELS = (0.5, 1.0)
@@ -64,7 +65,7 @@ class DegradationEstimator(nn.Module):
         top, left = (max(0, (length - CROP_PX) // 2) for length in (height, width))
         part = source[chosen.to(source.device), top : top + CROP_PX, left : left + CROP_PX]
         level = self(part.movedim(-1, 1).to(self.out.weight))
-        return float(check_finite(level, "degradation estimator", self))
+        return float(check_finite(level, phrase("degradation estimator"), self))
 
 
 def estimate_degradation(

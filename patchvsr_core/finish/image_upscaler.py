@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import ModelError
+from ..errors import ModelError, phrase
 from ..finite import check_finite
 from ..plan.canvas import Span
 from ..plan.planner import tile_axis
@@ -95,7 +95,7 @@ def upscale_images(
         out[number] = resize(picture.movedim(1, -1), (height, width))[0].clamp_(0, 1).to(out)
         if on_frames:
             on_frames(number + 1, len(frames))
-    return check_finite(out, "image upscaler")
+    return check_finite(out, phrase("image upscaler"))
 
 
 def _with_back_off(upscaler: ImageUpscaler, picture: Tensor, tile_px: int) -> tuple[Tensor, int]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..distributed import ProcessGroup, current_group, sharded
-from ..errors import ModelError
+from ..errors import ModelError, phrase
 from ..files import explain_read_errors, fill_module, parse_config, read_weights, write_weights
 from ..finite import check_finite, mark_source
 from ..optical_flow.align import align_window, estimate_neighbour_flows
@@ -140,7 +140,7 @@ def _refine_tiles(
             upsampled = upsample_window(source, canvas, rows, columns).movedim(-1, 1).to(weight)
             neighbours = align_window(source, flows, canvas, rows, columns).movedim(-1, 1).to(weight)
             refined = refiner(decoded, upsampled, neighbours, canvas.scale, *controls)
-            refined = check_finite(refined, "refiner", refiner).to(out).movedim(1, -1)
+            refined = check_finite(refined, phrase("refiner"), refiner).to(out).movedim(1, -1)
         kept = [span.weights(out).repeat_interleave(FOLD) for span in (row, column)]
         refined *= torch.outer(*kept)[..., None]
         place = out[:, rows, columns]
@@ -169,7 +169,7 @@ def load_refiner(path: str | Path, dtype: torch.dtype = torch.float32) -> Refine
         ModelError: when the file is missing, damaged or not a refiner.
     """
     path = Path(path)
-    config, tensors = read_weights(path, FORMAT, "refiner")
+    config, tensors = read_weights(path, FORMAT, phrase("refiner"))
     with explain_read_errors(path):
         chosen = parse_config(RefinerConfig, config)
         refiner = mark_source(fill_module(lambda: new_refiner(chosen), tensors), path)

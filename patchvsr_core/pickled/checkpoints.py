@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 from typing import IO, Any, cast
 
+from ..errors import phrase
 from .blocks import Blocks, MakeTensor, Storage
 from .interpreter import interpret, refusal
 
@@ -34,7 +35,7 @@ def read_pickled(path: Path) -> Any:
         if file.read(len(LEGACY_MAGIC)) == LEGACY_MAGIC:
             return _read_legacy(path)
     if tarfile.is_tarfile(path):
-        raise refusal(path, "a tar archive of PyTorch before 0.1.10")
+        raise refusal(path, phrase("a tar archive of PyTorch before 0.1.10"))
     raise ValueError("neither PyTorch's format nor safetensors")
 
 
@@ -44,7 +45,7 @@ def _read_archive(path: Path) -> Any:
         entries = archive.infolist()
         inner = [entry.filename.partition("/")[2] for entry in entries]
         if any(name == "constants.pkl" or name.startswith("code/") for name in inner):
-            raise refusal(path, "a TorchScript archive")
+            raise refusal(path, phrase("a TorchScript archive"))
         size = path.stat().st_size
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
             raise ValueError("it is compressed, which PyTorch's files are not")

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ..errors import ModelError
+from ..errors import ModelError, phrase
 from .blocks import DTYPES, STORAGES, MakeTensor, Storage
 
 CALLS = (
@@ -82,7 +82,7 @@ class _Machine:
         else:
             step = getattr(self, f"_{name.lower()}", None)
             if step is None:
-                raise refusal(self.path, f"a pickle with {name}")
+                raise refusal(self.path, phrase(f"a pickle with {name}"))
             step(argument)
 
     def _empty_dict(self, _: None) -> None:
@@ -141,7 +141,7 @@ class _Machine:
         if module == "torch" and attribute in DTYPES:
             return DTYPES[attribute]
         if name not in CALLS:
-            raise refusal(self.path, f"a pickle that calls {name.replace(' ', '.')[:80]}")
+            raise refusal(self.path, phrase(f"a pickle that calls {name.replace(' ', '.')[:80]}"))
         return _Call(name)
 
     def _binpersid(self, _: None) -> None:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import PlanError
+from ..errors import PlanError, phrase, say
 from ..plan.canvas import PatchPlan
 from ..progress import OnDone
 from .color_drift import LEVELS, ColourDrift, mean_colour, patch_colours, patch_windows, variance_of
@@ -69,7 +69,8 @@ class QualityReport:
     def as_text(self) -> str:
         """A table of the metrics with their grades, and what to do where they are not good."""
         count, height, width = self.frames.shape[:3]
-        return "\n".join([f"Quality of {count} frames of {width}x{height}", "", *grade_lines(asdict(self.measures))])
+        title = say(phrase(f"Quality of {count} frames of {width}x{height}"))
+        return "\n".join([title, "", *grade_lines(asdict(self.measures))])
 
     def heat_map(self, kind: str) -> Tensor:
         """Draw a heat map over the dimmed frames: (T, H, W, 3) in [0, 1].

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..errors import phrase
 from ..files import explain_read_errors, fill_module, parse_config, read_weights, write_weights
 from ..finite import mark_source
 from .deformable_gather import sample_points
@@ -71,7 +72,7 @@ def load_dap(path: str | Path) -> DAP:
         ModelError: when the file is missing, damaged or not a DAP network.
     """
     path = Path(path)
-    config, tensors = read_weights(path, FORMAT, "DAP network")
+    config, tensors = read_weights(path, FORMAT, phrase("DAP network"))
     with explain_read_errors(path):
         chosen = parse_config(DAPConfig, {RENAMED.get(name, name): value for name, value in config.items()})
         network = mark_source(fill_module(lambda: DAP(chosen), tensors), path)

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..errors import MediaError
+from ..errors import MediaError, phrase
 from ..optical_flow.motion_vectors import flows_from_vectors
 from ..progress import OnDone
 from ..video.exr import Picture, read_exr
@@ -163,9 +163,9 @@ def _find_passes(picture: Picture, view_layer: str) -> PassChannels:
             group: pass_channels for group, pass_channels in complete.items() if group.lower() == view_layer.lower()
         }
     if not complete:
-        names = [layer or "the picture" for layer in picture.layers]
+        names = [layer or phrase("the image") for layer in picture.layers]
         some = ", ".join(names[:MAX_NAMED]) + (", ..." if len(names) > MAX_NAMED else "")
-        where = f" in the view layer {view_layer}" if view_layer else ""
+        where = phrase(f" in the view layer {view_layer}") if view_layer else ""
         raise MediaError(
             f"{picture.path.name} has no Combined pass{where}, only {some}; enable the Combined pass and render again."
         )

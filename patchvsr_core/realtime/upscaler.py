@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import MediaError, ModelError
+from ..errors import MediaError, ModelError, phrase
 from ..files import SAFETENSORS, read_header, sha256
 from ..finite import all_finite, check_finite
 from ..optical_flow.estimators import dis
@@ -176,7 +176,7 @@ class FastUpscaler:
             self.network.float()
             self.dtype = torch.float32
             result, after = self._step(image, passes, index, memory)
-        return check_finite(result, f"{self.name.upper()} network", self.network), after
+        return check_finite(result, phrase(f"{self.name.upper()} network"), self.network), after
 
     def _step(self, image: Tensor, passes: RenderPasses, index: int, memory: State) -> tuple[Tensor, State]:
         """Upscale one (1, h, w, 3) frame; ``index`` counts from the end, as motion may start earlier."""

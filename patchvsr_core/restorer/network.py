@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..errors import phrase
 from ..files import explain_read_errors, fill_module, parse_config, read_weights, write_weights
 from ..finite import mark_source
 
@@ -210,7 +211,7 @@ def load_restorer(path: str | Path) -> Restorer:
         ModelError: in one sentence, what is wrong with the file.
     """
     path = Path(path)
-    config, tensors = read_weights(path, FORMAT, "restorer")
+    config, tensors = read_weights(path, FORMAT, phrase("restorer"))
     with explain_read_errors(path):
         chosen = parse_config(RestorerConfig, config)
         network = mark_source(fill_module(lambda: Restorer(chosen), tensors), path)

@@ -80,8 +80,9 @@ def chunk_frames(
         return max(fit)
     raise PlanError(
         f"{target[1]}x{target[0]} needs about {min(needed.values()) / 2**30:.1f} GiB of memory for a single frame, and "
-        f"{budget / 2**30:.1f} of the {free / 2**30:.1f} GiB that are free may be used; "
-        "choose a smaller --scale or --size."
+        f"{budget / 2**30:.1f} of the {free / 2**30:.1f} GiB that are free may be used",
+        flag="choose a smaller --scale or --size",
+        node="choose a smaller target, scale or size",
     )
 
 

@@ -158,8 +158,9 @@ def _join(journal: Journal, job: Job, timeline: Timeline, count: int) -> None:
     for number in range(count):
         if not journal.is_intact(number):
             raise OutputError(
-                f"Chunk {number + 1} of {journal.output.name} was deleted or changed during the run; start the same "
-                "command again, which makes only this one anew."
+                f"Chunk {number + 1} of {journal.output.name} was deleted or changed during the run",
+                flag="start the same command again, which makes only this one anew",
+                node="queue it again, which makes only this one anew",
             )
     files = [*map(journal.chunk_file, range(count))]
     join_chunks(files, job.output, timeline, job.info, job.encoding, job.notes, job.target)

@@ -8,14 +8,14 @@ from dataclasses import Field, dataclass, field, fields
 from numbers import Integral, Real
 from typing import Any, TypeVar, cast
 
-from ..errors import PlanError
+from ..errors import PlanError, phrase
 
 Value = TypeVar("Value")
 KINDS: dict[type, tuple[type, str]] = {
-    bool: (bool, "True or False"),
-    int: (Integral, "a whole number"),
-    float: (Real, "a number"),
-    str: (str, "text"),
+    bool: (bool, phrase("True or False")),
+    int: (Integral, phrase("a whole number")),
+    float: (Real, phrase("a number")),
+    str: (str, phrase("text")),
 }
 """By the type of a default: what a value has to be, and how messages call that."""
 KEY = "option"
@@ -70,10 +70,9 @@ class Option:
             raise PlanError(f"{what} {value!r} is unknown; choose one of {', '.join(self.choices)}.")
         if self.low == -math.inf or self.low <= value <= self.high:
             return
-        limits = (
-            f"must be at least {self.low}" if self.high == math.inf else f"must lie between {self.low} and {self.high}"
-        )
-        raise PlanError(f"{name} is {value}; it {limits}.")
+        if self.high == math.inf:
+            raise PlanError(f"{name} is {value}; it must be at least {self.low}.")
+        raise PlanError(f"{name} is {value}; it must lie between {self.low} and {self.high}.")
 
 
 def option(default: Value, help: str, **facts: Any) -> Value:

@@ -16,7 +16,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from ..errors import ModelError
+from ..errors import ModelError, phrase
 from ..files import explain_read_errors, fill_module, parse_config, read_weights, write_weights
 from ..finite import mark_source
 from .sft import Modulation, PositionNorm, ResidualBlockPlus
@@ -119,7 +119,7 @@ def load_conditional_decoder(path: str | Path, dtype: torch.dtype = torch.float3
         ModelError: when the file is missing, damaged or of another version.
     """
     path = Path(path)
-    config, tensors = read_weights(path, FORMAT, "conditional decoder")
+    config, tensors = read_weights(path, FORMAT, phrase("conditional decoder"))
     if config.get("version") != VERSION:
         raise ModelError(
             f"{path.name} has format version {config.get('version')}, but this PatchVSR reads version {VERSION}; "

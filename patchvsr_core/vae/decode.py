@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..distributed import current_group
-from ..errors import ModelError, PlanError
+from ..errors import ModelError, PlanError, phrase
 from ..finite import check_finite
 from ..kernels import Axis, Lattice, gather_blend
 from ..plan.canvas import Canvas, Span
@@ -81,9 +81,9 @@ def decode_tiles(
         )
     if condition is not None:
         check_frames(condition.source, canvas)
-    check_finite(latent, "base model")
+    check_finite(latent, phrase("base model"))
     grid = plan_tiles(canvas, tile_px, overlap_px)
-    network = "VAE" if condition is None else "VAE with its conditional decoder"
+    network = "VAE" if condition is None else phrase("VAE with its conditional decoder")
     modules = (getattr(codec, "vae", None), None if condition is None else condition.decoder)
 
     def decoded(window: tuple[Span, Span]) -> Tensor:

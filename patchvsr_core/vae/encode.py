@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..distributed import current_group, sharded
-from ..errors import PlanError
+from ..errors import PlanError, phrase
 from ..finite import check_finite
 from ..kernels import Placement, blend_into
 from ..plan.canvas import Canvas
@@ -127,5 +127,4 @@ def check_frames(frames: Tensor, canvas: Canvas) -> None:
 
 
 def _describe(shape: tuple[int, ...] | torch.Size) -> str:
-    channels = "" if shape[3] == 3 else f" with {shape[3]} channels"
-    return f"{shape[0]} frames of {shape[2]}x{shape[1]}{channels}"
+    return phrase(f"{shape[0]} frames of {shape[2]}x{shape[1]}{f' with {shape[3]} channels' if shape[3] != 3 else ''}")

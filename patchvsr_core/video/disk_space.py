@@ -45,5 +45,7 @@ def check_space(output: Path, needed: int) -> None:
     if free < LEAST * needed:
         raise OutputError(
             f"The result needs about {needed / 2**30:.1f} GiB of disk space, but {free / 2**30:.1f} GiB are free in "
-            f"{folder}; free some space, or choose another folder or a higher --crf."
+            f"{folder}",
+            flag="free some space, or choose another folder or a higher --crf",
+            node="free some space, or choose another folder or a higher crf",
         )

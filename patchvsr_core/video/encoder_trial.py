@@ -7,7 +7,7 @@ from pathlib import Path
 
 import av
 
-from ..errors import OutputError
+from ..errors import OutputError, phrase
 from .encoders import CODECS, CRF, Encoder, choose_encoder
 from .info import Picture
 
@@ -33,10 +33,10 @@ def check_encoder(
     if _opens(chosen, size, fps):
         return
     able = [name for name in CODECS if name != _name(chosen) and _takes(name, size, fps, picture, crf)]
-    remedy = "choose another size"
+    remedy = phrase("choose another size")
     if able:
         files = f"{able[0]} ({' or '.join(CODECS[able[0]].suffixes)})"
-        remedy = f"choose the codec {files}" + "".join(f" or {name}" for name in able[1:])
+        remedy = phrase(f"choose the codec {' or '.join([files, *able[1:]])}")
     raise OutputError(
         f"{_name(chosen)} cannot encode {size[1]}x{size[0]} pixels at {float(fps):.6g} frames/s; {remedy}."
     )

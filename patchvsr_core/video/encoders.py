@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import OutputError
+from ..errors import OutputError, phrase
 from .hdr import svt_parameters, x265_parameters
 from .info import RGB, Picture
 
@@ -74,17 +74,22 @@ def choose_encoder(path: Path, size: tuple[int, int], picture: Picture, codec: s
     if picture.is_hdr and name not in HDR_CODECS:
         raise OutputError(f"The input is HDR, which {name} does not support here; use {', '.join(HDR_CODECS)}.")
     if picture.is_hdr and picture.depth < 10:
-        raise OutputError("The input is HDR, which needs 10 bits; leave out --depth 8.")
+        raise OutputError("The input is HDR, which needs 10 bits", flag="leave out --depth 8")
     if suffix not in kind.suffixes:
-        raise OutputError(f"{name} is not supported in {suffix} files; write to {' or '.join(kind.suffixes)}.")
+        raise OutputError(f"{name} is not supported in {suffix} files; write to {phrase(' or ').join(kind.suffixes)}.")
     if picture.alpha and not kind.alpha:
         raise OutputError(
-            f"The input has transparency, which {name} in a {suffix} file does not support; write to .mov (ProRes), "
-            ".webm (VP9) or a folder of images, or use --no-alpha."
+            f"The input has transparency, which {name} in a {suffix} file does not support",
+            flag="write to .mov (ProRes), .webm (VP9) or a folder of images, or use --no-alpha",
+            node="set format to mov (ProRes) or webm (VP9), or turn keep_alpha off",
         )
     depth = min(kind.depths, key=lambda d: abs(d - min(picture.depth, 10)))
     if codec and picture.depth in (8, 10) and depth != picture.depth and name != "prores" and not picture.alpha:
-        raise OutputError(f"{name} does not support {picture.depth} bits here; use --depth {depth}, or another codec.")
+        raise OutputError(
+            f"{name} does not support {picture.depth} bits here",
+            flag=f"use --depth {depth}, or another codec",
+            node="choose another codec",
+        )
     is_odd = bool(size[0] % 2 or size[1] % 2)
     if name == "av1" and is_odd:
         raise OutputError(f"AV1 needs even dimensions, not {size[1]}x{size[0]}; choose another size or codec.")

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import MediaError
+from ..errors import MediaError, phrase
 
 MAGIC = b"v/1\x01"
 SHORT = {"red": "r", "green": "g", "blue": "b", "alpha": "a"}
@@ -57,12 +57,12 @@ class Picture:
         channel = self.layers.get(layer, {}).get(component)
         if channel is None:
             raise MediaError(
-                f"{self.path.name} lacks the channel {component.upper()} of {layer or 'the image'}; "
+                f"{self.path.name} lacks the channel {component.upper()} of {layer or phrase('the image')}; "
                 "render all frames with the same passes."
             )
         if channel.sampling != (1, 1):
             raise MediaError(
-                f"The channel {component.upper()} of {layer or 'the image'} in {self.path.name} is subsampled; "
+                f"The channel {component.upper()} of {layer or phrase('the image')} in {self.path.name} is subsampled; "
                 "render to RGB, without chroma subsampling."
             )
         height, width = self.size

@@ -15,6 +15,8 @@ import av
 import numpy as np
 from av.filter import Graph
 
+from ..errors import phrase
+
 AUTO, KEEP, FRAME, FIELD, FILM = "auto", "keep", "frame", "field", "film"
 CHOICES = (AUTO, KEEP, FRAME, FIELD)
 """What a user can choose; film is for telecined video, which ``auto`` finds."""
@@ -71,13 +73,12 @@ class Fields:
 
     def sentence(self, name: str) -> str:
         """What was found, and what is done."""
-        order = {"tff": " (top field first)", "bff": " (bottom field first)"}.get(self.parity, "")
-        done = {
-            FRAME: f"is interlaced{order}; each frame is made progressive (bwdif)",
-            FIELD: f"is interlaced{order}; each field becomes a progressive frame (bwdif)",
-            FILM: "is telecined; its film frames are restored, four of five (fieldmatch, decimate)",
-        }
-        return f"{name} {done[self.mode]}."
+        if self.mode == FILM:
+            return phrase(f"{name} is telecined; its film frames are restored, four of five (fieldmatch, decimate).")
+        order = {"tff": phrase(" (top field first)"), "bff": phrase(" (bottom field first)")}.get(self.parity, "")
+        if self.mode == FIELD:
+            return phrase(f"{name} is interlaced{order}; each field becomes a progressive frame (bwdif).")
+        return phrase(f"{name} is interlaced{order}; each frame is made progressive (bwdif).")
 
 
 def choose(choice: str, found: Fields) -> Fields:

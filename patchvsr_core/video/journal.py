@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..errors import OutputError
+from ..errors import OutputError, phrase
 from ..files import commit_file
 from ..settings import Settings, with_new_names
 from .hidden_names import hidden_beside
@@ -29,14 +29,14 @@ MOST_BYTES = 2**24
 """Of a record; the longest list in it has a number for every chunk."""
 MOST_FRAMES = 10**9
 NAMES = {
-    "input": "the input file, or what is done about its fields,",
-    "size": "the size of the result",
-    "settings": "the settings",
-    "weights": "the model or its weights",
-    "strength": "the strength map",
-    "chunks": "how the clip is split into chunks",
-    "encoder": "the encoder's quality or format",
-    "version": "PatchVSR itself",
+    "input": phrase("the input file, or what is done about its fields,"),
+    "size": phrase("the size of the result"),
+    "settings": phrase("the settings"),
+    "weights": phrase("the model or its weights"),
+    "strength": phrase("the strength map"),
+    "chunks": phrase("how the clip is split into chunks"),
+    "encoder": phrase("the encoder's quality or format"),
+    "version": phrase("PatchVSR itself"),
 }
 
 
@@ -122,10 +122,11 @@ class Journal:
     def _check(self, output: Path, found: dict[str, Any], job: dict[str, Any]) -> None:
         different = [name for name in job if found.get(name) != json.loads(json.dumps(job[name]))]
         if different:
-            what = " and ".join(NAMES[name] for name in different)
+            what = phrase(" and ").join(NAMES[name] for name in different)
             raise OutputError(
-                f"An unfinished run for {output.name} exists, but {what} changed since; start again (--fresh), or "
-                "choose another name for the result."
+                f"An unfinished run for {output.name} exists, but {what} changed since",
+                flag="start again (--fresh), or choose another name for the result",
+                node="set when_unfinished to start again, or choose another filename_prefix",
             )
 
     def chunk_file(self, number: int) -> Path:
@@ -210,8 +211,9 @@ class Journal:
                 yield file
         except (OSError, SafetensorError) as error:
             raise OutputError(
-                f"What chunk {number + 1} of {self.output.name} left was deleted or changed during the run; start the "
-                "same command again."
+                f"What chunk {number + 1} of {self.output.name} left was deleted or changed during the run",
+                flag="start the same command again",
+                node="queue it again",
             ) from error
 
     def _tail(self, number: int) -> Path:

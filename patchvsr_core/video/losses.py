@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from ..errors import phrase
 from .clock import typical_step
 from .decode import ABSENT, Record
 from .traces import is_broken_transport, unread_matroska
@@ -109,26 +110,24 @@ def sentence(name: str, lost: Losses, found: int, first: int, time_base: Fractio
     """
     parts = []
     if lost.missing_bytes:
-        parts.append(f"{lost.missing_bytes} bytes are missing at the end")
+        parts.append(phrase(f"{lost.missing_bytes} bytes are missing at the end"))
     if lost.frames:
         places = [_place(loss, first, time_base) for loss in lost.losses[:MOST_PLACES]]
-        more = f", and in {len(lost.losses) - MOST_PLACES} other places" * (len(lost.losses) > MOST_PLACES)
+        more = len(lost.losses) - MOST_PLACES
+        places += [phrase(f"and in {more} other places")] if more > 0 else []
         of = found + lost.frames
-        parts.append(f"{lost.frames} of {of} frames are missing ({', '.join(places)}{more})")
+        parts.append(phrase(f"{lost.frames} of {of} frames are missing ({', '.join(places)})"))
     if lost.doubtful:
-        parts.append(f"{lost.doubtful} of the frames that can be read {_shows(lost.doubtful)} errors")
+        parts.append(phrase(f"errors show in {lost.doubtful} of the frames that can be read"))
     if not parts:
-        parts.append(f"{lost.errors} packets cannot be decoded")
-    return f"{name} is truncated or damaged: {'; '.join(parts)}"
-
-
-def _shows(count: int) -> str:
-    return "shows" if count == 1 else "show"
+        parts.append(phrase(f"{lost.errors} packets cannot be decoded"))
+    return phrase(f"{name} is truncated or damaged: {'; '.join(parts)}")
 
 
 def _place(loss: Loss, first: int, time_base: Fraction) -> str:
-    where = "at the start" if loss.is_start else f"after {float((loss.time - first) * time_base):.2f} s"
-    return f"{loss.frames} {where}"
+    if loss.is_start:
+        return phrase(f"{loss.frames} at the start")
+    return phrase(f"{loss.frames} after {float((loss.time - first) * time_base):.2f} s")
 
 
 def _frame_step(record: Record, times: Sequence[int]) -> int:

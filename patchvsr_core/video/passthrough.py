@@ -141,8 +141,8 @@ class PassthroughStreams:
         codec = stream.codec_context.codec.canonical_name
         if wanted == COPY:
             raise OutputError(
-                f"The audio of {self.path.name} ({codec}) cannot be copied into a {self.suffix} file; use "
-                "--audio auto, which encodes it, or --audio none."
+                f"The audio of {self.path.name} ({codec}) cannot be copied into a {self.suffix} file",
+                flag="use --audio auto, which encodes it, or --audio none",
             )
         chosen = format_for(stream, self.suffix)
         self.encoded[stream.index] = encoded = AudioTranscoder(stream, self.target, chosen)
@@ -166,8 +166,9 @@ class PassthroughStreams:
             own = self.path.suffix.lower()
             remedy = own if own in SUFFIXES and own != self.suffix else ".mkv"
             raise OutputError(
-                f"The subtitles of {self.path.name} ({codec}) cannot be stored in a {self.suffix} file; write to "
-                f"{remedy} instead or use --no-subtitles."
+                f"The subtitles of {self.path.name} ({codec}) cannot be stored in a {self.suffix} file",
+                flag=f"write to {remedy} instead or use --no-subtitles",
+                node=f"set format to {remedy[1:]}, or turn keep_subtitles off",
             )
         self._keep(stream, self.target.add_stream_from_template(stream, opaque=True))
 

@@ -86,8 +86,9 @@ def _start(path: Path, container: av.container.OutputContainer, others: Passthro
         if others is None or not others.streams:
             raise OutputError(f"{path.name} cannot be written ({error}); choose another format.") from error
         raise OutputError(
-            f"The audio or subtitles cannot be stored in a {path.suffix} file ({error}); write to .mkv instead, "
-            "or leave them out with --audio none --no-subtitles."
+            f"The audio or subtitles cannot be stored in a {path.suffix} file ({error})",
+            flag="write to .mkv instead, or leave them out with --audio none --no-subtitles",
+            node="set format to mkv, or turn keep_subtitles off",
         ) from error
 
 
@@ -125,8 +126,9 @@ def join(
     orders = [display_order(segment) for segment in segments]
     if sum(map(len, orders)) != len(timestamps):
         raise OutputError(
-            f"The chunks of {path.name} have {sum(map(len, orders))} frames instead of {len(timestamps)}; "
-            "start again with --fresh."
+            f"The chunks of {path.name} have {sum(map(len, orders))} frames instead of {len(timestamps)}",
+            flag="start again with --fresh",
+            node="set when_unfinished to start again",
         )
     try:
         with (

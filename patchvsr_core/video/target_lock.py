@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ..errors import OutputError
+from ..errors import OutputError, phrase
 from .hidden_names import check_name, hidden_beside
 from .sequence import is_sequence, pattern
 
@@ -121,6 +121,6 @@ def _read_holder(descriptor: int) -> str:
     """Which process holds the lock, as words for the message; "" where it has not written that yet."""
     with suppress(OSError, ValueError):
         number, _, host = os.read(descriptor, 300).decode(errors="replace").strip().partition(" ")
-        elsewhere = f" on {host}" if host and host != socket.gethostname() else ""
-        return f" (process {int(number)}{elsewhere})"
+        is_elsewhere = host and host != socket.gethostname()
+        return phrase(f" (process {int(number)}{f' on {host}' if is_elsewhere else ''})")
     return ""

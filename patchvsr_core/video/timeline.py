@@ -13,7 +13,7 @@ import av
 from av.container import InputContainer
 from av.video.reformatter import Interpolation
 
-from ..errors import MediaError
+from ..errors import MediaError, phrase
 from .clock import CAN_JUMP, Clock, by_decoding_times, in_order, joined, typical_step
 from .decode import ABSENT, Record, iter_frames
 from .fields import Fields
@@ -163,7 +163,7 @@ def _timeline(info: VideoInfo, record: Record, cuts: tuple[int, ...], *, strict:
         said = sentence(info.path.name, lost, len(times), round(info.origin / base), base)
         if strict:
             raise MediaError(f"{said}{REMEDY}.")
-        notices.append(f"{said}{KEPT}.")
+        notices.append(phrase(f"{said}{KEPT}."))
     last = _last_duration(record, moved, times, facts, is_damaged=bool(lost))
     if info.fields.filters:
         times, last = _filtered(times, last, record.ordinals, info.fields)
@@ -277,4 +277,6 @@ def _finder_of_recordings(path: Path, kind: str) -> Callable[[int, int], bool]:
 
 
 def _joined_sentence(name: str, clock: Clock) -> str:
-    return f"{name} holds {clock.recordings} recordings whose clocks do not follow one another; they are joined."
+    return phrase(
+        f"{name} holds {clock.recordings} recordings whose clocks do not follow one another; they are joined."
+    )

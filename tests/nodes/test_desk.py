@@ -259,8 +259,9 @@ def test_a_long_body_is_not_read_to_its_end(pack, user):
 def test_no_number_of_languages_fills_the_memory(pack, ask):
     for number in range(100):
         ask(TINY | VIDEO | {"locale": "x" + "abcdefghij"[number // 10] + "abcdefghij"[number % 10]})
-    desk = pack.part("nodes.desk")
-    assert desk.words_of.cache_info().currsize <= desk.MOST_LANGUAGES
+    language = pack.part("patchvsr_core.hosts.comfy.language")
+    for cached in (language.words_of, language.sentences_of):
+        assert cached.cache_info().currsize <= language.MOST_LANGUAGES
 
 
 DEAREST = [

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 
 import pytest
-from translations import LANGUAGES, LOCALES, english, leaves, object_info, read
+from translations import LANGUAGES, LOCALES, english, leaves, missing, object_info, read, wrong
 
 from patchvsr_core.run.forecast_text import ENGLISH as FORECAST
 
 INFO = object_info()
 ENGLISH = dict(leaves(english(INFO)))
 TRANSLATIONS = [language for language in LANGUAGES if language != "en"]
+COMPLETE: list[str] = []
+"""Languages in which messages and help pages are all there; in the others what is missing stays English."""
 SAME = 0.35
 """Part of the texts that may be as in English: names of things, such as LoRA, and short words."""
 SIGNS = "{}@|$"
@@ -52,6 +54,17 @@ def test_nothing_is_missing_and_nothing_left_over(language):
     found = dict(leaves(read(language)))
     assert found.keys() == ENGLISH.keys()
     assert not [place for place, text in found.items() if not text.strip() or text != text.strip()]
+
+
+@pytest.mark.parametrize("language", COMPLETE)
+def test_messages_and_help_pages_are_all_there(language):
+    assert not list(missing(language, english(INFO)))
+
+
+@pytest.mark.parametrize("language", TRANSLATIONS)
+def test_messages_and_help_pages_fit_their_originals(language):
+    """Places, code, links and pictures are the same, names are those on the nodes, pages are not older than English."""
+    assert not list(wrong(language, english(INFO)))
 
 
 @pytest.mark.parametrize("language", TRANSLATIONS)

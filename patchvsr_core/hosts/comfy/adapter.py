@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ...adapter import Adapter, Strengths
 from ...adapter.patch_branch import token_grid
-from ...errors import PlanError
+from ...errors import PlanError, phrase
 from ...finite import check_finite
 from ...plan.canvas import Patch, PatchPlan
 from ...sampling.conditions import Controls, PatchConditions
@@ -227,7 +227,7 @@ class _Control:
         finally:
             self.controls.clear_cache()
         adapter = self.controls.adapter
-        network = "base model" if adapter is None else "base model with its adapter"
+        network = phrase("base model") if adapter is None else phrase("base model with its adapter")
         return check_finite(latent, network, adapter)  # once: a step does not wait for a GPU
 
     def embed_time(self, frequencies: Tensor) -> Tensor:

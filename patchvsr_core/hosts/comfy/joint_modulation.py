@@ -17,7 +17,7 @@ import torch
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
-from ...errors import PlanError
+from ...errors import PlanError, phrase
 from ...plan.canvas import Patch, PatchPlan
 from ...preview.region import RegionOnly
 from ...propagation.attention import AttentionRun
@@ -147,11 +147,11 @@ class _JointModulation:
     ) -> SkipPolicy | None:
         """What chooses the patches to skip in the run in progress."""
         if FOCUS in transformer_options:
-            clip = _input_of(transformer_options, "Patch Preview")
+            clip = _input_of(transformer_options, phrase("Patch Preview"))
             return RegionOnly(transformer_options[FOCUS], [clip.upsampled] * conditions)
         if self.options.skip_interval == 1:
             return None
-        clip = _input_of(transformer_options, "Patch skipping")
+        clip = _input_of(transformer_options, phrase("Patch skipping"))
         upsampled = [clip.upsampled] * conditions if from_input else None
         return make_patch_skipping(
             self.options.skip_interval, steps, clip.find_static, upsampled, attention=attention is not None

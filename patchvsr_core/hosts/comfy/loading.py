@@ -66,7 +66,7 @@ def adapter_of(model_patch: Any) -> Adapter:
     if not isinstance(adapter, Adapter):
         raise AdapterError(
             f"The connected MODEL_PATCH is a {type(adapter).__name__}, not a PatchVSR adapter; "
-            "connect PatchVSR's Load Adapter or Load Tiny Default."
+            "connect PatchVSR's Load Adapter or Load PatchVSR Model."
         )
     return adapter
 
@@ -126,7 +126,7 @@ def base_spec(model: Any) -> BaseSpec:
     if spec is None:
         raise AdapterError(
             f"The connected model is a {type(transformer).__name__}, not a Wan video model; "
-            "connect Wan 2.1 or 2.2 text-to-video, or Load Tiny Default."
+            "connect Wan 2.1 or 2.2 text-to-video, or Load PatchVSR Model."
         )
     if transformer.in_dim != transformer.out_dim:
         raise AdapterError(

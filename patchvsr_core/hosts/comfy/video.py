@@ -15,6 +15,7 @@ import folder_paths
 import torch
 from comfy_api.latest import InputImpl, Types
 
+from ...errors import say
 from ...finish.base_layer import starts_from_base
 from ...finish.strength_map import StrengthMap
 from ...plan.target_size import target_size
@@ -44,12 +45,10 @@ from .progress import check_interrupt
 from .propagation import RESCALED
 from .realtime import load_realtime
 from .video_progress import DENOISED, FROM_BASE, RESTORED, STREAMED, Spans, VideoProgress
-from .wording import in_words_of_nodes, node_wording
 
 log = logging.getLogger("patchvsr")
 
 
-@node_wording()
 def upscale_video(
     video: Any,
     models: NativeModels | None,
@@ -99,7 +98,7 @@ def upscale_video(
         timeline = scan(info, find_cuts=find_cuts, on_frame=check_interrupt, strict=False)
         for notice in timeline.notices:
             log.warning(notice)
-            on_notice(in_words_of_nodes(notice))
+            on_notice(say(notice))
         frames = len(timeline.timestamps)
         check_space(output, disk_bytes(output, frames, target, info, encoding))
         if not fresh and not chunk:

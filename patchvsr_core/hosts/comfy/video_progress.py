@@ -11,6 +11,8 @@ from comfy_execution.utils import get_executing_context
 from PIL import Image
 from torch import Tensor
 
+from ...errors import phrase
+from ...errors import say as translate
 from ...run.forecast_text import seconds_text
 from .progress import check_interrupt
 
@@ -92,10 +94,13 @@ class VideoProgress:
         whole = (self.chunk + self.part) / self.chunks
         self.begun = self.begun or (now, whole)
         began, first = self.begun
-        words = [f"chunk {self.chunk + 1}/{self.chunks}", f"frame {int(whole * self.frames)}/{self.frames}"]
+        words = [
+            phrase(f"chunk {self.chunk + 1}/{self.chunks}"),
+            phrase(f"frame {int(whole * self.frames)}/{self.frames}"),
+        ]
         if whole > first:
-            words.append(f"{seconds_text((now - began) * (1 - whole) / (whole - first))} left")
-        return " · ".join(words)
+            words.append(phrase(f"{seconds_text((now - began) * (1 - whole) / (whole - first))} left"))
+        return " · ".join(map(translate, words))
 
 
 def say(text: str) -> None:

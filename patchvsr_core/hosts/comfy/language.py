@@ -1,0 +1,85 @@
+"""In which language the artist reads: the page tells it, as the server cannot know what a browser prefers."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from ...run.forecast_text import ENGLISH, Words
+from ...sentences import Sentences
+
+try:
+    from server import PromptServer
+except ImportError:  # outside a server
+    PromptServer = None
+
+LOCALES = Path(__file__).parents[3] / "locales"
+LANGUAGE = re.compile(r"[A-Za-z-]{2,8}")
+MOST_LANGUAGES = 32
+MOST_PAGES = 256
+LONGEST_PAGE = 64
+
+_pages: dict[str, str] = {}
+"""Language by the page that told it, the last one last."""
+_reading: ContextVar[str | None] = ContextVar("reading", default=None)
+
+
+def set_language(page: str, language: str) -> None:
+    """Keep the language of an open page.
+
+    Args:
+        page: its client id, by which ComfyUI knows it too.
+    """
+    _pages.pop(page, None)
+    _pages[page] = language
+    while len(_pages) > MOST_PAGES:
+        del _pages[next(iter(_pages))]
+
+
+@contextmanager
+def reading(language: str) -> Iterator[None]:
+    """In the block sentences are for someone who reads this language."""
+    token = _reading.set(language)
+    try:
+        yield
+    finally:
+        _reading.reset(token)
+
+
+def language_of_reader() -> str:
+    """Of the page whose prompt runs; before one runs, of the page that told its language last."""
+    page = getattr(getattr(PromptServer, "instance", None), "client_id", None)
+    last = next(reversed(_pages.values()), "en")
+    return _reading.get() or _pages.get(page or "", last)
+
+
+def translate(sentence: str) -> str:
+    """A sentence for whoever reads it; English where it has no translation."""
+    sentences = sentences_of(language_of_reader())
+    return sentence if sentences is None else sentences.translate(sentence)
+
+
+@lru_cache(maxsize=MOST_LANGUAGES)
+def sentences_of(language: str) -> Sentences | None:
+    """The messages in a language; None where there are none."""
+    found = _read(language, "errors.json")
+    return Sentences(found) if found else None
+
+
+@lru_cache(maxsize=MOST_LANGUAGES)
+def words_of(language: str) -> Words:
+    """What stands on nodes in a language; English where there is none."""
+    return {**ENGLISH, **_read(language, "main.json").get("patchvsr", {})}
+
+
+def _read(language: str, name: str) -> Mapping[str, Any]:
+    path = LOCALES / language / name
+    if language == "en" or LANGUAGE.fullmatch(language) is None or not path.is_file():
+        return {}
+    return json.loads(path.read_text("utf-8"))
