@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 
 PLACE = re.compile(r"\{(\d+)\}")
 JOINTS = ("; ", ", ", " and ", " or ")
@@ -51,9 +52,11 @@ class Sentences:
 
     Args:
         translations: by template; those that end with a full stop are sentences, others are filled into them.
+        names: what inputs are called, by id, for messages in which an id is filled in.
     """
 
-    def __init__(self, translations: Mapping[str, str]) -> None:
+    def __init__(self, translations: Mapping[str, str], names: Mapping[str, str] = MappingProxyType({})) -> None:
+        self.names = names
         self.plain = {text: said for text, said in translations.items() if not PLACE.search(text)}
         templates = [Template(text, said) for text, said in translations.items() if PLACE.search(text)]
         templates.sort(key=lambda template: -template.weight)
@@ -82,8 +85,8 @@ class Sentences:
 
     def _value(self, text: str) -> str:
         """What is filled in: words of ours, a list of them, or anything else, which stays as it is."""
-        if text in self.plain:
-            return self.plain[text]
+        if text in self.plain or text in self.names:
+            return self.plain.get(text) or self.names[text]
         said = self._filled(self.phrases, text)
         return self._list(text) if said == text else said
 

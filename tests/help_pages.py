@@ -63,6 +63,7 @@ def page_faults(
     yield from _layout_faults(source, page)
     yield from _name_faults(node, page, BOLD.findall(source), names)
     rows = list(zip(_rows(source), _rows(page), strict=False))
+    yield from _shown_name_faults(node, rows, names)
     yield from _tooltip_faults(node, rows, names)
     yield from _quote_faults(rows, messages)
 
@@ -111,6 +112,25 @@ def _rows(page: str) -> list[list[str]]:
     """Cells of every line of all tables, without the lines under their heads."""
     lines = re.findall(r"^\|(.*)\|$", page, re.MULTILINE)
     return [[cell.strip() for cell in line.split("|")] for line in lines if not re.fullmatch(r"[-| ]+", line)]
+
+
+def _shown_name_faults(node: str, rows: list[tuple[list[str], list[str]]], names: tuple[Texts, Texts]) -> Iterator[str]:
+    """In tables of inputs and outputs the name on the node comes before the id, unless they are the same."""
+    own = dict(_names(names[0][node], names[1][node]))
+    for source, row in rows:
+        key = source[0].split("<br>")[0].split("(")[0].strip(" `")
+        if CODE.match(source[0]) and key in own and not row[0].startswith(f"{own[key]} (`{key}`)"):
+            yield f"write {own[key]} (`{key}`) at the beginning of {row[0]!r}"
+
+
+def _names(english: Texts, own: Texts) -> Iterator[tuple[str, str]]:
+    """(what the English page calls an input or output, its name on the node) where they differ."""
+    for part, is_input in (("inputs", True), ("outputs", False)):
+        for key, texts in english.get(part, {}).items():
+            called = key if is_input else texts.get("name", "")
+            shown = own.get(part, {}).get(key, {}).get("name", called)
+            if shown.lower() != called.lower():
+                yield called, shown
 
 
 def _tooltip_faults(node: str, rows: list[tuple[list[str], list[str]]], names: tuple[Texts, Texts]) -> Iterator[str]:

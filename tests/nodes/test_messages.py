@@ -86,8 +86,11 @@ def test_what_is_filled_in_is_translated_where_it_is_ours() -> None:
             "the settings": "die Einstellungen",
             " and ": " und ",
             "{0} after {1} s": "{0} nach {1} s",
-        }
+            "{0} needs {1}.": "{0} braucht {1}.",
+        },
+        names={"tile_px": "Kachelgröße", "vae": "VAE"},
     )
+    assert told.translate("tile_px, vae needs vae.") == "Kachelgröße, VAE braucht VAE."
     assert told.translate("a, b and c.mov is damaged (it breaks off).") == "a, b and c.mov ist beschädigt (bricht ab)."
     assert told.translate("x, but the settings and 3 after 1.5 s changed.") == (
         "x, aber die Einstellungen und 3 nach 1.5 s änderten sich."

@@ -69,7 +69,13 @@ def translate(sentence: str) -> str:
 def sentences_of(language: str) -> Sentences | None:
     """The messages in a language; None where there are none."""
     found = _read(language, "errors.json")
-    return Sentences(found) if found else None
+    return Sentences(found, _names(language)) if found else None
+
+
+def _names(language: str) -> dict[str, str]:
+    """What widgets and sockets are called in a language, by id; an id has one name on all nodes."""
+    nodes = _read(language, "nodeDefs.json").values()
+    return {name: texts["name"] for node in nodes for name, texts in node.get("inputs", {}).items() if "name" in texts}
 
 
 @lru_cache(maxsize=MOST_LANGUAGES)
