@@ -39,11 +39,13 @@ async def comfy_entrypoint():  # type: ignore[no-untyped-def]
         async def on_load(self) -> None:
             from .nodes.desk import register
             from .nodes.renames import RENAMES, register_renames
+            from .nodes.templates import register_special
             from .patchvsr_core.errors import speak_inside_comfyui
             from .patchvsr_core.hosts.comfy.language import translate
 
             speak_inside_comfyui(translate)
             register()
+            register_special()
             await register_renames(RENAMES)
 
         async def get_node_list(self) -> list[type[io.ComfyNode]]:

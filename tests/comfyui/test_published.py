@@ -143,6 +143,14 @@ def test_help_pages_scripts_and_templates_are_served(server: Server) -> None:
             assert served == (ROOT / "example_workflows" / f"{name}{suffix}").read_bytes()
 
 
+def test_links_to_special_examples_still_work(server: Server) -> None:
+    """They once stood beside the others; a link to a template names no folder."""
+    special = sorted((ROOT / "example_workflows" / "special").glob("*.json"))
+    assert special
+    for path in special:
+        assert server.fetch(f"/api/workflow_templates/patchvsr/{path.name}") == path.read_bytes()
+
+
 def test_translations_are_served(server: Server) -> None:
     files = sorted((ROOT / "locales").glob("*/nodeDefs.json"))
     if not files:

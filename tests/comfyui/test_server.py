@@ -24,6 +24,7 @@ from comfyui_server import (
     node,
     pictures,
 )
+from fakes.workflow import example
 from small_models import random_adapter, random_vae, random_wan, save
 
 from patchvsr_core.adapter import BaseSpec, save_adapter
@@ -33,7 +34,7 @@ from patchvsr_core.realtime.exr_passes import read_passes
 from patchvsr_core.realtime.upscaler import load_fast
 from patchvsr_core.video import VideoWriter, read_clip
 
-WORKFLOWS = Path(__file__).parents[2] / "example_workflows"
+ROOT = Path(__file__).parents[2]
 FRAMES = 9
 
 
@@ -58,7 +59,7 @@ def short_clip(base_folder: Path) -> str:
 @pytest.fixture(scope="module")
 def tiny_graph(object_info: Graph, short_clip: str) -> Graph:
     """The example workflow on the short clip, ending in PNG files instead of a video."""
-    graph = api_graph(json.loads((WORKFLOWS / "patchvsr_tiny.json").read_text()), object_info)
+    graph = api_graph(json.loads(example("patchvsr_tiny").read_text()), object_info)
     node(graph, "LoadVideo")["inputs"]["file"] = short_clip
     finished = key(graph, "PatchVSR_RefineFidelity")
     for name in ("CreateVideo", "SaveVideo", "PreviewImage"):
@@ -81,7 +82,7 @@ def test_pack_loads_without_a_warning(server: Server, object_info: Graph) -> Non
 
 
 def test_help_pages_and_their_pictures_are_served(server: Server, object_info: Graph) -> None:
-    docs = WORKFLOWS.parent / "web" / "docs"
+    docs = ROOT / "web" / "docs"
     for name, entry in object_info.items():
         if name.startswith("PatchVSR_"):
             base = f"/extensions/{entry['python_module'].removeprefix('custom_nodes.')}/docs/"
@@ -110,7 +111,7 @@ def test_workflow_gives_the_frames_of_the_command_line(
 def test_propagation_and_conditional_refiner_give_the_frames_of_the_command_line(
     server: Server, object_info: Graph, short_clip: str, tiny_result: torch.Tensor
 ) -> None:
-    graph = api_graph(json.loads((WORKFLOWS / "patchvsr_upscale_a_video.json").read_text()), object_info)
+    graph = api_graph(json.loads(example("patchvsr_upscale_a_video").read_text()), object_info)
     node(graph, "LoadVideo")["inputs"]["file"] = short_clip
     finished = key(graph, "PatchVSR_ConditionalRefiner")
     for name in ("CreateVideo", "SaveVideo"):
@@ -131,7 +132,7 @@ def test_propagation_and_conditional_refiner_give_the_frames_of_the_command_line
 def test_preview_and_base_layer_give_the_frames_of_the_command_line(
     server: Server, object_info: Graph, short_clip: str
 ) -> None:
-    graph = api_graph(json.loads((WORKFLOWS / "patchvsr_preview.json").read_text()), object_info)
+    graph = api_graph(json.loads(example("patchvsr_preview").read_text()), object_info)
     node(graph, "LoadVideo")["inputs"]["file"] = short_clip
     made = {"preview": key(graph, "PatchVSR_DAPUpscale"), "final": key(graph, "PatchVSR_RefineFidelity")}
     for name in ("CreateVideo", "SaveVideo", "CreateVideo", "SaveVideo", "PreviewImage"):
@@ -158,7 +159,7 @@ def ending_in_pictures(graph: Graph, result: str) -> Graph:
 def test_six_widgets_give_the_frames_of_the_whole_graph(
     server: Server, object_info: Graph, short_clip: str, tiny_result: torch.Tensor
 ) -> None:
-    graph = api_graph(json.loads((WORKFLOWS / "patchvsr_simple.json").read_text()), object_info)
+    graph = api_graph(json.loads(example("patchvsr_simple").read_text()), object_info)
     node(graph, "LoadVideo")["inputs"]["file"] = short_clip
     assert node(graph, "PatchVSR_RefineFidelity")["inputs"]["detail"] == 0.0
     graph = ending_in_pictures(graph, key(graph, "PatchVSR_RefineFidelity"))
@@ -173,13 +174,13 @@ def test_the_blueprint_is_offered(server: Server) -> None:
     }
     assert list(offered.values()) == ["PatchVSR Upscale"]
     data = server.get(f"/global_subgraphs/{next(iter(offered))}")["data"]
-    assert data == (WORKFLOWS.parent / "subgraphs" / "PatchVSR Upscale.json").read_text()
+    assert data == (ROOT / "subgraphs" / "PatchVSR Upscale.json").read_text()
 
 
 def test_two_samplers_and_work_on_single_patches(
     server: Server, object_info: Graph, short_clip: str, tiny_result: torch.Tensor
 ) -> None:
-    graph = api_graph(json.loads((WORKFLOWS / "patchvsr_rewired.json").read_text()), object_info)
+    graph = api_graph(json.loads(example("patchvsr_rewired").read_text()), object_info)
     node(graph, "LoadVideo")["inputs"]["file"] = short_clip
     graph = changed(graph, "PatchVSR_PatchPlanner", patch_px=128)
     graph = ending_in_pictures(graph, key(graph, "PatchVSR_JoinPatches"))
@@ -207,7 +208,7 @@ def test_two_samplers_and_work_on_single_patches(
 
 
 def test_ai_video_is_enlarged_and_reported_on(server: Server, object_info: Graph, short_clip: str) -> None:
-    graph = api_graph(json.loads((WORKFLOWS / "patchvsr_ai_video.json").read_text()), object_info)
+    graph = api_graph(json.loads(example("patchvsr_ai_video").read_text()), object_info)
     node(graph, "LoadVideo")["inputs"]["file"] = short_clip
     graph = ending_in_pictures(graph, key(graph, "PatchVSR_RefineFidelity"))
     entry = assert_success(server.run(graph))
@@ -219,7 +220,7 @@ def test_ai_video_is_enlarged_and_reported_on(server: Server, object_info: Graph
 def test_rendered_passes_reach_the_network(server: Server, object_info: Graph) -> None:
     """The example gives the frames of the core; without passes they are others; without files it says what to do."""
     pytest.importorskip("OpenEXR", reason="rendered passes need OpenEXR (pip install OpenEXR)")
-    graph = api_graph(json.loads((WORKFLOWS / "patchvsr_render.json").read_text()), object_info)
+    graph = api_graph(json.loads(example("patchvsr_render").read_text()), object_info)
     upscaler = key(graph, "PatchVSR_RDGUpscale")
     for name in ("CreateVideo", "SaveVideo", "PreviewImage", "PreviewImage", "PreviewImage"):
         del graph[key(graph, name)]
@@ -302,7 +303,7 @@ def test_progress_counts_patches_and_interrupt_stops_within_one(server: Server, 
 @pytest.fixture(scope="module")
 def video_graph(object_info: Graph, short_clip: str) -> Graph:
     """The example with one node, on the short clip in small chunks."""
-    graph = api_graph(json.loads((WORKFLOWS / "patchvsr_long_4k.json").read_text()), object_info)
+    graph = api_graph(json.loads(example("patchvsr_long_4k").read_text()), object_info)
     node(graph, "LoadVideo")["inputs"]["file"] = short_clip
     choices = {
         "size": "",
@@ -396,7 +397,7 @@ def test_the_wan_workflows_run_on_a_small_wan(
     """Stock loaders, a random Wan and VAE in the original layout; text is encoded by hand."""
     save(random_wan(width=256, text_dim=4096), base_folder / "models" / "diffusion_models" / "wan.safetensors")
     save(random_vae(), base_folder / "models" / "vae" / "vae.safetensors")
-    graph = api_graph(json.loads((WORKFLOWS / f"patchvsr_{name}.json").read_text()), object_info)
+    graph = api_graph(json.loads(example(f"patchvsr_{name}").read_text()), object_info)
     node(graph, "LoadVideo")["inputs"]["file"] = short_clip
     node(graph, "UNETLoader")["inputs"]["unet_name"] = "wan.safetensors"
     node(graph, "VAELoader")["inputs"]["vae_name"] = "vae.safetensors"

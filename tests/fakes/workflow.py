@@ -11,7 +11,8 @@ from typing import Any
 from .pack import ROOT
 from .subgraphs import flattened
 
-EXAMPLES = sorted((ROOT / "example_workflows").glob("*.json"))
+EXAMPLES = sorted((ROOT / "example_workflows").rglob("*.json"))
+"""Those that the template browser lists, and the special ones in a folder that it does not look into."""
 SAVED = sorted((ROOT / "tests" / "fixtures" / "workflows").glob("*.json"))
 """By earlier versions: the example workflows of every shape that a node ever had."""
 BLUEPRINTS = sorted((ROOT / "subgraphs").glob("*.json"))
@@ -20,6 +21,12 @@ WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 CHOICE = "COMFY_DYNAMICCOMBO_V3"
 SEEDS = {"seed", "noise_seed"}
 """Names that get a "control after generate" from the frontend, unless the schema says otherwise."""
+
+
+def example(name: str) -> Path:
+    """The file of an example workflow, wherever it lies."""
+    (path,) = (path for path in EXAMPLES if path.stem == name)
+    return path
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,10 @@
 
 Run it against a ComfyUI that has this pack, after nodes or their widgets changed:
 
-    python tests/frontend/make_workflows.py http://127.0.0.1:8188 [--run] [--only NAME ...]
+    python tests/frontend/make_workflows.py http://127.0.0.1:8188 [--only NAME ...]
 
-It writes ``example_workflows/*.json`` and a picture of each as ``.jpg``, ``subgraphs/*.json`` and ``docs/graph.jpg``.
-With ``--run``
-those that need no download are executed, and their pictures show what came out of them; the others show the graph.
-Copy ``examples/render`` to ComfyUI's ``input/patchvsr_render`` before.
+It writes ``example_workflows/**/*.json``, ``web/templates.json``, ``subgraphs/*.json`` and ``docs/graph.jpg``. The
+pictures in the template browser come from ``tools/make_thumbnails.py``.
 """
 
 from __future__ import annotations
@@ -23,8 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from frontend.browser import open_frontend
-from frontend.examples import EXAMPLES, FILES, TINY, Example, Pack
-from frontend.thumbnails import before_and_after
+from frontend.examples import CARDS, EXAMPLES, FILES, TINY, Example, Pack, listing
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]
@@ -36,25 +33,25 @@ SCRIPT = (Path(__file__).parent / "build.js").read_text()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("server", help="address of a running ComfyUI")
-    parser.add_argument("--run", action="store_true", help="execute what needs no download, for its picture")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="examples to build; all without it")
     arguments = parser.parse_args()
     for example in EXAMPLES:
         if arguments.only and example.name not in arguments.only:
             continue
-        picture = FOLDER / f"{example.name}.jpg"
         with open_frontend(arguments.server, width=2560, height=1300, also_installed=FILES) as page:
             page.evaluate("() => app.extensionManager.focusMode || app.extensionManager.toggleFocusMode()")
             built = build(page, example)
-            write(FOLDER / f"{example.name}.json", built["workflow"])
+            write(place_of(example.name), built["workflow"])
             if example.pack:
                 write(BLUEPRINTS / f"{example.pack.title}.json", blueprint(page, example.pack))
             if example is TINY:
                 save(graph(page), ROOT / "docs" / "graph.jpg")
-            if example.shown is None:
-                save(graph(page), picture)
-            elif arguments.run:
-                save(before_and_after(arguments.server, built["prompt"], built["ids"], example.shown), picture)
+    write(ROOT / "web" / "templates.json", listing())
+
+
+def place_of(name: str) -> Path:
+    """Special examples lie in a folder of their own, which the template browser does not look into."""
+    return (FOLDER if name in CARDS else FOLDER / "special") / f"{name}.json"
 
 
 def build(page: Any, example: Example) -> dict[str, Any]:
@@ -80,7 +77,7 @@ def graph(page: Any) -> Image.Image:
     return picture.resize((GRAPH_WIDTH, round(picture.height * GRAPH_WIDTH / picture.width)), Image.LANCZOS)
 
 
-def write(path: Path, data: dict[str, Any]) -> None:
+def write(path: Path, data: Any) -> None:
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(data, indent=2) + "\n")
 

@@ -36,6 +36,7 @@ class StubServer:
         web: the pack's WEB_DIRECTORY; its scripts are run in the page.
         posted: answers to what is posted, from its text, by path.
         inputs: files by the name that loaders have for them.
+        templates: the pack's example workflows, listed in the template browser.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class StubServer:
         web: Path | None = None,
         posted: Mapping[str, Callable[[str], Any]] | None = None,
         inputs: Mapping[str, Path] | None = None,
+        templates: Path | None = None,
     ) -> None:
         self.answers: dict[str, Any] = {
             "/object_info": object_info,
@@ -63,6 +65,10 @@ class StubServer:
         }
         self.answers |= {path: [] for path in LISTS} | {path: {} for path in OBJECTS}
         served = {f"{PACK}/{path.relative_to(web)}": path for path in web.rglob("*.*")} if web else {}
+        if templates:
+            files = [path for path in templates.iterdir() if path.is_file()]
+            self.answers["/workflow_templates"] = {"PatchVSR": [path.stem for path in files if path.suffix == ".json"]}
+            served |= {f"/api/workflow_templates/PatchVSR/{path.name}": path for path in files}
         self.answers["/extensions"] = [path for path in served if path.endswith(".js")]
         entries = {path.stem.lower().replace(" ", "-"): _blueprint(path) for path in blueprints}
         self.answers["/global_subgraphs"] = entries

@@ -5,7 +5,7 @@ import re
 
 import pytest
 from fakes.core_nodes import CORE_NODES
-from fakes.pack import ROOT
+from fakes.workflow import example
 from frontend.browser import missing, open_frontend, static_folder
 from frontend.stub_server import StubServer
 
@@ -19,7 +19,7 @@ def test_missing_files_are_offered_for_download(pack):
     info = json.loads(json.dumps({**CORE_NODES, **pack.object_info()}))
     for node, name in (("UNETLoader", "unet_name"), ("VAELoader", "vae_name"), ("CLIPLoader", "clip_name")):
         info[node]["input"]["required"][name][0] = ["another.safetensors"]
-    workflow = json.loads((ROOT / "example_workflows" / "patchvsr_wan21.json").read_text())
+    workflow = json.loads(example("patchvsr_wan21").read_text())
     with StubServer(static_folder(), info) as server, open_frontend(server.address, width=1600) as page:
         page.evaluate("(workflow) => app.loadGraphData(workflow)", workflow)
         page.get_by_text("View details").first.click()

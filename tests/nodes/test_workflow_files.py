@@ -1,4 +1,4 @@
-"""What example workflows and blueprints say beside the graph: files to have, seven widgets to set."""
+"""What example workflows, their cards and blueprints say beside the graph."""
 
 import json
 import re
@@ -7,6 +7,7 @@ import pytest
 from fakes.core_nodes import CORE_NODES
 from fakes.pack import ROOT
 from fakes.workflow import BLUEPRINTS, EXAMPLES, Workflow
+from frontend.examples import CARDS, listing
 
 FILES = {
     "UNETLoader": "diffusion_models",
@@ -14,6 +15,8 @@ FILES = {
     "CLIPLoader": "text_encoders",
     "CheckpointLoaderSimple": "checkpoints",
 }
+MOST_TEMPLATES, LONGEST_TITLE = 12, 34
+"""A card has one line for its title."""
 OFFICIAL = re.compile(
     r"https://huggingface\.co/(?:Comfy-Org|Lightricks|comfyanonymous)/[\w.-]+/resolve/main/([\w./-]+)"
 )
@@ -32,6 +35,15 @@ def test_files_are_named_with_folder_and_link(path):
         file = OFFICIAL.fullmatch(model["url"])[1]
         assert file.endswith(f"{directory}/{model['name']}") or file == model["name"]
         assert f"[{model['name']}]({model['url']}) in `models/{directory}`" in note
+
+
+def test_the_template_browser_lists_twelve_at_most_and_says_what_each_is():
+    folder = ROOT / "example_workflows"
+    listed = {path.stem for path in folder.glob("*.json")}
+    assert listed == set(CARDS) == {path.stem for path in folder.glob("*.jpg")} and len(listed) <= MOST_TEMPLATES
+    assert json.loads((ROOT / "web" / "templates.json").read_text()) == listing(), "run make_workflows.py"
+    for card in CARDS.values():
+        assert len(card.title) <= LONGEST_TITLE and card.description.endswith(".") and card.tags
 
 
 @pytest.mark.parametrize("path", BLUEPRINTS, ids=lambda path: path.stem)

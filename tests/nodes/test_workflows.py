@@ -9,7 +9,7 @@ from fakes import run_prompt
 from fakes.core_behaviour import TEXT_DIM, Video, core_behaviour
 from fakes.core_nodes import CORE_NODES
 from fakes.pack import ROOT
-from fakes.workflow import EXAMPLES, Workflow, allowed, sockets_of, widgets_of
+from fakes.workflow import EXAMPLES, Workflow, allowed, example, sockets_of, widgets_of
 from small_models import random_adapter
 
 from patchvsr_core.adapter import BaseSpec, save_adapter
@@ -327,7 +327,7 @@ def test_the_sample_render_is_upscaled_with_its_passes(pack, object_info, monkey
 
     shutil.copytree(ROOT / "examples" / "render", tmp_path / "patchvsr_render")
     monkeypatch.setitem(folder_paths.folders, "input", tmp_path)
-    workflow, saved = Workflow.read(ROOT / "example_workflows" / "patchvsr_render.json"), []
+    workflow, saved = Workflow.read(example("patchvsr_render")), []
     run_prompt(workflow.prompt(object_info), pack.nodes, core_behaviour(None, saved))
     (result,) = saved
     assert result.images.shape == (6, 480, 864, 3)
@@ -367,7 +367,7 @@ def test_the_example_runs_and_keeps_sound_and_frame_rate(workflow, path, pack, o
 
 def test_rewired_works_patch_by_patch(pack, object_info):
     """One patch covers a clip this small, unless patches are as small as they can be."""
-    workflow, saved = Workflow.read(ROOT / "example_workflows" / "patchvsr_rewired.json"), []
+    workflow, saved = Workflow.read(example("patchvsr_rewired")), []
     prompt = workflow.prompt(object_info)
     entries = {entry["class_type"]: (number, entry["inputs"]) for number, entry in prompt.items()}
     entries["PatchVSR_PatchPlanner"][1]["patch_px"] = 64

@@ -15,10 +15,18 @@ class _Routes:
 
     def __init__(self) -> None:
         self.posted: dict[str, Handler] = {}
+        self.got: dict[str, Handler] = {}
 
     def post(self, path: str) -> Callable[[Handler], Handler]:
+        return self._adder(self.posted, path)
+
+    def get(self, path: str) -> Callable[[Handler], Handler]:
+        return self._adder(self.got, path)
+
+    @staticmethod
+    def _adder(handlers: dict[str, Handler], path: str) -> Callable[[Handler], Handler]:
         def add(handler: Handler) -> Handler:
-            self.posted[path] = handler
+            handlers[path] = handler
             return handler
 
         return add

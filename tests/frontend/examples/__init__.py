@@ -14,7 +14,8 @@ from .bases import (
     WAN22_5B,
     WAN22_VAE,
 )
-from .declarations import Example, Pack, Shown
+from .cards import CARDS, listing
+from .declarations import Example, Pack
 from .parts import CLIP
 from .render import RENDER
 from .research import DCVSR, EVERYTHING, STAR
@@ -39,4 +40,4 @@ FILES = {
 }
 """Files that the examples name; a user has them, a test machine need not."""
 
-__all__ = ["EXAMPLES", "FILES", "TINY", "UPSCALE", "Example", "Pack", "Shown"]
+__all__ = ["CARDS", "EXAMPLES", "FILES", "TINY", "UPSCALE", "Example", "Pack", "listing"]

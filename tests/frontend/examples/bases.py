@@ -147,7 +147,6 @@ SEEDVR2_GRAPH = Example(
         SAMPLE_GROUP,
         FINISH_GROUP,
     ],
-    shown=None,
 )
 
 SEEDVR2_4K = Example(
@@ -172,7 +171,6 @@ SEEDVR2_4K = Example(
         Group("Load", LOAD, [["note"], ["video", "base", "vae"]]),
         Group("Upscale", FINISH, [["upscale"]]),
     ],
-    shown=None,
 )
 
 WAN22_5B = replace(
@@ -240,7 +238,6 @@ IMAGE_FLUX = Example(
         SAMPLE_GROUP,
         Group("Decode & finish", FINISH, [["decode", "blend", "refine"], ["save"]]),
     ],
-    shown=None,
 )
 
 LTX_GRAPH = Example(
@@ -272,5 +269,4 @@ LTX_GRAPH = Example(
         SAMPLE_GROUP,
         FINISH_GROUP,
     ],
-    shown=None,
 )

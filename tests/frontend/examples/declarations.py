@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 LOAD, PLAN, MODEL, SAMPLE, FINISH = "#3f789e", "#2f8f8f", "#b58b2a", "#6f6fc0", "#4a9450"
@@ -66,22 +66,6 @@ class Pack:
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What the thumbnail shows of a run: the same part of the input, enlarged, and of the result."""
-
-    source: str = "video"
-    """Node with the input."""
-    result: str = "save"
-    """Node that saves the result."""
-    clip: str = "sample.mp4"
-    """Input for that run, out of ``examples/``."""
-    frames: int = 8
-    """... cut to so many; the last one is shown."""
-    at: tuple[float, float] = (0.5, 0.5)
-    """(x, y) of the middle of that part, fractions of the frame."""
-
-
-@dataclass(frozen=True)
 class Example:
     """One workflow."""
 
@@ -92,8 +76,6 @@ class Example:
     groups: list[Group]
     pack: Pack | None = None
     """Stands for the nodes whose type is its title."""
-    shown: Shown | None = field(default_factory=Shown)
-    """None: the picture is one of the graph, because a run needs files that are not here."""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .declarations import LOAD, PLAN, SAMPLE, Example, Group, Node, Shown
+from .declarations import LOAD, PLAN, SAMPLE, Example, Group, Node
 from .parts import note
 
 RENDER_NOTE = """
@@ -52,5 +52,4 @@ RENDER = Example(
         Group("Render passes", PLAN, [["show image", "show normal", "show albedo"]]),
         Group("Upscale", SAMPLE, [["fast"], ["join", "save"]]),
     ],
-    shown=Shown(source="show image", frames=6, at=(0.66, 0.8)),
 )

@@ -65,7 +65,6 @@ DCVSR = Example(
         SAMPLE_GROUP,
         FINISH_GROUP,
     ],
-    shown=None,
 )
 
 STAR = Example(
@@ -86,7 +85,6 @@ STAR = Example(
         SAMPLE_GROUP,
         FINISH_GROUP,
     ],
-    shown=None,
 )
 
 EVERYTHING = Example(
@@ -112,5 +110,4 @@ EVERYTHING = Example(
         SAMPLE_GROUP,
         REPORT_GROUP,
     ],
-    shown=None,
 )

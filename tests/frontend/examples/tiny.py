@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .declarations import FINISH, LOAD, MODEL, PLAN, SAMPLE, Example, Group, Node, Shown
+from .declarations import FINISH, LOAD, MODEL, PLAN, SAMPLE, Example, Group, Node
 from .parts import (
     FINISH_GROUP,
     MODEL_GROUP,
@@ -38,8 +38,8 @@ inside and put your own nodes in between.
 3. **Refine & Fidelity**: *detail* 0.5 for viewing, 0 for compositing; *Restore strength* 0 keeps film grain.
 4. Run.
 
-**Cost**: about 6 s per 1920x1080 frame on two CPU cores. All frames are in memory; for long clips open \
-*patchvsr_long_4k*.
+**Cost**: about 6 s per 1920x1080 frame on two CPU cores. All frames are in memory; for long clips open the \
+template *Upscale a video*.
 """
 PREVIEW_NOTE = """
 ## Look first, then run
@@ -72,7 +72,7 @@ Starting points; judge them on two seconds at 1:1:
 
 *fidelity* is 0.7 here: there is no true original to match. **Quality Report** shows whether it flickers.
 
-For new texture rather than cleaner texture open *patchvsr_wan21*.
+For new texture rather than cleaner texture open the template *Add detail with Wan 2.2*.
 
 **Cost**: about 7 s per 1920x1080 frame on two CPU cores. Nothing to download.
 """
@@ -102,7 +102,7 @@ Batch, every frame is saved.
 
 The tiny default is made for one step; the four steps here show the wiring, which pays off with a Wan.
 
-**Cost**: five times the sampling of *patchvsr_tiny*. Nothing to download.
+**Cost**: five times the sampling of the template *The five stages*. Nothing to download.
 """
 
 TINY = Example(
@@ -182,7 +182,6 @@ AI_VIDEO = Example(
         **report(),
     },
     groups=[TINY.groups[0], PLAN_AND_CONTEXT, MOTION_GROUP, MOVING_GROUP, SAMPLE_GROUP, REPORT_GROUP],
-    shown=Shown(clip="sample_original.mp4", frames=4, at=(0.49, 0.36)),
 )
 
 UAV = Example(

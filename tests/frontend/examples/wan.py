@@ -65,8 +65,8 @@ The adapter conditions the model on every patch: what it shows and where in the 
 fixed prompt, so no text encoder is loaded.
 
 **No trained adapter for Wan is distributed yet.** You can train one with PatchVSR on your own footage: see *Train an \
-adapter* in `docs/training.md` (configuration `wan21_1p3b`; made for a GPU of 24 GB). Until then open \
-*patchvsr_wan21*, which needs none, or *patchvsr_tiny*.
+adapter* in `docs/training.md` (configuration `wan21_1p3b`; made for a GPU of 24 GB). Until then open the \
+template *Add detail with Wan 2.2*, which needs none, or *Upscale a video*.
 
 - **Load Adapter**: choose your file. It must have been trained for the Wan that you load.
 - **noise_level** in Patch Encoder: 0 stays close to the input, 0.25 lets the model invent detail.
@@ -153,7 +153,6 @@ WAN21 = Example(
         SAMPLE_GROUP,
         FINISH_GROUP,
     ],
-    shown=None,
 )
 
 WAN21_ADAPTER = Example(
@@ -191,7 +190,6 @@ WAN21_ADAPTER = Example(
         SAMPLE_GROUP,
         FINISH_GROUP,
     ],
-    shown=None,
 )
 
 OLD_FILM = Example(
@@ -222,5 +220,4 @@ OLD_FILM = Example(
         SAMPLE_GROUP,
         REPORT_GROUP,
     ],
-    shown=None,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .declarations import FINISH, LOAD, Example, Group, Node, Pack, Shown
+from .declarations import FINISH, LOAD, Example, Group, Node, Pack
 from .parts import CLIP, MODEL_GROUP, PLAN_AND_CONTEXT, SAMPLE_GROUP, clip, note, saving
 from .tiny import TINY
 
@@ -112,5 +112,4 @@ LONG_4K = Example(
         Group("Load", LOAD, [["note"], ["video"]]),
         Group("Upscale", FINISH, [["upscale"]]),
     ],
-    shown=Shown(result="upscale", clip="sample_original.mp4", frames=3, at=(0.49, 0.36)),
 )
