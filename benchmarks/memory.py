@@ -49,8 +49,9 @@ from patchvsr_core.hosts.diffusers.models import load_models
 from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.resample import resize
 from patchvsr_core.run.cost import run_memory
+from patchvsr_core.run.job import Job
 from patchvsr_core.run.malloc import tune_malloc
-from patchvsr_core.run.video_job import Job, upscale_file
+from patchvsr_core.run.video_job import upscale_file
 from patchvsr_core.settings import TINY
 from patchvsr_core.stages import make_plan
 from patchvsr_core.video import VideoWriter, probe, scan

@@ -7,7 +7,8 @@ from typing import Any
 from torch import Tensor
 
 from patchvsr_core.resample import resize
-from patchvsr_core.run.video_job import Job, upscale_file
+from patchvsr_core.run.job import Job
+from patchvsr_core.run.video_job import upscale_file
 from patchvsr_core.video.reader import scan
 
 

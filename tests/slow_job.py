@@ -12,7 +12,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from torch import Tensor
 
 from patchvsr_core.resample import resize
-from patchvsr_core.run.video_job import Job, upscale_file
+from patchvsr_core.run.job import Job
+from patchvsr_core.run.video_job import upscale_file
 from patchvsr_core.settings import TINY
 from patchvsr_core.video import probe, scan
 from patchvsr_core.video.target_lock import lock_target

@@ -6,83 +6,88 @@ import argparse
 import sys
 import tempfile
 import time
-from contextlib import nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
-from tqdm import tqdm
-
-from ..distributed import SINGLE, ProcessGroup
+from ..distributed import ProcessGroup
 from ..errors import PlanError
-from ..plan.target_size import target_size
+from .bar import Bar, time_in_words
 from .pipes import PIPE, through_pipes
+from .preparation import (
+    checked_input,
+    chunk_lengths,
+    encoding_of,
+    load_engine,
+    name_unused,
+    probe_job,
+    read_strength_map,
+    resumable_chunks,
+)
 
 if TYPE_CHECKING:
-    from ..finish.strength_map import StrengthMap
-    from ..run.video_job import Job
-    from ..video import VideoInfo
-    from ..video.chunk_files import Encoding
-    from ..video.reader import Timeline
+    from ..plan.chunks import Chunk
+    from ..run.job import Job
     from .engine import Engine
     from .torchrun import Launch
 
-BAR = "{desc}|{bar}| {n_fmt}/{total_fmt} {unit} [{elapsed}<{remaining}]"
-UNITS = {
-    "base": "frames",
-    "encode": "tiles",
-    "denoise": "patches x steps",
-    "decode": "tiles",
-    "refine": "frames",
-    "fidelity": "frames",
-    "upscale": "frames",
-}
-
-
-FOR_DIFFUSION = ("model", "chunk_overlap")
-"""Options beside settings and files that have no effect on a real-time network."""
-
 
 def upscale(options: argparse.Namespace, launch: Launch) -> None:
-    """Make a file from a file."""
-    from ..video.target_lock import lock_target
-
-    _name_unused(options)
+    """Make a file from a file, or a part of it, or join the parts."""
+    name_unused(options)
     if options.fast is not None and launch.size > 1:
         raise PlanError("--fast works frame by frame in one process; run it without torchrun.")
+    if PIPE in (options.input, options.output) and (options.part or options.join):
+        raise PlanError("Parts of a run are joined later; name files for INPUT and OUTPUT instead of pipes.")
+    if options.ray and launch.size > 1:
+        raise PlanError("Ray has workers of its own; run --ray without torchrun.")
     group = launch.init_process_group(options.device)
     with through_pipes(options, launch) as chosen:
-        output = Path(chosen.output)
-        with lock_target(output) if group.is_leader else nullcontext():
-            _upscale(chosen, output, group)
+        output, start = Path(chosen.output), time.monotonic()
+        with _hold(chosen, output) if group.is_leader else nullcontext():
+            made = _join(chosen, output) if chosen.join else _upscale(chosen, output, group)
+        name, console = (PIPE, sys.stderr) if chosen.is_piped else (str(output), sys.stdout)
+        print(f"{name}: {made} in {time.monotonic() - start:.0f} s", file=console)
 
 
-def _upscale(options: argparse.Namespace, output: Path, group: ProcessGroup) -> None:
-    """Make a file that no other run makes."""
+def _hold(options: argparse.Namespace, output: Path) -> AbstractContextManager[None]:
+    """The lock of the whole output, or of a part of it."""
+    from ..video.target_lock import lock_part, lock_target
+
+    return lock_part(output, options.part.number) if options.part else lock_target(output)
+
+
+def _upscale(options: argparse.Namespace, output: Path, group: ProcessGroup) -> str:
+    """Make a file that no other run makes, or a part of one; returns what was made, in words."""
+    from ..run.job import Job
     from ..run.malloc import tune_malloc
-    from ..run.video_job import Job, upscale_file
-    from ..video.chunk_files import Encoding
+    from ..run.video_job import upscale_file
 
-    encoding = Encoding(
-        crf=options.crf,
-        codec=options.codec,
-        depth=options.depth,
-        alpha=not options.no_alpha,
-        subtitles=not options.no_subtitles,
-        audio=options.audio,
-    )
-    info, target, timeline = group.broadcast_object(lambda: _probe_job(options, output, encoding))
-    engine = _engine(options, info, target, group)
-    frames = len(timeline.timestamps)
-    resumed = group.broadcast_object(lambda: _resumable_chunks(options, output))
-    length, overlap = resumed or _chunks(options, engine, frames)
-    strength = _strength(options)
-    job = Job(info, output, target, engine.settings, length, overlap, encoding, options.fresh, strength)
+    if options.ray:
+        return _upscale_on_ray(options, output)
+    encoding = encoding_of(options)
+    info, target, timeline = group.broadcast_object(lambda: probe_job(options, output, encoding))
+    engine = load_engine(options, info, target, group)
+    frames, strength = len(timeline.timestamps), read_strength_map(options)
+
+    def plan_job() -> Job:
+        resumed = group.broadcast_object(lambda: resumable_chunks(options, output))
+        length, overlap = resumed or chunk_lengths(options, engine, frames)
+        return Job(info, output, target, engine.settings, length, overlap, encoding, options.fresh, strength)
+
     tune_malloc()  # before the speed is measured: it costs some
+    if options.part:
+        from .parts import make_part
+
+        return make_part(options.part, plan_job, output, timeline, engine, group, _print_estimate)
+    job = plan_job()
     if group.is_leader:
-        _print_estimate(job, engine, frames)
-    start = time.monotonic()
-    with _Bar() as bar:
+        from ..plan.chunks import plan_chunks
+
+        _print_estimate(job, engine, plan_chunks(frames, (), job.chunk_frames, job.overlap_frames), frames)
+    with Bar() as bar:
         upscale_file(
             job,
             timeline,
@@ -93,49 +98,31 @@ def _upscale(options: argparse.Namespace, output: Path, group: ProcessGroup) -> 
             on_chunk=bar.next_chunk,
             group=group,
         )
-    seconds = time.monotonic() - start
-    name, console = (PIPE, sys.stderr) if options.is_piped else (str(output), sys.stdout)
-    print(f"{name}: {frames} frames of {target[1]}x{target[0]} in {seconds:.0f} s", file=console)
+    return f"{frames} frames of {target[1]}x{target[0]}"
 
 
-def _strength(options: argparse.Namespace) -> StrengthMap:
-    from ..finish.strength_map import StrengthMap
-    from ..video import read_frames
+def _upscale_on_ray(options: argparse.Namespace, output: Path) -> str:
+    """As :func:`_upscale`, on the workers of a cluster."""
+    from ..plan.chunks import plan_chunks
+    from ..run.job import Job
+    from .ray_cluster import RemoteEngine, connected, upscale_on_cluster
 
-    if options.strength_map is None:
-        return StrengthMap()
-    return StrengthMap(map=read_frames(options.strength_map, count=1)[..., :3].mean(-1))
-
-
-def _probe_job(
-    options: argparse.Namespace, output: Path, encoding: Encoding
-) -> tuple[VideoInfo, tuple[int, int], Timeline]:
-    """(input, size of the result, times of its frames); raises now for what cannot be read or written."""
-    from ..video import scan
-    from ..video.chunk_files import check_output
-    from ..video.sequence import check_no_stale_images, is_sequence, numbers
-    from ..video.writer import check_target
-
-    info, target = _checked_input(options)
-    check_target(output, info.path)
-    check_output(output, target, info, encoding)
-    timeline = scan(info, find_cuts=not options.no_cuts, strict=options.strict)
-    for notice in timeline.notices:
-        print(f"patchvsr: {notice}", file=sys.stderr)
-    if is_sequence(output):
-        check_no_stale_images(output, numbers(info.path, len(timeline.timestamps)))
-    return info, target, timeline
+    encoding = encoding_of(options)
+    info, target, timeline = probe_job(options, output, encoding)
+    frames, strength = len(timeline.timestamps), read_strength_map(options)
+    with connected(options, info, target) as cluster, Bar() as bar:
+        engine = RemoteEngine(cluster)
+        length, overlap = resumable_chunks(options, output) or chunk_lengths(options, engine, frames)
+        job = Job(info, output, target, engine.settings, length, overlap, encoding, options.fresh, strength)
+        _print_estimate(job, engine, plan_chunks(frames, (), length, overlap), frames)
+        upscale_on_cluster(cluster, job, timeline, engine, partial(bar, "chunks"))
+    return f"{frames} frames of {target[1]}x{target[0]}"
 
 
-def _checked_input(options: argparse.Namespace) -> tuple[VideoInfo, tuple[int, int]]:
-    """(input, size of the result); raises for what can be neither planned nor upscaled."""
-    from ..video import probe, read_frames
-    from ..video.info import with_fields
+def _join(options: argparse.Namespace, output: Path) -> str:
+    from .parts import join
 
-    info = with_fields(probe(options.input), options.fields)
-    target = target_size((info.height, info.width), scale=options.scale, size=options.size)
-    read_frames(info.path, count=1)
-    return info, target
+    return join(options, output)
 
 
 def plan(options: argparse.Namespace, launch: Launch) -> None:
@@ -146,11 +133,11 @@ def plan(options: argparse.Namespace, launch: Launch) -> None:
     from ..video.chunk_files import Encoding
     from ..video.timeline import count_frames
 
-    _name_unused(options)
-    info, target = _checked_input(options)
-    engine = _engine(options, info, target)
+    name_unused(options)
+    info, target = checked_input(options)
+    engine = load_engine(options, info, target)
     frames = count_frames(info)
-    chunks = plan_chunks(frames, (), *_chunks(options, engine, frames))
+    chunks = plan_chunks(frames, (), *chunk_lengths(options, engine, frames))
     cost = engine.cost(chunks, _temporary_folder() / "plan.mp4", Encoding(alpha=False))
     longest = max(chunk.length for chunk in chunks)
     rows = [
@@ -183,97 +170,17 @@ def doctor(options: argparse.Namespace, launch: Launch) -> None:
     report(options.device, options.comfyui)
 
 
-def _engine(
-    options: argparse.Namespace, info: VideoInfo, target: tuple[int, int], group: ProcessGroup = SINGLE
-) -> Engine:
-    """Load what does the work."""
-    if options.fast is None:
-        from .diffusion_engine import diffusion_engine
-
-        return diffusion_engine(info, target, vars(options), group)
-    from .realtime_engine import fast_engine
-
-    return fast_engine(info, target, options.fast, options.device)
-
-
-def _name_unused(options: argparse.Namespace) -> None:
-    """Print which of the given options have no effect on a real-time network."""
-    from ..settings import MODEL_FILES, OPTIONS, flag_of
-
-    if options.fast is None:
-        return
-    flags = {name: flag_of(name, chosen) for name, chosen in OPTIONS.items()}
-    flags |= {name: f"--{name.replace('_', '-')}" for name in (*MODEL_FILES, *FOR_DIFFUSION)}
-    given = sorted(flag for name, flag in flags.items() if getattr(options, name, None) is not None)
-    if given:
-        verb = "has" if len(given) == 1 else "have"
-        print(f"patchvsr: {', '.join(given)} {verb} no effect with --fast.", file=sys.stderr)
-
-
-def _chunks(options: argparse.Namespace, engine: Engine, frames: int) -> tuple[int, int]:
-    """(frames in a chunk, frames of overlap)."""
-    return engine.chunks(frames, options.chunk_frames, options.chunk_overlap)
-
-
-def _resumable_chunks(options: argparse.Namespace, output: Path) -> tuple[int, int] | None:
-    """Those of an unfinished run, unless the user chose some."""
-    from ..video.journal import unfinished_chunks
-
-    chosen = options.fresh or options.chunk_frames is not None or options.chunk_overlap is not None
-    return None if chosen else unfinished_chunks(output)
-
-
-def _print_estimate(job: Job, engine: Engine, frames: int) -> None:
-    """Print what the run will take, and refuse what the disk cannot hold."""
-    from ..plan.chunks import plan_chunks
+def _print_estimate(job: Job, engine: Engine, chunks: Sequence[Chunk], frames: int) -> None:
+    """Print what some chunks will take, and refuse what the disk cannot hold."""
     from ..video.disk_space import check_space, disk_bytes
 
     disk = disk_bytes(job.output, frames, job.target, job.info, job.encoding)
     check_space(job.output, disk)
-    cost = engine.cost(plan_chunks(frames, (), job.chunk_frames, job.overlap_frames), job.output, job.encoding)
+    cost = engine.cost(chunks, job.output, job.encoding)
     if cost.note:
         print(cost.note, file=sys.stderr)
     print(
-        f"{frames} frames to {job.target[1]}x{job.target[0]}: about {_time(cost.seconds)}, "
+        f"{frames} frames to {job.target[1]}x{job.target[0]}: about {time_in_words(cost.seconds)}, "
         f"{cost.memory_bytes / 2**30:.1f} GiB of memory beside the weights, {disk / 2**30:.2f} GiB of disk",
         file=sys.stderr,
     )
-
-
-def _time(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-class _Bar:
-    """A progress bar for each stage in turn."""
-
-    def __enter__(self) -> _Bar:
-        self.stage = self.chunk = ""
-        self.bar: tqdm[None] | None = None
-        return self
-
-    def next_chunk(self, number: int, total: int) -> None:
-        """Number the chunks, where there are several."""
-        if number < total > 1:
-            self.stage, self.chunk = "", f"chunk {number + 1}/{total} "
-
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        if self.bar is None or stage != self.stage:
-            self._close()
-            self.stage = stage
-            name = f"{self.chunk}{stage:8}"
-            self.bar = tqdm(desc=name, total=total, unit=UNITS[stage], dynamic_ncols=True, bar_format=BAR)
-        self.bar.update(done - self.bar.n)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._close()
-
-    def _close(self) -> None:
-        if self.bar is not None:
-            self.bar.close()
-            self.bar = None
-            sys.stderr.flush()

@@ -16,7 +16,7 @@ from ..run.memory import chunk_frames
 from ..run.oom_backoff import OOMBackoff, Work
 from ..sampling.schedules import step_count
 from ..settings import BASE_LAYERS, MODEL_FILES, OPTIONS, UPSCALER, Settings, flag_of
-from ..stages import make_plan
+from ..stages import carries_state, make_plan
 from ..video.chunk_files import Encoding
 from ..video.info import VideoInfo
 from .engine import Cost
@@ -47,6 +47,11 @@ class DiffusionEngine:
     def work(self) -> Work:
         """The pipeline, with less when memory runs out; a group of processes would have to do so all at once."""
         return OOMBackoff(upscale) if self.group.size == 1 else partial(upscale, group=self.group)
+
+    @property
+    def carries_state(self) -> bool:
+        """See :attr:`engine.Engine.carries_state`."""
+        return carries_state(self.settings)
 
     def chunks(self, frames: int, length: int | None, overlap: int | None) -> tuple[int, int]:
         """See :meth:`engine.Engine.chunks`."""

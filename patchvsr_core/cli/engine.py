@@ -45,6 +45,10 @@ class Engine(Protocol):
     def work(self) -> Work:
         """What is done with the frames of a chunk."""
 
+    @property
+    def carries_state(self) -> bool:
+        """Whether chunks of a shot carry a state from one to the next, so that one process has to make them all."""
+
     def chunks(self, frames: int, length: int | None, overlap: int | None) -> tuple[int, int]:
         """(frames in a chunk, frames of overlap), as chosen or as memory allows."""
 

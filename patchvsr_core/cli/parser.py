@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..plan.target_size import MAX_SCALE
+from ..run.shares import parse_part
 from ..version import VERSION
 from ..video.audio import AUTO, CHOICES
 from ..video.encoders import CODECS, CRF, CRF_RANGE
@@ -33,6 +34,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     _add_output(up)
     _add_reading(up)
+    _add_machines(up)
     up.set_defaults(run=upscale)
     show = commands.add_parser("plan", help="show how many patches, how much memory and how much time a run takes")
     show.add_argument("input", help="video file or folder of images")
@@ -104,6 +106,28 @@ def _add_reading(command: argparse.ArgumentParser) -> None:
         "--strict",
         action="store_true",
         help="refuse a file with losses (default: what can be read is kept)",
+    )
+
+
+def _add_machines(command: argparse.ArgumentParser) -> None:
+    machines = command.add_argument_group("many machines")
+    group = machines.add_mutually_exclusive_group()
+    group.add_argument(
+        "--ray",
+        metavar="auto|ADDRESS",
+        help="divide the chunks among the workers of a Ray cluster (pip install ray); auto: the one that this machine "
+        "belongs to, otherwise one on this machine alone",
+    )
+    group.add_argument(
+        "--part",
+        type=parse_part,
+        metavar="K/N",
+        help="make part K of N alone, 1/N to N/N; all parts use the same INPUT, OUTPUT and options, on machines that "
+        "share the folder of OUTPUT, in any order and as often as needed",
+    )
+    group.add_argument("--join", action="store_true", help="make OUTPUT from its finished parts")
+    machines.add_argument(
+        "--ray-cpus", type=int, default=1, metavar="CORES", help="CPU cores of a Ray worker without a GPU (default: 1)"
     )
 
 

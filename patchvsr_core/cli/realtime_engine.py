@@ -40,6 +40,7 @@ class FastEngine:
     target: tuple[int, int]
     models: FastUpscaler
     settings: None = None
+    carries_state: bool = True
 
     @property
     def identity(self) -> str:

@@ -95,6 +95,11 @@ def runs_diffusion(settings: Settings, *, is_lossless: bool) -> bool:
     return not (is_lossless and settings.base_layer == RESTORER and settings.detail == 0)
 
 
+def carries_state(settings: Settings) -> bool:
+    """Whether a clip leaves a state to the next one of its shot; see :class:`plan.chunks.ChunkState`."""
+    return settings.propagation > 0 or settings.base_layer == RESTORER
+
+
 def make_plan(
     frames: int, source: tuple[int, int], target: tuple[int, int], models: ModelParts, settings: Settings
 ) -> PatchPlan:

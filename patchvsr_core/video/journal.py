@@ -23,6 +23,7 @@ from .seals import is_intact, seal_of
 
 log = logging.getLogger("patchvsr")
 RECORD = "job.json"
+WAITING = "waiting"
 FRAMES, STATE = "frames", "state "
 """Names of tensors in a tail file; the second one is a prefix."""
 MOST_BYTES = 2**24
@@ -45,7 +46,7 @@ def read_unfinished(output: Path) -> dict[str, Any] | None:
 
     None when there is none, or its record is damaged or lacks something, as that of another version may.
     """
-    found = _read_json(folder_of(output) / RECORD)
+    found = read_json(folder_of(output) / RECORD)
     if not isinstance(found, dict) or not NAMES.keys() <= found.keys():
         return None
     if not isinstance(found["settings"], dict) or not _are_chunks(found["chunks"]):
@@ -53,8 +54,8 @@ def read_unfinished(output: Path) -> dict[str, Any] | None:
     return {**found, "settings": with_new_names(Settings, found["settings"])}
 
 
-def _read_json(path: Path) -> Any:
-    """What a file holds; None when it is missing, damaged, or far too large to be ours."""
+def read_json(path: Path) -> Any:
+    """What a file of a journal holds; None when it is missing, damaged, or far too large to be ours."""
     try:
         return json.loads(path.read_text(encoding="utf-8")) if path.stat().st_size <= MOST_BYTES else None
     except (OSError, ValueError, RecursionError):
@@ -137,13 +138,17 @@ class Journal:
         """Whether a chunk is finished; see :meth:`is_intact`."""
         return self._seal_file(number).exists()
 
-    def seal(self, number: int, *, with_tail: bool) -> None:
+    def seal(self, number: int, *, with_tail: bool, is_waiting: bool = False) -> None:
         """Declare a chunk finished, whose file and tail are complete: their sizes and hashes are recorded.
+
+        Args:
+            is_waiting: its frames wait for those of the chunk before, see :meth:`save_waiting`.
 
         Raises:
             OutputError: when that cannot be written.
         """
-        kept = {"chunk": self.chunk_file(number)} | ({"tail": self._tail(number)} if with_tail else {})
+        kept = {WAITING: self._waiting(number)} if is_waiting else {"chunk": self.chunk_file(number)}
+        kept |= {"tail": self._tail(number)} if with_tail else {}
         partial = self._seal_file(number).with_suffix(".part")
         try:
             partial.write_text(json.dumps({name: seal_of(path, self._key(number)) for name, path in kept.items()}))
@@ -153,6 +158,8 @@ class Journal:
             raise OutputError(
                 f"{self.folder} cannot be written ({error.strerror}); free some space or choose another folder."
             ) from error
+        if not is_waiting:
+            self._waiting(number).unlink(missing_ok=True)
 
     def is_intact(self, number: int) -> bool:
         """Whether a chunk's file is the one that was sealed."""
@@ -165,34 +172,48 @@ class Journal:
             frames: the overlap with the next chunk; empty when chunks do not overlap.
             state: recurrent state, see :class:`plan.chunks.ChunkState`.
         """
-        partial = self._tail(number).with_name(f"{self._tail(number).name}.part")
-        tensors = {FRAMES: frames} | {f"{STATE}{name}": x for name, x in state.items()}
-        try:
-            save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, str(partial))
-            commit_file(partial, self._tail(number))
-        except (OSError, SafetensorError) as error:
-            partial.unlink(missing_ok=True)
-            raise OutputError(
-                f"{self.folder} cannot be written ({error}); free some space or choose another folder."
-            ) from error
+        self._save(self._tail(number), {FRAMES: frames} | {f"{STATE}{name}": x for name, x in state.items()})
+
+    def save_waiting(self, number: int, frames: Tensor) -> None:
+        """Store all frames of a chunk as they are, until what the chunk before leaves is there too."""
+        self._save(self._waiting(number), {FRAMES: frames})
+
+    def is_waiting(self, number: int) -> bool:
+        """Whether a chunk's frames are there and wait for those of the chunk before."""
+        return is_intact(self._waiting(number), self._seals(number).get(WAITING), self._key(number))
+
+    def waiting_frames(self, number: int) -> Tensor:
+        """The frames that :meth:`save_waiting` stored."""
+        with self._open(number, self._waiting(number)) as file:
+            return file.get_tensor(FRAMES)
 
     def tail(self, number: int) -> Tensor:
         """The stored last frames of a chunk."""
-        with self._open_tail(number) as file:
+        with self._open(number, self._tail(number)) as file:
             return file.get_tensor(FRAMES)
 
     def state(self, number: int) -> dict[str, Tensor]:
         """The stored recurrent state of a chunk."""
-        with self._open_tail(number) as file:
+        with self._open(number, self._tail(number)) as file:
             return {name.removeprefix(STATE): file.get_tensor(name) for name in file.keys() if name != FRAMES}
 
     def has_tail(self, number: int) -> bool:
         """Whether the stored tail of a chunk is the one that was sealed."""
         return is_intact(self._tail(number), self._seals(number).get("tail"), self._key(number))
 
+    def files_of(self, number: int) -> list[Path]:
+        """What there is of a chunk."""
+        files = self.chunk_file(number), self._waiting(number), self._tail(number), self._seal_file(number)
+        return [file for file in files if file.exists()]
+
     def discard(self, number: int) -> None:
         """Delete a chunk's seal and file, so that it is processed again."""
         self._seal_file(number).unlink(missing_ok=True)
+        self._waiting(number).unlink(missing_ok=True)
+        self.discard_file(number)
+
+    def discard_file(self, number: int) -> None:
+        """Delete a chunk's file alone."""
         chunk_file = self.chunk_file(number)
         shutil.rmtree(chunk_file) if chunk_file.is_dir() else chunk_file.unlink(missing_ok=True)
 
@@ -204,10 +225,21 @@ class Journal:
         (self.folder / RECORD).unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    @contextmanager
-    def _open_tail(self, number: int) -> Iterator[Any]:
+    def _save(self, path: Path, tensors: Mapping[str, Tensor]) -> None:
+        partial = path.with_name(f"{path.name}.part")
         try:
-            with safe_open(str(self._tail(number)), framework="pt") as file:
+            save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, str(partial))
+            commit_file(partial, path)
+        except (OSError, SafetensorError) as error:
+            partial.unlink(missing_ok=True)
+            raise OutputError(
+                f"{self.folder} cannot be written ({error}); free some space or choose another folder."
+            ) from error
+
+    @contextmanager
+    def _open(self, number: int, path: Path) -> Iterator[Any]:
+        try:
+            with safe_open(str(path), framework="pt") as file:
                 yield file
         except (OSError, SafetensorError) as error:
             raise OutputError(
@@ -219,11 +251,14 @@ class Journal:
     def _tail(self, number: int) -> Path:
         return self.folder / f"{number:06d}.tail"
 
+    def _waiting(self, number: int) -> Path:
+        return self.folder / f"{number:06d}.{WAITING}"
+
     def _seal_file(self, number: int) -> Path:
         return self.folder / f"{number:06d}.seal"
 
     def _seals(self, number: int) -> dict[str, Any]:
-        found = _read_json(self._seal_file(number))
+        found = read_json(self._seal_file(number))
         return found if isinstance(found, dict) else {}
 
     def _key(self, number: int) -> bytes:

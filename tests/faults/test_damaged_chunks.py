@@ -13,7 +13,7 @@ from clips import colors, write
 from damage import DAMAGES, damage_chunk
 from jobs import enlarge, run
 
-from patchvsr_core.run.video_job import Job
+from patchvsr_core.run.job import Job
 from patchvsr_core.settings import TINY
 from patchvsr_core.video import probe
 from patchvsr_core.video.journal import folder_of

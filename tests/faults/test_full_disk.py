@@ -15,7 +15,7 @@ from small_disk import small_disk
 from torch import Tensor
 
 from patchvsr_core.errors import OutputError
-from patchvsr_core.run.video_job import Job
+from patchvsr_core.run.job import Job
 from patchvsr_core.settings import TINY
 from patchvsr_core.video import probe
 

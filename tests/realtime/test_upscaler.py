@@ -25,8 +25,9 @@ from patchvsr_core.realtime.gbuffers import RenderPasses, make_gbuffers
 from patchvsr_core.realtime.rdg import load_rdg, save_rdg
 from patchvsr_core.realtime.upscaler import FastUpscaler, State, load_fast, upscale_chunk
 from patchvsr_core.resample import resize
+from patchvsr_core.run.job import Job
 from patchvsr_core.run.memory import streamed_frames
-from patchvsr_core.run.video_job import Job, upscale_file
+from patchvsr_core.run.video_job import upscale_file
 from patchvsr_core.video import probe, read_clip
 from patchvsr_core.video.chunk_files import Encoding
 from patchvsr_core.video.reader import Timeline, read_frames, scan

@@ -18,7 +18,7 @@ from jobs import enlarge, run
 
 from patchvsr_core.errors import OutputError
 from patchvsr_core.finish.strength_map import StrengthMap
-from patchvsr_core.run.video_job import Job, _identity
+from patchvsr_core.run.job import Job, identity
 from patchvsr_core.settings import TINY
 from patchvsr_core.video import probe
 from patchvsr_core.video.journal import NAMES, folder_of, read_unfinished, unfinished_chunks
@@ -90,7 +90,7 @@ def test_a_first_chunk_that_is_damaged_takes_no_other_with_it(tmp_path: Path) ->
 
 
 def test_all_that_the_result_depends_on_has_a_name_for_the_message(tmp_path: Path) -> None:
-    assert _identity(a_job(tmp_path), (), "w").keys() == NAMES.keys()
+    assert identity(a_job(tmp_path), (), "w").keys() == NAMES.keys()
 
 
 def test_another_strength_map_is_refused_as_other_settings_are(tmp_path: Path) -> None:

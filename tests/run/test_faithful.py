@@ -18,7 +18,7 @@ from torch import Tensor
 from patchvsr_core.__main__ import main
 from patchvsr_core.errors import MediaError, OutputError
 from patchvsr_core.resample import resize
-from patchvsr_core.run.video_job import Job
+from patchvsr_core.run.job import Job
 from patchvsr_core.settings import TINY
 from patchvsr_core.video import Picture, probe, read_clip
 from patchvsr_core.video.chunk_files import Encoding, check_output

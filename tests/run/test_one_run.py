@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command import finish, finished_chunks, small_clip, start, upscale, wait_until
@@ -66,7 +67,7 @@ def test_names_of_one_target_share_a_lock(tmp_path: Path) -> None:
 def test_where_there_are_no_locks_a_warning_names_the_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def unsupported(descriptor: int) -> None:
+    def unsupported(*_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(target_lock, "_lock", unsupported)
@@ -81,11 +82,11 @@ def test_a_file_removed_by_the_run_before_is_no_lock(tmp_path: Path, monkeypatch
     output, seen = tmp_path / "out.mp4", []
     real = target_lock._lock
 
-    def slow(descriptor: int) -> None:
+    def slow(descriptor: int, *how: Any) -> None:
         if not seen:
             lock_file_of(output).unlink()
         seen.append(descriptor)
-        real(descriptor)
+        real(descriptor, *how)
 
     monkeypatch.setattr(target_lock, "_lock", slow)
     with lock_target(output):

@@ -13,7 +13,8 @@ from torch import Tensor
 from patchvsr_core.hosts.diffusers.models import Models, load_models
 from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.plan.chunks import plan_chunks
-from patchvsr_core.run.video_job import Job, upscale_file
+from patchvsr_core.run.job import Job
+from patchvsr_core.run.video_job import upscale_file
 from patchvsr_core.video import probe, read_clip, read_frames, scan
 from patchvsr_core.video.chunk_files import Encoding
 

@@ -22,7 +22,9 @@ from patchvsr_core.hosts.diffusers.models import load_models
 from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.plan.chunks import ChunkState, plan_chunks
 from patchvsr_core.resample import resize
-from patchvsr_core.run.video_job import Job, chunk_noise, upscale_file
+from patchvsr_core.run.chunk_work import chunk_noise
+from patchvsr_core.run.job import Job
+from patchvsr_core.run.video_job import upscale_file
 from patchvsr_core.settings import TINY
 from patchvsr_core.vae.encode import seeded_noise
 from patchvsr_core.video import probe, read_clip

@@ -12,7 +12,7 @@ from faulty import RATE, bars, encode, remux, times_of
 from jobs import run
 
 from patchvsr_core.__main__ import main
-from patchvsr_core.run.video_job import Job
+from patchvsr_core.run.job import Job
 from patchvsr_core.settings import TINY
 from patchvsr_core.video import probe
 from patchvsr_core.video.chunk_files import Encoding

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from patchvsr_core.cli.commands import _strength
+from patchvsr_core.cli.preparation import read_strength_map
 from patchvsr_core.errors import MediaError
 from patchvsr_core.video import probe, read_clip
 from patchvsr_core.video.local_files import POINTERS
@@ -79,7 +79,7 @@ def test_a_strength_map_reads_one_frame(tmp_path: Path, monkeypatch: pytest.Monk
         return torch.zeros(frame.height, frame.width, 3)
 
     monkeypatch.setattr("patchvsr_core.video.reader.to_tensor", count)
-    strength = _strength(Namespace(strength_map=write_gif(tmp_path / "many.gif", 300)))
+    strength = read_strength_map(Namespace(strength_map=write_gif(tmp_path / "many.gif", 300)))
     assert isinstance(strength.map, torch.Tensor) and strength.map.shape == (1, 32, 32)
     assert len(converted) == 1
 

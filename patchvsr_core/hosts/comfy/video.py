@@ -20,9 +20,10 @@ from ...finish.base_layer import starts_from_base
 from ...finish.strength_map import StrengthMap
 from ...plan.target_size import target_size
 from ...realtime.upscaler import FastUpscaler, upscale_chunk
+from ...run.job import Job
 from ...run.memory import chunk_frames, streamed_frames
 from ...run.oom_backoff import OOMBackoff
-from ...run.video_job import Job, upscale_file
+from ...run.video_job import upscale_file
 from ...settings import Settings
 from ...stages import runs_diffusion
 from ...video import Picture, VideoWriter, probe, scan
