@@ -183,3 +183,16 @@ def family_of_codec(codec: Any) -> str:
     if named or fitting:
         return named or next(iter(fitting))
     return "image" if codec.stride_frames == 1 and not codec.is_lossless else "video" if network else "wan"
+
+
+def same_codec(name: str) -> tuple[str, ...]:
+    """Families that share a codec, so that :func:`family_of_codec` cannot tell them apart; first what it says."""
+    first = _told_as(name)
+    return (first, *(other for other in FAMILIES if other != first and _told_as(other) == first))
+
+
+def _told_as(name: str) -> str:
+    family = FAMILIES[name]
+    sizes = (family.channels, family.stride_px, family.stride_frames)
+    alike = (key for key, other in FAMILIES.items() if sizes == (other.channels, other.stride_px, other.stride_frames))
+    return name if family.vaes else next(alike)

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from patchvsr_core.families import FAMILIES, family_of_codec, family_of_model
+from patchvsr_core.families import FAMILIES, family_of_codec, family_of_model, same_codec
 from patchvsr_core.plan.canvas import Canvas
 from patchvsr_core.plan.planner import plan_patches
 from patchvsr_core.sampling.joint_modulation import check_steps
@@ -83,3 +83,10 @@ def test_lengths_without_padding_follow_from_the_stride() -> None:
     frames = {name: family.frames for name, family in FAMILIES.items()}
     assert frames["wan"] == frames["seedvr2"] == "4n+1" and frames["ltx"] == "8n+1"
     assert frames["flux"] == frames["tiny"] == "any" and frames["qwen"] == "1"
+
+
+def test_families_that_share_a_codec_are_found_from_each_of_them() -> None:
+    assert same_codec("wan") == same_codec("cosmos") == same_codec("qwen") == ("wan", "cosmos", "qwen")
+    assert same_codec("sd15") == ("sdxl", "sd15")
+    alone = ("tiny", "wan22", "seedvr2", "hunyuan", "ltx", "flux")
+    assert [same_codec(name) for name in alone] == [(name,) for name in alone]

@@ -10,12 +10,13 @@ import logging
 import math
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from statistics import median_low
 from typing import Any
 
 from ..adapter import BaseSpec
+from ..families import same_codec
 from .cost import Throughput
 
 log = logging.getLogger(__name__)
@@ -106,23 +107,28 @@ def stage_kind(stage: str, family: str | None = None) -> str:
 
 
 def throughput(times: dict[str, float], family: str) -> Throughput:
-    """What :meth:`RunTimes.typical` says about a family; of its sizes, the one that ran last counts."""
+    """What :meth:`RunTimes.typical` says about a family; of its sizes, the one that ran last counts.
+
+    A family that a codec stands for may be any that shares it, as Patch Planner sees no model: the one that ran last.
+    """
+    alike = same_codec(family)
+    families = alike if family == alike[0] else (family,)
     patches: dict[int, float] = {}
     model, attention_tokens = "", math.inf
     for kind, seconds in reversed(times.items()):
         found = PATCH.fullmatch(kind)
-        if found is None or found["family"] != family or not kind.startswith(model):
+        if found is None or found["family"] not in families or not kind.startswith(model):
             continue
         model = model or kind.rpartition("|")[0] + "|"
         patches[int(found[5])] = seconds
         attention_tokens = 3 * int(found["width"]) + int(found["ffn"])
-    return Throughput(patches, dict(_stages(times.items(), family)), attention_tokens=attention_tokens)
+    return Throughput(patches, dict(_stages(times.items(), alike)), attention_tokens=attention_tokens)
 
 
-def _stages(times: Iterable[tuple[str, float]], family: str) -> Iterable[tuple[str, float]]:
+def _stages(times: Iterable[tuple[str, float]], families: Collection[str]) -> Iterable[tuple[str, float]]:
     for kind, seconds in times:
         found = STAGE.fullmatch(kind)
-        if found is not None and found["family"] in (None, family):
+        if found is not None and found["family"] in (None, *families):
             yield found["stage"], seconds
 
 

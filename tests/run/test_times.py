@@ -116,3 +116,16 @@ def test_of_the_sizes_of_a_family_the_last_one_counts(path: Path) -> None:
 def test_stages_belong_to_a_family_or_to_all(path: Path) -> None:
     times = {REFINE: 1.0, stage_kind("decode", "wan"): 2.0, stage_kind("decode", "tiny"): 3.0}
     assert throughput(times, "wan").stages == {"refine": 1.0, "decode": 2.0}
+
+
+def test_a_planner_that_sees_a_shared_codec_counts_the_model_that_ran_last(path: Path) -> None:
+    times = RunTimes(path)
+    times.add("cpu", patch_kind("wan", SMALL, 100), 1.0)
+    times.add("cpu", stage_kind("decode", "wan"), 2.0)
+    times.add("cpu", patch_kind("cosmos", LARGE, 100), 4.0)
+    found = throughput(times.typical("cpu"), "wan")
+    assert (found.patches, found.stages) == ({100: 4.0}, {"decode": 2.0})
+    times.add("cpu", patch_kind("wan", SMALL, 100), 1.0)
+    assert throughput(times.typical("cpu"), "wan").patches == {100: 1.0}
+    named = throughput(times.typical("cpu"), "cosmos")
+    assert (named.patches, named.stages) == ({100: 4.0}, {"decode": 2.0}), "by its own name it is itself"
