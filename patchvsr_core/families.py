@@ -186,7 +186,7 @@ def family_of_codec(codec: Any) -> str:
 
 
 def same_codec(name: str) -> tuple[str, ...]:
-    """Families that share a codec, so that :func:`family_of_codec` cannot tell them apart; first the one that it gives."""
+    """Families that share a codec, which does not tell them apart; first what :func:`family_of_codec` gives."""
     first = _told_as(name)
     return (first, *(other for other in FAMILIES if other != first and _told_as(other) == first))
 

@@ -76,8 +76,8 @@ stopped resumes where it was when queued again.
 - **target**: choose *4K* for your own clip; **patch_px**: 512 or 768 if memory runs out.
 - **propagation**: 0.25 to 0.5 against flicker.
 
-**Cost**: one step, with a patch of 1024 pixels at a time. A GPU is needed in practice. Step by step, from the files to \
-the result: `docs/bases.md` in the folder of the pack.
+**Cost**: one step, with a patch of 1024 pixels at a time. A GPU is needed in practice. Step by step, from the files \
+to the result: `docs/bases.md` in the folder of the pack.
 """
 WAN22_NOTE = """
 ## PatchVSR on Wan 2.2 5B
