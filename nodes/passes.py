@@ -127,8 +127,9 @@ class LoadRenderPasses(io.ComfyNode):
         )
         depth = None if passes.depth is None else normalise_depth(passes.depth).movedim(1, -1).repeat(1, 1, 1, 3)
         normal = None if passes.normal is None else (passes.normal + 1) / 2
+        albedo = None if passes.albedo is None else passes.albedo.clamp(max=1)
         mask = torch.zeros(image.shape[:3]) if alpha is None else 1 - alpha
-        outputs = {"flow": passes.flows, "depth": depth, "normal": normal, "albedo": passes.albedo}
+        outputs = {"flow": passes.flows, "depth": depth, "normal": normal, "albedo": albedo}
         empty = [name for name, value in outputs.items() if value is None]
         if empty:
             log.warning("%s holds nothing for %s; these outputs are empty.", path, ", ".join(empty))

@@ -145,6 +145,12 @@ def _add_models(command: argparse.ArgumentParser) -> None:
         help="a real-time network instead of diffusion: 'dap' for any video, 'rdg' for renders (both shipped), or the "
         "path of one; the options of the other models have no effect on it",
     )
+    group.add_argument(
+        "--passes",
+        metavar="FOLDER",
+        help="render passes for --fast rdg: multi-layer EXR files, one for each frame, as a folder or a pattern "
+        "such as shot_%%04d.exr (default: those of the input, where it is such files itself); none: no passes",
+    )
     group.add_argument("--model", help="'tiny' (shipped) or the path of a Wan (default: tiny)")
     group.add_argument("--vae", help="Wan's VAE, a file or folder")
     group.add_argument("--adapter", help="PatchVSR adapter for that model")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..distributed import SINGLE, ProcessGroup
+from ..errors import PlanError
 from ..plan.target_size import target_size
 
 if TYPE_CHECKING:
@@ -71,12 +72,14 @@ def load_engine(
 ) -> Engine:
     """Load what does the work."""
     if options.fast is None:
+        if options.passes is not None:
+            raise PlanError("Only the network rdg sees render passes; add --fast rdg, or leave --passes out.")
         from .diffusion_engine import diffusion_engine
 
         return diffusion_engine(info, target, vars(options), group)
     from .realtime_engine import fast_engine
 
-    return fast_engine(info, target, options.fast, options.device)
+    return fast_engine(info, target, options.fast, options.device, options.passes)
 
 
 def chunk_lengths(options: argparse.Namespace, engine: Engine, frames: int) -> tuple[int, int]:

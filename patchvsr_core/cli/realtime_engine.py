@@ -6,14 +6,16 @@ import itertools
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ..devices import resolve_device, time_warm_call
-from ..errors import OutputError
+from ..errors import OutputError, PlanError
 from ..plan.chunks import Chunk
+from ..realtime.exr_passes import PassFiles, has_passes, open_passes
 from ..realtime.upscaler import FastUpscaler, State, load_fast, upscale_chunk
 from ..resample import resize
 from ..run.cost import stream_memory
@@ -27,6 +29,10 @@ from .engine import Cost
 
 PIECE_PX = 128
 """Longest side of the part of a frame that is upscaled to measure a CPU's speed; a GPU gets a whole frame."""
+PASS_VALUES = 20
+"""Of a pixel of the input while its render passes are read."""
+NO_PASSES = "none"
+"""Leaves the passes of the input unused."""
 WRITTEN_PX = 2**25
 WRITTEN_FRAMES = 8
 """What is encoded to measure the speed of that, at most."""
@@ -41,19 +47,23 @@ class FastEngine:
     models: FastUpscaler
     settings: None = None
     carries_state: bool = True
+    passes: PassFiles | None = None
+    """Render passes of the clip, one file of each frame."""
 
     @property
     def identity(self) -> str:
-        """Of the network's file."""
-        return self.models.identity
+        """Of the network's file, and of the passes."""
+        return self.models.identity + ("" if self.passes is None else f" {self.passes.digest}")
 
     @property
     def work(self) -> Work:
         """Upscales a chunk; the recurrent state is carried from chunk to chunk."""
-        return upscale_chunk
+        return partial(upscale_chunk, pass_files=self.passes)
 
     def chunks(self, frames: int, length: int | None, overlap: int | None) -> tuple[int, int]:
         """See :meth:`realtime_engine.Engine.chunks`; no overlap, as the state is passed on."""
+        if self.passes is not None:
+            self.passes.check_length(frames)
         working = self.models.working_bytes(self._source)
         fit = streamed_frames(frames, self._source, self._frame_bytes, working, self.models.device)
         return length or fit, 0
@@ -78,20 +88,39 @@ class FastEngine:
 
     @property
     def _frame_bytes(self) -> int:
-        """Of a frame of the result, and of its copy with transparency."""
+        """Of a frame of the result, of its copy with transparency, and of its render passes."""
         channels = 3 + 5 * self.info.picture.alpha
-        return self.target[0] * self.target[1] * channels * torch.float32.itemsize
+        passes = self.info.width * self.info.height * PASS_VALUES if self.passes else 0
+        return (self.target[0] * self.target[1] * channels + passes) * torch.float32.itemsize
 
 
-def fast_engine(info: VideoInfo, target: tuple[int, int], network: str, device: str) -> FastEngine:
+def fast_engine(
+    info: VideoInfo,
+    target: tuple[int, int],
+    network: str,
+    device: str,
+    passes: str | None = None,
+) -> FastEngine:
     """Load a network by name or path; a CUDA GPU works in half precision.
 
+    Args:
+        passes: multi-layer EXR files with the render passes of the clip, :data:`NO_PASSES`, or None for those that the
+            input itself has.
+
     Raises:
-        ModelError: in one sentence.
+        ModelError, MediaError, PlanError: in one sentence.
     """
     where = resolve_device(device)
     dtype = torch.float16 if where.type == "cuda" else torch.float32
-    return FastEngine(info, target, load_fast(network, device=where, dtype=dtype))
+    upscaler = load_fast(network, device=where, dtype=dtype)
+    found = None
+    if upscaler.name == "rdg" and passes is None and has_passes(info.path):
+        passes = str(info.path)
+    if passes not in (None, NO_PASSES):
+        if upscaler.name != "rdg":
+            raise PlanError("Only the network rdg sees render passes; choose --fast rdg, or leave --passes out.")
+        found = open_passes(passes, (info.height, info.width))
+    return FastEngine(info, target, upscaler, passes=found)
 
 
 def frame_seconds(upscaler: FastUpscaler, frames: Tensor, target: tuple[int, int]) -> float:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..srgb import to_linear
+
 TO_XYZ = (
     (0.4124564, 0.3575761, 0.1804375),
     (0.2126729, 0.7151522, 0.0721750),
@@ -17,7 +19,7 @@ DELTA = 6 / 29
 
 def to_lab(rgb: Tensor) -> Tensor:
     """L in 0 to 100, a and b around 0."""
-    linear = torch.where(rgb > 0.04045, ((rgb.clamp(min=0) + 0.055) / 1.055) ** 2.4, rgb / 12.92)
+    linear = to_linear(rgb)
     x, y, z = _cube_root(_mix(_matrix(rgb) / _white(rgb), linear)).unbind(1)
     return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], 1)
 

@@ -40,6 +40,8 @@ class ChunkState:
     """State left by the previous chunk."""
     until: int | None = None
     """Video frames of this chunk before the next one starts; None when this is the last one."""
+    first: int = 0
+    """Number of the chunk's first frame in the clip."""
     after: dict[str, Tensor] | None = None
     """State that this chunk leaves; None for none."""
 

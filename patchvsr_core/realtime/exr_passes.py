@@ -1,12 +1,13 @@
 """Reads a sequence of multi-layer EXR files as frames and :class:`RenderPasses`.
 
-The names of passes are Blender's, old and new, and equivalent ones of other renderers. Motion vectors of other
-renderers are not read: they differ in direction, unit and sign, and wrong motion is worse than estimated motion.
+Motion vectors of other renderers than Blender are not read: they differ in direction, unit and sign, and wrong motion
+is worse than estimated motion.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,36 +15,17 @@ import torch
 from torch import Tensor
 
 from ..errors import MediaError, phrase
+from ..files import sha256
 from ..optical_flow.motion_vectors import flows_from_vectors
 from ..progress import OnDone
+from ..srgb import to_display
 from ..video.exr import Picture, read_exr
-from ..video.sequence import images, is_sequence, number_of, to_display
+from ..video.exr_layers import PassChannels, find_passes, passes_of
+from ..video.sequence import first_image, images, is_sequence, number_of
 from .gbuffers import RenderPasses
 
-
-@dataclass(frozen=True)
-class Kind:
-    """Alternative names of a pass, in order of preference."""
-
-    names: tuple[str, ...]
-    """Names of the layer, without the view layer; lower case, without separators."""
-    components: tuple[str, ...]
-    """Alternative sets of channels, by their one-letter names."""
-
-
-KINDS = {
-    "Combined": (Kind(("combined", "beauty", "rgba", "rgb", "image", "c", ""), ("rgb",)),),
-    "Vector": (Kind(("vector",), ("xyzw", "rgba", "xy", "rg")),),
-    "Depth": (Kind(("depth", "z"), ("z", "v", "r", "x", "y")), Kind(("",), ("z",))),
-    "Normal": (Kind(("normal", "normals", "n"), ("xyz", "rgb")),),
-    "Diffuse Color": (Kind(("diffcol", "diffusecolor"), ("rgb",)),),
-    "Glossy Color": (Kind(("glosscol", "glossycolor"), ("rgb",)),),
-    "Albedo": (Kind(("albedo", "diffusealbedo", "basecolor", "denoisingalbedo"), ("rgb",)),),
-}
 MAX_NAMED = 6
 """How many missing or found items a message lists."""
-PassChannels = dict[str, tuple[str, str]]
-"""(layer, components) of each pass of a file."""
 
 
 def read_passes(
@@ -69,13 +51,19 @@ def read_passes(
 
     Returns:
         ((T, h, w, 3) frames in [0, 1], transparent areas over black; (T, h, w) alpha in [0, 1] or None; passes, None
-        where the files have none). The albedo is Diffuse Color plus Glossy Color with the sRGB curve; depth is
-        infinite where a ray hit nothing; normals are in world space, as stored.
+        where the files have none). The albedo is Diffuse Color plus Glossy Color with the sRGB curve, and may
+        exceed 1; depth is infinite where a ray hit nothing; normals are in world space, as stored.
 
     Raises:
         MediaError: when files are missing, damaged, of different sizes or without a Combined pass.
     """
-    files = frame_files(path, first, count)
+    return read_files(frame_files(path, first, count), exposure, view_layer, on_frame)
+
+
+def read_files(
+    files: Sequence[Path], exposure: float = 0.0, view_layer: str = "", on_frame: OnDone | None = None
+) -> tuple[Tensor, Tensor | None, RenderPasses]:
+    """Read the frames and passes of these files; see :func:`read_passes`."""
     pass_channels: PassChannels = {}
     values: dict[str, Tensor] = {}
     for index, file in enumerate(files):
@@ -93,6 +81,72 @@ def read_passes(
     flows = None if vectors is None else flows_from_vectors(vectors)
     passes = RenderPasses(flows, values.get("Depth"), values.get("Normal"), values.get("Albedo"))
     return values["Combined"], values.get("Alpha"), passes
+
+
+@dataclass(frozen=True)
+class PassFiles:
+    """The files that hold the passes of a clip, one of each frame; read as they are needed."""
+
+    files: tuple[Path, ...]
+
+    def read(self, first: int, count: int, *, continues: bool) -> RenderPasses:
+        """Read the passes of ``count`` frames from number ``first`` on, from 0.
+
+        Args:
+            continues: whether the shot began earlier: the motion then starts with the frame before.
+
+        Raises:
+            MediaError: as :func:`read_passes` does.
+        """
+        _, _, passes = read_files(self.files[first - continues : first + count])
+        surfaces = (passes.depth, passes.normal, passes.albedo)
+        return RenderPasses(
+            passes.flows, *(None if values is None else values[int(continues) :] for values in surfaces)
+        )
+
+    def check_length(self, frames: int) -> None:
+        """Raise unless a clip of so many frames has a file for each.
+
+        Raises:
+            MediaError: when it has not.
+        """
+        if len(self.files) != frames:
+            raise MediaError(
+                f"{self.files[0].parent} has the passes of {len(self.files)} frames but the clip has {frames}; name those "
+                "of this very clip."
+            )
+
+    @property
+    def digest(self) -> str:
+        """Tells these passes from others."""
+        return sha256(*self.files)
+
+
+def open_passes(path: str | Path, size: tuple[int, int]) -> PassFiles:
+    """Find the files with the passes of a clip, and check that they fit it.
+
+    Args:
+        path: see :func:`read_passes`.
+        size: (height, width) of the clip.
+
+    Raises:
+        MediaError: when they do not.
+    """
+    files = frame_files(path)
+    picture = read_exr(files[0])
+    _find_passes(picture, "")
+    if picture.size != size:
+        raise MediaError(
+            f"{files[0].name} is {picture.size[1]}x{picture.size[0]} pixels, the clip {size[1]}x{size[0]}; render the "
+            "passes at the clip's size."
+        )
+    return PassFiles(tuple(files))
+
+
+def has_passes(path: Path) -> bool:
+    """Whether an image sequence, or an image, is a multi-layer EXR."""
+    first = first_image(path)[0] if is_sequence(path) else path
+    return first.suffix.lower() == ".exr" and len(passes_of(first)) > 1
 
 
 def _check_size(plane: Tensor, first_plane: Tensor, file: Path, first_file: Path) -> None:
@@ -152,40 +206,15 @@ def _find_passes(picture: Picture, view_layer: str) -> PassChannels:
     Raises:
         MediaError: when there is no Combined pass.
     """
-    groups: dict[str, dict[str, str]] = {}
-    for layer in picture.layers:
-        group, _, name = layer.rpartition(".")
-        groups.setdefault(group, {}).setdefault(re.sub(r"[\s_-]", "", name).lower(), layer)
-    found = {group: _of_group(picture, names) for group, names in groups.items()}
-    complete = {group: pass_channels for group, pass_channels in found.items() if "Combined" in pass_channels}
-    if view_layer:
-        complete = {
-            group: pass_channels for group, pass_channels in complete.items() if group.lower() == view_layer.lower()
-        }
-    if not complete:
+    found = find_passes(picture.layers, view_layer)
+    if not found:
         names = [layer or phrase("the image") for layer in picture.layers]
         some = ", ".join(names[:MAX_NAMED]) + (", ..." if len(names) > MAX_NAMED else "")
         where = phrase(f" in the view layer {view_layer}") if view_layer else ""
         raise MediaError(
             f"{picture.path.name} has no Combined pass{where}, only {some}; enable the Combined pass and render again."
         )
-    return max(complete.values(), key=len)
-
-
-def _of_group(picture: Picture, names: dict[str, str]) -> PassChannels:
-    pass_channels = {}
-    for kind, choices in KINDS.items():
-        fitting = (
-            (names[name], components)
-            for choice in choices
-            for name in choice.names
-            for components in choice.components
-            if name in names and all(component in picture.layers[names[name]] for component in components)
-        )
-        location = next(fitting, None)
-        if location is not None:
-            pass_channels[kind] = location
-    return pass_channels
+    return found
 
 
 def _read(picture: Picture, pass_channels: PassChannels, exposure: float) -> dict[str, Tensor]:
@@ -207,7 +236,7 @@ def _read(picture: Picture, pass_channels: PassChannels, exposure: float) -> dic
     if not colors and "Albedo" in pass_channels:
         colors = [picture.planes(*pass_channels["Albedo"])]
     if colors:
-        values["Albedo"] = _to_display(torch.stack(colors).sum(0))
+        values["Albedo"] = to_display(torch.stack(colors).sum(0).nan_to_num(0.0, posinf=1.0))
     return values
 
 

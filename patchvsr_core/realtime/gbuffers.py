@@ -16,11 +16,15 @@ from ..errors import MediaError
 from ..optical_flow.estimators import Estimator, dis
 from ..optical_flow.flow import ClipFlows
 from ..resample import resize
+from ..srgb import to_linear
 
 NOTHING_THERE = 6e4
 """Distance from which on a ray hit nothing (Blender writes 1e10, in half precision 65504)."""
 SHADING_PX = 8
 """Side of the areas over which luma is averaged to estimate shading, approximately."""
+NEUTRAL_ALBEDO = 0.25
+"""Grey that stands for a missing albedo in the published networks, which estimates mislead: the best of six constants
+and the estimate on renders before black, on a game and on our own renders."""
 STEEPNESS = 20.0
 """Scale of the depth gradient in estimated normals."""
 
@@ -36,11 +40,15 @@ class RenderPasses:
     normal: Tensor | None = None
     """(T, h, w, 3) in [-1, 1]."""
     albedo: Tensor | None = None
-    """(T, h, w, 3) material colour without lighting, display-referred like the frames."""
+    """(T, h, w, 3) material colour without lighting, display-referred like the frames; may exceed 1."""
 
 
 def make_gbuffers(
-    frames: Tensor, passes: RenderPasses = RenderPasses(), estimator: Estimator | None = None
+    frames: Tensor,
+    passes: RenderPasses = RenderPasses(),
+    estimator: Estimator | None = None,
+    *,
+    published: bool = False,
 ) -> dict[str, Tensor]:
     """Prepare the inputs of :meth:`rdg.RDG.forward` for a clip.
 
@@ -48,6 +56,8 @@ def make_gbuffers(
         frames: (T, h, w, 3) in [0, 1].
         passes: passes that are None are estimated.
         estimator: of the motion; None for dense inverse search.
+        published: prepare them as the authors of RDG do: the albedo in linear light, from its least to its greatest
+            value. Surfaces without a pass are then neutral, not estimated: grey, and facing the camera.
 
     Returns:
         (1, T, channels, h, w) float32 tensors by name.
@@ -58,14 +68,15 @@ def make_gbuffers(
     check_surfaces(frames, passes)
     image = frames.movedim(-1, 1).float()
     depth = torch.zeros_like(image[:, :1]) if passes.depth is None else normalise_depth(passes.depth)
-    normal = estimate_normals(depth) if passes.normal is None else passes.normal.movedim(-1, 1).float()
-    albedo = _remove_shading(image) if passes.albedo is None else passes.albedo.movedim(-1, 1).float()
+    normal = (
+        estimate_normals(depth * (not published)) if passes.normal is None else passes.normal.movedim(-1, 1).float()
+    )
     buffers = {
         "Image": image,
         "Motion": _motion(image, passes.flows, estimator),
         "Depth": depth,
         "Normal": (normal + 1) / 2,
-        "BRDF": _normalise(albedo),
+        "BRDF": _brdf(image, passes.albedo, published),
     }
     return {name: values[None].to(frames.device) for name, values in buffers.items()}
 
@@ -117,6 +128,14 @@ def _motion(image: Tensor, flows: ClipFlows | None, estimator: Estimator | None)
             f"{len(image)} of {image.shape[3]}x{image.shape[2]}; give the motion of the same clip."
         )
     return torch.cat([flows.to_previous.to(last), last])
+
+
+def _brdf(image: Tensor, albedo: Tensor | None, published: bool) -> Tensor:
+    """(T, 3, h, w) in [0, 1]."""
+    if albedo is not None:
+        albedo = albedo.movedim(-1, 1).float()
+        return _normalise(to_linear(albedo) if published else albedo.clamp(max=1))
+    return torch.full_like(image, NEUTRAL_ALBEDO) if published else _normalise(_remove_shading(image))
 
 
 def _remove_shading(image: Tensor) -> Tensor:

@@ -54,6 +54,7 @@ def load_rdg(path: str | Path, *, scaled_motion: bool | None = None) -> RDG:
         )
     written = read_metadata(path) if path.suffix.lower() in SAFETENSORS else {}
     choices = {name: written.get(name) == "true" for name in CHOICES}
+    is_published = not any(name in written for name in CHOICES)
     if scaled_motion is not None:
         choices["scaled_motion"] = scaled_motion
     with explain_read_errors(path):
@@ -62,7 +63,7 @@ def load_rdg(path: str | Path, *, scaled_motion: bool | None = None) -> RDG:
     try:
         if channels % HEADS or not 0 < channels <= MOST_CHANNELS:
             raise ValueError(f"{channels} channels")
-        network = mark_source(fill_module(lambda: RDG(channels, **choices), state), path)
+        network = mark_source(fill_module(lambda: RDG(channels, published=is_published, **choices), state), path)
     except (RuntimeError, ValueError) as error:
         raise ModelError(f"The tensors in {path.name} do not fit an RDG network; download it again.") from error
     return network.requires_grad_(False).eval()
@@ -77,11 +78,15 @@ class RDG(nn.Module):
             without: motion is resized like an image and keeps its values.
         residual: predict a residual over the bicubically upsampled frame, which makes training ten times as fast. The
             published weights predict the frame itself.
+        published: its buffers are those of the published weights, see :func:`gbuffers.make_gbuffers`.
     """
 
-    def __init__(self, channels: int = 16, *, scaled_motion: bool = False, residual: bool = False) -> None:
+    def __init__(
+        self, channels: int = 16, *, scaled_motion: bool = False, residual: bool = False, published: bool = False
+    ) -> None:
         super().__init__()
         self.channels, self.scaled_motion, self.residual = channels, scaled_motion, residual
+        self.published = published
         sizes = (channels, 2 * channels)
         self.first_conv = nn.Conv2d(3, channels, 3, padding=1)
         self.encoders = nn.ModuleList(nn.Sequential(EncoderBlock(size)) for size in sizes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -24,6 +24,9 @@ from .dap import FORMAT as DAP_FORMAT
 from .gbuffers import RenderPasses, check_surfaces, make_gbuffers
 from .optimize import prepare
 from .rdg import RDG, load_rdg
+
+if TYPE_CHECKING:
+    from .exr_passes import PassFiles
 
 SHIPPED = {"dap": "dap_small.safetensors", "rdg": "rdg_small.safetensors"}
 """Files of the shipped networks by name."""
@@ -189,7 +192,7 @@ class FastUpscaler:
                 before = DAPState(tuple(memory[f"features {level}"] for level in levels), memory["hidden"])
             result, after = self.network.step(image.movedim(-1, 1), before)
             return result, {"hidden": after.hidden} | {f"features {k}": x for k, x in enumerate(after.features)}
-        buffers = make_gbuffers(image, _of_frame(passes, index))
+        buffers = make_gbuffers(image, _of_frame(passes, index), published=self.network.published)
         if memory:
             buffers["Motion"] = _motion(image, memory["frame"], passes.flows, index)[None].to(self.device)
         guides = {name: values[0] for name, values in buffers.items()}
@@ -206,18 +209,23 @@ def upscale_chunk(
     *,
     noise: Any,
     chunk_state: ChunkState,
+    pass_files: PassFiles | None = None,
 ) -> Tensor:
     """Upscale a chunk of a file, see :mod:`run.video_job`; the recurrent state continues from the previous chunk.
 
     Args:
         settings, noise: unused; real-time networks have no settings and are deterministic.
+        pass_files: render passes of the whole file.
 
     Returns:
         (T, *target, 3) float32 in [0, 1].
     """
     chunk_state.after = dict(chunk_state.before or {})
+    passes = RenderPasses()
+    if pass_files is not None:
+        passes = pass_files.read(chunk_state.first, len(frames), continues=bool(chunk_state.after))
     return upscaler.upscale(
-        frames, target, state=chunk_state.after, on_frame=lambda done, total: report("upscale", done, total)
+        frames, target, passes, state=chunk_state.after, on_frame=lambda done, total: report("upscale", done, total)
     )
 
 

@@ -165,7 +165,7 @@ def _chunk_state(journal: Journal, chunks: tuple[Chunk, ...], number: int, numbe
     """What a chunk takes over from the previous one of its shot; nothing from one of another share."""
     before = journal.state(number - 1) if chunks[number].continues_shot and number - 1 in numbers else {}
     until = chunks[number + 1].first - chunks[number].first if _is_continued(chunks, number) else None
-    return ChunkState(before or None, until)
+    return ChunkState(before or None, until, chunks[number].first)
 
 
 def _is_continued(chunks: tuple[Chunk, ...], number: int) -> bool:

@@ -16,9 +16,7 @@ import torch
 from torch import Tensor
 
 from ..errors import MediaError, phrase
-
-MAGIC = b"v/1\x01"
-SHORT = {"red": "r", "green": "g", "blue": "b", "alpha": "a"}
+from .exr_layers import MAGIC, SHORT
 
 
 @dataclass(frozen=True, eq=False)

@@ -93,7 +93,7 @@ def probe(path: str | Path) -> VideoInfo:
     """
     path = Path(path)
     with opened(path) as container:
-        info = _info(path, container)
+        info = _info(first_image(path)[0] if is_sequence(path) else path, container)
     if is_sequence(path):
         _, count = first_image(path)
         return VideoInfo(path, info.width, info.height, SEQUENCE_FPS, count, 1 / SEQUENCE_FPS, picture=info.picture)

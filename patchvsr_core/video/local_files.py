@@ -1,7 +1,7 @@
 """Opens files, and nothing that they or their names point at.
 
 libav follows playlists to other files and servers, and takes ``Film: part 1.mp4`` for an address. Every input is opened
-here.
+here, and of an EXR file with several layers its picture.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import av
 from av.container import InputContainer
 
 from ..errors import MediaError
+from .exr_layers import shown_layer
 
 POINTERS = {"concat", "dash", "hls", "imf", "lavfi", "rtp", "rtsp", "sap", "sdp", "webm_dash_manifest"}
 """libav's formats that hold no video themselves, but name other files or addresses to read."""
@@ -24,8 +25,13 @@ def open_input(path: Path) -> InputContainer:
     Raises:
         MediaError: when it is no file that libav reads, or a playlist.
     """
+    layer = shown_layer(path) if path.suffix.lower() == ".exr" else ""
+    options = {"layer": layer} if layer else {}
     try:
-        return av.open(local_url(path), metadata_errors="replace", options={**_only_files()})
+        container = av.open(local_url(path), metadata_errors="replace", options={**_only_files(), **options})
+        if options:
+            container.streams.video[0].codec_context.options = options
+        return container
     except (av.error.FFmpegError, OSError) as error:
         raise MediaError(
             f"{path.name} cannot be opened as video ({error.strerror or error}); check that the file is complete, and "

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..srgb import to_display
 from .conversion import PRECISE
 from .decode import iter_frames
 from .info import (
@@ -25,7 +26,6 @@ from .info import (
     probe,
 )
 from .orientation import orientation
-from .sequence import to_display
 from .timeline import Timeline, scan
 
 __all__ = ["Clip", "Timeline", "iter_frames", "read_clip", "read_frames", "scan", "to_tensor"]

@@ -17,6 +17,7 @@ from av.video.frame import VideoFrame
 from torch import Tensor
 
 from ..errors import MediaError, OutputError
+from ..srgb import to_linear
 
 IMAGES = {".png", ".exr", ".tif", ".tiff", ".jpg", ".jpeg", ".webp", ".bmp"}
 NUMBER = re.compile(r"%0?\d*d")
@@ -172,17 +173,9 @@ def to_integers(frame: Tensor, depth: int) -> np.ndarray:
     return (frame.clamp(0, 1) * largest).round().cpu().numpy().astype(kind)
 
 
-def to_display(linear: Tensor) -> Tensor:
-    """The sRGB curve, extended above 1."""
-    positive = linear.clamp(min=0)
-    return torch.where(positive <= 0.0031308, 12.92 * positive, 1.055 * positive ** (1 / 2.4) - 0.055)
-
-
 def _linear(frame: Tensor) -> np.ndarray:
-    """The inverse of :func:`to_display`; alpha is linear as it is."""
-    color = frame[..., :3].float()
-    linear = torch.where(color <= 0.04045, color / 12.92, ((color.clamp(min=0) + 0.055) / 1.055) ** 2.4)
-    return torch.cat([linear, frame[..., 3:].float()], -1).cpu().numpy()
+    """A frame in linear light; alpha is linear as it is."""
+    return torch.cat([to_linear(frame[..., :3].float()), frame[..., 3:].float()], -1).cpu().numpy()
 
 
 def is_named(file: Path, pattern: str) -> bool:

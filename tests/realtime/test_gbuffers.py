@@ -8,7 +8,15 @@ from torch import Tensor
 
 from patchvsr_core.errors import MediaError
 from patchvsr_core.optical_flow.flow import ClipFlows
-from patchvsr_core.realtime.gbuffers import STEEPNESS, RenderPasses, estimate_normals, make_gbuffers, normalise_depth
+from patchvsr_core.realtime.gbuffers import (
+    NEUTRAL_ALBEDO,
+    STEEPNESS,
+    RenderPasses,
+    estimate_normals,
+    make_gbuffers,
+    normalise_depth,
+)
+from patchvsr_core.srgb import to_display
 
 HEIGHT, WIDTH = 32, 48
 
@@ -151,3 +159,20 @@ def test_motion_of_another_clip(shape: tuple[int, ...]) -> None:
     flows = ClipFlows(torch.zeros(shape), torch.zeros(shape))
     with pytest.raises(MediaError, match=f"motion has {shape[0] + 1} frames of {shape[3]}x{shape[2]} but the clip"):
         make_gbuffers(a_clip(), RenderPasses(flows=flows))
+
+
+def test_published_networks_get_the_albedo_as_rendered_and_neutral_surfaces() -> None:
+    """The authors scale the linear albedo of a frame from its least to its greatest value, above 1 too."""
+    linear = torch.rand(3, HEIGHT, WIDTH, 3, generator=torch.Generator().manual_seed(5)) * 1.5 + 0.1
+    buffers = make_gbuffers(a_clip(), RenderPasses(albedo=to_display(linear)), published=True)
+    low, high = linear.amin((1, 2, 3), keepdim=True), linear.amax((1, 2, 3), keepdim=True)
+    assert torch.allclose(buffers["BRDF"][0].movedim(1, -1), (linear - low) / (high - low), atol=1e-5)
+    assert (
+        make_gbuffers(a_clip(), RenderPasses(albedo=to_display(linear)))["BRDF"] - buffers["BRDF"]
+    ).abs().max() > 0.1
+    assert torch.equal(buffers["Normal"][0, 0, :, 5, 5], torch.tensor([0.5, 0.5, 1.0]))
+    depth = ramp(0.05, 0.0)[0].expand(3, -1, -1)
+    lacking = make_gbuffers(a_clip(), RenderPasses(depth=depth), published=True)
+    assert lacking["BRDF"].unique().tolist() == [NEUTRAL_ALBEDO]
+    assert torch.equal(lacking["Normal"][0, 0, :, 5, 5], torch.tensor([0.5, 0.5, 1.0])), "not the slope of the depth"
+    assert torch.equal(lacking["Depth"], make_gbuffers(a_clip(), RenderPasses(depth=depth))["Depth"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,12 @@ import torch
 from safetensors.torch import save_file
 
 from patchvsr_core.errors import ModelError
-from patchvsr_core.realtime.rdg import RDG, load_rdg
+from patchvsr_core.realtime.rdg import RDG, load_rdg, save_rdg
 from patchvsr_core.realtime.rdg_blocks import BUFFERS
+from patchvsr_core.weights import shipped
 
+PUBLISHED = "PATCHVSR_RDG_WEIGHTS"
+"""Environment variable that names the authors' RDG_Small.pth, which is not part of this project."""
 GOLDEN = Path(__file__).parents[1] / "golden" / "rdg_nf8.npz"
 CHANNELS = {"Image": 3, **BUFFERS}
 
@@ -114,8 +118,32 @@ def test_published_files_load_strictly(tmp_path: Path, golden: dict[str, torch.T
     else:
         torch.save({"params": state} if kind == "nested" else state, path)
     network = load_rdg(path)
-    assert network.channels == 8 and not network.training
+    assert network.channels == 8 and not network.training and network.published
     assert torch.equal(network.first_conv.weight, state["first_conv.weight"])
+
+
+def test_files_of_the_trainer_keep_buffers_of_their_own(tmp_path: Path) -> None:
+    save_rdg(a_network(), tmp_path / "own.safetensors")
+    assert (
+        not load_rdg(tmp_path / "own.safetensors").published
+        and not load_rdg(shipped("rdg_small.safetensors")).published
+    )
+
+
+@pytest.mark.skipif(PUBLISHED not in os.environ, reason=f"{PUBLISHED} names no RDG_Small.pth")
+def test_the_authors_file_gives_the_authors_numbers() -> None:
+    """Measured with their own code, on a CPU: mean and deviation of the result on random buffers."""
+    network = load_rdg(os.environ[PUBLISHED])
+    torch.manual_seed(0)
+    shape = (1, 3, 34, 50)
+    batch, frames, height, width = shape
+    clip = {"Image": torch.rand(batch, frames, 3, height, width)}
+    clip["Motion"] = torch.randn(batch, frames, 2, height, width)
+    for name, channels in (("Depth", 1), ("Normal", 3), ("BRDF", 3)):
+        clip[name] = torch.rand(batch, frames, channels, height, width)
+    with torch.no_grad():
+        made = network(clip)
+    assert abs(float(made.mean()) - 0.280608) < 1e-5 and abs(float(made.std()) - 1.857328) < 1e-5
 
 
 def test_other_files_say_why(tmp_path: Path, golden: dict[str, torch.Tensor]) -> None:
