@@ -112,8 +112,8 @@ class PassFiles:
         """
         if len(self.files) != frames:
             raise MediaError(
-                f"{self.files[0].parent} has the passes of {len(self.files)} frames but the clip has {frames}; name those "
-                "of this very clip."
+                f"{self.files[0].parent} has the passes of {len(self.files)} frames but the clip has {frames}; name "
+                "those of this very clip."
             )
 
     @property
