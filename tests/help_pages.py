@@ -135,22 +135,23 @@ def _names(english: Texts, own: Texts) -> Iterator[tuple[str, str]]:
 
 def _tooltip_faults(node: str, rows: list[tuple[list[str], list[str]]], names: tuple[Texts, Texts]) -> Iterator[str]:
     """Where the English page repeats a tooltip word for word, the translation repeats the translated one."""
-    english, own = _tooltips(names[0][node]), _tooltips(names[1][node])
+    tooltips = list(_tooltips(names[0][node], names[1][node]))
     for source, row in rows:
         named = CODE.match(source[0])
-        if named is None or len(source) < 2 or len(row) < 2:
-            continue
-        key = named[0].strip("`")
-        if key not in english or key not in own:
-            continue
-        for part, translated in zip(source[1].split("<br>"), row[1].split("<br>"), strict=False):
-            if part == english[key] and translated != own[key]:
-                yield f"`{key}` repeats the tooltip: {own[key]}"
+        for part, translated in zip(source[-1].split("<br>"), row[-1].split("<br>"), strict=False):
+            own = [tip for key, tooltip, tip in tooltips if named and named[0] == f"`{key}`" and tooltip == part]
+            if own and translated not in own:
+                yield f"{named[0]} repeats the tooltip: {own[0]}"
 
 
-def _tooltips(texts: Texts) -> dict[str, str]:
-    found = {name: one.get("tooltip", "") for name, one in texts.get("inputs", {}).items()}
-    return found | {one["name"]: one.get("tooltip", "") for one in texts.get("outputs", {}).values() if "name" in one}
+def _tooltips(english: Texts, own: Texts) -> Iterator[tuple[str, str, str]]:
+    """(what the English page calls an input or output, its tooltip in English, and in the language)."""
+    for part, is_input in (("inputs", True), ("outputs", False)):
+        for key, texts in english.get(part, {}).items():
+            called = key if is_input else texts.get("name", "")
+            tooltip = own.get(part, {}).get(key, {}).get("tooltip", "")
+            if "tooltip" in texts and tooltip:
+                yield called, texts["tooltip"], tooltip
 
 
 def _quote_faults(rows: list[tuple[list[str], list[str]]], messages: tuple[Texts, Mapping[str, str]]) -> Iterator[str]:
