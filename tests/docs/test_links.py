@@ -33,13 +33,19 @@ def anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+def base_of(page: Path) -> Path:
+    """Where relative links begin: of a help page in another language where ComfyUI's frontend has them begin."""
+    docs = ROOT / "web" / "docs"
+    return docs if docs in page.parents else page.parent
+
+
 def broken_links(page: Path) -> list[str]:
     broken = []
     for link in LINK.findall(without_code(page.read_text(encoding="utf-8"))):
         if "://" in link or link.startswith("mailto:"):
             continue
         name, _, anchor = link.partition("#")
-        target = page.parent / name if name else page
+        target = base_of(page) / name if name else page
         if not target.exists() or (anchor and anchor not in anchors(target.read_text(encoding="utf-8"))):
             broken.append(link)
     return broken
