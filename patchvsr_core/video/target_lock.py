@@ -12,7 +12,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -30,10 +30,12 @@ LOCKED_BYTE = 2**30
 """Windows locks bytes, and nobody else can read those: some beyond the text."""
 MOST_PARTS = 2**16
 """Windows knows no shared locks: a whole run locks so many bytes, and every part one of them."""
-HOLDER = "{holder}"
 TAKEN = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}
 UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
 """Errors of file systems without locks, such as some network shares."""
+
+Taken = Callable[[str], OutputError]
+"""Makes the error of a lock that is taken, of words on who holds it, which may be none."""
 
 
 @contextmanager
@@ -45,7 +47,10 @@ def lock_target(output: Path) -> Iterator[None]:
     Raises:
         OutputError: when another run holds it, or its folder is missing or read-only.
     """
-    taken = f"{output} is being written by another run{HOLDER}; wait for it or choose another name."
+
+    def taken(holder: str) -> OutputError:
+        return OutputError(f"{output} is being written by another run{holder}; wait for it or choose another name.")
+
     with _held(output, lock_file_of(output), taken):
         yield
 
@@ -60,8 +65,17 @@ def lock_part(output: Path, part: int) -> Iterator[None]:
     Raises:
         OutputError: as :func:`lock_target`.
     """
-    whole = f"{output} is being written or joined by another run{HOLDER}; wait for it or choose another name."
-    same = f"Part {part} of {output} is being made by another run{HOLDER}; wait for it or start another part."
+
+    def whole(holder: str) -> OutputError:
+        return OutputError(
+            f"{output} is being written or joined by another run{holder}; wait for it or choose another name."
+        )
+
+    def same(holder: str) -> OutputError:
+        return OutputError(
+            f"Part {part} of {output} is being made by another run{holder}; wait for it or start another part."
+        )
+
     with (
         _held(output, lock_file_of(output), whole, part=part),
         _held(output, lock_file_of(output, f"part{part}"), same),
@@ -72,17 +86,20 @@ def lock_part(output: Path, part: int) -> Iterator[None]:
 @contextmanager
 def lock_setup(output: Path) -> Iterator[None]:
     """Wait until no other part of an output is being set up, so that all of them begin from one record."""
-    taken = f"Other parts of {output} are being set up{HOLDER}; start this one again."
+
+    def taken(holder: str) -> OutputError:
+        return OutputError(f"Other parts of {output} are being set up{holder}; start this one again.")
+
     with _held(output, lock_file_of(output, "setup"), taken, waits=True):
         yield
 
 
 @contextmanager
-def _held(output: Path, path: Path, taken: str, *, part: int = 0, waits: bool = False) -> Iterator[None]:
+def _held(output: Path, path: Path, taken: Taken, *, part: int = 0, waits: bool = False) -> Iterator[None]:
     """Hold a lock file.
 
     Args:
-        taken: the sentence where somebody else holds it, and :data:`HOLDER` for who that is.
+        taken: the error where somebody else holds it, given who that is.
         part: shares it with other parts; 0: with nobody.
         waits: for others that hold it.
     """
@@ -109,7 +126,7 @@ def lock_file_of(output: Path, kind: str = "") -> Path:
     return hidden_beside(target, target.name, f".patchvsr.{kind}.lock" if kind else ".patchvsr.lock")
 
 
-def _take(path: Path, output: Path, taken: str, part: int, waits: bool) -> int:
+def _take(path: Path, output: Path, taken: Taken, part: int, waits: bool) -> int:
     """Open and lock the file; once more where the run that held it removed it meanwhile."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -119,7 +136,7 @@ def _take(path: Path, output: Path, taken: str, part: int, waits: bool) -> int:
             holder = _read_holder(descriptor)
             os.close(descriptor)
             if error.errno in TAKEN:
-                raise OutputError(taken.replace(HOLDER, holder)) from error
+                raise taken(holder) from error
             if error.errno not in UNSUPPORTED:
                 raise
             log.warning("%s has no file locks; start no second run for %s.", path.parent, output.name)
