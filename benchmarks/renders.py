@@ -1,11 +1,12 @@
-"""RDG on rendered clips, with and without their G-buffers, beside bicubic and DAP.
+"""RDG on rendered clips, with and without their G-buffers, beside bicubic and DAP; of a file of its authors too.
 
 Scenes are rendered with photographs as textures, which should not be those that a network was trained on:
 
     python benchmarks/renders.py PHOTOGRAPHS --only 'pop-os_01*,sam2img_*,pierotof_*' --scenes 12
 
 An input's pixel is what 4, 16 or 64 samples of a renderer show, of which few alias. Every scene is measured with
-several levels of noise in its light, as a path tracer's; the passes of the materials have none.
+several levels of noise in its light, as a path tracer's; the passes of the materials have none. ``--game`` adds a clip
+of a game with motion and depth, see ``mobss.py``.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
 import metrics
+import mobss
 from pictures import Versions, contact_sheet, middle, write_png
 from tables import Table, as_text, mean, number, write_markdown
 
@@ -44,7 +46,7 @@ FIRST_SEED = 1_000_000
 
 
 def methods(others: Sequence[Path]) -> dict[str, Method]:
-    """By the name of their row; ``others`` are networks of which the G-buffers are withheld."""
+    """By the name of their row; ``others`` are files of further RDG networks."""
     rdg, dap = load_fast("rdg"), load_fast("dap")
 
     def with_passes(network: FastUpscaler, **missing: None) -> Method:
@@ -62,6 +64,8 @@ def methods(others: Sequence[Path]) -> dict[str, Method]:
     }
     for path in others:
         network = load_fast(path)
+        found[f"{path.stem}, all passes"] = with_passes(network)
+        found[f"{path.stem}, no albedo"] = with_passes(network, albedo=None)
         found[f"{path.stem}, no passes"] = lambda clip, network=network: network.upscale(clip.small)  # type: ignore[misc]
     return found
 
@@ -106,6 +110,21 @@ def measure(clips: Sequence[RenderedClip], chosen: dict[str, Method]) -> tuple[T
     return Table(f"x4, {len(clips)} scenes of {clips[0].truth.shape[2]} px", heads, tuple(rows)), versions
 
 
+def measure_game(folder: Path, frames: int, others: Sequence[Path]) -> Table:
+    """PSNR of a game's clip, whose passes are motion and depth alone."""
+    truth, small, passes = mobss.read_clip(folder, frames)
+    size = (int(truth.shape[1]), int(truth.shape[2]))
+    upsampled = resize(small, size)
+    results = {"bicubic": upsampled, "bicubic + back-projection": back_project(upsampled, small)}
+    results["DAP small"] = load_fast("dap").upscale(small, size)
+    for name, network in {"RDG small": load_fast("rdg"), **{path.stem: load_fast(path) for path in others}}.items():
+        results[f"{name}, all passes"] = network.upscale(small, size, passes)
+        results[f"{name}, no passes"] = network.upscale(small, size)
+    scores = {name: metrics.psnr(result.clamp(0, 1), truth) for name, result in results.items()}
+    rows = [(name, number(score, 2), number(score - scores["bicubic"], 2)) for name, score in scores.items()]
+    return Table(f"x4, a game, {frames} frames of {size[1]}x{size[0]}", ("method", "PSNR", "over bicubic"), tuple(rows))
+
+
 def _size(clip: RenderedClip) -> tuple[int, int]:
     return int(clip.truth.shape[1]), int(clip.truth.shape[2])
 
@@ -117,16 +136,19 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=12)
     parser.add_argument("--frames", type=int, default=6)
     parser.add_argument("--side", type=int, default=256, help="of the true frames, px")
-    parser.add_argument("--other", type=Path, nargs="*", default=(), help="more RDG files, run without passes")
+    parser.add_argument("--other", type=Path, nargs="*", default=(), help="more RDG files, such as RDG_Small.pth")
+    parser.add_argument("--game", type=Path, help="folder with a clip of MobSS")
     parser.add_argument("--save", type=Path, help="folder for a sheet of crops at 1:1")
     parser.add_argument("--markdown", type=Path, help="file to write the table to")
     options = parser.parse_args()
     table, versions = measure(rendered(options), methods(options.other))
-    print(as_text(table))
+    tables = [table] + ([measure_game(options.game, options.frames, options.other)] if options.game else [])
+    for one in tables:
+        print(as_text(one))
     if options.save:
         write_png(options.save / "renders.png", contact_sheet(versions))
     if options.markdown:
-        write_markdown(options.markdown, "Renders", [table], NOTES, sys.argv)
+        write_markdown(options.markdown, "Renders", tables, NOTES, sys.argv)
 
 
 if __name__ == "__main__":

@@ -128,14 +128,7 @@ class AttentionPropagation(io.ComfyNode):
                 setting_widget("spatial_attention", "spatial", default=True),
                 setting_widget("temporal_attention", "temporal", default=True),
                 setting_widget("lazy_attention", "lazy"),
-                io.Int.Input(
-                    "frames",
-                    default=1,
-                    min=1,
-                    max=16,
-                    advanced=True,
-                    tooltip="Latent frames of the neighbouring window that TAP attends to.",
-                ),
+                setting_widget("attention_frames", "frames", default=4),
                 io.Combo.Input(
                     "choice",
                     options=list(CHOICES),
@@ -220,7 +213,7 @@ class DetailGuidance(io.ComfyNode):
                     default=1.5,
                     tooltip="Softness at the last step. Higher gives more detail, and more of it is invented.",
                 ),
-                setting_widget("guidance_rescale", "rescale", default=0.2),
+                setting_widget("guidance_rescale", "rescale"),
             ],
             outputs=[io.Model.Output(tooltip="The model with this switched on.")],
         )

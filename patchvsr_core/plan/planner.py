@@ -23,6 +23,9 @@ from .canvas import TOKEN_CELLS, Canvas, Patch, PatchPlan, Span, TileGrid
 
 Array = np.ndarray
 
+GAUSSIAN_VARIANCE = 0.01
+"""Of a Gaussian window, in squares of its length: MultiDiffusion's, as DC-VSR does not state its own."""
+
 
 PlanarPatch = tuple[Span, Span, str, Array, int]
 """Vertical span, horizontal span, kind, (H, W) weights, phase."""
@@ -44,8 +47,9 @@ def plan_patches(
             multiple of one token (16 px for a stride of 8). Patches are shortened to a smaller canvas.
         layout: ``corner`` (seam-free), ``pairwise`` (the authors' layout), ``uniform`` (the
             corner layout with equal weights, an ablation), ``alternating`` (the primary grid at
-            even steps, a half-shifted one at odd steps: about the cost of one grid) or
-            ``overlapping`` (one grid, cross-faded over a quarter of a patch: half the cost of corner).
+            even steps, a half-shifted one at odd steps: about the cost of one grid),
+            ``overlapping`` (one grid, cross-faded over a quarter of a patch: half the cost of corner) or
+            ``gaussian`` (DC-VSR's: one grid whose patches overlap by half, with Gaussian weights in space and time).
         window_frames: length of a temporal window in video frames, which the base model processes at once.
         overlap_frames: minimum overlap of consecutive temporal windows in video frames.
 
@@ -68,7 +72,7 @@ def plan_patches(
         )
     size = canvas.latent_size
     height, width = (min(side, patch_px // canvas.stride_px) for side in size)
-    windows = temporal_windows(canvas, window_frames, overlap_frames)
+    windows = temporal_windows(canvas, window_frames, overlap_frames, layout)
     patches = _repeat_over_time(windows, LAYOUTS[layout](size, (height, width)))
     primary = _repeat_over_time(windows, _primary(size, (height, width)))
     return PatchPlan(canvas, layout, patches, primary, phases=1 + max(p.phase for p in patches))
@@ -84,9 +88,10 @@ def _repeat_over_time(windows: list[Span], planar: list[PlanarPatch]) -> tuple[P
     )
 
 
-def temporal_windows(canvas: Canvas, window_frames: int, overlap_frames: int) -> list[Span]:
-    """Windows over the latent frames, cross-faded linearly in their overlaps."""
-    return tile_axis(canvas.latent_frames, *_window_length(canvas, window_frames, overlap_frames))
+def temporal_windows(canvas: Canvas, window_frames: int, overlap_frames: int, layout: str = "corner") -> list[Span]:
+    """Windows over the latent frames, cross-faded linearly in their overlaps; with Gaussian weights in that layout."""
+    weights = gaussian_weights if layout == "gaussian" else tile_axis
+    return weights(canvas.latent_frames, *_window_length(canvas, window_frames, overlap_frames))
 
 
 def count_windows(canvas: Canvas, window_frames: int, overlap_frames: int) -> int:
@@ -158,6 +163,15 @@ def hat_weights(length: int, window: int) -> list[Span]:
         for k, (_, start, is_border) in enumerate(windows)
     ]
     return _normalise(length, spans)
+
+
+def gaussian_weights(length: int, window: int, overlap: int) -> list[Span]:
+    """Evenly spaced windows that overlap by at least ``overlap`` cells, with the weights
+    exp(-(x - (L - 1) / 2)^2 / (2 * 0.01 L^2)), which are normalised to sum to 1 in every cell.
+    """
+    offsets = np.arange(window) - (window - 1) / 2
+    bell = np.exp(-np.square(offsets) / (2 * GAUSSIAN_VARIANCE * window**2))
+    return _normalise(length, [Span(start, bell) for start in _spread_starts(length, window, overlap)])
 
 
 def _spread_starts(length: int, window: int, overlap: int) -> list[int]:
@@ -237,6 +251,12 @@ def _overlapping(size: tuple[int, int], patch: tuple[int, int]) -> list[PlanarPa
     return [(r, c, "primary", np.outer(r.weight, c.weight), 0) for r in rows for c in columns]
 
 
+def _gaussian(size: tuple[int, int], patch: tuple[int, int]) -> list[PlanarPatch]:
+    """DC-VSR's tiles: one grid whose patches overlap by at least half of their side."""
+    rows, columns = (gaussian_weights(length, window, window // 2) for length, window in zip(size, patch, strict=True))
+    return [(r, c, "primary", np.outer(r.weight, c.weight), 0) for r in rows for c in columns]
+
+
 def _alternating(size: tuple[int, int], patch: tuple[int, int]) -> list[PlanarPatch]:
     """Phase 0: the primary grid. Phase 1: a grid centred on its borders, with the outer patches moved inside."""
     rows, columns = (_half_shifted(length, window) for length, window in zip(size, patch, strict=True))
@@ -273,4 +293,5 @@ LAYOUTS: dict[str, Callable[[tuple[int, int], tuple[int, int]], list[PlanarPatch
     "uniform": _uniform,
     "alternating": _alternating,
     "overlapping": _overlapping,
+    "gaussian": _gaussian,
 }

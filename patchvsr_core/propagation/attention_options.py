@@ -18,7 +18,7 @@ class AttentionOptions:
     lazy: bool = False
     """SAP reuses what the step before recorded instead of running the patches twice."""
     frames: int = 1
-    """Latent frames of the neighbour in time that TAP looks at."""
+    """Latent frames of the neighbour in time that TAP looks at; L of the paper, which has 4 and one for every frame."""
     choice: str = "rich"
     """Which: those ``rich`` in detail, or those ``nearest`` to the patch that looks, or ``farthest``."""
     layers: tuple[int, ...] | None = None
@@ -28,7 +28,8 @@ class AttentionOptions:
     offload: bool = False
     """Keep keys and values in main memory instead of the GPU's."""
     softening: tuple[float, float] = (1.0, 1.0)
-    """DSSAG's g at the first and at the last step; 1 is off."""
+    """DSSAG's g at the first and at the last step, linear between them: a guess, as the paper's schedule and even the
+    direction of its change are not known; 1 is off."""
 
     def __post_init__(self) -> None:
         if self.choice not in CHOICES:

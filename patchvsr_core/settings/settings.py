@@ -11,7 +11,7 @@ SEEDS = 2**63
 BICUBIC, RESTORER, UPSCALER = "bicubic", "restorer", "upscaler"
 BASE_LAYERS = (BICUBIC, RESTORER, "dap", "rdg", UPSCALER)
 COLOR_FIXES = ("wavelet", "adain", "none", "lab")
-LAYOUT_NAMES = ("corner", "pairwise", "uniform", "alternating", "overlapping")
+LAYOUT_NAMES = ("corner", "pairwise", "uniform", "alternating", "overlapping", "gaussian")
 SCHEDULES = ("shifted", "star")
 SOLVER_NAMES = ("euler", "heun")
 WINDOWS = ("linear", "cosine")
@@ -30,7 +30,8 @@ class Settings:
         "corner",
         "corner: no seams at any number of steps. overlapping: half as many patches as corner, for a "
         "single step. alternating: a third as many, needs at least 2 steps. pairwise: the paper's "
-        "layout, 20 % fewer than corner. uniform: for comparison.",
+        "layout, 20 % fewer than corner. gaussian: DC-VSR's tiles, which overlap by half. "
+        "uniform: for comparison.",
         group="patches",
         choices=LAYOUT_NAMES,
     )
@@ -211,6 +212,16 @@ class Settings:
         "1.5 times as long instead of 2.3, but all temporal windows are kept in memory. No effect on a "
         "single-step run.",
         group="consistency",
+    )
+    attention_frames: int = option(
+        1,
+        "Latent frames of the neighbouring window that TAP attends to. DC-VSR has 4, of a VAE with a latent for every "
+        "frame; of a Wan each stands for 4 frames.",
+        group="consistency",
+        low=1,
+        widget=(1, 16),
+        step=1,
+        advanced=True,
     )
     attention_layers: str = option(
         "all",

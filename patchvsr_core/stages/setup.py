@@ -137,6 +137,7 @@ def attention_options(settings: Settings) -> AttentionOptions:
         spatial=settings.spatial_attention,
         temporal=settings.temporal_attention,
         lazy=settings.lazy_attention,
+        frames=settings.attention_frames,
         layers=parse_layers(settings.attention_layers),
         offload=settings.attention_offload,
         softening=(1.0, settings.softening),

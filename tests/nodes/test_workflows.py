@@ -45,7 +45,7 @@ EXPECTED = {
     },
     "patchvsr_dc_vsr": {
         "PatchVSR_AttentionPropagation": {"spatial": True, "temporal": True, "lazy": False, "layers": "all"},
-        "PatchVSR_DetailGuidance": {"softening_start": 1, "softening_end": 1.5, "rescale": 0.2},
+        "PatchVSR_DetailGuidance": {"softening_start": 1, "softening_end": 1.5, "rescale": 0},
         "CFGGuider": {"cfg": 3},
     },
     "patchvsr_star": {

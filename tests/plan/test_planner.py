@@ -75,7 +75,8 @@ def test_regular_hat_is_the_papers_fade() -> None:
 
 
 @pytest.mark.parametrize(
-    ("layout", "low", "high"), [("uniform", 1.4, 1.65), ("pairwise", 1.1, 1.4), ("corner", 0.08, 0.12)]
+    ("layout", "low", "high"),
+    [("uniform", 1.4, 1.65), ("pairwise", 1.1, 1.4), ("corner", 0.08, 0.12), ("gaussian", 0.55, 0.72)],
 )
 def test_jump_between_neighbours_of_independent_patches(layout: str, low: float, high: float) -> None:
     """Every patch answers a constant of its own; the largest step between cells shows the seams."""
@@ -86,6 +87,24 @@ def test_jump_between_neighbours_of_independent_patches(layout: str, low: float,
         canvas = fused_constants(plan, generator)
         jumps.append(max(canvas.diff(dim=0).abs().max().item(), canvas.diff(dim=1).abs().max().item()))
     assert low < sum(jumps) / len(jumps) < high
+
+
+def test_gaussian_tiles_are_those_of_dc_vsr() -> None:
+    """64 x 64 cells by 14 frames, half over the next; exp(-(x - (L - 1) / 2)^2 / (2 * 0.01 * L^2)) along each axis."""
+    canvas = Canvas(21, (8, 8), (768, 1024))
+    plan = plan_patches(canvas, layout="gaussian", window_frames=14, overlap_frames=7)
+    assert sorted({patch.origin for patch in plan.patches}) == [
+        (t, y, x) for t in (0, 7) for y in (0, 32) for x in (0, 32, 64)
+    ]
+    bells = {
+        length: torch.exp(-((torch.arange(length) - (length - 1) / 2) ** 2) / (0.02 * length**2)) for length in (14, 64)
+    }
+    total = torch.zeros(canvas.latent_shape)
+    window = bells[14][:, None, None] * bells[64][:, None] * bells[64]
+    for patch in plan.patches:
+        patch.crop(total).add_(window)
+    for patch in plan.patches:
+        assert torch.allclose(patch.weight(total), window / patch.crop(total), atol=1e-5)
 
 
 def test_pairwise_jumps_only_at_crossings() -> None:

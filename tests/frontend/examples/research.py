@@ -12,7 +12,8 @@ DCVSR_NOTE = """
 ## DC-VSR in PatchVSR, on Wan 2.1
 
 **Attention Propagation** lets patches attend to one another: SAP across the frame, TAP across time. **Detail \
-Guidance** (DSSAG) steers guidance towards more detail, at no extra time.
+Guidance** (DSSAG) steers guidance towards more detail, at no extra time. Patches overlap by half, in space and in \
+time, and fade in Gaussians (*layout* gaussian).
 
 **Cost**: SAP about doubles the time of its steps; *lazy* takes half of that back. With 30 blocks it stores about 7 \
 GiB: choose fewer *layers*, or *offload*, if memory is short.
@@ -42,8 +43,8 @@ def attention(model: str, **widgets: Any) -> dict[str, Node]:
     return {"attention": Node("PatchVSR_AttentionPropagation", {"model": model, **widgets})}
 
 
-def guidance(model: str, softening: float) -> dict[str, Node]:
-    inputs = {"model": model, "softening_start": 1.0, "softening_end": softening, "rescale": 0.2}
+def guidance(model: str, softening: float, rescale: float = 0.2) -> dict[str, Node]:
+    inputs = {"model": model, "softening_start": 1.0, "softening_end": softening, "rescale": rescale}
     return {"guidance": Node("PatchVSR_DetailGuidance", inputs)}
 
 
@@ -54,7 +55,8 @@ DCVSR = Example(
         **WAN21.nodes,
         **note(DCVSR_NOTE, FILES),
         **attention("@shift.MODEL"),
-        **guidance("@attention.MODEL", 1.5),
+        **guidance("@attention.MODEL", 1.5, rescale=0.0),
+        "plan": changed(WAN21.nodes["plan"], layout="gaussian", overlap_frames=41),
         "apply": changed(WAN21.nodes["apply"], model="@guidance.MODEL"),
         "guider": changed(WAN21.nodes["guider"], cfg=3.0),
     },
