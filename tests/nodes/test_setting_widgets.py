@@ -22,6 +22,7 @@ WIDGETS = [
     ("AttentionPropagation", "spatial", "spatial_attention"),
     ("AttentionPropagation", "temporal", "temporal_attention"),
     ("AttentionPropagation", "lazy", "lazy_attention"),
+    ("AttentionPropagation", "frames", "attention_frames"),
     ("AttentionPropagation", "layers", "attention_layers"),
     ("AttentionPropagation", "offload", "attention_offload"),
     ("DetailGuidance", "softening_end", "softening"),
