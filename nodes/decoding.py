@@ -7,7 +7,7 @@ from comfy_api.latest import io
 from ..patchvsr_core.errors import PatchVSRError
 from ..patchvsr_core.families import family_of_codec
 from ..patchvsr_core.finish.color_fix import match_colors
-from ..patchvsr_core.hosts.comfy import Progress, as_canvas, codec_of, timed_stage
+from ..patchvsr_core.hosts.comfy import Progress, as_canvas, codec_of, connected, plan_in, timed_stage, vae_of
 from ..patchvsr_core.vae.decode import blend_tiles, decode_tiles
 from ..patchvsr_core.vae.encode import check_frames
 from .sockets import Plan, Stage, Tiles
@@ -25,9 +25,9 @@ class PatchDecoder(io.ComfyNode):
             description="Decodes the fused latent on a tile grid of its own, far cheaper than patch by patch.",
             search_aliases=["patchvsr", "tiled decode"],
             inputs=[
-                io.Vae.Input("vae", tooltip="The VAE of the model, the same everywhere."),
-                io.Latent.Input("latent", tooltip="The sampled latent of the whole canvas."),
-                Plan.Input("plan", tooltip="From Patch Planner."),
+                io.Vae.Input("vae", optional=True, tooltip="The VAE of the model, the same everywhere."),
+                io.Latent.Input("latent", optional=True, tooltip="The sampled latent of the whole canvas."),
+                Plan.Input("plan", optional=True, tooltip="From Patch Planner."),
                 *tile_widgets(),
             ],
             outputs=[Tiles.Output(display_name="tiles", tooltip="For Blender.")],
@@ -39,9 +39,16 @@ class PatchDecoder(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, vae: io.Vae.Type, latent: io.Latent.Type, plan: Plan.Type, tile_px: int, overlap_px: int
+        cls,
+        tile_px: int,
+        overlap_px: int,
+        vae: io.Vae.Type | None = None,
+        latent: io.Latent.Type | None = None,
+        plan: Plan.Type | None = None,
     ) -> io.NodeOutput:
-        codec = codec_of(vae)
+        latent = connected("latent", latent)
+        plan = connected("plan", plan, plan_in(latent))
+        codec = codec_of(vae_of(vae, plan))
         with timed_stage("decode", plan.canvas.frames, plan.canvas.target, family_of_codec(codec)):
             tiles = decode_tiles(
                 codec,

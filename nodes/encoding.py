@@ -7,7 +7,17 @@ from comfy_api.latest import io
 from ..patchvsr_core.errors import AdapterError, PlanError
 from ..patchvsr_core.families import family_of_codec
 from ..patchvsr_core.finish.base_layer import starts_from_base
-from ..patchvsr_core.hosts.comfy import Progress, codec_of, latent_of, run_image_upscaler, timed_stage
+from ..patchvsr_core.hosts.comfy import (
+    Progress,
+    clip_of,
+    codec_of,
+    connected,
+    latent_of,
+    latent_with_plan,
+    run_image_upscaler,
+    timed_stage,
+    vae_of,
+)
 from ..patchvsr_core.hosts.comfy.loading import adapter_of
 from ..patchvsr_core.sampling.conditions import PatchConditions
 from ..patchvsr_core.vae.encode import encode_canvas, encode_global
@@ -25,9 +35,9 @@ class PatchEncoder(io.ComfyNode):
             description="Upsamples the clip to the canvas and encodes it: the condition that every patch gets.",
             search_aliases=["patchvsr", "encode video"],
             inputs=[
-                io.Vae.Input("vae", tooltip="The VAE of the model, the same everywhere."),
-                io.Image.Input("image", tooltip="The same clip as in Patch Planner."),
-                Plan.Input("plan", tooltip="From Patch Planner."),
+                io.Vae.Input("vae", optional=True, tooltip="The VAE of the model, the same everywhere."),
+                io.Image.Input("image", optional=True, tooltip="The same clip as in Patch Planner."),
+                Plan.Input("plan", optional=True, tooltip="From Patch Planner."),
                 setting_widget("noise_level"),
                 io.Int.Input(
                     "noise_seed",
@@ -55,15 +65,17 @@ class PatchEncoder(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        vae: io.Vae.Type,
-        image: io.Image.Type,
-        plan: Plan.Type,
         noise_level: float,
         noise_seed: int,
+        vae: io.Vae.Type | None = None,
+        image: io.Image.Type | None = None,
+        plan: Plan.Type | None = None,
         base_layer: io.Image.Type | None = None,
         upscale_model: io.UpscaleModel.Type | None = None,
     ) -> io.NodeOutput:
-        codec, source = codec_of(vae), image[..., :3]
+        plan = connected("plan", plan)
+        vae, source = vae_of(vae, plan), clip_of(image, plan)[..., :3]
+        codec = codec_of(vae)
         if base_layer is not None and upscale_model is not None:
             raise PlanError("base_layer and upscale_model both make the base layer; disconnect one of them.")
         if (base_layer is not None or upscale_model is not None) and not starts_from_base(codec):
@@ -74,7 +86,8 @@ class PatchEncoder(io.ComfyNode):
             base_layer = run_image_upscaler(upscale_model, source, plan.canvas.target, on_frames=Progress())
         with timed_stage("encode", plan.canvas.frames, plan.canvas.target, family_of_codec(codec)):
             latent = encode_canvas(codec, source, plan.canvas, base=base_layer, on_tile=Progress())
-        return io.NodeOutput(PatchConditions(latent, noise_level, noise_seed, codec, source), latent_of(vae, latent))
+        conditions = PatchConditions(latent, noise_level, noise_seed, codec, source, plan)
+        return io.NodeOutput(conditions, latent_with_plan(latent_of(vae, latent), plan))
 
 
 class GlobalContextEncoder(io.ComfyNode):
@@ -88,18 +101,26 @@ class GlobalContextEncoder(io.ComfyNode):
             "whole frame.",
             search_aliases=["patchvsr", "global branch"],
             inputs=[
-                io.Vae.Input("vae", tooltip="The VAE of the model, the same everywhere."),
-                io.ModelPatch.Input("adapter", tooltip="An adapter with a global branch, made for the model."),
-                io.Image.Input("image", tooltip="The same clip as in Patch Planner."),
-                Plan.Input("plan", tooltip="From Patch Planner."),
+                io.Vae.Input("vae", optional=True, tooltip="The VAE of the model, the same everywhere."),
+                io.ModelPatch.Input(
+                    "adapter", optional=True, tooltip="An adapter with a global branch, made for the model."
+                ),
+                io.Image.Input("image", optional=True, tooltip="The same clip as in Patch Planner."),
+                Plan.Input("plan", optional=True, tooltip="From Patch Planner."),
             ],
             outputs=[GlobalContext.Output(display_name="global_context", tooltip="For Apply PatchVSR.")],
         )
 
     @classmethod
     def execute(
-        cls, vae: io.Vae.Type, adapter: io.ModelPatch.Type, image: io.Image.Type, plan: Plan.Type
+        cls,
+        vae: io.Vae.Type | None = None,
+        adapter: io.ModelPatch.Type | None = None,
+        image: io.Image.Type | None = None,
+        plan: Plan.Type | None = None,
     ) -> io.NodeOutput:
+        plan, adapter = connected("plan", plan), connected("adapter", adapter)
         if adapter_of(adapter).global_ is None:
             raise AdapterError("This adapter has no global branch; leave the Global Context Encoder out.")
-        return io.NodeOutput(encode_global(codec_of(vae), image[..., :3], plan.canvas, plan.patch_size[1:]))
+        codec, source = codec_of(vae_of(vae, plan)), clip_of(image, plan)[..., :3]
+        return io.NodeOutput(encode_global(codec, source, plan.canvas, plan.patch_size[1:]))

@@ -8,12 +8,16 @@ from comfy_api.latest import io, ui
 
 from ..patchvsr_core.hosts.comfy import (
     as_canvas,
+    clip_of,
     codec_of,
+    connected,
     estimate_input_degradation,
     is_tiny,
+    plan_in,
     run_refiner,
     sample_focus,
     shipped_refiner,
+    vae_of,
 )
 from ..patchvsr_core.preview.compare import DIRECTIONS, Version, crop_grid, same_size, split_view
 from ..patchvsr_core.preview.patch_preview import preview_patch
@@ -40,8 +44,8 @@ class PatchPreview(io.ComfyNode):
             is_output_node=True,
             inputs=[
                 *sampling_sockets("The same as for the full run: the same seed gives the same patch."),
-                io.Vae.Input("vae", tooltip="The VAE of the model, the same everywhere."),
-                io.Image.Input("source", tooltip="The input clip."),
+                io.Vae.Input("vae", optional=True, tooltip="The VAE of the model, the same everywhere."),
+                io.Image.Input("source", optional=True, tooltip="The input clip."),
                 io.Int.Input(
                     "patch",
                     default=0,
@@ -78,9 +82,6 @@ class PatchPreview(io.ComfyNode):
         sampler: io.Sampler.Type,
         sigmas: io.Sigmas.Type,
         latent: io.Latent.Type,
-        plan: Plan.Type,
-        vae: io.Vae.Type,
-        source: io.Image.Type,
         patch: int,
         first_frame: int,
         frames: int,
@@ -90,10 +91,14 @@ class PatchPreview(io.ComfyNode):
         fidelity: float,
         detail: float,
         cleanup: float,
+        plan: Plan.Type | None = None,
+        vae: io.Vae.Type | None = None,
+        source: io.Image.Type | None = None,
     ) -> io.NodeOutput:
         if is_tiny(guider.model_patcher):
             check_conditioned(cls.hidden.prompt)
-        source, codec = source[..., :3], codec_of(vae)
+        plan = connected("plan", plan, plan_in(latent))
+        source, codec = clip_of(source, plan)[..., :3], codec_of(vae_of(vae, plan))
         check_canvas(as_canvas(latent["samples"]), plan)
         check_frames(source, plan.canvas)
         reach = shipped_refiner().reach_frames if refine_strength > 0 else 0

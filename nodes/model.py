@@ -13,6 +13,9 @@ from ..patchvsr_core.hosts.comfy import (
     attach_enhancement,
     attach_joint_modulation,
     attach_strength,
+    connected,
+    model_with_plan,
+    plan_in,
 )
 from .sockets import GlobalContext, PatchCond, Plan, Stage
 from .validation import in_order
@@ -30,8 +33,8 @@ class ApplyPatchVSR(io.ComfyNode):
             search_aliases=["patchvsr", "adapter", "control"],
             inputs=[
                 io.Model.Input("model", tooltip="Any video or image model; with an adapter the one it was made for."),
-                Plan.Input("plan", tooltip="From Patch Planner."),
-                PatchCond.Input("patch_cond", tooltip="From Patch Encoder."),
+                Plan.Input("plan", optional=True, tooltip="From Patch Planner."),
+                PatchCond.Input("patch_cond", optional=True, tooltip="From Patch Encoder."),
                 io.ModelPatch.Input("adapter", optional=True, tooltip="An adapter made for this model."),
                 GlobalContext.Input(
                     "global_context", optional=True, tooltip="From Global Context Encoder; acts through an adapter."
@@ -69,8 +72,6 @@ class ApplyPatchVSR(io.ComfyNode):
     def execute(
         cls,
         model: io.Model.Type,
-        plan: Plan.Type,
-        patch_cond: PatchCond.Type,
         patch_strength: float,
         global_strength: float,
         start_percent: float,
@@ -78,12 +79,16 @@ class ApplyPatchVSR(io.ComfyNode):
         structure_lock: float,
         projection_steps: int,
         churn: float,
+        plan: Plan.Type | None = None,
+        patch_cond: PatchCond.Type | None = None,
         adapter: io.ModelPatch.Type | None = None,
         global_context: GlobalContext.Type | None = None,
         fidelity: float = 0.0,
         strength_map: io.Mask.Type | None = None,
         map_white: float = 1.0,
     ) -> io.NodeOutput:
+        patch_cond = connected("patch_cond", patch_cond)
+        plan = connected("plan", plan, patch_cond.plan)
         if global_context is not None and adapter is None:
             raise PatchVSRError("The global context acts through an adapter; connect one, or disconnect the context.")
         patched = attach_control(
@@ -99,7 +104,7 @@ class ApplyPatchVSR(io.ComfyNode):
         held = EnhanceOptions(structure_lock, projection_steps, churn)
         enhanced = attach_enhancement(patched, plan, patch_cond, held)
         strength = StrengthMap(fidelity, strength_map, map_white)
-        return io.NodeOutput(attach_strength(enhanced, plan.canvas, patch_cond, strength))
+        return io.NodeOutput(model_with_plan(attach_strength(enhanced, plan.canvas, patch_cond, strength), plan))
 
 
 class JointModulationMerger(io.ComfyNode):
@@ -113,7 +118,7 @@ class JointModulationMerger(io.ComfyNode):
             search_aliases=["patchvsr", "multi-patch", "tiled diffusion"],
             inputs=[
                 io.Model.Input("model", tooltip="The model from Apply PatchVSR, or any other."),
-                Plan.Input("plan", tooltip="From Patch Planner."),
+                Plan.Input("plan", optional=True, tooltip="From Patch Planner."),
                 setting_widget("patches_at_once", more="Halved automatically when memory runs out."),
                 *span_widgets(
                     "Point in the denoising (0 to 1) from which auxiliary and corner patches run.",
@@ -134,11 +139,12 @@ class JointModulationMerger(io.ComfyNode):
     def execute(
         cls,
         model: io.Model.Type,
-        plan: Plan.Type,
         patches_at_once: int,
         auxiliary_start: float,
         auxiliary_end: float,
+        plan: Plan.Type | None = None,
         economy: int = 1,
     ) -> io.NodeOutput:
+        plan = connected("plan", plan, plan_in(model))
         sigma_range = span_sigmas(model, auxiliary_start, auxiliary_end)
         return io.NodeOutput(attach_joint_modulation(model, plan, FusionOptions(patches_at_once, sigma_range, economy)))

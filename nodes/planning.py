@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..patchvsr_core.families import family_of_codec
-from ..patchvsr_core.hosts.comfy import codec_of
+from ..patchvsr_core.hosts.comfy import codec_of, with_clip
 from ..patchvsr_core.plan.canvas import Canvas
 from ..patchvsr_core.plan.planner import plan_patches
 from ..patchvsr_core.plan.target_size import CUSTOM, resolve_target, target_size
@@ -84,4 +84,4 @@ class PatchPlanner(io.ComfyNode):
         widgets = {"scale": scale, "patch_px": patch_px, "layout": layout, "size": size, "target": target}
         windows = {"window_frames": window_frames, "overlap_frames": overlap_frames}
         report = {"patchvsr_plan": [seen | widgets | windows]}
-        return io.NodeOutput(plan, draw_plan(plan, image[0]), result[1], result[0], ui=report)
+        return io.NodeOutput(with_clip(plan, image, vae), draw_plan(plan, image[0]), result[1], result[0], ui=report)

@@ -6,7 +6,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..patchvsr_core.hosts.comfy import as_canvas, is_tiny, sample_latent
+from ..patchvsr_core.hosts.comfy import as_canvas, connected, is_tiny, plan_in, sample_latent
 from ..patchvsr_core.sampling.joint_modulation import check_canvas
 from ..patchvsr_core.sampling.schedules import star_schedule
 from .bypass import check_conditioned
@@ -25,7 +25,7 @@ def sampling_sockets(noise: str) -> list[Any]:
         io.Sampler.Input("sampler", tooltip="From KSamplerSelect; any will do."),
         io.Sigmas.Input("sigmas", tooltip="From a scheduler that uses the model from Joint-Modulation Merger."),
         io.Latent.Input("latent", tooltip="The latent from Patch Encoder."),
-        Plan.Input("plan", tooltip="From Patch Planner."),
+        Plan.Input("plan", optional=True, tooltip="From Patch Planner."),
     ]
 
 
@@ -53,10 +53,11 @@ class PatchSampler(io.ComfyNode):
         sampler: io.Sampler.Type,
         sigmas: io.Sigmas.Type,
         latent: io.Latent.Type,
-        plan: Plan.Type,
+        plan: Plan.Type | None = None,
     ) -> io.NodeOutput:
         if is_tiny(guider.model_patcher):
             check_conditioned(cls.hidden.prompt)
+        plan = connected("plan", plan, plan_in(latent))
         check_canvas(as_canvas(latent["samples"]), plan)
         return io.NodeOutput(sample_latent(noise, guider, sampler, sigmas, latent))
 

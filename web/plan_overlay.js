@@ -160,9 +160,11 @@ class Panel {
     return found
   }
 
-  /** Nodes of a type whose plan comes from this node. */
+  /** Nodes of a type whose plan comes from this node, on a wire of its own or with the latent. */
   fed(type) {
-    return allNodes().filter((node) => node.type === type && feeding(node, 'plan')?.node === this.node)
+    const planner = (node) =>
+      feeding(node, 'plan')?.node ?? upstream(node, 'latent').find(({ type }) => type === this.node.type)
+    return allNodes().filter((node) => node.type === type && planner(node) === this.node)
   }
 
   /** The widgets in which Patch Preview nodes of this plan hold the number of a patch. */

@@ -33,6 +33,8 @@ class PatchConditions:
     """What encoded the latent, and ..."""
     source: Tensor | None = None
     """... (T, h, w, 3) the clip it was made of; both only for a projection in pixels."""
+    plan: PatchPlan | None = None
+    """Whose canvas it lies on, where that is not known otherwise."""
 
     def augmented_latent(self) -> Tensor:
         """The latent with the noise mixed in."""

@@ -40,10 +40,10 @@
   const frame = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))
 
   // A note as high as its text: only the page knows how many lines that takes.
-  async function fitNotes(nodes) {
-    for (const node of Object.values(nodes).filter((node) => node.type === 'MarkdownNote')) {
+  async function fitNotes(nodes, places) {
+    for (const [name, node] of Object.entries(nodes).filter(([, node]) => node.type === 'MarkdownNote')) {
       node.pos = [0, 0]
-      node.setSize([node.size[0], 2000])
+      node.setSize([places[name]?.width ?? node.size[0], 2000])
       Object.assign(app.canvas.ds, { scale: 1, offset: [100, 100] })
       app.canvas.setDirty(true, true)
       await frame()
@@ -122,6 +122,25 @@
     return lanes.length ? first + (lanes.length - 1) * LANE : first - GAP
   }
 
+  // Nodes, links and boxes where the example wants them.
+  function place(nodes, { nodes: description, groups, places, ways }) {
+    for (const [name, { x, y, width, folded }] of Object.entries(places)) {
+      const node = nodes[name]
+      node.pos = [x, y]
+      node.setSize([width, node.size[1]])
+      if (folded) node.collapse()
+    }
+    for (const { title, color, box: [x, y, width, height] } of groups) {
+      const group = new LiteGraph.LGraphGroup(title)
+      app.graph.add(Object.assign(group, { color, font_size: 28, pos: [x, y], size: [width, height] }))
+    }
+    for (const { from, to, output, input } of linksOf(nodes, description)) {
+      const made = from.connect(output, to, input)
+      const name = Object.keys(nodes).find((key) => nodes[key] === to)
+      for (const point of ways[`${name}.${to.inputs[input].name}`] ?? []) app.graph.createReroute(point, made)
+    }
+  }
+
   // Places and connects nodes, and draws boxes that reach below them and their links.
   function lay(nodes, description, groups) {
     const { columns, boxes } = arrange(nodes, groups)
@@ -172,19 +191,22 @@
     const packed = example.pack && createPack(example.pack)
     for (const [name, description] of Object.entries(example.nodes))
       nodes[name] = packed?.title === description.type ? adjust(packed, description) : createNode(description)
-    await fitNotes(nodes)
-    lay(nodes, example.nodes, example.groups)
-    showBeginning()
+    await fitNotes(nodes, example.places)
+    if (Object.keys(example.places).length) place(nodes, example)
+    else lay(nodes, example.nodes, example.groups)
+    showBeginning(example.places)
     const ids = Object.fromEntries(Object.entries(nodes).map(([name, node]) => [name, String(node.id)]))
     const { workflow, output } = await app.graphToPrompt()
     return JSON.stringify({ workflow, prompt: output, ids })
   }
 
-  // Where the file opens: the note large enough to read, beside ComfyUI's own bars.
-  function showBeginning() {
+  // Where the file opens, in a window 1280 pixels wide: the note large enough to read or, where nodes have places of
+  // their own, all of them from left to right; beside ComfyUI's own bars.
+  function showBeginning(places) {
     const [right, bottom] = corner()
-    const scale = Math.min(1, Math.max(0.8, Math.min(1180 / right, 640 / bottom)))
-    Object.assign(app.canvas.ds, { scale, offset: [80 / scale, 100 / scale] })
+    const placed = Object.keys(places).length > 0
+    const scale = Math.min(1, placed ? 1200 / right : Math.max(0.8, Math.min(1180 / right, 640 / bottom)))
+    Object.assign(app.canvas.ds, { scale, offset: [(placed ? 68 : 80) / scale, 100 / scale] })
   }
 
   const corner = () => [0, 1].map((axis) => Math.max(...app.graph.groups.map((box) => box.pos[axis] + box.size[axis])))

@@ -216,6 +216,10 @@ TITLES = {
         *("Look at one patch", "Sample", "Decode & finish"),
     ],
     "patchvsr_render": ["Load", "Render passes", "Upscale"],
+    "patchvsr_tiny": [
+        *("Load", "Read me", "1 Plan patches", "2 Encode, add context", "3 Joint modulation"),
+        *("4 Denoise", "5 Blend & finish", "Save"),
+    ],
 }
 
 
@@ -288,8 +292,9 @@ def test_nodes_lie_inside_titled_groups_and_do_not_overlap(path):
 
 
 def node_box(node):
-    """(left, top, width, height) with the title bar."""
+    """(left, top, width, height) with the title bar, which is all of a folded node."""
     (x, y), (width, height) = node["pos"], node["size"]
+    height = 0 if node["flags"].get("collapsed") else height
     return x, y - 30, width, height + 30
 
 

@@ -2,6 +2,7 @@
 
 from .adapter import attach_control
 from .attention import attach_attention
+from .carried import clip_of, connected, latent_with_plan, model_with_plan, plan_in, vae_of, with_clip
 from .codec import codec_of, latent_of
 from .image_upscaler import run_image_upscaler
 from .input_guidance import EnhanceOptions, attach_enhancement
@@ -35,14 +36,19 @@ __all__ = [
     "attach_rescale",
     "attach_strength",
     "check_interrupt",
+    "clip_of",
     "codec_of",
     "complete_models",
+    "connected",
     "estimate_input_degradation",
     "is_tiny",
     "latent_of",
+    "latent_with_plan",
     "load_decoder",
     "load_model_patch",
     "load_tiny",
+    "model_with_plan",
+    "plan_in",
     "prompt_conditioning",
     "refiner_at",
     "run_fast",
@@ -57,4 +63,6 @@ __all__ = [
     "timed_stage",
     "upscale_native",
     "upscale_video",
+    "vae_of",
+    "with_clip",
 ]

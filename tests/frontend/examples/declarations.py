@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 LOAD, PLAN, MODEL, SAMPLE, FINISH = "#3f789e", "#2f8f8f", "#b58b2a", "#6f6fc0", "#4a9450"
@@ -40,12 +40,24 @@ class Node:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a node stands, as wide as it is told."""
+
+    x: int
+    y: int
+    width: int = 235
+    folded: bool = False
+
+
+@dataclass(frozen=True)
 class Group:
     """A titled box with columns of nodes, given by name."""
 
     title: str
     color: str
     columns: list[list[str]]
+    box: tuple[int, int, int, int] | None = None
+    """(x, y, width, height) where nodes have places of their own; else around the columns."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +86,10 @@ class Example:
     """Of the workflow, for the frontend."""
     nodes: dict[str, Node]
     groups: list[Group]
+    places: dict[str, Place] = field(default_factory=dict)
+    """Of all nodes, or of none: they then stand in the columns of their groups."""
+    ways: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
+    """Points that the link to ``node.input`` runs through; only with places."""
     pack: Pack | None = None
     """Stands for the nodes whose type is its title."""
 

@@ -107,8 +107,7 @@ def along(model: str, weight: float) -> dict[str, Node]:
 def look(detail: float) -> dict[str, Node]:
     """One patch, before the rest."""
     shared = {"noise": "@noise.NOISE", "guider": "@guider.GUIDER", "sampler": "@solver.SAMPLER"}
-    clips = {"latent": "@encode.LATENT", "plan": "@plan.plan", "vae": "@tiny.VAE", "source": "@parts.images"}
-    inputs = {**shared, "sigmas": "@sigmas.SIGMAS", **clips, "frames": 1, "detail": detail}
+    inputs = {**shared, "sigmas": "@sigmas.SIGMAS", "latent": "@encode.LATENT", "frames": 1, "detail": detail}
     return {"look": Node("PatchVSR_PatchPreview", inputs, size=(560, 560))}
 
 
@@ -137,6 +136,10 @@ def report() -> dict[str, Node]:
 def conditional(detail: float) -> dict[str, Node]:
     inputs = {"decoded": "@blend.IMAGE", "source": "@parts.images", "detail": detail}
     return {"refine": Node("PatchVSR_ConditionalRefiner", inputs)}
+
+
+def without(node: Node, *inputs: str) -> Node:
+    return replace(node, inputs={name: value for name, value in node.inputs.items() if name not in inputs})
 
 
 def changed(node: Node, **inputs: Any) -> Node:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from .declarations import FINISH, LOAD, MODEL, PLAN, SAMPLE, Example, Group, Node
+from dataclasses import replace
+
+from .declarations import FINISH, LOAD, MODEL, PLAN, SAMPLE, Example, Group, Node, Place
 from .parts import (
     FINISH_GROUP,
     MODEL_GROUP,
@@ -14,8 +16,6 @@ from .parts import (
     clip,
     compare,
     conditional,
-    context,
-    encode,
     enlarged_flow,
     finishing,
     load_group,
@@ -25,16 +25,17 @@ from .parts import (
     report,
     sampling,
     saving,
+    without,
 )
 
 TINY_NOTE = """
 ## PatchVSR: the tiny default
 
 The model ships with PatchVSR: nothing to download, no GPU needed. Every stage is a node of its own, so you can look \
-inside and put your own nodes in between.
+inside and put your own nodes in between. Folded nodes open with the mark at their left.
 
-1. **Load Video**: choose a short clip.
-2. **Patch Planner**: set the scale, or an exact size. *The plan* shows the patches.
+1. **Load Video**: open it and choose a short clip.
+2. **Patch Planner**: set the scale, or choose a size as *target*. It shows the patches.
 3. **Refine & Fidelity**: *detail* 0.5 for viewing, 0 for compositing; *Restore strength* 0 keeps film grain.
 4. Run.
 
@@ -105,52 +106,108 @@ The tiny default is made for one step; the four steps here show the wiring, whic
 **Cost**: five times the sampling of the template *The five stages*. Nothing to download.
 """
 
+STAGES = {
+    **note(TINY_NOTE),
+    **clip(),
+    "tiny": Node("PatchVSR_LoadTinyDefault", {}, "Built-in Model"),
+    "plan": plan("@tiny.VAE")["plan"],
+    "encode": Node("PatchVSR_PatchEncoder", {"plan": "@plan.plan"}),
+    "context": Node("PatchVSR_GlobalContextEncoder", {"adapter": "@tiny.adapter", "plan": "@plan.plan"}),
+    "apply": Node(
+        "PatchVSR_ApplyPatchVSR",
+        {
+            "model": "@tiny.MODEL",
+            "patch_cond": "@encode.patch_cond",
+            "adapter": "@tiny.adapter",
+            "global_context": "@context.global_context",
+        },
+    ),
+    "merge": Node("PatchVSR_JointModulationMerger", {"model": "@apply.MODEL"}, "Joint-Modulation Merger"),
+    "guider": Node("BasicGuider", {"model": "@merge.MODEL", "conditioning": "@tiny.prompt"}),
+    **sampling(steps=1, denoise=1.0),
+    "sample": without(sampling(steps=1, denoise=1.0)["sample"], "plan"),
+    "decode": Node("PatchVSR_PatchDecoder", {"latent": "@sample.LATENT"}),
+    "blend": Node("PatchVSR_Blender", {"tiles": "@decode.tiles", "window": "linear", "color_fix": "none"}),
+    "refine": changed(finishing("", "none", refine_strength=1.0, rounds=8)["refine"]),
+    **saving(),
+}
+"""Plan, latent and model bring along what the nodes after them need."""
+
+WIRED = {
+    **STAGES,
+    **plan("@tiny.VAE"),
+}
+"""For graphs in columns: with a picture of the plan."""
+TINY_LOAD = load_group(["tiny"])
+
 TINY = Example(
     name="patchvsr_tiny",
     id="7b1f0c52-6a54-4f0e-9d38-2f6d1f3c9a01",
     nodes={
-        **note(TINY_NOTE),
-        **clip(),
-        "tiny": Node("PatchVSR_LoadTinyDefault", {}),
-        **plan("@tiny.VAE"),
-        **encode("@tiny.VAE"),
-        **context("@tiny.VAE", "@tiny.adapter"),
-        "apply": Node(
-            "PatchVSR_ApplyPatchVSR",
-            {
-                "model": "@tiny.MODEL",
-                "plan": "@plan.plan",
-                "patch_cond": "@encode.patch_cond",
-                "adapter": "@tiny.adapter",
-                "global_context": "@context.global_context",
-            },
-        ),
-        "merge": Node("PatchVSR_JointModulationMerger", {"model": "@apply.MODEL", "plan": "@plan.plan"}),
-        "guider": Node("BasicGuider", {"model": "@merge.MODEL", "conditioning": "@tiny.prompt"}),
-        **sampling(steps=1, denoise=1.0),
-        **finishing("@tiny.VAE", "none", refine_strength=1.0, rounds=8),
-        **saving(),
+        **STAGES,
+        "parts": replace(STAGES["parts"], title="Frames & Sound"),
+        "refine": replace(STAGES["refine"], title="Refine & Fidelity"),
     },
-    groups=[load_group(["tiny"]), PLAN_AND_CONTEXT, MODEL_GROUP, SAMPLE_GROUP, FINISH_GROUP],
+    groups=[
+        Group("Load", LOAD, [], (0, 0, 160, 785)),
+        Group("Read me", LOAD, [], (0, 865, 950, 320)),
+        Group("1 Plan patches", PLAN, [], (166, 0, 259, 785)),
+        Group("2 Encode, add context", PLAN, [], (431, 0, 259, 785)),
+        Group("3 Joint modulation", MODEL, [], (696, 0, 259, 785)),
+        Group("4 Denoise", SAMPLE, [], (961, 0, 416, 785)),
+        Group("5 Blend & finish", FINISH, [], (1383, 0, 259, 785)),
+        Group("Save", FINISH, [], (1383, 865, 259, 95)),
+    ],
+    places={
+        "tiny": Place(10, 155, 140, folded=True),
+        "video": Place(10, 430, 140, folded=True),
+        "parts": Place(10, 490, 140, folded=True),
+        "plan": Place(178, 155),
+        "context": Place(443, 155),
+        "encode": Place(443, 330),
+        "apply": Place(708, 155),
+        "merge": Place(708, 500),
+        "noise": Place(973, 155, 150, folded=True),
+        "guider": Place(973, 200, 150, folded=True),
+        "solver": Place(973, 245, 150, folded=True),
+        "sigmas": Place(973, 290, 150, folded=True),
+        "sample": Place(1140, 155, 225),
+        "decode": Place(1395, 155),
+        "blend": Place(1395, 340),
+        "refine": Place(1395, 505),
+        "join": Place(1393, 925, 115, folded=True),
+        "save": Place(1522, 925, 110, folded=True),
+        "note": Place(15, 945, 920),
+    },
+    ways={
+        "context.adapter": [(172, 60), (428, 60)],
+        "apply.model": [(172, 78), (693, 78)],
+        "apply.adapter": [(172, 96), (693, 96)],
+        "guider.conditioning": [(172, 114), (958, 114)],
+        "sample.latent": [(693, 740), (1128, 740)],
+        "refine.source": [(172, 805), (1380, 805)],
+        "join.audio": [(172, 823), (1380, 823)],
+        "join.fps": [(172, 841), (1380, 841)],
+    },
 )
 
 PREVIEW = Example(
     name="patchvsr_preview",
     id="7b1f0c52-6a54-4f0e-9d38-2f6d1f3c9a08",
     nodes={
-        **TINY.nodes,
+        **WIRED,
         **note(PREVIEW_NOTE),
         "fast": Node("PatchVSR_DAPUpscale", {"image": "@parts.images"}),
         "join fast": Node("CreateVideo", {"images": "@fast.IMAGE", "fps": "@parts.fps", "audio": "@parts.audio"}),
         "save fast": Node(
             "SaveVideo", {"video": "@join fast.VIDEO", "filename_prefix": "video/PatchVSR_preview"}, size=(360, 380)
         ),
-        "refine": changed(TINY.nodes["refine"], base_layer="@fast.IMAGE", detail=0.5),
+        "refine": changed(WIRED["refine"], base_layer="@fast.IMAGE", detail=0.5),
         **look(detail=0.5),
         **compare(),
     },
     groups=[
-        TINY.groups[0],
+        TINY_LOAD,
         Group("Fast", SAMPLE, [["fast", "join fast", "save fast"]]),
         PLAN_AND_CONTEXT,
         MODEL_GROUP,
@@ -171,43 +228,43 @@ AI_VIDEO = Example(
     name="patchvsr_ai_video",
     id="7b1f0c52-6a54-4f0e-9d38-2f6d1f3c9a11",
     nodes={
-        **TINY.nodes,
+        **WIRED,
         **note(AI_VIDEO_NOTE),
-        "plan": changed(TINY.nodes["plan"], scale=2.0),
+        "plan": changed(WIRED["plan"], scale=2.0),
         **enlarged_flow(),
         **along("@tiny.MODEL", 0.25),
-        "apply": changed(TINY.nodes["apply"], model="@along.MODEL"),
-        "refine": changed(TINY.nodes["refine"], detail=0.5, fidelity=0.7),
+        "apply": changed(WIRED["apply"], model="@along.MODEL"),
+        "refine": changed(WIRED["refine"], detail=0.5, fidelity=0.7),
         **saving(prefix="video/PatchVSR_ai_video"),
         **report(),
     },
-    groups=[TINY.groups[0], PLAN_AND_CONTEXT, MOTION_GROUP, MOVING_GROUP, SAMPLE_GROUP, REPORT_GROUP],
+    groups=[TINY_LOAD, PLAN_AND_CONTEXT, MOTION_GROUP, MOVING_GROUP, SAMPLE_GROUP, REPORT_GROUP],
 )
 
 UAV = Example(
     name="patchvsr_upscale_a_video",
     id="7b1f0c52-6a54-4f0e-9d38-2f6d1f3c9a04",
     nodes={
-        **TINY.nodes,
+        **WIRED,
         **note(UAV_NOTE),
         **enlarged_flow(),
         **along("@tiny.MODEL", 0.25),
-        "apply": changed(TINY.nodes["apply"], model="@along.MODEL"),
+        "apply": changed(WIRED["apply"], model="@along.MODEL"),
         **conditional(0.5),
         **report(),
     },
-    groups=[TINY.groups[0], PLAN_AND_CONTEXT, MOTION_GROUP, MOVING_GROUP, SAMPLE_GROUP, REPORT_GROUP],
+    groups=[TINY_LOAD, PLAN_AND_CONTEXT, MOTION_GROUP, MOVING_GROUP, SAMPLE_GROUP, REPORT_GROUP],
 )
 
 REWIRED = Example(
     name="patchvsr_rewired",
     id="7b1f0c52-6a54-4f0e-9d38-2f6d1f3c9a12",
     nodes={
-        **TINY.nodes,
+        **WIRED,
         **note(REWIRED_NOTE),
-        "sigmas": changed(TINY.nodes["sigmas"], steps=4),
+        "sigmas": changed(WIRED["sigmas"], steps=4),
         "halves": Node("SplitSigmas", {"sigmas": "@sigmas.SIGMAS", "step": 2}),
-        "sample": changed(TINY.nodes["sample"], sigmas="@halves.high_sigmas"),
+        "sample": changed(WIRED["sample"], sigmas="@halves.high_sigmas"),
         "no noise": Node("DisableNoise", {}),
         "second solver": Node("KSamplerSelect", {"sampler_name": "heun"}),
         "second sample": Node(
@@ -220,7 +277,7 @@ REWIRED = Example(
                 "latent_image": "@sample.LATENT",
             },
         ),
-        "decode": changed(TINY.nodes["decode"], latent="@second sample.output"),
+        "decode": changed(WIRED["decode"], latent="@second sample.output"),
         "split": Node("PatchVSR_SplitPatches", {"image": "@refine.IMAGE", "plan": "@plan.plan"}),
         "sharpen": Node("ImageSharpen", {"image": "@split.patches", "alpha": 0.1}, title="Anything, patch by patch"),
         "together": Node(
@@ -233,7 +290,7 @@ REWIRED = Example(
         **saving("@together.IMAGE", "video/PatchVSR_rewired"),
     },
     groups=[
-        TINY.groups[0],
+        TINY_LOAD,
         PLAN_AND_CONTEXT,
         MODEL_GROUP,
         Group("First half", SAMPLE, [["guider", "noise", "solver", "sigmas"], ["halves", "sample"]]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .declarations import FINISH, LOAD, Example, Group, Node, Pack
 from .parts import CLIP, MODEL_GROUP, PLAN_AND_CONTEXT, SAMPLE_GROUP, clip, note, saving
-from .tiny import TINY
+from .tiny import STAGES
 
 SIMPLE_NOTE = """
 ## PatchVSR Upscale
@@ -57,7 +57,7 @@ UPSCALE = Pack(
             node.title,
             node.size,
         )
-        for name, node in TINY.nodes.items()
+        for name, node in STAGES.items()
         if name in INSIDE
     },
     groups=[
@@ -67,7 +67,7 @@ UPSCALE = Pack(
         SAMPLE_GROUP,
         Group("Decode & finish", FINISH, [["decode", "blend", "refine"]]),
     ],
-    inputs={"image": ["plan.image", "encode.image", "context.image", "blend.image", "refine.source"]},
+    inputs={"image": ["plan.image", "refine.source"]},
     outputs={"IMAGE": "refine.IMAGE"},
     widgets={
         "scale": "plan.scale",
