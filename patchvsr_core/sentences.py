@@ -1,7 +1,8 @@
 """Finds the template that a sentence was made from, and says the same in another language.
 
-Messages stay ordinary f-strings, raised where the problem is. ``locales/<language>/errors.json`` has the templates that
-``tests/translations.py`` collects from them: "The clip has {0} frames.", with ``{0}`` where something is filled in.
+Messages stay ordinary f-strings, raised where the problem is. ``locales/<language>/messages.json`` has the templates
+that ``tests/translations.py`` collects from them: "The clip has {0} frames.", with ``{0}`` where something is filled
+in.
 """
 
 from __future__ import annotations

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from translations import LANGUAGES, LOCALES, english, leaves, missing, object_info, read, wrong
+from translations import LANGUAGES, LOCALES, english, leaves, missing, object_info, read, read_messages, wrong
 
+from patchvsr_core.hosts.comfy.language import sentences_of
 from patchvsr_core.run.forecast_text import ENGLISH as FORECAST
 
 INFO = object_info()
@@ -59,6 +60,13 @@ def test_nothing_is_missing_and_nothing_left_over(language):
 @pytest.mark.parametrize("language", COMPLETE)
 def test_messages_and_help_pages_are_all_there(language):
     assert not list(missing(language, english(INFO)))
+
+
+@pytest.mark.parametrize("language", COMPLETE)
+def test_nodes_say_the_messages_that_are_there(language):
+    said = sentences_of(language)
+    assert said is not None
+    assert said.translate("Flicker") == read_messages(language)["Flicker"]
 
 
 @pytest.mark.parametrize("language", TRANSLATIONS)

@@ -68,7 +68,7 @@ def translate(sentence: str) -> str:
 @lru_cache(maxsize=MOST_LANGUAGES)
 def sentences_of(language: str) -> Sentences | None:
     """The messages in a language; None where there are none."""
-    found = _read(language, "errors.json")
+    found = _read(language, "messages.json")
     return Sentences(found, _names(language)) if found else None
 
 
