@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
+from fakes.pack import Pack
 from translations import LANGUAGES, LOCALES, english, leaves, missing, object_info, read, read_messages, wrong
 
-from patchvsr_core.hosts.comfy.language import sentences_of
 from patchvsr_core.run.forecast_text import ENGLISH as FORECAST
 
 INFO = object_info()
@@ -63,8 +63,8 @@ def test_messages_and_help_pages_are_all_there(language):
 
 
 @pytest.mark.parametrize("language", COMPLETE)
-def test_nodes_say_the_messages_that_are_there(language):
-    said = sentences_of(language)
+def test_nodes_say_the_messages_that_are_there(language, pack: Pack):
+    said = pack.part("patchvsr_core.hosts.comfy.language").sentences_of(language)
     assert said is not None
     assert said.translate("Flicker") == read_messages(language)["Flicker"]
 
