@@ -70,6 +70,8 @@ def page_faults(
 
 def _layout_faults(source: str, page: str) -> Iterator[str]:
     """Headings, tables, code, links, bold names and figures are those of the source."""
+    if re.search(r"^\s*<!-- figure", page, re.MULTILINE):
+        yield "a figure must not begin a line: the comment before it would end the paragraph"
     kinds = {
         "headings": lambda text: re.findall(r"^#+(?= )", text, re.MULTILINE),
         "columns of tables": lambda text: [len(row) for row in _rows(text)],

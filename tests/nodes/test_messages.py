@@ -142,6 +142,16 @@ def test_remedies_are_those_of_where_the_message_is_read(pack: Pack) -> None:
 
 
 @pytest.mark.parametrize("language", [language for language in LANGUAGES[1:] if read_messages(language)])
+def test_the_file_of_a_language_is_what_errors_speak(pack: Pack, language: str) -> None:
+    errors, told = pack.part("patchvsr_core.errors"), pack.part("patchvsr_core.hosts.comfy.language")
+    template = "{0} has no video stream; choose a video file."
+    with told.reading(language):
+        assert str(errors.MediaError(filled(template, ["a.mov"]))) == filled(
+            read_messages(language)[template], ["a.mov"]
+        )
+
+
+@pytest.mark.parametrize("language", [language for language in LANGUAGES[1:] if read_messages(language)])
 def test_a_translation_puts_the_same_values_in(language: str) -> None:
     said = read_messages(language)
     told = Sentences(said)
