@@ -1,14 +1,20 @@
-"""Devices: selection, free memory, timing."""
+"""Devices: selection, precision, free memory, timing."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import lru_cache
 
 import psutil
 import torch
 
 from .errors import ModelError
+
+AUTO = "auto"
+PRECISIONS = (AUTO, "float32", "bfloat16")
+AMPERE = (8, 0)
+"""Compute capability of the first CUDA GPUs that compute in bfloat16."""
 
 
 def resolve_device(name: str) -> torch.device:
@@ -27,6 +33,37 @@ def resolve_device(name: str) -> torch.device:
             f"Device {name!r} is not usable; choose cpu, or a GPU that this version of torch supports."
         ) from error
     return device
+
+
+def network_dtype(device: torch.device, precision: str = AUTO, *, gpu: torch.dtype | None = None) -> torch.dtype:
+    """The precision in which networks compute; colours, back-projection, flow and sums over patches stay float32.
+
+    Args:
+        precision: one of :data:`PRECISIONS`; ``auto`` is bfloat16 on CPUs that compute in it, ``gpu`` on GPUs, and
+            float32 elsewhere. Other CPUs take several times as long in bfloat16.
+        gpu: half precision that suits the network; None: bfloat16 where the GPU computes in it, otherwise float32.
+    """
+    if precision != AUTO:
+        return torch.bfloat16 if precision == "bfloat16" else torch.float32
+    if gpu is not None and device.type != "cpu":
+        return gpu
+    return torch.bfloat16 if computes_in_bfloat16(device) else torch.float32
+
+
+@lru_cache
+def computes_in_bfloat16(device: torch.device) -> bool:
+    """Whether a device has instructions for bfloat16: AVX512-BF16 or AMX on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= AMPERE
+    if device.type != "cpu":
+        return False
+    known = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # private; newer than the oldest torch that works
+    return any(bool(getattr(torch.cpu, name, bool)()) for name in known)
+
+
+def precision_name(dtype: torch.dtype) -> str:
+    """What ``--precision`` and journals call a precision, such as ``bfloat16``."""
+    return str(dtype).removeprefix("torch.")
 
 
 def free_bytes(device: torch.device) -> int:

@@ -75,7 +75,18 @@ def _upscale(options: argparse.Namespace, output: Path, group: ProcessGroup) -> 
     def plan_job() -> Job:
         resumed = group.broadcast_object(lambda: resumable_chunks(options, output))
         length, overlap = resumed or chunk_lengths(options, engine, frames)
-        return Job(info, output, target, engine.settings, length, overlap, encoding, options.fresh, strength)
+        return Job(
+            info,
+            output,
+            target,
+            engine.settings,
+            length,
+            overlap,
+            encoding,
+            options.fresh,
+            strength,
+            precision=engine.precision,
+        )
 
     tune_malloc()  # before the speed is measured: it costs some
     if options.part:
@@ -113,7 +124,18 @@ def _upscale_on_ray(options: argparse.Namespace, output: Path) -> str:
     with connected(options, info, target) as cluster, Bar() as bar:
         engine = RemoteEngine(cluster)
         length, overlap = resumable_chunks(options, output) or chunk_lengths(options, engine, frames)
-        job = Job(info, output, target, engine.settings, length, overlap, encoding, options.fresh, strength)
+        job = Job(
+            info,
+            output,
+            target,
+            engine.settings,
+            length,
+            overlap,
+            encoding,
+            options.fresh,
+            strength,
+            precision=engine.precision,
+        )
         _print_estimate(job, engine, plan_chunks(frames, (), length, overlap), frames)
         upscale_on_cluster(cluster, job, timeline, engine, partial(bar, "chunks"))
     return f"{frames} frames of {target[1]}x{target[0]}"

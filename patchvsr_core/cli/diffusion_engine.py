@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+from ..devices import precision_name
 from ..distributed import SINGLE, ProcessGroup, check_divisible
 from ..hosts.diffusers.models import Models, load_models
 from ..hosts.diffusers.pipeline import upscale
@@ -42,6 +43,11 @@ class DiffusionEngine:
     def identity(self) -> str:
         """Of all files that were loaded."""
         return self.models.identity
+
+    @property
+    def precision(self) -> str:
+        """See :attr:`engine.Engine.precision`."""
+        return precision_name(self.models.dtype)
 
     @cached_property
     def work(self) -> Work:
@@ -94,7 +100,9 @@ def diffusion_engine(
     device = options["device"] if group.device is None else str(group.device)
     base_layer = options.get("base_layer")
     upscaler = base_layer if base_layer is not None and base_layer not in BASE_LAYERS else None
-    models = load_models(options["model"] or "tiny", **files, upscaler=upscaler, device=device)
+    models = load_models(
+        options["model"] or "tiny", **files, upscaler=upscaler, device=device, precision=options["precision"]
+    )
     given = {name: options[name] for name in OPTIONS if options.get(name) is not None}
     if upscaler is not None:
         given["base_layer"] = UPSCALER

@@ -42,6 +42,10 @@ class Engine(Protocol):
         """Tells these networks from others."""
 
     @property
+    def precision(self) -> str:
+        """In which they compute."""
+
+    @property
     def work(self) -> Work:
         """What is done with the frames of a chunk."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from ..devices import AUTO as AUTO_PRECISION
+from ..devices import PRECISIONS
 from ..plan.target_size import MAX_SCALE
 from ..run.shares import parse_part
 from ..version import VERSION
@@ -159,6 +161,13 @@ def _add_models(command: argparse.ArgumentParser) -> None:
     group.add_argument("--prompt", help="safetensors file with an embedded prompt, for a Wan")
     group.add_argument("--negative", help="safetensors file with an embedded negative prompt")
     group.add_argument("--device", default="auto", help=DEVICE_HELP)
+    group.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default=AUTO_PRECISION,
+        help="in which networks compute; auto: bfloat16 on CPUs that have it, half on GPUs, otherwise float32 "
+        "(default: auto)",
+    )
 
 
 def _add_chunks(command: argparse.ArgumentParser) -> None:

@@ -79,7 +79,7 @@ def load_engine(
         return diffusion_engine(info, target, vars(options), group)
     from .realtime_engine import fast_engine
 
-    return fast_engine(info, target, options.fast, options.device, options.passes)
+    return fast_engine(info, target, options.fast, options.device, options.passes, options.precision)
 
 
 def chunk_lengths(options: argparse.Namespace, engine: Engine, frames: int) -> tuple[int, int]:

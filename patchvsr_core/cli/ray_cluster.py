@@ -117,6 +117,10 @@ class RemoteEngine:
         return str(self.cluster.query("identity"))
 
     @cached_property
+    def precision(self) -> str:
+        return str(self.cluster.query("precision"))
+
+    @cached_property
     def carries_state(self) -> bool:
         return bool(self.cluster.query("carries_state"))
 
@@ -144,7 +148,7 @@ def connected(options: argparse.Namespace, info: VideoInfo, target: tuple[int, i
         device, demands = _demands(options, ray.cluster_resources())
         sizes = sum(file.stat().st_size for file in input_files(info))
         chosen = {**vars(options), "device": device, "run": None}
-        for name in (*MODEL_FILES, "model", "fast", "base_layer", "strength_map"):
+        for name in (*MODEL_FILES, "model", "fast", "base_layer", "strength_map", "passes"):
             if chosen.get(name) and Path(chosen[name]).exists():
                 chosen[name] = str(Path(chosen[name]).resolve())
         yield Cluster(ray, Networks(chosen, info, target, int(demands["num_cpus"]), sizes), demands)

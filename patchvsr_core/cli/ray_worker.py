@@ -109,6 +109,11 @@ def make_share(order: Order, given: Parcel | None, earlier: Parcel | None) -> It
             f"The model files on {socket.gethostname()} are not those of the other machines; install the same version "
             "of PatchVSR and copy the same files with their times."
         )
+    if engine.precision != order.record["precision"]:
+        raise ModelError(
+            f"{socket.gethostname()} computes in {engine.precision} and other machines in "
+            f"{order.record['precision']}; choose one for all with --precision."
+        )
     job = replace(order.job, info=_local_info(order.networks, given))
     chunks = job_chunks(job, order.timeline)
     tune_malloc()

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..devices import resolve_device, time_warm_call
+from ..devices import AUTO, network_dtype, precision_name, resolve_device, time_warm_call
 from ..errors import OutputError, PlanError
 from ..plan.chunks import Chunk
 from ..realtime.exr_passes import PassFiles, has_passes, open_passes
@@ -54,6 +54,11 @@ class FastEngine:
     def identity(self) -> str:
         """Of the network's file, and of the passes."""
         return self.models.identity + ("" if self.passes is None else f" {self.passes.digest}")
+
+    @property
+    def precision(self) -> str:
+        """See :attr:`engine.Engine.precision`."""
+        return precision_name(self.models.dtype)
 
     @property
     def work(self) -> Work:
@@ -100,18 +105,20 @@ def fast_engine(
     network: str,
     device: str,
     passes: str | None = None,
+    precision: str = AUTO,
 ) -> FastEngine:
-    """Load a network by name or path; a CUDA GPU works in half precision.
+    """Load a network by name or path.
 
     Args:
         passes: multi-layer EXR files with the render passes of the clip, :data:`NO_PASSES`, or None for those that the
             input itself has.
+        precision: see :func:`devices.network_dtype`; GPUs work in half precision.
 
     Raises:
         ModelError, MediaError, PlanError: in one sentence.
     """
     where = resolve_device(device)
-    dtype = torch.float16 if where.type == "cuda" else torch.float32
+    dtype = network_dtype(where, precision, gpu=torch.float16)
     upscaler = load_fast(network, device=where, dtype=dtype)
     found = None
     if upscaler.name == "rdg" and passes is None and has_passes(info.path):

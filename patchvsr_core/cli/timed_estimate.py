@@ -100,7 +100,7 @@ def _codec_seconds(canvas: Canvas, models: Models, settings: Settings) -> float:
 def _restorer_seconds(models: Models) -> float:
     """The restorer, with the flow that guides it, per megapixel of the result."""
     _, source = _small_clip(models.device)
-    return _per_megapixel(lambda: restore_clip(shipped_restorer(str(models.device)), source))
+    return _per_megapixel(lambda: restore_clip(shipped_restorer(str(models.device), models.dtype), source))
 
 
 def _refiner_seconds(refiner: Refiner) -> float:

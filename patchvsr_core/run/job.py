@@ -37,6 +37,8 @@ class Job:
     """How far the result may depart from the upsampled input; one map for all frames."""
     notes: Mapping[str, str] = field(default_factory=dict)
     """Tags to write into the file; the result does not depend on them."""
+    precision: str = "float32"
+    """In which the networks compute; see :func:`devices.precision_name`."""
     is_resumable: bool = True
     """Whether the same job may come again; if not, an unfinished run leaves nothing behind."""
 
@@ -52,6 +54,7 @@ def identity(job: Job, chunks: tuple[Chunk, ...], weights: str) -> dict[str, Any
         "size": list(job.target),
         "settings": asdict(job.settings) if job.settings else {},
         "weights": weights,
+        "precision": job.precision,
         "strength": job.strength.digest,
         "chunks": [job.chunk_frames, job.overlap_frames, [chunk.first for chunk in chunks]],
         "encoder": _encoder_identity(job),

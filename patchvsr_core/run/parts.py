@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,8 @@ def join_parts(job: Job, timeline: Timeline, record: dict[str, Any], settings: M
         OutputError: naming the parts that are not finished, or what differs from ``record``.
     """
     chunks = job_chunks(job, timeline)
-    wanted = {**identity(job, chunks, record["weights"]), "settings": {**record["settings"], **settings}}
+    wanted = identity(replace(job, precision=record["precision"]), chunks, record["weights"])
+    wanted["settings"] = {**record["settings"], **settings}
     journal = Journal(job.output, chunk_suffix(job.output), wanted)
     lacking = _lacking(journal, chunks)
     if lacking:

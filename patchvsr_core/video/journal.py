@@ -34,6 +34,7 @@ NAMES = {
     "size": phrase("the size of the result"),
     "settings": phrase("the settings"),
     "weights": phrase("the model or its weights"),
+    "precision": phrase("the precision of the networks"),
     "strength": phrase("the strength map"),
     "chunks": phrase("how the clip is split into chunks"),
     "encoder": phrase("the encoder's quality or format"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...adapter import Adapter, load_adapter
-from ...devices import resolve_device
+from ...devices import AUTO, network_dtype, resolve_device
 from ...errors import ModelError
 from ...files import fingerprint
 from ...finish.degradation import DegradationEstimator
@@ -52,6 +53,8 @@ class Models:
     """Lets the input modulate the VAE's decoder."""
     upscaler: ImageUpscaler | None = None
     """Makes the base layer of that name."""
+    dtype: torch.dtype = torch.float32
+    """In which the networks compute, those of the base layer included."""
 
     @property
     def has_global_branch(self) -> bool:
@@ -90,6 +93,7 @@ def load_models(
     negative: str | Path | None = None,
     upscaler: str | Path | None = None,
     device: str = "auto",
+    precision: str = AUTO,
 ) -> Models:
     """Load the models of a run.
 
@@ -104,11 +108,12 @@ def load_models(
             adapter's own and of the empty one.
         upscaler: an image upscaler (ESRGAN, SPAN, DAT and the like), which then makes the base layer by default.
         device: a torch device, or ``auto``: a CUDA GPU if there is one, otherwise the CPU.
+        precision: see :func:`devices.network_dtype`.
 
     Raises:
         ModelError, AdapterError: in one sentence, what is missing or does not fit.
     """
-    models = _with_refiner(_load(model, vae, adapter, resolve_device(device)), refiner)
+    models = _with_refiner(_load(model, vae, adapter, resolve_device(device), precision), refiner)
     text_dim, files = models.base.spec.text_dim, (prompt, negative, decoder, upscaler)
     return replace(
         models,
@@ -126,12 +131,14 @@ def _upscaler(path: str | Path, models: Models) -> dict[str, Any]:
     return {"upscaler": loaded, "defaults": replace(models.defaults, base_layer=UPSCALER)}
 
 
-def _load(model: str, vae: str | Path | None, adapter: str | Path | None, where: torch.device) -> Models:
-    dtype = torch.float32 if where.type == "cpu" else torch.bfloat16
+def _load(
+    model: str, vae: str | Path | None, adapter: str | Path | None, where: torch.device, precision: str
+) -> Models:
     if model == "tiny":
         if vae is not None:
             raise ModelError("The tiny default needs no VAE; leave --vae out, or name a Wan with --model.")
-        return _tiny(where, adapter)
+        return _tiny(where, adapter, network_dtype(where, precision))
+    dtype = network_dtype(where, precision, gpu=torch.bfloat16)
     base = load_base(model, device=str(where), dtype=dtype)
     if vae is None and not (Path(model) / "vae").is_dir():
         raise ModelError(f"{model} comes without a VAE; name Wan's VAE file with --vae.")
@@ -145,29 +152,35 @@ def _load(model: str, vae: str | Path | None, adapter: str | Path | None, where:
     defaults = WAN_PLAIN if chosen is None else WAN
     identity = " ".join(fingerprint(path) for path in (model, vae, adapter) if path is not None)
     estimator = load_refiner(shipped("tiny_refiner.safetensors")).estimator.to(where)
-    return Models(base, codec, own_prompt, chosen, None, defaults, where, identity, estimator)
+    return Models(base, codec, own_prompt, chosen, None, defaults, where, identity, estimator, dtype=dtype)
 
 
-def _tiny(device: torch.device, adapter: str | Path | None) -> Models:
-    base = load_base(shipped("tiny_base.safetensors"), device=str(device))
-    chosen = load_adapter(adapter or shipped("tiny_adapter.safetensors"), dtype=torch.float32).to(device)
+def _tiny(device: torch.device, adapter: str | Path | None, dtype: torch.dtype) -> Models:
+    base = load_base(shipped("tiny_base.safetensors"), device=str(device), dtype=dtype)
+    chosen = load_adapter(adapter or shipped("tiny_adapter.safetensors"), dtype=dtype).to(device)
     chosen.config.base.check_same(base.spec)
-    refiner = load_refiner(shipped("tiny_refiner.safetensors")).to(device)
+    refiner, estimator = _refiner(shipped("tiny_refiner.safetensors"), device, dtype)
     files = " ".join(file["sha256"] for file in manifest()["files"].values())
     identity = files if adapter is None else f"{files} {fingerprint(adapter)}"
+    prompt = chosen.prompt.detach()
     return Models(
-        base, SpaceToDepth(), chosen.prompt.detach(), chosen, refiner, TINY, device, identity, refiner.estimator
+        base, SpaceToDepth(), prompt, chosen, refiner, TINY, device, identity, estimator=estimator, dtype=dtype
     )
+
+
+def _refiner(path: Path, device: torch.device, dtype: torch.dtype) -> tuple[Refiner, DegradationEstimator]:
+    """A refiner, and its estimator in single precision: it measures differences of a few levels of 255."""
+    refiner = load_refiner(path).to(device)
+    estimator = copy.deepcopy(refiner.estimator)
+    return refiner.to(dtype), estimator
 
 
 def _with_refiner(models: Models, name: str | Path | None) -> Models:
     if name is None:
         return models
     path = shipped("tiny_conditional.safetensors") if name == "conditional" else Path(name)
-    refiner = load_refiner(path).to(models.device)
-    return replace(
-        models, refiner=refiner, estimator=refiner.estimator, identity=f"{models.identity} {fingerprint(path)}"
-    )
+    refiner, estimator = _refiner(path, models.device, models.dtype)
+    return replace(models, refiner=refiner, estimator=estimator, identity=f"{models.identity} {fingerprint(path)}")
 
 
 def _decoder(path: str | Path, models: Models) -> ConditionalDecoder:
