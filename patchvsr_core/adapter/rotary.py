@@ -11,19 +11,26 @@ Rope = tuple[Tensor, Tensor]
 """Cosines and sines, each (tokens, head_dim / 2)."""
 
 
-def rope_at(positions: Tensor, head_dim: int) -> Rope:
+def rope_at(
+    positions: Tensor,
+    head_dim: int,
+    axes: tuple[int, int, int] | None = None,
+    thetas: tuple[float, float, float] = (THETA, THETA, THETA),
+) -> Rope:
     """Rotary embedding of tokens at arbitrary positions, which may be fractional or negative.
 
     Args:
         positions: (tokens, 3) of (t, y, x), in tokens.
-        head_dim: split over the axes as in Wan, head_dim // 6 pairs for each spatial one.
+        axes: channels of a head for each of them; None: as in Wan, head_dim // 6 pairs for each spatial one.
+        thetas: base of the frequencies of each.
     """
     pairs = head_dim // 6
+    axes = axes or (head_dim - 4 * pairs, 2 * pairs, 2 * pairs)
     exact = positions.double() if positions.device.type != "mps" else positions.cpu().double()
     angles = []
-    for axis, size in enumerate((head_dim - 4 * pairs, 2 * pairs, 2 * pairs)):
+    for axis, (size, theta) in enumerate(zip(axes, thetas, strict=True)):
         exponents = torch.arange(0, size, 2, device=exact.device, dtype=torch.float64) / size
-        angles.append(torch.outer(exact[:, axis], THETA**-exponents))
+        angles.append(torch.outer(exact[:, axis], theta**-exponents))
     turn = torch.cat(angles, dim=-1)
     return turn.cos().float().to(positions.device), turn.sin().float().to(positions.device)
 

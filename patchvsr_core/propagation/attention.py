@@ -24,11 +24,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..adapter.rotary import grid_positions, rope_at, rotate
+from ..adapter.rotary import grid_positions
 from ..errors import PlanError
 from ..plan.canvas import TOKEN_CELLS, Patch, PatchPlan
 from .attention_options import AttentionOptions
 from .frame_selection import select_frames
+from .token_layout import WAN_TOKENS, TokenLayout
 from .token_sampling import group_by_window, sample_frame_tokens, window_starts
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -151,15 +152,14 @@ class AttentionRun:
         v: Tensor,
         conditions: Sequence[Condition],
         attend: Attend,
-        *,
-        spacing: tuple[float, float, float] = (1.0, 1.0, 1.0),
+        layout: TokenLayout = WAN_TOKENS,
     ) -> Tensor:
         """Self-attention of one block, with what propagates.
 
         Args:
             q, k, v: (conditions * patches, L, heads, head_dim), the first two with rotary positions.
             conditions: in the order of the rows; each has a row for every patch of the call.
-            spacing: distance of neighbouring tokens in the units of the rotary positions.
+            layout: of the L tokens.
         """
         patches = self._evaluation.call.patches
         rows = [(condition, patch) for condition in conditions for patch in patches]
@@ -172,24 +172,24 @@ class AttentionRun:
             softened = [self._evaluation.softening if condition.negative else 1.0 for condition, _ in rows]
             q = q / torch.tensor(softened, device=q.device, dtype=q.dtype)[:, None, None, None]
         if self._evaluation.call.propagation != "none" and self._is_active_in(block):
-            k, v = self._with_propagated(block, rows, k, v, torch.tensor(spacing))
+            k, v = self._with_propagated(block, rows, k, v, layout)
         return attend(q, k, v)
 
     def _is_active_in(self, block: int) -> bool:
         return self.options.layers is None or block in self.options.layers
 
     def _with_propagated(
-        self, block: int, rows: list[tuple[Condition, Patch]], k: Tensor, v: Tensor, spacing: Tensor
+        self, block: int, rows: list[tuple[Condition, Patch]], k: Tensor, v: Tensor, layout: TokenLayout
     ) -> tuple[Tensor, Tensor]:
         found = [self._find_propagated(block, condition, patch) for condition, patch in rows]
-        grid = _token_grid(rows[0][1], k.shape[1])
-        self._record(block, rows, k, v, grid, spacing)
+        grid, text = _token_grid(rows[0][1], k.shape[1], layout)
+        self._record(block, rows, k[:, text:], v[:, text:], grid, layout)
         others = [cached for cached in found if cached is not None]
         if len(others) < len(rows):  # the first temporal window, or the first step of a lazy run
             return k, v
         keys, values = [k], [v]
         rotated = [
-            self._keys_relative_to(patch, grid, cached, k, spacing)
+            self._keys_relative_to(patch, grid, cached, k, layout)
             for (_, patch), cached in zip(rows, others, strict=True)
         ]
         keys.append(torch.stack(rotated))
@@ -209,7 +209,7 @@ class AttentionRun:
         k: Tensor,
         v: Tensor,
         grid: tuple[int, int, int],
-        spacing: Tensor,
+        layout: TokenLayout,
     ) -> None:
         kind = self._evaluation.call.propagation
         if kind == "spatial" and not self.options.lazy:
@@ -220,7 +220,7 @@ class AttentionRun:
             if tokens is None:
                 continue
             local = positions[tokens]
-            raw = _rotate_keys(k[row, tokens.to(k.device)], -local * spacing)
+            raw = layout.turn(k[row, tokens.to(k.device)], -local)
             cached = _CachedTokens(self._store(raw), self._store(v[row, tokens.to(v.device)]), local + _origin(patch))
             if kind in ("forward", "backward"):
                 self._neighbour[condition.key, block, patch.origin[1:]] = cached
@@ -238,7 +238,7 @@ class AttentionRun:
         return x.cpu() if self.options.offload else x.clone()
 
     def _keys_relative_to(
-        self, patch: Patch, grid: tuple[int, int, int], cached: _CachedTokens, like: Tensor, spacing: Tensor
+        self, patch: Patch, grid: tuple[int, int, int], cached: _CachedTokens, like: Tensor, layout: TokenLayout
     ) -> Tensor:
         """Keys at their position relative to a patch, at most ``reach`` of its sizes away."""
         positions = cached.positions - _origin(patch)
@@ -246,7 +246,7 @@ class AttentionRun:
             size = torch.tensor(grid, dtype=torch.float32)
             away = self.options.reach * size
             positions = torch.minimum(torch.maximum(positions, -away), size - 1 + away)
-        return _rotate_keys(cached.k.to(like), positions * spacing)
+        return layout.turn(cached.k.to(like), positions)
 
     def _finish_pass(self) -> None:
         """A pass over a window is done: what its patches recorded becomes the whole frame."""
@@ -273,23 +273,19 @@ def cache_bytes(options: AttentionOptions, plan: PatchPlan, width: int, layers: 
     return 2 * width * item_bytes * acting * per_frame * (in_space + in_time)
 
 
-def _token_grid(patch: Patch, tokens: int) -> tuple[int, int, int]:
+def _token_grid(patch: Patch, tokens: int, layout: TokenLayout) -> tuple[tuple[int, int, int], int]:
+    """(T, H, W) of the tokens of a patch, and how many of the text stand before them."""
     frames, height, width = patch.size
     grid = (frames, height // TOKEN_CELLS, width // TOKEN_CELLS)
-    if grid[0] * grid[1] * grid[2] != tokens:
+    text = tokens - grid[0] * grid[1] * grid[2]
+    if text < 0 or (text and not layout.text_first):
         raise PlanError(
             f"The model sees {tokens} tokens in a patch of {grid} (T, H, W); attention propagation needs one that "
             "makes a token of 1 x 2 x 2 cells and adds none of its own, such as Wan text-to-video."
         )
-    return grid
+    return grid, text
 
 
 def _origin(patch: Patch) -> Tensor:
     t, y, x = patch.origin
     return torch.tensor([t, y / TOKEN_CELLS, x / TOKEN_CELLS])
-
-
-def _rotate_keys(k: Tensor, positions: Tensor) -> Tensor:
-    """(L, heads, head_dim) keys rotated by (L, 3) positions."""
-    rope = rope_at(positions.to(k.device), k.shape[-1])
-    return rotate(k.float().transpose(0, 1), rope).transpose(0, 1).to(k.dtype)

@@ -10,7 +10,6 @@ from typing import Any
 
 import comfy.model_management
 import comfy.samplers
-import comfy.supported_models as supported
 import comfy.utils
 import folder_paths
 import torch
@@ -115,8 +114,8 @@ def batches(base: SmallBase) -> float:
     return apart(merged(base, plan_of(base), 5, **guided), merged(base, plan_of(base), 1, **guided))
 
 
-def by_hand(base: SmallBase, plan: PatchPlan, guidance: float, prompts_of: Any = None) -> Tensor:
-    model, latent, sigmas = base.load(), base.latent(), torch.tensor(base.sigmas)
+def by_hand(base: SmallBase, plan: PatchPlan, guidance: float, prompts_of: Any = None, model: Any = None) -> Tensor:
+    model, latent, sigmas = model or base.load(), base.latent(), torch.tensor(base.sigmas)
     inner = model.model
     full = float(sigmas[0]) >= float(inner.model_sampling.sigma_max)
     x = inner.model_sampling.noise_scaling(sigmas[0], noise_of(latent), inner.process_latent_in(latent), full)
@@ -388,12 +387,12 @@ def _largest_step(plane: Tensor) -> float:
 
 
 def says_why_not(base: SmallBase) -> float:
-    """What is for a Wan's blocks alone names what to connect instead."""
+    """Where attention is out of reach, the sentence says what to connect instead."""
     try:
         host.attach_attention(base.load(), spatial=True)
     except AdapterError as error:
-        return float("connect" not in str(error))
-    return float(base.config not in (supported.WAN21_T2V, supported.WAN22_T2V))
+        return float("connect" not in str(error) or base.attends)
+    return float(not base.attends)
 
 
 def differs(base: SmallBase) -> float:

@@ -18,13 +18,14 @@ def main(comfyui: str, root: str, out: str, *names: str) -> None:
 
     comfy.options.enable_args_parsing()
     import torch
+    from attention_checks import ATTENTION_CHECKS
     from base_checks import CHECKS, CORE_CHECKS
     from small_bases import BASES
 
     torch.set_grad_enabled(False)
     found: dict[str, dict[str, Any]] = {}
     for name in names or BASES:
-        found[name] = {check.__name__: check(BASES[name]) for check in CHECKS}
+        found[name] = {check.__name__: check(BASES[name]) for check in (*CHECKS, *ATTENTION_CHECKS)}
     found["core"] = {check.__name__: check() for check in CORE_CHECKS}
     Path(out).write_text(json.dumps(found))
 

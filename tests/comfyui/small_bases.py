@@ -42,6 +42,8 @@ class SmallBase:
     """Of the extras, what Upscale Video makes itself for every chunk."""
     takes_regions: bool = True
     """Whether ComfyUI can give it several prompts on one side of guidance."""
+    attends: bool = True
+    """Whether its patches can attend to one another."""
 
     def load(self) -> Any:
         """A new MODEL with random weights, the same at every call."""
@@ -98,14 +100,13 @@ UNET = {"image_size": 32, "use_checkpoint": False, "num_res_blocks": [1, 1], "in
 
 
 def fill(network: Any) -> Any:
-    """A network with random weights, the same at every call."""
+    """A network with random weights, the same at every call; what no file holds, such as frequencies, stays."""
     generator = torch.Generator().manual_seed(1)
-    for name, weight in (*network.named_parameters(), *network.named_buffers()):
-        is_constant = 0 in weight.stride()  # one number, seen as many
-        if weight.is_floating_point() and not is_constant:
+    for name, weight in network.state_dict().items():
+        if weight.is_floating_point():
             random = torch.randn(weight.shape, generator=generator) * (0.3 if weight.ndim < 2 else 0.06)
             is_scale = weight.ndim == 1 and name.endswith("weight")
-            weight.data.copy_(1 + random if is_scale else random)
+            weight.copy_(1 + random if is_scale else random)
     return network
 
 
@@ -120,7 +121,8 @@ def _control() -> Any:
 BASES = {
     "wan21_t2v": partial(SmallBase, family="wan")(supported.WAN21_T2V, _wan(in_dim=16, out_dim=16), 16, (12, 64)),
     "wan21_i2v": partial(SmallBase, family="wan")(
-        supported.WAN21_I2V, _wan(in_dim=36, out_dim=16, model_type="i2v"), 16, (12, 64), extras=_image_to_video
+        supported.WAN21_I2V, _wan(in_dim=36, out_dim=16, model_type="i2v"), 16, (12, 64), extras=_image_to_video,
+        attends=False,
     ),
     "wan22_5b": partial(SmallBase, family="wan22")(supported.WAN22_T2V, _wan(in_dim=48, out_dim=48), 48, (12, 64)),
     "hunyuan_video": partial(SmallBase, family="hunyuan")(
@@ -160,6 +162,7 @@ BASES = {
             "num_attention_heads": 2, "caption_channels": 64, "num_layers": 2,
         },
         128, (12, 64), extras=lambda latent: {"attention_mask": torch.ones(1, 12, dtype=torch.long)},
+        attends=False,
     ),
     "seedvr2": partial(SmallBase, family="seedvr2")(
         supported.SeedVR2,
@@ -168,7 +171,7 @@ BASES = {
             "heads": 1, "mm_layers": 2, "vid_out_norm": True,
         },
         16, (58, 5120), extras=lambda latent: {"condition": _like(latent, 17)}, sigmas=(1.0, 0.0),
-        takes_regions=False,
+        takes_regions=False, attends=False,
         made_by_pipeline=("condition",),
     ),
     "sd15": partial(SmallBase, family="sd15", is_flow=False)(
@@ -176,14 +179,14 @@ BASES = {
         {**UNET, "context_dim": 64, "use_linear_in_transformer": False, "adm_in_channels": None, "num_heads": 8,
          "num_head_channels": -1, "transformer_depth": [0, 1], "transformer_depth_output": [0, 0, 1, 1],
          "transformer_depth_middle": 1},
-        4, (12, 64), is_image=True, control=_control, sigmas=(14.6, 5.0, 0.5, 0.0),
+        4, (12, 64), is_image=True, control=_control, sigmas=(14.6, 5.0, 0.5, 0.0), attends=False,
     ),
     "sdxl": partial(SmallBase, family="sdxl", is_flow=False)(
         supported.SDXL,
         {**UNET, "context_dim": 64, "use_linear_in_transformer": True, "adm_in_channels": 2816,
          "num_classes": "sequential", "transformer_depth": [0, 1], "transformer_depth_output": [0, 0, 1, 1],
          "transformer_depth_middle": 1, "num_heads": -1, "num_head_channels": 16},
-        4, (12, 64), is_image=True, extras=_sdxl, sigmas=(14.6, 5.0, 0.5, 0.0),
+        4, (12, 64), is_image=True, extras=_sdxl, sigmas=(14.6, 5.0, 0.5, 0.0), attends=False,
     ),
     "flux": partial(SmallBase, family="flux")(
         supported.Flux,

@@ -65,7 +65,13 @@ def test_borders_of_patches_are_softer_than_those_of_finished_tiles(found: dict,
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_what_is_for_a_wan_alone_says_so(found: dict, family: str) -> None:
+def test_patches_attend_to_one_another_as_if_by_hand(found: dict, family: str) -> None:
+    checks = found[family]
+    assert max(checks["softened"], checks["spatially_attended"], checks["attended_in_time"]) < 10 * ROUNDING
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_cannot_reach_attention_says_so(found: dict, family: str) -> None:
     assert found[family]["says_why_not"] == 0
 
 

@@ -20,6 +20,7 @@ from patchvsr_core.plan.planner import plan_patches
 from patchvsr_core.propagation.attention import AttentionRun, Call, Condition, cache_bytes
 from patchvsr_core.propagation.attention_options import AttentionOptions, check_layers, parse_layers
 from patchvsr_core.propagation.frame_selection import detail_energy, select_frames
+from patchvsr_core.propagation.token_layout import TokenLayout
 from patchvsr_core.sampling.joint_modulation import fuse
 
 HEADS, HEAD_DIM = 2, 24
@@ -129,7 +130,7 @@ def test_equal_patches_answer_the_same() -> None:
     answers = []
     for call in run.calls(0, plan.patches, 1):
         run.enter(call)
-        out = run.attend(0, *(x[None] for x in tokens), [POSITIVE], plain, spacing=(0.0, 0.0, 0.0))
+        out = run.attend(0, *(x[None] for x in tokens), [POSITIVE], plain, TokenLayout(spacing=(0.0, 0.0, 0.0)))
         answers += [out] if call.counts else []
     assert len(answers) == len(plan.patches)
     assert all((answer - answers[0]).abs().max() < 1e-6 for answer in answers)
