@@ -162,6 +162,10 @@ class AttentionRun:
             layout: of the L tokens.
         """
         patches = self._evaluation.call.patches
+        if layout.is_image and patches[0].size[0] > 1:
+            raise PlanError(
+                "Attention propagation on an image model looks at single frames; set window_frames to 1 in Patch Planner."
+            )
         rows = [(condition, patch) for condition in conditions for patch in patches]
         if len(rows) != len(q):
             raise PlanError(

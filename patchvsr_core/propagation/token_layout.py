@@ -23,6 +23,8 @@ class TokenLayout:
     """Whether tokens of the text stand before those of the picture in the same sequence."""
     spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """Distance of neighbouring tokens; 0 where an axis has no positions."""
+    is_image: bool = False
+    """Whether every frame is a row of its own."""
     can_scale: bool = False
     """Whether ComfyUI's choices of another distance reach it."""
 

@@ -75,9 +75,9 @@ def spatially_attended(base: SmallBase) -> float:
 
 def attended_in_time(base: SmallBase) -> float:
     """With TAP a patch also sees a frame of the window before it."""
-    if not base.attends or base.is_image or base.frames == 1:
+    if not base.attends or base.frames == 1:
         return 0.0
-    plan = plan_of(base)
+    plan = plan_of(base, window=1 if base.is_image else 2)
     starts = sorted(window_starts(plan.patches))
 
     def neighbour(patch: Patch) -> Tensor:
@@ -112,7 +112,7 @@ def attended(base: SmallBase, plan: PatchPlan, others: Callable[[Patch], Tensor]
         if not is_first(options):
             return q, k, v
         tokens = others(state["patch"])
-        more = [seen[name][:, :, -grid_of(plan).prod() :][:, :, tokens] for name in "kv"]
+        more = [of_canvas(seen[name], plan)[:, :, tokens] for name in "kv"]
         turned = partial(turned_to, network=model.model.diffusion_model, base=base, plan=plan, patch=state["patch"])
         return turned(q), torch.cat([turned(k), more[0]], 2), torch.cat([v, more[1]], 2)
 
@@ -138,6 +138,12 @@ def grid_of(plan: PatchPlan) -> Tensor:
     """(T, H, W) of the tokens of the canvas."""
     frames, height, width = plan.canvas.latent_shape
     return torch.tensor([frames, height // TOKEN_CELLS, width // TOKEN_CELLS])
+
+
+def of_canvas(x: Tensor, plan: PatchPlan) -> Tensor:
+    """(1, heads, L, head_dim) tokens of the picture without those of the text; frames of images are rows."""
+    pictures = x[:, :, -grid_of(plan).prod() // len(x) :]
+    return pictures.transpose(0, 1).flatten(1, 2)[None]
 
 
 def tokens_in_canvas(plan: PatchPlan, patch: Patch) -> Tensor:

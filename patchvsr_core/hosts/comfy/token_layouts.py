@@ -28,7 +28,7 @@ def tokens_of_model(model: Any) -> TokenLayout:
         theta, axes = float(network.pe_embedder.theta), tuple(network.pe_embedder.axes_dim)
         is_image = family == "flux"  # whose frames have no time
         spacing = (0.0 if is_image else 1.0, 1.0, 1.0)
-        return TokenLayout(axes, (theta, theta, theta), text_first=True, spacing=spacing, can_scale=is_image)
+        return TokenLayout(axes, (theta,) * 3, False, True, spacing, is_image=is_image, can_scale=is_image)
     positions: Any = getattr(network, "pos_embedder", None)
     if family == "cosmos" and hasattr(positions, "t_ntk_factor"):
         factors = (positions.t_ntk_factor, positions.h_ntk_factor, positions.w_ntk_factor)
