@@ -164,7 +164,8 @@ class AttentionRun:
         patches = self._evaluation.call.patches
         if layout.is_image and patches[0].size[0] > 1:
             raise PlanError(
-                "Attention propagation on an image model looks at single frames; set window_frames to 1 in Patch Planner."
+                "Attention propagation on an image model looks at single frames; set window_frames to 1 in Patch "
+                "Planner."
             )
         rows = [(condition, patch) for condition in conditions for patch in patches]
         if len(rows) != len(q):
