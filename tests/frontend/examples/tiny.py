@@ -146,6 +146,7 @@ TINY = Example(
     nodes={
         **STAGES,
         "parts": replace(STAGES["parts"], title="Frames & Sound"),
+        "join": replace(STAGES["join"], title="Join"),
         "refine": replace(STAGES["refine"], title="Refine & Fidelity"),
     },
     groups=[
