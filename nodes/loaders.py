@@ -6,7 +6,7 @@ import folder_paths
 from comfy_api.latest import io
 
 from ..patchvsr_core.hosts.comfy import load_model_patch, prompt_conditioning, shipped_models
-from .sockets import Stage
+from .sockets import ModelParts, Stage
 
 
 class LoadTinyDefault(io.ComfyNode):
@@ -24,13 +24,14 @@ class LoadTinyDefault(io.ComfyNode):
                 io.Vae.Output(tooltip="Its lossless codec; connect it wherever a VAE is needed."),
                 io.ModelPatch.Output(display_name="adapter", tooltip="Patch branch and global branch."),
                 io.Conditioning.Output(display_name="prompt", tooltip="The fixed prompt; no text encoder is needed."),
+                ModelParts.Output(display_name="all", tooltip="All of it in one wire, for Upscale Video."),
             ],
         )
 
     @classmethod
     def execute(cls) -> io.NodeOutput:
         models = shipped_models()
-        return io.NodeOutput(models.model, models.vae, models.adapter, models.positive)
+        return io.NodeOutput(models.model, models.vae, models.adapter, models.positive, models)
 
 
 class LoadAdapter(io.ComfyNode):

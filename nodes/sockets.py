@@ -22,5 +22,7 @@ PatchCond = io.Custom("PATCHVSR_PATCH_COND")
 GlobalContext = io.Custom("PATCHVSR_GLOBAL_CONTEXT")
 Tiles = io.Custom("PATCHVSR_TILES")
 Flow = io.Custom("PATCHVSR_FLOW")
+ModelParts = io.Custom("PATCHVSR_MODEL")
+"""Model, VAE, prompts and adapter that belong together: :class:`hosts.comfy.NativeModels`."""
 FlowModel = io.Custom("OPTICAL_FLOW")
 """ComfyUI's own, since 0.33; it has no name in ``comfy_api`` yet."""

@@ -20,7 +20,7 @@ from ..patchvsr_core.video.chunk_files import Encoding
 from ..patchvsr_core.video.encoders import CODECS, CRF, CRF_RANGE
 from ..patchvsr_core.video.fields import AUTO as FIELDS_AUTO
 from ..patchvsr_core.video.fields import CHOICES
-from .sockets import Stage
+from .sockets import ModelParts, Stage
 from .widgets import AUTO, scale_widget, setting_widget, size_widget, target_widget, upscaler_socket
 
 MODEL_DECIDES = ("steps", "patch_px", "layout", "base_layer", "color_fix")
@@ -168,6 +168,11 @@ class UpscaleVideo(io.ComfyNode):
                 ),
                 upscaler_socket("With base_layer at auto or upscaler."),
                 setting_widget("color", "color_fix", own=True, optional=True, advanced=True),
+                ModelParts.Input(
+                    "models",
+                    optional=True,
+                    tooltip="All of Load PatchVSR Model in one wire, in place of model, vae, positive and adapter.",
+                ),
             ],
             outputs=[io.Video.Output(tooltip="The finished file in ComfyUI's output folder.")],
         )
@@ -198,19 +203,21 @@ class UpscaleVideo(io.ComfyNode):
         target: str = CUSTOM,
         quality: str = QUALITIES[0],
         upscale_model: Any = None,
+        models: Any = None,
         **choices: Any,
     ) -> io.NodeOutput:
         if strength_map is not None and len(strength_map) != 1:
             raise PlanError(
                 f"The strength map has {len(strength_map)} frames; Upscale Video takes one mask for the whole video."
             )
-        models = None if quality == "fast" else complete_models(model, vae, positive, negative, adapter, upscale_model)
-        settings = with_quality(_settings(models.defaults if models else TINY, choices), quality)
+        parts = {"model": model, "vae": vae, "positive": positive, "negative": negative, "adapter": adapter}
+        used = None if quality == "fast" else complete_models(**parts, upscaler=upscale_model, whole=models)
+        settings = with_quality(_settings(used.defaults if used else TINY, choices), quality)
         factor, exact = resolve_target(target, scale, size)
         notices: list[str] = []
         path = upscale_video(
             video,
-            models,
+            used,
             settings,
             scale=factor,
             size=exact,

@@ -34,6 +34,7 @@ class Tiny:
     vae: Any
     adapter: Any
     prompt: Any
+    whole: Any
 
 
 @pytest.fixture(scope="module")

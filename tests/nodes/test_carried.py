@@ -56,3 +56,14 @@ def test_what_is_connected_counts_more_than_what_is_carried(pack, tiny, chain):
 def test_what_arrives_by_no_way_is_named(pack, node, inputs, name):
     with pytest.raises(pack.part("patchvsr_core.errors").PlanError, match=f"Nothing arrives at {name}; connect it."):
         run_node(pack[node], **inputs)
+
+
+def test_one_wire_brings_all_parts_of_the_model(pack):
+    *parts, whole = run_node(pack["LoadTinyDefault"])
+    complete_models = pack.part("patchvsr_core.hosts.comfy").complete_models
+    used = complete_models(whole=whole)
+    assert all(
+        one is other for one, other in zip(parts, (used.model, used.vae, used.adapter, used.positive), strict=True)
+    )
+    with pytest.raises(pack.part("patchvsr_core.errors").PlanError, match="but model, vae came too; disconnect"):
+        complete_models(model=parts[0], vae=parts[1], whole=whole)

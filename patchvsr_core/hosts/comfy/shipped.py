@@ -27,15 +27,26 @@ def complete_models(
     negative: Any = None,
     adapter: Any = None,
     upscaler: Any = None,
+    whole: NativeModels | None = None,
 ) -> NativeModels:
     """What is connected, and the shipped model's parts for what is not.
 
+    Args:
+        whole: all parts of a model at once, in place of single ones.
+
     Raises:
-        PlanError: for parts that belong to a model which is not there.
+        PlanError: for parts that belong to a model which is not there, or that are there twice.
     """
+    parts = {"vae": vae, "positive": positive, "negative": negative, "adapter": adapter}
+    lone = [name for name, part in parts.items() if part is not None]
+    if whole is not None:
+        twice = [*(["model"] if model is not None else []), *lone]
+        if twice:
+            raise PlanError(
+                f"models has all parts of a model, but {', '.join(twice)} came too; disconnect one of both."
+            )
+        return replace(whole, upscaler=upscaler)
     if model is None:
-        parts = {"vae": vae, "positive": positive, "negative": negative, "adapter": adapter}
-        lone = [name for name, part in parts.items() if part is not None]
         if lone:
             raise PlanError(
                 f"{', '.join(lone)} without a model: connect the model that belongs to it, or nothing at all for the "
