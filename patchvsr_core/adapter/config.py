@@ -69,13 +69,17 @@ class AdapterConfig:
     patch_blocks: int = 2
     """Blocks of the patch branch; 0 disables it."""
     global_blocks: int = 2
-    """Blocks of the global branch, the first at full resolution, the rest at a quarter of the tokens; 0 disables it."""
+    """Blocks of the global branch, the first at full resolution, the rest at a quarter of the tokens; 0 disables it.
+    The paper draws three."""
     lora_rank: int = 0
     lora_targets: tuple[str, ...] = field(default=("self_attn.q", "self_attn.k", "self_attn.v", "self_attn.o"))
     prompt_tokens: int = 8
     """Length of the fixed prompt embedding stored in the file."""
     liem: str = "none"
     """Local gates before self-attention: ``none``, ``identity`` (start as 1) or ``star`` (for weights of STAR)."""
+    noised_view: bool = False
+    """Whether the view of the whole video gets as much noise as the patch condition, as in the paper. Files from before
+    this was a choice, the shipped one among them, were trained with a clean view."""
     version: int = VERSION
 
     def __post_init__(self) -> None:

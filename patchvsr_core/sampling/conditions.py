@@ -12,7 +12,7 @@ from ..adapter import Adapter, Features, MicroConditions, PatchControl, Strength
 from ..devices import free_bytes
 from ..plan.canvas import Patch, PatchPlan
 from ..vae.codec import Codec
-from ..vae.encode import augment_noise
+from ..vae.encode import augment_noise, augment_view
 
 CACHE_SHARE = 0.25
 """Part of the free memory that features of patches may take, and ..."""
@@ -51,7 +51,8 @@ class Controls:
         clean: (1, C, t, h, w) latent of the upsampled LR input, in the space of the base model.
         augmented: the same with noise augmentation.
         noise_level: its level.
-        view: (1, C, t, h', w') latent of the whole video at patch size, or None.
+        view: (1, C, t, h', w') latent of the whole video at patch size, without noise, or None.
+        seed: of the noise that an adapter may want in it, at the same level.
         adapter: None for a base without an adapter.
         dtype: in which the adapter computes; None: that of its weights.
     """
@@ -67,12 +68,14 @@ class Controls:
         adapter: Adapter | None = None,
         strengths: Strengths = Strengths(),
         dtype: torch.dtype | None = None,
+        seed: int = 0,
     ) -> None:
         self.plan = plan
         self.clean = clean
         self.augmented = clean if augmented is None else augmented
         self.noise_level = noise_level
-        self.view = view
+        is_noised = view is not None and adapter is not None and adapter.config.noised_view
+        self.view = augment_view(view, noise_level, seed) if view is not None and is_noised else view
         self.adapter = adapter
         self.dtype = dtype or (clean.dtype if adapter is None else adapter.prompt.dtype)
         self.strengths = strengths

@@ -20,6 +20,7 @@ from ..hosts.diffusers.denoiser import Base, DiffusersDenoiser
 from ..hosts.diffusers.loading import load_base, load_vae
 from ..hosts.diffusers.models import Models
 from ..settings import WAN
+from .conditions import noised_view
 from .config import FlowObjective, TrainConfig
 from .frequency import weighted_frequency
 from .latents import LatentBatch, Latents, precompute
@@ -60,13 +61,14 @@ class AdapterTask(nn.Module):
         sigma, level, drop = _draws(self.flow, generator)
         eps, noise = (torch.randn(batch.truth.shape, generator=generator).to(batch.truth) for _ in range(2))
         x = (1 - sigma) * batch.truth + sigma * eps
+        view = noised_view(self.adapter, batch.view, level, generator)
         top, left = batch.position.unbind(1)
         micro = MicroConditions(batch.scale, top, left, torch.full_like(top, level))
         control = self.adapter.control(
             (1 - level) * batch.upsampled + level * noise,
             micro,
             anchor=batch.upsampled,
-            view=batch.view,
+            view=view,
             location=batch.location,
         )
         prompt = torch.zeros_like(self.adapter.prompt) if drop else self.adapter.prompt

@@ -13,6 +13,7 @@ from ..errors import PatchVSRError
 from ..finish.refine import RefinerConfig
 from ..realtime.dap import DAPConfig
 from ..restorer import RestorerConfig
+from ..settings import WAN
 from ..vae.conditional_decoder import ConditionalDecoderConfig
 from .frequency import BANDS
 
@@ -99,10 +100,10 @@ class Objective:
 class FlowObjective:
     """What the adapter of a frozen base learns from."""
 
-    shift: float = 3.0
-    """Moves the logit-normal noise levels towards noise."""
-    condition_noise: tuple[float, float] = (0.0, 0.6)
-    """Range of the noise augmentation of the patch condition."""
+    shift: float = WAN.shift
+    """Moves the logit-normal noise levels towards noise; as the schedule of a run does."""
+    condition_noise: tuple[float, float] = (0.2, 0.3)
+    """Range of the noise augmentation of the patch condition: PatchVSR's, in the middle of which a run is."""
     null_prompt: float = 0.1
     """Share of steps without a prompt, for classifier-free guidance."""
     frequency_weight: float = 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from ..settings import TINY
 from ..vae.codec import SpaceToDepth
 from ..vae.encode import encode_global
 from . import losses
+from .conditions import noised_view
 from .config import DataConfig, TrainConfig
 from .crops import Crop, Crops, draw_sizes
 from .export import update_manifest
@@ -96,7 +97,8 @@ class TinyDefault(nn.Module):
         """(loss, its readable parts) of one batch; every draw comes from ``generator``."""
         objective, truth = self.config.objective, batch.truth
         x, sigma, condition, level = self._noised(batch, generator)
-        decoded = self._denoise(batch, x, sigma, condition, level)
+        view = noised_view(self.adapter, batch.view, level, generator)
+        decoded = self._denoise(replace(batch, view=view), x, sigma, condition, level)
         terms = {"bicubic": losses.charbonnier(batch.upsampled, truth), "base": losses.charbonnier(decoded, truth)}
         planes = decoded.movedim(-1, -3), truth.movedim(-1, -3)
         frequency = weighted_frequency(*planes, sigma, objective.frequency_weight)

@@ -18,6 +18,7 @@ from ..resample import resize, upsample_window
 from .codec import Codec, check_codec
 
 CONDITION_STREAM = 0x5DEECE66D
+VIEW_STREAM = 0x2545F4914
 """XORed with the seed, so that noise augmentation and initial noise are independent."""
 
 
@@ -108,6 +109,11 @@ def augment_noise(latent: Tensor, level: float, seed: int) -> Tensor:
         return latent
     noise = seeded_noise(latent.shape, seed ^ CONDITION_STREAM).to(latent)
     return (1 - level) * latent + level * noise
+
+
+def augment_view(view: Tensor, level: float, seed: int) -> Tensor:
+    """Mix as much noise into the latent of the whole video; it is independent of the condition's."""
+    return augment_noise(view, level, seed ^ VIEW_STREAM)
 
 
 def seeded_noise(shape: tuple[int, ...] | torch.Size, seed: int) -> Tensor:

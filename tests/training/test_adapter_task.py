@@ -227,7 +227,7 @@ def test_what_is_missing_is_said(
 
 @pytest.mark.parametrize(
     ("name", "millions"),
-    [("wan21_1p3b", (185.8, 92.9, 141.6, 70.8)), ("wan21_14b", (67.2, 33.6, 419.6, 209.7))],
+    [("wan21_1p3b", (139.3, 139.3, 141.6, 70.8)), ("wan21_14b", (50.4, 50.4, 419.6, 209.7))],
 )
 def test_adapters_of_real_size(name: str, millions: tuple[float, ...]) -> None:
     """Parameters of patch blocks, global blocks, keys and values, and the projections to the base."""

@@ -119,6 +119,7 @@ def _make_controls(
         clean,
         augmented=augment_noise(clean, conditions.noise_level, conditions.seed),
         noise_level=conditions.noise_level,
+        seed=conditions.seed,
         view=None if view is None else latent_in(model.model, view),
         adapter=adapter,
         strengths=strengths,

@@ -149,6 +149,7 @@ class _CanvasModel:
             run.latent,
             augmented=run.conditions.augmented_latent(),
             noise_level=run.conditions.noise_level,
+            seed=run.conditions.seed,
             view=run.view,
             adapter=self.models.adapter,
             strengths=run.strengths,
