@@ -8,6 +8,7 @@ step serves them all: x' = x0 + (sigma' / sigma) (x - x0). They differ only in w
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -16,6 +17,8 @@ import torch
 from torch import Tensor
 
 from ..errors import PlanError
+from ..settings.settings import SEEDS
+from ..vae.encode import seeded_noise
 
 Control = TypeVar("Control", contravariant=True)
 """What a denoiser is given about a batch of patches; for the headless host a ``PatchControl``."""
@@ -40,8 +43,13 @@ Model = Callable[[Tensor, Tensor, int], Tensor]
 OnStep = Callable[[int, Tensor, Tensor], None]
 """Called after each step with (step, x0, x); raise from it to stop."""
 
-Solve = Callable[[Model, Tensor, Tensor, OnStep | None], Tensor]
-"""(model, x at the first noise level, noise levels, on_step) to the state at the last level."""
+Solve = Callable[..., Tensor]
+"""(model, x at the first noise level, noise levels, on_step) to the state at the last level; a solver that draws noise
+is given its seed too."""
+STEP_STREAM = 1_000_003
+"""Between the seeds of runs, so that they have no step's noise in common."""
+MOST_NOISE = 1 - 1e-6
+"""Noise level above which the logarithm of signal to noise is that of this one."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,8 @@ class Solver:
     """Whether every step but the last also calls the model at the noise level to which it leads."""
     stochastic: bool = False
     """Whether a part of the noise can be replaced at every step; see :func:`input_guidance.ancestral_euler`."""
+    seeded: bool = False
+    """Whether it draws noise of its own at every step, so that none of a state lives on unchanged in the next."""
 
 
 def sigma_schedule(steps: int, *, shift: float = 1.0, start: float = 1.0) -> Tensor:
@@ -117,7 +127,52 @@ def heun(model: Model, x: Tensor, sigmas: Tensor, on_step: OnStep | None = None)
     return x
 
 
-SOLVERS = {"euler": Solver(euler, stochastic=True), "heun": Solver(heun, look_ahead=True)}
+def noise_seed(seed: int, step: int) -> int:
+    """Of the noise of a step; runs with neighbouring seeds have none in common."""
+    return (seed * STEP_STREAM + step + 1) % SEEDS
+
+
+def dpmpp_2m_sde(
+    model: Model, x: Tensor, sigmas: Tensor, on_step: OnStep | None = None, *, seed: int = 0, eta: float = 1.0
+) -> Tensor:
+    """DPM-Solver++ (2M) for the diffusion SDE, with the midpoint rule; one model call per step.
+
+    With l = log((1 - sigma) / sigma), h = l' - l and r = (the h before) / h:
+    x' = sigma' / sigma exp(-eta h) x + (1 - sigma') (1 - exp(-(1 + eta) h)) (x0 + (x0 - x0 before) / (2 r))
+    + sigma' sqrt(1 - exp(-2 eta h)) n. It depends on the ratio of signal to noise alone, so that with the noise levels
+    of :func:`schedules.star_schedule` it is STAR's sampler, which is variance-preserving and has eta = 1.
+
+    Args:
+        seed: of the noise.
+        eta: 0: no noise is drawn.
+
+    Source: Lu et al., DPM-Solver++ (2022), algorithm of section 5; k-diffusion for eta.
+    """
+    before: Tensor | None = None
+    ratio = ((1 - sigmas.double().clamp(max=MOST_NOISE)) / sigmas.double()).log()
+    steps = ratio.diff().tolist()
+    for step, (sigma, following) in enumerate(itertools.pairwise(sigmas)):
+        x0, h = model(x, sigma, step), steps[step]
+        if following == 0:
+            x = x0
+        else:
+            target = x0 if before is None else x0 + (x0 - before) * (h / (2 * steps[step - 1]))
+            kept, gained = math.exp(-eta * h), -math.expm1(-(1 + eta) * h)
+            x = float(following / sigma) * kept * x + (1 - float(following)) * gained * target
+            if eta:
+                drawn = seeded_noise(x.shape, noise_seed(seed, step)).to(x)
+                x = x + float(following) * (-math.expm1(-2 * eta * h)) ** 0.5 * drawn
+        before = x0
+        if on_step:
+            on_step(step, x0, x)
+    return x
+
+
+SOLVERS = {
+    "euler": Solver(euler, stochastic=True),
+    "heun": Solver(heun, look_ahead=True),
+    "dpmpp_2m_sde": Solver(dpmpp_2m_sde, seeded=True),
+}
 
 
 def apply_guidance(predictions: list[Tensor], scale: float, rescale: float = 0.0, x: Tensor | None = None) -> Tensor:

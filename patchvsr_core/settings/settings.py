@@ -13,7 +13,7 @@ BASE_LAYERS = (BICUBIC, RESTORER, "dap", "rdg", UPSCALER)
 COLOR_FIXES = ("wavelet", "adain", "none", "lab")
 LAYOUT_NAMES = ("corner", "pairwise", "uniform", "alternating", "overlapping", "gaussian")
 SCHEDULES = ("shifted", "star")
-SOLVER_NAMES = ("euler", "heun")
+SOLVER_NAMES = ("euler", "heun", "dpmpp_2m_sde")
 WINDOWS = ("linear", "cosine")
 """Of the names the rooms have functions; a test sees that none is missing."""
 
@@ -82,7 +82,10 @@ class Settings:
     )
     steps: int = option(1, "Denoising steps.", group="sampling", low=1, high=1000, step=1, advanced=True)
     solver: str = option(
-        "euler", "How a step is computed; heun takes two model calls.", group="sampling", choices=SOLVER_NAMES
+        "euler",
+        "How a step is computed; heun takes two model calls. dpmpp_2m_sde: STAR's, which draws noise at every step.",
+        group="sampling",
+        choices=SOLVER_NAMES,
     )
     schedule: str = option(
         "shifted",

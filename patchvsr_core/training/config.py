@@ -49,6 +49,8 @@ class DataConfig:
     """Share of clips whose colour channels change places: colours of all kinds, of which footage has few."""
     degraded: float = 0.0
     """Share of clips whose input is blurred, noisy or compressed."""
+    second_order: float = 0.0
+    """Share of these that are degraded twice over, as Real-ESRGAN does; see :mod:`second_order`."""
     kept_px: int = 256
     """Side of the clips that ``precompute`` keeps for a real-time network."""
     renders: float = 0.0

@@ -12,8 +12,9 @@ from torch import Tensor
 from ..plan.canvas import Canvas, location_mask
 from ..resample import upsample_window
 from .config import DataConfig
-from .degrade import Degradation, draw_degradation, make_input
+from .degrade import Degradation, draw_degradation
 from .footage import Footage
+from .second_order import SecondOrder, degrade, draw_second_order
 
 GRID_PX = 8
 """Crops lie on the cells of the codec."""
@@ -88,12 +89,16 @@ class Crops:
         crops = []
         for _ in range(variants):
             degradation = self._degradation(rng)
-            small = make_input(picture, canvas.source, degradation)
-            clean = make_input(picture, canvas.source, degradation.blur_only())
+            small = degrade(picture, canvas.source, degradation)
+            clean = degrade(picture, canvas.source, degradation.blur_only())
             rms = float((small - clean).square().mean().sqrt())
             crops.append(Crop(truth, small, canvas, top, left, rms))
         return crops
 
-    def _degradation(self, rng: np.random.Generator) -> Degradation:
-        is_degraded = self.config.degraded and rng.random() < self.config.degraded
-        return draw_degradation(rng) if is_degraded else Degradation()
+    def _degradation(self, rng: np.random.Generator) -> Degradation | SecondOrder:
+        config = self.config
+        if not (config.degraded and rng.random() < config.degraded):
+            return Degradation()
+        if config.second_order and rng.random() < config.second_order:
+            return draw_second_order(rng)
+        return draw_degradation(rng)

@@ -95,7 +95,7 @@ def blur(frames: Tensor, degradation: Degradation, scale: float) -> Tensor:
     if not any(degradation.blur):
         return frames
     kernel = _gaussian([deviation * scale for deviation in degradation.blur], degradation.blur_angle)
-    return _map_frames(frames, lambda frame: cv2.filter2D(frame, -1, kernel, borderType=cv2.BORDER_REFLECT_101))
+    return map_frames(frames, lambda frame: cv2.filter2D(frame, -1, kernel, borderType=cv2.BORDER_REFLECT_101))
 
 
 def add_noise_and_compression(frames: Tensor, degradation: Degradation) -> Tensor:
@@ -113,9 +113,9 @@ def add_noise_and_compression(frames: Tensor, degradation: Degradation) -> Tenso
         noise = torch.randn((*frames.shape[:3], channels), generator=generator)
         frames = (frames + degradation.noise * noise).clamp(0, 1)
     if degradation.jpeg:
-        frames = _map_frames(frames, lambda frame: _jpeg(frame, degradation.jpeg))
+        frames = map_frames(frames, lambda frame: compress_jpeg(frame, degradation.jpeg))
     if degradation.h264:
-        frames = _h264(frames, degradation.h264)
+        frames = compress_h264(frames, degradation.h264)
     return frames if degradation.is_clean else (frames * 255).round() / 255
 
 
@@ -129,11 +129,13 @@ def _gaussian(deviations: list[float], angle: float) -> np.ndarray:
     return kernel / kernel.sum()
 
 
-def _map_frames(frames: Tensor, change: Callable[[Any], Any]) -> Tensor:
+def map_frames(frames: Tensor, change: Callable[[Any], Any]) -> Tensor:
+    """Apply a function of (H, W, 3) arrays to every frame."""
     return torch.stack([torch.from_numpy(np.ascontiguousarray(change(frame.numpy()))) for frame in frames])
 
 
-def _jpeg(frame: np.ndarray, quality: int) -> np.ndarray:
+def compress_jpeg(frame: np.ndarray, quality: int) -> np.ndarray:
+    """Through JPEG and back."""
     pixels = np.rint(frame[:, :, ::-1] * 255).astype(np.uint8)
     _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
     decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
@@ -141,7 +143,7 @@ def _jpeg(frame: np.ndarray, quality: int) -> np.ndarray:
     return decoded[:, :, ::-1].astype(np.float32) / 255
 
 
-def _h264(frames: Tensor, crf: int) -> Tensor:
+def compress_h264(frames: Tensor, crf: int) -> Tensor:
     """Through x264 and back; odd sides are padded for the encoder."""
     height, width = frames.shape[1:3]
     pixels = (frames * 255).round().to(torch.uint8).numpy()

@@ -2,17 +2,21 @@ import pytest
 import torch
 
 from patchvsr_core.errors import PlanError
+from patchvsr_core.sampling.schedules import star_schedule
 from patchvsr_core.sampling.solvers import (
     SOLVERS,
     apply_guidance,
+    dpmpp_2m_sde,
     euler,
     heun,
+    noise_seed,
     sigma_schedule,
     start_bridge,
     start_flow,
 )
 from patchvsr_core.settings import Settings
 from patchvsr_core.stages import steps_of_run
+from patchvsr_core.vae.encode import seeded_noise
 
 
 def test_schedule_ends_at_zero_and_shifts_towards_noise() -> None:
@@ -122,3 +126,41 @@ def test_a_solver_calls_the_model_as_often_as_it_says(name: str) -> None:
     SOLVERS[name].solve(model, torch.ones(1, 1, 1, 2, 2), sigma_schedule(3), None)
     assert sorted(calls) == sorted(steps_of_run(Settings(solver=name, steps=3)))
     assert len(calls) == (5 if SOLVERS[name].look_ahead else 3)
+
+
+def variance_preserving(model, x: torch.Tensor, levels: torch.Tensor, eta: float, seed: int) -> torch.Tensor:
+    """SDE-DPM-Solver++ (2M, midpoint) as its paper writes it: a x0 + s e with a^2 + s^2 = 1, lambda = log(a / s)."""
+    ratio = levels / (1 - levels)
+    alpha = 1 / (1 + ratio**2).sqrt()
+    s, lam = ratio * alpha, -ratio.log()
+    before, h_before = None, None
+    for i in range(len(levels) - 2):
+        x0 = model(x / (alpha[i] + s[i]), levels[i], i)
+        h = lam[i + 1] - lam[i]
+        d = x0 if before is None else (1 + h / (2 * h_before)) * x0 - h / (2 * h_before) * before
+        noise = seeded_noise(x.shape, noise_seed(seed, i)).double()
+        x = s[i + 1] / s[i] * (-eta * h).exp() * x + alpha[i + 1] * (1 - (-(1 + eta) * h).exp()) * d
+        x = x + s[i + 1] * (1 - (-2 * eta * h).exp()).sqrt() * noise
+        before, h_before = x0, h
+    return model(x / (alpha[-2] + s[-2]), levels[-2], len(levels) - 2)
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
+def test_dpm_solver_is_that_of_star(eta: float) -> None:
+    """STAR's is variance-preserving; a state of ours is its one over (a + s)."""
+    levels = star_schedule().double()
+    start = torch.randn(1, 2, 3, 4, 4, generator=torch.Generator().manual_seed(0)).double()
+    ratio = levels[0] / (1 - levels[0])
+    alpha = 1 / (1 + ratio**2).sqrt()
+    expected = variance_preserving(gaussian_model, start * (alpha + ratio * alpha), levels, eta, 5)
+    made = dpmpp_2m_sde(gaussian_model, start, levels, seed=5, eta=eta)
+    torch.testing.assert_close(made, expected, atol=1e-7, rtol=0)
+
+
+def test_dpm_solver_draws_from_the_distribution() -> None:
+    """Of N(0, 0.5^2), from pure noise; and its noise is the seed's."""
+    noise = torch.randn(1, 1, 1, 100, 100, generator=torch.Generator().manual_seed(1))
+    made = [dpmpp_2m_sde(gaussian_model, noise, sigma_schedule(40), seed=seed) for seed in (0, 0, 1)]
+    assert made[0].std().item() == pytest.approx(0.5, rel=0.05)
+    assert torch.equal(made[0], made[1])
+    assert abs(torch.corrcoef(torch.stack([made[0].flatten(), made[2].flatten()]))[0, 1].item()) < 0.1

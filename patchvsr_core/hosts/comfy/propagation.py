@@ -18,7 +18,7 @@ from .schedule import is_flow, position, schedule_of, to_flow
 SOLVER = "patchvsr_solver"
 PROPAGATED, RESCALED = "patchvsr_propagated", "patchvsr_rescale"
 """Marks in transformer_options of what a model went through."""
-EULERS = tuple(f"sample_{name}" for name in SOLVERS)
+EULERS = tuple(f"sample_{name}" for name, solver in SOLVERS.items() if not solver.seeded)
 """Solvers whose steps lead straight to the prediction."""
 
 

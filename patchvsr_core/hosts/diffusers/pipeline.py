@@ -164,7 +164,8 @@ class _CanvasModel:
         x0 = apply_guidance(self._predict(x, sigma, step), settings.guidance, settings.guidance_rescale, x)
         if self.run.propagation is not None:
             following = next_level(sigma, self.run.sigmas) or 0.0
-            x0 = self.run.propagation(x0, float(sigma), following, step, noise_kept=(1 - settings.eta) ** 0.5)
+            noise_kept = None if SOLVERS[settings.solver].seeded else (1 - settings.eta) ** 0.5
+            x0 = self.run.propagation(x0, float(sigma), following, step, noise_kept=noise_kept)
         x0 = guide_low_frequencies(
             x0, self.run.latent, sigma, strength=settings.low_frequency_guidance, start=settings.start
         )
@@ -213,7 +214,7 @@ def _make_skip_policy(run: RunSetup, models: Models, settings: Settings) -> Patc
 def _choose_solver(models: Models, settings: Settings) -> Solve:
     solver = SOLVERS[settings.solver]
     if settings.eta == 0:
-        return solver.solve
+        return partial(solver.solve, seed=settings.seed) if solver.seeded else solver.solve
     if not solver.stochastic or models.base.start_noise is not None:
         raise PlanError(
             "eta replaces the noise of a flow; it needs the Euler solver and a base that starts from noise."

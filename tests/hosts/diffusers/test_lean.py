@@ -197,7 +197,7 @@ def test_a_step_asks_nothing_of_the_gpu(tmp_path) -> None:
         return guide_low_frequencies(x0, latent, sigma, strength=0.5, start=1.0)
 
     with torch.inference_mode():
-        for solver in SOLVERS.values():
+        for solver in (one for one in SOLVERS.values() if not one.seeded):  # noise is drawn on the CPU, and sent
             assert solver.solve(model, latent, sigma_schedule(3, shift=5.0), None).device == meta
             with NothingIsSent():
                 solver.solve(model, latent, sigma_schedule(3, shift=5.0), None)
