@@ -93,7 +93,8 @@ class Objective:
     change_weight: float = 0.0
     """Of the squared error of what changes from frame to frame (RDG's loss), on a real-time network."""
     perceptual_weight: float = 0.0
-    """Of LPIPS (VGG-16) between a restorer's frames and the truth, beside the error of their pixels; 0: none."""
+    """Of LPIPS (VGG-16) between the frames of a restorer or a conditional decoder and the truth, beside the error of
+    their pixels; 0: none."""
     detailed: float = 0.4
     """Share of steps that train the refiner for detail above 0."""
 

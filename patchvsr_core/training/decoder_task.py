@@ -23,6 +23,7 @@ from . import losses
 from .config import TrainConfig
 from .discriminator import Discriminator, adversarial_loss
 from .initial_weights import load_part
+from .perceptual_loss import Distance, distance_of_frames, make_distance
 from .refiner_loss import CropBatch
 from .registry import Run, TrainingTask, register
 from .tiny_task import Batches
@@ -36,12 +37,16 @@ class DecoderTask(nn.Module):
     Args:
         codec: where the VAE's weights are, the latents are made.
         sizes: those of the conditional decoder.
+        distance: LPIPS, if the objective gives it a weight.
     """
 
-    def __init__(self, config: TrainConfig, codec: WanVAE, sizes: ConditionalDecoderConfig) -> None:
+    def __init__(
+        self, config: TrainConfig, codec: WanVAE, sizes: ConditionalDecoderConfig, distance: Distance | None = None
+    ) -> None:
         super().__init__()
         self.config, self.codec = config, codec
         self.decoder = ConditionalDecoder(sizes)
+        self.distance = distance
         self.discriminator = Discriminator() if config.objective.adversarial_weight else None
 
     def forward(self, batch: CropBatch, generator: torch.Generator, step: int) -> tuple[Tensor, dict[str, Tensor]]:
@@ -55,6 +60,10 @@ class DecoderTask(nn.Module):
         }
         loss = terms["result"]
         loss = loss + losses.shape(decoded, batch.truth, objective.spectrum_weight, objective.motion_weight)
+        if self.distance is not None:
+            planes = decoded.movedim(-1, 2), batch.truth.movedim(-1, 2)
+            terms["look"] = distance_of_frames(self.distance, *planes, generator)
+            loss = loss + objective.perceptual_weight * terms["look"]
         if self.discriminator is not None:
             loss = loss + adversarial_loss(self.discriminator, decoded, batch.truth, objective.adversarial_weight)
         return loss, terms
@@ -91,7 +100,7 @@ def _make_run(config: TrainConfig, options: Namespace) -> Run:
         raise PatchVSRError("A conditional decoder is trained for a VAE; name the Wan's VAE file with --vae.")
     codec = load_vae(options.vae, device=options.device)
     torch.manual_seed(config.seed)
-    task = DecoderTask(config, codec, config.section("decoder"))
+    task = DecoderTask(config, codec, config.section("decoder"), make_distance(config, options))
     return Run(task, Batches(options.data, options.out / "decoded", config.data, config.seed))
 
 

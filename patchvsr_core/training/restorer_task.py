@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from ..errors import PatchVSRError
 from ..finish.degradation import degradation_level, trusted_level
 from ..optical_flow.estimators import dis
 from ..restorer.network import SCALE, Restorer, load_restorer, save_restorer
@@ -26,11 +24,9 @@ from .degrade import draw_degradation, make_input
 from .export import update_manifest
 from .initial_weights import load_part
 from .packed import PackedFootage, pack_footage
-from .perceptual import LPIPS
+from .perceptual_loss import Distance, distance_of_frames, make_distance
 from .registry import Run, Score, TrainingTask, register
 from .validation import validate
-
-Distance = Callable[[Tensor, Tensor], Tensor]
 
 MARGIN_PX = 16
 """Of the input, around a crop: flow is measured with it, so that motion across the crop's border is seen."""
@@ -122,16 +118,9 @@ class RestorerTask(nn.Module):
         }
         loss = terms["result"] + BACKWARD_WEIGHT * terms["backward"]
         if self.distance is not None:
-            terms["look"] = self._look(self.distance, made.frames, batch.truth, generator)
+            terms["look"] = distance_of_frames(self.distance, made.frames, batch.truth, generator)
             loss = loss + self.config.objective.perceptual_weight * terms["look"]
         return loss, terms
-
-    @staticmethod
-    def _look(distance: Distance, frames: Tensor, truth: Tensor, generator: torch.Generator) -> Tensor:
-        """Mean distance of one frame of each clip, drawn anew at every step: all of them cost more than they teach."""
-        clips = torch.arange(len(frames))
-        drawn = torch.randint(frames.shape[1], (len(frames),), generator=generator)
-        return distance(frames[clips, drawn].clamp(0, 1), truth[clips, drawn]).mean()
 
     def optimizer_groups(self) -> list[dict[str, Any]]:
         """All learn alike."""
@@ -155,19 +144,7 @@ def _precompute(config: TrainConfig, options: Namespace) -> None:
 
 def _make_run(config: TrainConfig, options: Namespace) -> Run:
     torch.manual_seed(config.seed)
-    return Run(RestorerTask(config, _make_distance(config, options)), MovingBatches(options.data, config))
-
-
-def _make_distance(config: TrainConfig, options: Namespace) -> Distance | None:
-    if not config.objective.perceptual_weight:
-        return None
-    if options.perceptual is None:
-        raise PatchVSRError(
-            "This configuration trains with LPIPS; name the file of its weights with --perceptual FILE, or set "
-            "perceptual_weight to 0."
-        )
-    lpips = LPIPS(options.perceptual, "vgg16").to(options.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return lpips.forward
+    return Run(RestorerTask(config, make_distance(config, options)), MovingBatches(options.data, config))
 
 
 def _make_score(task: RestorerTask, config: TrainConfig, options: Namespace) -> Score:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ..errors import ModelError, phrase
 from ..files import explain_read_errors, fill_module, parse_config, read_weights, write_weights
 from ..finite import mark_source
-from .sft import Modulation, PositionNorm, ResidualBlockPlus
+from .sft import Before, Modulation, PositionNorm, ResidualBlockPlus, TemporalBlock
 
 FORMAT = "patchvsr-conditional-decoder"
 VERSION = 1
@@ -39,6 +39,8 @@ class ConditionalDecoderConfig:
     """Video frames per latent frame; the first latent frame encodes a single frame."""
     version: int = 1
     """Version of the file format."""
+    temporal_blocks: int = 0
+    """Temporal residual blocks after the modulation, as in Upscale-A-Video; files from before have none."""
 
 
 class ConditionalDecoder(nn.Module):
@@ -56,6 +58,9 @@ class ConditionalDecoder(nn.Module):
             ResidualBlockPlus(config.condition, config.condition, PositionNorm),
         )
         self.modulation = Modulation(config.condition, config.features, PositionNorm)
+        self.temporal = nn.ModuleList(
+            TemporalBlock(config.features, PositionNorm) for _ in range(config.temporal_blocks)
+        )
 
     def encode_condition(self, upsampled: Tensor) -> Tensor:
         """Encode the upsampled input of one tile, over its whole length.
@@ -78,8 +83,8 @@ def modulate_decoder(
 ) -> Iterator[None]:
     """Context in which the first features of a VAE's decoder are modulated; it may decode one clip, in several parts.
 
-    Wan's VAE decodes one or two latent frames at a time. The condition covers all of them and the modulation is
-    per frame, so that the result equals modulating the whole clip at once.
+    Wan's VAE decodes one or two latent frames at a time. The condition covers all of them, the modulation is per frame,
+    and temporal blocks keep the frames before, so that the result equals modulating the whole clip at once.
 
     Args:
         conv_in: the first convolution of the decoder: ``conv_in`` in diffusers, ``conv1`` in ComfyUI.
@@ -90,13 +95,17 @@ def modulate_decoder(
         ModelError: while decoding, when the VAE and the condition do not match.
     """
     done = 0
+    before: list[Before] = [None] * len(decoder.temporal)
 
     def modulate(module: nn.Module, given: Any, features: Tensor) -> Tensor:
         nonlocal done
         part = condition[:, :, done : done + features.shape[2]]
         _check(part, features, decoder.config)
         done += features.shape[2]
-        return decoder.modulation(part, features.to(part), weight).to(features)
+        x: Tensor = decoder.modulation(part, features.to(part), weight)
+        for number, block in enumerate(decoder.temporal):
+            x, before[number] = block(x, before[number], weight)
+        return x.to(features)
 
     handle = conv_in.register_forward_hook(modulate)
     try:

@@ -15,6 +15,9 @@ from torch import Tensor, nn
 MakeNorm = Callable[[int], nn.Module]
 """Creates a norm for a number of channels."""
 GROUPS = 32
+TEMPORAL_KERNEL = 3
+Before = tuple[Tensor, Tensor] | None
+"""The last frames that the two convolutions of a :class:`TemporalBlock` saw."""
 EPS = 1e-6
 
 
@@ -76,6 +79,33 @@ class ResidualBlockPlus(ResidualBlock2d):
         return x + self.conv_3d(around)
 
 
+class TemporalBlock(nn.Module):
+    """Two convolutions along time with a shortcut; the second is zero-initialised, so that a new block does nothing.
+
+    They look at this frame and the two before, as all of Wan's VAE does, so that a clip can be passed through in parts.
+
+    Source: the temporal residual blocks of Upscale-A-Video's video decoder, which look both ways.
+    """
+
+    def __init__(self, channels: int, norm: MakeNorm = group_norm) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = norm(channels), norm(channels)
+        self.conv1 = nn.Conv3d(channels, channels, (TEMPORAL_KERNEL, 1, 1))
+        self.conv2 = nn.Conv3d(channels, channels, (TEMPORAL_KERNEL, 1, 1))
+        _zero_init(self.conv2)
+
+    def forward(self, x: Tensor, before: Before = None, weight: float = 1.0) -> tuple[Tensor, Before]:
+        """(B, C, T, H, W) to the same.
+
+        Args:
+            before: returned for the previous part of the clip; None at its beginning, before which all is zero.
+            weight: 0 leaves ``x`` unchanged.
+        """
+        first, earlier = _convolve_causally(self.conv1, F.silu(self.norm1(x)), None if before is None else before[0])
+        second, later = _convolve_causally(self.conv2, F.silu(self.norm2(first)), None if before is None else before[1])
+        return x.add(second, alpha=weight), (earlier, later)
+
+
 class Modulation(nn.Module):
     """SFT: scales and shifts features, given a condition; the identity before training.
 
@@ -113,6 +143,15 @@ def apply_per_frame(conv: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Apply a function of images (N, C, H, W) to every frame of (B, C, T, H, W)."""
     frames = conv(x.transpose(1, 2).flatten(0, 1))
     return frames.unflatten(0, (x.shape[0], x.shape[2])).transpose(1, 2)
+
+
+def _convolve_causally(conv: nn.Conv3d, x: Tensor, before: Tensor | None) -> tuple[Tensor, Tensor]:
+    """(result, last frames of the input for the next part)."""
+    reach = TEMPORAL_KERNEL - 1
+    earlier = x.new_zeros(*x.shape[:2], reach, *x.shape[3:]) if before is None else before
+    joined = torch.cat([earlier, x], 2)
+    result: Tensor = conv(joined)
+    return result, joined[:, :, -reach:]
 
 
 def _zero_init(conv: nn.Module) -> None:

@@ -11,7 +11,7 @@ from small_models import random_vae, save
 
 from patchvsr_core.hosts.diffusers.loading import load_vae
 from patchvsr_core.training.__main__ import main
-from patchvsr_core.training.config import DataConfig, TrainConfig
+from patchvsr_core.training.config import DataConfig, TrainConfig, load_config
 from patchvsr_core.training.decoder_task import FILE, DecoderTask
 from patchvsr_core.training.tiny_task import Batches
 from patchvsr_core.training.trainer import Trainer
@@ -78,3 +78,32 @@ def test_it_learns(data: Path, vae: Path, tmp_path: Path, small: TrainConfig) ->
     run.run()
     assert error() < 0.9 * before
     assert all(name.startswith("decoder.") for name in run.average)
+
+
+def test_lpips_is_a_part_of_the_loss_where_it_has_a_weight(
+    data: Path, vae: Path, tmp_path: Path, small: TrainConfig
+) -> None:
+    """With the very weight, of frames in [0, 1]; and the paper's configuration asks for the file."""
+    config = replace(
+        small,
+        task="decoder",
+        decoder=ConditionalDecoderConfig(features=32, condition=32),
+        data=DataConfig(tokens=20, crop_px=(32,), frames=(5,), scales=(2,)),
+        objective=replace(small.objective, perceptual_weight=0.25),
+    )
+    batch = Batches(data, tmp_path / "cache", config.data, 0)[0]
+    seen: list[torch.Tensor] = []
+
+    def distance(frames: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+        seen.append(frames)
+        return torch.full((len(frames),), 2.0) + 0 * (frames - truth).sum()
+
+    losses = [
+        DecoderTask(config, load_vae(vae), config.decoder, given)(batch, torch.Generator().manual_seed(0), 0)[0]
+        for given in (None, distance)
+        for _ in [torch.manual_seed(0)]
+    ]
+    assert float((losses[1] - losses[0]).detach()) == pytest.approx(0.25 * 2, abs=1e-5)
+    assert seen[0].shape[1] == 3 and seen[0].min() >= 0 and seen[0].max() <= 1
+    assert load_config("wan21_decoder_lpips").objective.perceptual_weight == 0.1
+    assert load_config("wan21_decoder").decoder.temporal_blocks == 2

@@ -157,3 +157,32 @@ def test_it_learns_while_the_vae_stays(codec: WanVAE) -> None:
         optimizer.step()
     assert errors[2] < errors[1] < errors[0]
     assert all(torch.equal(value, before[name]) for name, value in codec.vae.state_dict().items())
+
+
+def test_temporal_blocks_do_nothing_when_new_and_see_what_came_before(codec: WanVAE) -> None:
+    torch.manual_seed(0)
+    config = replace(CONFIG, temporal_blocks=2)
+    latent, upsampled = torch.randn(1, 16, 3, 4, 6), torch.rand(9, 32, 48, 3)
+    new, trained = ConditionalDecoder(config), ConditionalDecoder(config)
+    assert torch.equal(decode(codec, latent, new, upsampled), codec.decode(latent))
+    for block in trained.temporal:
+        torch.nn.init.normal_(block.conv2.weight, std=0.1)
+    condition, conv = trained.encode_condition(upsampled).detach(), torch.nn.Conv3d(16, 32, 1)
+    with torch.no_grad():
+        with modulate_decoder(conv, trained, condition):
+            whole = conv(latent)
+        with modulate_decoder(conv, trained, condition):
+            parts = torch.cat([conv(latent[:, :, :1]), conv(latent[:, :, 1:])], 2)
+        with modulate_decoder(conv, trained, condition):
+            other = conv(torch.cat([latent[:, :, :1] + 1, latent[:, :, 1:]], 2))
+        with modulate_decoder(conv, trained, condition, 0.0):
+            off = conv(latent)
+    assert torch.allclose(whole, parts, atol=1e-5) and torch.equal(off, conv(latent))
+    assert (whole[:, :, 2] - other[:, :, 2]).abs().max() > 1e-3, "two frames back matter"
+
+
+def test_files_from_before_have_no_temporal_blocks(tmp_path: Path) -> None:
+    save_conditional_decoder(busy_decoder(), tmp_path / "d.safetensors")
+    assert not load_conditional_decoder(tmp_path / "d.safetensors").temporal
+    save_conditional_decoder(ConditionalDecoder(replace(CONFIG, temporal_blocks=1)), tmp_path / "t.safetensors")
+    assert len(load_conditional_decoder(tmp_path / "t.safetensors").temporal) == 1

@@ -1,0 +1,44 @@
+"""LPIPS as a part of a loss; the file of its weights is named on the command line."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..errors import PatchVSRError
+from .config import TrainConfig
+from .perceptual import LPIPS
+
+Distance = Callable[[Tensor, Tensor], Tensor]
+"""(B, 3, H, W) pictures in [0, 1] and the truth to (B,) distances."""
+
+
+def make_distance(config: TrainConfig, options: Namespace) -> Distance | None:
+    """LPIPS with VGG-16; None where a configuration does without.
+
+    Raises:
+        PatchVSRError: when its weights were not named.
+    """
+    if not config.objective.perceptual_weight:
+        return None
+    if options.perceptual is None:
+        raise PatchVSRError(
+            "This configuration trains with LPIPS; name the file of its weights with --perceptual FILE, or set "
+            "perceptual_weight to 0."
+        )
+    lpips = LPIPS(options.perceptual, "vgg16").to(options.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return lpips.forward
+
+
+def distance_of_frames(distance: Distance, frames: Tensor, truth: Tensor, generator: torch.Generator) -> Tensor:
+    """Mean distance of one frame of each clip, drawn anew at every step: all of them cost more than they teach.
+
+    Args:
+        frames, truth: (N, T, 3, H, W).
+    """
+    clips = torch.arange(len(frames))
+    drawn = torch.randint(frames.shape[1], (len(frames),), generator=generator)
+    return distance(frames[clips, drawn].clamp(0, 1), truth[clips, drawn]).mean()
