@@ -154,7 +154,9 @@ def compress_h264(frames: Tensor, crf: int) -> Tensor:
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = pixels.shape[2], pixels.shape[1], "yuv420p"
         for picture in pixels:
-            target.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            # The encoder's own conversion gives now and then another picture.
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
+            target.mux(stream.encode(frame))
         target.mux(stream.encode(None))
     file.seek(0)
     with av.open(file, "r") as source:
