@@ -13,7 +13,7 @@ from patchvsr_core.run.forecast_text import ENGLISH as FORECAST
 INFO = object_info()
 ENGLISH = dict(leaves(english(INFO)))
 TRANSLATIONS = [language for language in LANGUAGES if language != "en"]
-COMPLETE = ["de", "fr", "ko", "zh", "es", "ru"]
+COMPLETE = ["de", "fr", "ko", "zh", "es", "ru", "ja"]
 """Languages in which messages and help pages are all there; in the others what is missing stays English."""
 SAME = 0.35
 """Part of the texts that may be as in English: names of things, such as LoRA, and short words."""
