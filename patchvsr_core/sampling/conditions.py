@@ -35,9 +35,13 @@ class PatchConditions:
     """... (T, h, w, 3) the clip it was made of; both only for a projection in pixels."""
     plan: PatchPlan | None = None
     """Whose canvas it lies on, where that is not known otherwise."""
+    noised: Tensor | None = None
+    """(1, C, t, h, w) of the clip with noise in its pixels; None: noise is mixed into the latent."""
 
     def augmented_latent(self) -> Tensor:
-        """The latent with the noise mixed in."""
+        """The latent with the noise in it."""
+        if self.noised is not None:
+            return self.noised
         return augment_noise(self.latent, self.noise_level, self.seed)
 
 

@@ -12,6 +12,7 @@ BICUBIC, RESTORER, UPSCALER = "bicubic", "restorer", "upscaler"
 BASE_LAYERS = (BICUBIC, RESTORER, "dap", "rdg", UPSCALER)
 COLOR_FIXES = ("wavelet", "adain", "none", "lab")
 LAYOUT_NAMES = ("corner", "pairwise", "uniform", "alternating", "overlapping", "gaussian")
+NOISE_FORMS = ("latent", "lr_pixels")
 SCHEDULES = ("shifted", "star")
 SOLVER_NAMES = ("euler", "heun", "dpmpp_2m_sde")
 WINDOWS = ("linear", "cosine")
@@ -112,6 +113,14 @@ class Settings:
         0.0,
         "Noise added to the condition: 0 stays close to the input, 0.2 to 0.3 lets the model invent detail.",
         group="sampling",
+    )
+    noise_form: str = option(
+        NOISE_FORMS[0],
+        "Where that noise is added. latent: in the latent, as adapters are trained. lr_pixels: in the pixels of the "
+        "input, as in Upscale-A-Video, where 0.12 is usual.",
+        group="sampling",
+        choices=NOISE_FORMS,
+        advanced=True,
     )
     eta: float = fraction(
         0.0,

@@ -20,6 +20,8 @@ from .codec import Codec, check_codec
 CONDITION_STREAM = 0x5DEECE66D
 VIEW_STREAM = 0x2545F4914
 """XORed with the seed, so that noise augmentation and initial noise are independent."""
+TIMESTEPS, FIRST_BETA, LAST_BETA = 1000, 1e-4, 0.02
+"""Upscale-A-Video's noise in pixels: the square roots of its variances are evenly spaced."""
 
 
 def encode_canvas(
@@ -31,12 +33,14 @@ def encode_canvas(
     tile_px: int = 512,
     overlap_px: int = 64,
     on_tile: OnDone | None = None,
+    clip: bool = True,
 ) -> Tensor:
     """Upsample the clip bicubically, or resize its base layer, and encode it tile by tile.
 
     Args:
         frames: (T, h, w, 3) input clip in [0, 1], of the size that ``canvas`` was made for.
         base: (T, H', W', 3) the same clip already upscaled to any size; resized to the canvas bicubically.
+        clip: cut the upsampled clip to [0, 1]; False for one with noise.
 
     Returns:
         (1, C, t, h, w) float32 latent of the upsampled clip on the whole padded canvas: the starting
@@ -52,7 +56,8 @@ def encode_canvas(
     for row, column in sharded(tuple(grid), on_tile):
         rows = slice(row.start * stride, row.stop * stride)
         columns = slice(column.start * stride, column.stop * stride)
-        tile = codec.encode(upsample_window(frames, canvas, rows, columns).clamp(0, 1)).float()
+        upsampled = upsample_window(frames, canvas, rows, columns)
+        tile = codec.encode(upsampled.clamp(0, 1) if clip else upsampled).float()
         check_finite(tile, "VAE", getattr(codec, "vae", None))
         if latent is None:
             latent = tile.new_zeros((1, tile.shape[1], *canvas.latent_shape))
@@ -109,6 +114,29 @@ def augment_noise(latent: Tensor, level: float, seed: int) -> Tensor:
         return latent
     noise = seeded_noise(latent.shape, seed ^ CONDITION_STREAM).to(latent)
     return (1 - level) * latent + level * noise
+
+
+def noise_pixels(frames: Tensor, level: float, seed: int) -> Tensor:
+    """Mix noise into the pixels of the LR input: sqrt(a) x + sqrt(1 - a) eps, of pixels in [-1, 1].
+
+    Args:
+        frames: (T, h, w, 3) in [0, 1].
+        level: time step of 1000 as a fraction; Upscale-A-Video has 0.12 (0.98 x + 0.20 eps), and allows 0.35.
+
+    Returns:
+        the same shape; not clipped.
+
+    Raises:
+        PlanError: for a level outside [0, 1].
+    """
+    if not 0 <= level <= 1:
+        raise PlanError(f"Noise augmentation of {level} is out of range; it must be between 0 and 1.")
+    if level == 0:
+        return frames
+    roots = torch.linspace(FIRST_BETA**0.5, LAST_BETA**0.5, TIMESTEPS, dtype=torch.float64)
+    kept = float((1 - roots.square()).log().cumsum(0)[min(round(level * TIMESTEPS), TIMESTEPS - 1)].exp())
+    noise = seeded_noise(frames.shape, seed ^ CONDITION_STREAM).to(frames)
+    return (kept**0.5 * (2 * frames - 1) + (1 - kept) ** 0.5 * noise + 1) / 2
 
 
 def augment_view(view: Tensor, level: float, seed: int) -> Tensor:

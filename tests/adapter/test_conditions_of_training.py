@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from small_models import random_adapter
 
 from patchvsr_core.adapter import AdapterConfig, BaseSpec, MicroConditions, load_adapter
+from patchvsr_core.hosts.diffusers.models import load_models
 from patchvsr_core.plan import Canvas, plan_patches
 from patchvsr_core.sampling.conditions import Controls
-from patchvsr_core.settings import WAN
+from patchvsr_core.settings import WAN, Settings
+from patchvsr_core.stages import set_up_run
+from patchvsr_core.stages.setup import make_plan
 from patchvsr_core.training.conditions import noised_view
 from patchvsr_core.training.config import FlowObjective, load_config
-from patchvsr_core.vae.encode import augment_noise
+from patchvsr_core.vae.encode import augment_noise, encode_canvas, noise_pixels
 from patchvsr_core.weights import shipped
 
 BASE = BaseSpec(16, 128, 2, 192, 64)
@@ -92,3 +97,20 @@ def test_three_stages_end_in_a_quarter_of_the_tokens() -> None:
     features = adapter.features(view, micro, view=view, location=location)
     assert seen == [2 * 4 * 6, 2 * 2 * 3, 2 * 2 * 3]
     assert features.global_ is not None and features.global_.shape[1] == seen[-1]
+
+
+def test_the_noise_of_the_condition_may_lie_in_the_pixels_of_the_input() -> None:
+    """By its name; the state that a run starts from stays clean."""
+    models, frames = load_models("tiny"), torch.rand(2, 16, 24, 3, generator=torch.Generator().manual_seed(0))
+    made = {}
+    for form, level in (("latent", 0.12), ("lr_pixels", 0.12), ("lr_pixels", 0.0)):
+        settings = replace(models.defaults, noise_level=level, noise_form=form, patch_px=64)
+        plan = make_plan(2, (16, 24), (64, 96), models, settings)
+        latent = encode_canvas(models.codec, frames, plan.canvas)
+        made[form, level] = set_up_run(latent, frames, plan, models, settings).conditions
+    clean, noisy = made["lr_pixels", 0.0], made["lr_pixels", 0.12]
+    assert torch.equal(clean.augmented_latent(), clean.latent) and torch.equal(noisy.latent, clean.latent)
+    expected = encode_canvas(models.codec, noise_pixels(frames, 0.12, models.defaults.seed), plan.canvas, clip=False)
+    assert torch.equal(noisy.augmented_latent(), expected)
+    assert torch.equal(made["latent", 0.12].augmented_latent(), augment_noise(clean.latent, 0.12, models.defaults.seed))
+    assert Settings().noise_form == "latent"

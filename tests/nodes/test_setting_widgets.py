@@ -58,6 +58,7 @@ OTHER_TEXT = {"softening_end", "weight"} | {"layout"}
 """Widgets whose node says it in words of its own, or more of it."""
 WITHOUT_WIDGET = {
     *("solver", "schedule", "shift", "start"),  # ComfyUI's own samplers and schedulers choose them
+    "noise_form",  # Patch Encoder mixes noise into the latent, as adapters are trained
     *("auxiliary_start", "auxiliary_end", "propagation_start", "propagation_end"),  # nodes take parts of the run
 }
 

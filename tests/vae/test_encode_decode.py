@@ -6,7 +6,7 @@ from patchvsr_core.plan.canvas import Canvas
 from patchvsr_core.resample import resize
 from patchvsr_core.vae.codec import SpaceToDepth
 from patchvsr_core.vae.decode import blend_tiles, decode_tiles
-from patchvsr_core.vae.encode import augment_noise, encode_canvas, encode_global, seeded_noise
+from patchvsr_core.vae.encode import augment_noise, encode_canvas, encode_global, noise_pixels, seeded_noise
 
 CODEC = SpaceToDepth()
 
@@ -110,3 +110,18 @@ def test_a_base_layer_of_another_clip_is_refused() -> None:
     canvas = Canvas(3, (20, 28), (80, 112), 8, 1)
     with pytest.raises(PlanError, match="base layer"):
         encode_canvas(CODEC, torch.rand(3, 20, 28, 3), canvas, base=torch.rand(2, 80, 112, 3))
+
+
+def test_noise_in_pixels_is_upscale_a_videos() -> None:
+    """sqrt(a) x + sqrt(1 - a) eps at 120 of 1000 steps of the scaled linear schedule: 0.980 and 0.201; not clipped."""
+    frames = torch.rand(4, 64, 64, 3, generator=torch.Generator().manual_seed(0))
+    noisy = noise_pixels(frames, 0.12, 5)
+    signal, noise = torch.zeros_like(frames) + 1.0, noise_pixels(torch.full_like(frames, 0.5), 0.12, 5)
+    assert float((2 * noise - 1).std()) == pytest.approx(0.201, abs=2e-3)
+    kept = noise_pixels(signal, 0.12, 5) - noise
+    assert float(2 * kept.mean()) == pytest.approx(0.980, abs=5e-4)
+    torch.testing.assert_close(noisy, (0.980 * (2 * frames - 1) + (2 * noise - 1) + 1) / 2, atol=5e-4, rtol=0)
+    assert noisy.min() < 0 and noisy.max() > 1
+    assert noise_pixels(frames, 0.0, 5) is frames
+    with pytest.raises(PlanError, match="between 0 and 1"):
+        noise_pixels(frames, 1.5, 5)

@@ -114,10 +114,14 @@ def _make_controls(
 ) -> Controls:
     """Of latents in the space of the base."""
     clean = latent_in(model.model, conditions.latent)
+    if conditions.noised is None:
+        augmented = augment_noise(clean, conditions.noise_level, conditions.seed)
+    else:
+        augmented = latent_in(model.model, conditions.noised)
     return Controls(
         plan,
         clean,
-        augmented=augment_noise(clean, conditions.noise_level, conditions.seed),
+        augmented=augmented,
         noise_level=conditions.noise_level,
         seed=conditions.seed,
         view=None if view is None else latent_in(model.model, view),
