@@ -139,16 +139,20 @@ def main() -> None:
     parser.add_argument("--other", type=Path, nargs="*", default=(), help="more RDG files, such as RDG_Small.pth")
     parser.add_argument("--game", type=Path, help="folder with a clip of MobSS")
     parser.add_argument("--save", type=Path, help="folder for a sheet of crops at 1:1")
-    parser.add_argument("--markdown", type=Path, help="file to write the table to")
+    parser.add_argument("--markdown", type=Path, help="file to write the table to, and that of a game to ..._game.md")
     options = parser.parse_args()
     table, versions = measure(rendered(options), methods(options.other))
-    tables = [table] + ([measure_game(options.game, options.frames, options.other)] if options.game else [])
-    for one in tables:
+    tables = {"": table}
+    if options.game:
+        tables["_game"] = measure_game(options.game, options.frames, options.other)
+    for one in tables.values():
         print(as_text(one))
     if options.save:
         write_png(options.save / "renders.png", contact_sheet(versions))
     if options.markdown:
-        write_markdown(options.markdown, "Renders", tables, NOTES, sys.argv)
+        for suffix, one in tables.items():
+            path = options.markdown.with_stem(f"{options.markdown.stem}{suffix}")
+            write_markdown(path, "Renders" if not suffix else "A game", [one], NOTES, sys.argv)
 
 
 if __name__ == "__main__":
