@@ -128,7 +128,7 @@ class AttentionPropagation(io.ComfyNode):
                 setting_widget("spatial_attention", "spatial", default=True),
                 setting_widget("temporal_attention", "temporal", default=True),
                 setting_widget("lazy_attention", "lazy"),
-                setting_widget("attention_frames", "frames", default=4),
+                setting_widget("attention_frames", "frames"),
                 io.Combo.Input(
                     "choice",
                     options=list(CHOICES),

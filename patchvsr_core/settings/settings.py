@@ -226,7 +226,7 @@ class Settings:
         group="consistency",
     )
     attention_frames: int = option(
-        1,
+        4,
         "Latent frames of the neighbouring window that TAP attends to. DC-VSR has 4, of a VAE with a latent for every "
         "frame; of a Wan each stands for 4 frames.",
         group="consistency",
