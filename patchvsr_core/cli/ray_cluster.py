@@ -16,7 +16,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from ..errors import ModelError, PatchVSRError, ProcessGroupError
+from ..errors import ModelError, PatchVSRError, PlanError, ProcessGroupError
 from ..plan.chunks import Chunk
 from ..run.chunk_work import forget_damaged
 from ..run.job import Job, identity
@@ -33,6 +33,7 @@ from .ray_worker import Made, Networks, Order, UnseenInputError, input_files, ma
 
 log = logging.getLogger("patchvsr")
 AUTO = "auto"
+CLIENT = "ray://"
 SHARES_A_WORKER = 4
 """More lets fast workers do more than slow ones; fewer means that fewer chunks wait for a neighbour."""
 CARRIED = (".seal", ".tail")
@@ -167,6 +168,11 @@ def _ray() -> Any:
 
 
 def _connect(ray: Any, address: str) -> None:
+    if address.startswith(CLIENT):
+        raise PlanError(
+            f"{address} is an address of Ray's remote client, which cannot pass chunks on as they are finished; run "
+            "the command on a machine of the cluster with --ray auto."
+        )
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     try:
         ray.init(address=address, **quiet)

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..devices import AUTO, network_dtype, precision_name, resolve_device, time_warm_call
+from ..devices import AUTO, network_dtype, precision_name, resolve_device, time_call, time_warm_call
 from ..errors import OutputError, PlanError
 from ..plan.chunks import Chunk
 from ..realtime.exr_passes import PassFiles, has_passes, open_passes
@@ -34,8 +34,8 @@ PASS_VALUES = 20
 NO_PASSES = "none"
 """Leaves the passes of the input unused."""
 WRITTEN_PX = 2**25
-WRITTEN_FRAMES = 8
-"""What is encoded to measure the speed of that, at most."""
+WRITTEN_FRAMES = 2
+"""What is encoded to measure the speed of that, at most: the first frame of the result waits for it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +140,8 @@ def frame_seconds(upscaler: FastUpscaler, frames: Tensor, target: tuple[int, int
     size = round(rows * target[0] / height), round(columns * target[1] / width)
     before: State = {}
     upscaler.upscale(piece[:1], size, state=before)
-    seconds = time_warm_call(lambda: upscaler.upscale(piece[-1:], size, state=dict(before)))
+    measure = time_call if upscaler.device.type == "cpu" else time_warm_call  # a CPU is warm after the first frame
+    seconds = measure(lambda: upscaler.upscale(piece[-1:], size, state=dict(before)))
     return seconds * (height * width) / (rows * columns)
 
 

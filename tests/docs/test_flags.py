@@ -19,7 +19,9 @@ COMMANDS = [
     ("patchvsr_core.training", "train"),
     ("patchvsr_core.training", "precompute"),
 ]
-OF_OTHERS = {"--no-deps", "--exclude", "--format", "--nproc-per-node", "--check", "--markdown"}
+OF_SCHEDULERS = {"--address", "--array", "--dependency", "--gres", "--head", "--parsable", "--requeue", "--wrap"}
+"""Options of Ray and Slurm."""
+OF_OTHERS = {"--no-deps", "--exclude", "--format", "--nproc-per-node", "--check", "--markdown", *OF_SCHEDULERS}
 """Options of pip, torchrun, and this project's tools and benchmarks."""
 
 DEPRECATED = re.compile(r"Flags that were renamed \(.*?\)", re.DOTALL)
