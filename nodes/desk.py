@@ -51,7 +51,7 @@ CHOICES = {
     "layout": (AUTO, *LAYOUTS),
     "codec": (AUTO, *CODECS),
     "base_layer": (AUTO, *BASE_LAYERS),
-    "node": ("planner", "video"),
+    "node": ("planner", "video", "frames"),
     "target": TARGETS,
     "quality": QUALITIES,
 }
@@ -178,11 +178,13 @@ def _request_of(question: dict[str, Any]) -> Request:
 
 def _answer(question: dict[str, Any], found: Forecast) -> dict[str, Any]:
     """The forecast, what to write, and what to draw in which colours."""
-    planner = question.get("node", "planner") == "planner"
+    node = question.get("node", "planner")
+    planner = node == "planner"
     words = words_of(question.get("locale", "en"))
     guessed = question.get("guessed", False)
     fast = question.get("quality") == "fast"
     lines = planner_lines(found, guessed=guessed, words=words) if planner else video_lines(found, words, fast=fast)
+    lines = lines[:1] if node == "frames" else lines  # no file is written
     answer = asdict(found) | {"lines": lines, "warning": warning_line(found, words, fast=fast)}
     answer["places"] = answer.pop("positions") if planner and len(found.positions) <= MOST_DRAWN else ()
     answer["total_places"] = len(found.positions)

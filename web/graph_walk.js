@@ -84,8 +84,19 @@ export function widgetOf(node, name) {
 export function valueOf(node, name) {
   const input = node.inputs?.find((input) => (input.widget?.name ?? input.name) === name)
   if (input?.link == null) return widgetOf(node, name)?.value
+  const promoted = promotedTo(node.graph, input.link)
+  if (promoted) return valueOf(promoted.node, promoted.name)
   const source = feeding(node, input.name)?.node
   return source?.type?.startsWith('Primitive') ? source.widgets?.[0]?.value : undefined
+}
+
+/** {node, name} of the input of a subgraph's node that stands for a link from its border. */
+function promotedTo(graph, id) {
+  const link = linkOf(graph, id)
+  if (!link || Number(link.origin_id) !== SUBGRAPH_INPUT) return null
+  const node = ownerOf(graph)
+  const input = node?.inputs?.[link.origin_slot]
+  return input ? { node, name: input.widget?.name ?? input.name } : null
 }
 
 /** Changes with everything that decides what arrives at an input; not with seeds, which do not change sizes. */

@@ -20,7 +20,10 @@ const NAME = 'patchvsr_forecast'
 const RETRY_MS = 5000
 const AGAIN = [5, 15] // looks after which a picture is taken anew
 
+const FAST = { node: 'frames', input: 'image', widgets: ['scale', 'size', 'target'], fixed: { quality: 'fast' } }
 const KINDS = {
+  PatchVSR_DAPUpscale: FAST,
+  PatchVSR_RDGUpscale: FAST,
   PatchVSR_PatchPlanner: {
     node: 'planner',
     input: 'image',
@@ -36,11 +39,14 @@ const KINDS = {
   }
 }
 const panels = new Set()
+const hosts = new WeakSet() // nodes that stand for a subgraph, and have been looked into
 const reports = new Map() // what planners said of clips that they really had, by what was upstream
 
 class Panel {
-  constructor(node, kind) {
+  /** host: the node on which it stands, if that is another: the one of a subgraph with this node in it. */
+  constructor(node, kind, host = node) {
     this.node = node
+    this.host = host
     this.kind = kind
     this.asked = ''
     this.element = document.createElement('div')
@@ -62,7 +68,7 @@ class Panel {
 
   /** Called every now and then: asks again when something that matters has changed. */
   look() {
-    if (!this.node.graph || this.busy) return
+    if (!this.host.graph || this.busy) return
     const { question, missing, element } = this.question()
     this.picture?.choose(this.previews()[0]?.value ?? this.chosen ?? 0)
     if (missing) {
@@ -128,10 +134,10 @@ class Panel {
     const clip = clipOf(node, kind.input)
     if (!report && clip.missing) return clip
     const vae = feeding(node, 'vae')?.node
-    const builtIn = kind.node === 'video' && !vae && !feeding(node, 'model')
+    const builtIn = kind.node !== 'planner' && !vae && !feeding(node, 'model')
     if (!report && !vae && !builtIn) return { missing: 'no_vae' }
     const seen = report ?? clip
-    const question = { node: kind.node, locale: language(), family: report?.family ?? (builtIn ? 'tiny' : familyOf(vae)), guessed: !report && clip.guessed }
+    const question = { ...kind.fixed, node: kind.node, locale: language(), family: report?.family ?? (builtIn ? 'tiny' : familyOf(vae)), guessed: !report && clip.guessed }
     for (const name of ['frames', 'width', 'height']) question[name] = seen[name]
     for (const name of kind.widgets) {
       question[name] = valueOf(node, name) ?? report?.[name]
@@ -218,8 +224,8 @@ function forward(event) {
   }
 }
 
-function addPanel(node, kind) {
-  const panel = new Panel(node, kind)
+function addPanel(node, kind, inner = node) {
+  const panel = new Panel(inner, kind, node)
   const options = { serialize: false, hideOnZoom: false, getMinHeight: () => panel.minHeight }
   const widget = node.addDOMWidget(NAME, 'patchvsr', panel.element, options)
   widget.serialize = false // `options` speaks of prompts, this of workflows
@@ -240,7 +246,18 @@ function addPanel(node, kind) {
   }
 }
 
+/** What a planner inside a subgraph says stands on the node of the subgraph too. */
+function lookIntoSubgraphs() {
+  for (const node of allNodes()) {
+    if (!node.subgraph || hosts.has(node) || !node.addDOMWidget) continue
+    hosts.add(node)
+    const inner = [...node.subgraph.nodes].find(({ type }) => type in KINDS)
+    if (inner) addPanel(node, KINDS[inner.type], inner)
+  }
+}
+
 function lookAround() {
+  lookIntoSubgraphs()
   for (const panel of panels) {
     try {
       panel.look()
