@@ -7,7 +7,7 @@ are cross-faded.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -44,6 +44,9 @@ class ChunkState:
     """Number of the chunk's first frame in the clip."""
     after: dict[str, Tensor] | None = None
     """State that this chunk leaves; None for none."""
+    on_final: Callable[[Tensor], None] | None = None
+    """Takes each frame of the result, (H, W, 3), as soon as nothing changes it any more, in order; work that finishes
+    all frames at once leaves it alone."""
 
 
 def plan_chunks(frames: int, cuts: Sequence[int], length: int, overlap: int) -> tuple[Chunk, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,6 +117,7 @@ class FastUpscaler:
         cuts: Collection[int] = (),
         state: State | None = None,
         on_frame: OnDone | None = None,
+        on_final: Callable[[Tensor], None] | None = None,
     ) -> Tensor:
         """Upscale a clip, or the next segment of one.
 
@@ -129,6 +130,7 @@ class FastUpscaler:
             state: left by the previous segment, and updated in place; empty at the beginning. None for a clip on
                 its own.
             on_frame: called with (frames done, total frames).
+            on_final: called with each frame of the result; it must not change it.
 
         Returns:
             (T, *size, 3) float32 in [0, 1] on the device of ``frames``.
@@ -149,6 +151,8 @@ class FastUpscaler:
             image = frames[index : index + 1, ..., :3].to(self.device, torch.float32)
             upsampled, memory = self._checked_step(image, passes, index - count, memory)
             result[index] = resize(upsampled.float().clamp(0, 1).movedim(1, -1), size)[0].clamp(0, 1)
+            if on_final is not None:
+                on_final(result[index])
             if on_frame is not None:
                 on_frame(index + 1, count)
         if state is not None:
@@ -225,7 +229,12 @@ def upscale_chunk(
     if pass_files is not None:
         passes = pass_files.read(chunk_state.first, len(frames), continues=bool(chunk_state.after))
     return upscaler.upscale(
-        frames, target, passes, state=chunk_state.after, on_frame=lambda done, total: report("upscale", done, total)
+        frames,
+        target,
+        passes,
+        state=chunk_state.after,
+        on_frame=lambda done, total: report("upscale", done, total),
+        on_final=chunk_state.on_final,
     )
 
 

@@ -6,8 +6,9 @@ are, and :func:`finish_waiting` fades and encodes them later.
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,7 +21,8 @@ from ..finish.strength_map import StrengthMap, apply_strength_map
 from ..plan.chunks import Chunk, ChunkState, cross_fade
 from ..progress import OnProgress
 from ..vae.encode import seeded_noise
-from ..video.chunk_files import write_chunk
+from ..video.chunk_files import write_frames
+from ..video.encode_beside import EncodeBeside
 from ..video.info import VideoInfo
 from ..video.journal import Journal
 from ..video.reader import Timeline, iter_frames, to_tensor
@@ -61,8 +63,24 @@ def make_chunks(
             make = partial(_held, job.strength, make)
         taken = frames.take(chunks[number])  # the result has no name: it is gone before the next one is made
         made = partial(with_extras, make, taken, job.target, models, job.settings, report)
-        _keep(journal, job, chunks, number, numbers, made(), chunk_state)
+        beside = EncodeBeside(partial(_encode, journal, job, chunks, number))
+        if _is_final_at_once(job, chunks, number, taken):
+            chunk_state.on_final = beside.put
+        _keep(journal, job, chunks, number, numbers, _made(made, beside), chunk_state, is_encoded=beside.has_begun)
         trim_malloc()
+
+
+def _made(made: Callable[[], Tensor], beside: EncodeBeside) -> Tensor:
+    with beside:
+        return made()
+
+
+def _is_final_at_once(job: Job, chunks: tuple[Chunk, ...], number: int, frames: Tensor) -> bool:
+    """Whether what the work makes of frames is what the chunk's file holds: nothing fades or is added."""
+    is_alone = chunks[number].lead == 0 and _own_frames(chunks, number) == chunks[number].length
+    return (
+        is_alone and not job.strength.has_effect and frames.shape[-1] == 3 and bool(torch.equal(shown(frames), frames))
+    )
 
 
 def follow_chunks(
@@ -84,7 +102,8 @@ def finish_waiting(journal: Journal, job: Job, chunks: tuple[Chunk, ...], number
         if journal.is_waiting(number) and journal.has_tail(number - 1):
             result = journal.waiting_frames(number)
             _fade_in(journal, chunks, number, result)
-            _write(journal, job, chunks, number, result)
+            _encode(journal, job, chunks, number, result)
+            journal.seal(number, with_tail=_is_continued(chunks, number))
 
 
 def forget_damaged(journal: Journal, chunks: tuple[Chunk, ...], numbers: Sequence[int]) -> None:
@@ -134,6 +153,8 @@ def _keep(
     numbers: Collection[int],
     result: Tensor,
     chunk_state: ChunkState,
+    *,
+    is_encoded: bool,
 ) -> None:
     """Fade in from the chunk before, and store what is final; the rest waits for the chunk after."""
     own = _own_frames(chunks, number)
@@ -143,8 +164,10 @@ def _keep(
         journal.save_waiting(number, result)
         journal.seal(number, with_tail=_is_continued(chunks, number), is_waiting=True)
         return
-    _fade_in(journal, chunks, number, result)
-    _write(journal, job, chunks, number, result)
+    if not is_encoded:
+        _fade_in(journal, chunks, number, result)
+        _encode(journal, job, chunks, number, result)
+    journal.seal(number, with_tail=_is_continued(chunks, number))
     if number - 1 in numbers:  # that of another share stays: this chunk may have to be made again
         journal.discard_tail(number - 1)
 
@@ -155,10 +178,11 @@ def _fade_in(journal: Journal, chunks: tuple[Chunk, ...], number: int, result: T
         result[:lead] = cross_fade(journal.tail(number - 1), result[:lead])
 
 
-def _write(journal: Journal, job: Job, chunks: tuple[Chunk, ...], number: int, result: Tensor) -> None:
-    """Encode the frames that are the chunk's own, and declare it finished."""
-    write_chunk(journal.chunk_file(number), result[: _own_frames(chunks, number)], job.output, job.info, job.encoding)
-    journal.seal(number, with_tail=_is_continued(chunks, number))
+def _encode(journal: Journal, job: Job, chunks: tuple[Chunk, ...], number: int, frames: Iterable[Tensor]) -> None:
+    """Encode the frames of a chunk that are its own."""
+    count = _own_frames(chunks, number)
+    own = itertools.islice(frames, count)
+    write_frames(journal.chunk_file(number), own, count, job.target, job.output, job.info, job.encoding)
 
 
 def _chunk_state(journal: Journal, chunks: tuple[Chunk, ...], number: int, numbers: Collection[int]) -> ChunkState:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -95,14 +95,27 @@ def chunk_suffix(output: Path) -> str:
 def write_chunk(chunk_file: Path, frames: Tensor, output: Path, info: VideoInfo, encoding: Encoding) -> None:
     """Encode (T, H, W, C) frames; the file gets its name only when it is complete."""
     size = int(frames.shape[1]), int(frames.shape[2])
+    write_frames(chunk_file, frames, len(frames), size, output, info, encoding)
+
+
+def write_frames(
+    chunk_file: Path,
+    frames: Iterable[Tensor],
+    count: int,
+    size: tuple[int, int],
+    output: Path,
+    info: VideoInfo,
+    encoding: Encoding,
+) -> None:
+    """As :func:`write_chunk` for ``count`` frames of (height, width) ``size`` that come one by one."""
     picture = encoding.picture(info, size)
     if chunk_file.suffix == IMAGES:
-        _write_images(chunk_file, frames if picture.alpha else frames[..., :3], pattern(output).suffix, picture)
+        _write_images(chunk_file, frames, pattern(output).suffix, picture)
         return
     with VideoWriter(
         chunk_file,
         size,
-        range(len(frames)),
+        range(count),
         1 / info.fps,
         fps=info.fps,
         crf=encoding.crf,
@@ -154,14 +167,15 @@ def join_chunks(
     )
 
 
-def _write_images(chunk_file: Path, frames: Tensor, suffix: str, picture: Picture) -> None:
+def _write_images(chunk_file: Path, frames: Iterable[Tensor], suffix: str, picture: Picture) -> None:
     partial = chunk_file.with_name(f"{chunk_file.name}.part")
     shutil.rmtree(partial, ignore_errors=True)
     with explain_write_errors(chunk_file):
         partial.mkdir()
         try:
             for number, frame in enumerate(frames):
-                write_image(partial / f"{number:06d}{suffix}", frame, picture.depth, picture.pixel_aspect)
+                shown = frame if picture.alpha else frame[..., :3]
+                write_image(partial / f"{number:06d}{suffix}", shown, picture.depth, picture.pixel_aspect)
             commit_folder(partial, chunk_file)
         finally:
             shutil.rmtree(partial, ignore_errors=True)

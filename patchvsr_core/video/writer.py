@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -79,7 +79,7 @@ class VideoWriter:
             raise
         return self
 
-    def write(self, frames: Tensor) -> None:
+    def write(self, frames: Iterable[Tensor]) -> None:
         """Encode (T, H, W, 3) frames, or 4 channels with transparency, in [0, 1]; values are rounded."""
         names = ("rgb48le", "rgba64le") if self.picture.depth > 8 else ("rgb24", "rgba")
         matrix, color_range = tags(self.encoder, self.picture)
