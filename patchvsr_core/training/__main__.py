@@ -55,6 +55,8 @@ def _parser() -> argparse.ArgumentParser:
     export = commands.add_parser("export", help="write the averaged weights of a run that is still going")
     export.add_argument("--run", dest="folder", type=Path, required=True, help="the --out folder of a run")
     export.add_argument("--base", type=Path, help="the Wan that the adapter is for")
+    export.add_argument("--blend", type=Path, metavar="RUN", help="write what lies between this run and another")
+    export.add_argument("--share", type=float, default=0.5, help="of --run in the blend, 0 to 1 (default: 0.5)")
     export.add_argument("--to", type=Path, required=True, help="folder (tiny) or file (adapter, decoder) to write")
     export.set_defaults(run=_export)
     for command in (precompute, train, export):
@@ -93,9 +95,10 @@ def _train(options: argparse.Namespace) -> None:
 
 def _export(options: argparse.Namespace) -> None:
     from .config import load_config
-    from .export import export_run
+    from .export import Blend, export_run
 
-    export_run(load_config(options.config), options.folder, options.to, options.base)
+    blend = None if options.blend is None else Blend(options.blend, options.share)
+    export_run(load_config(options.config), options.folder, options.to, options.base, blend)
 
 
 if __name__ == "__main__":

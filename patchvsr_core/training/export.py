@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from ..errors import PatchVSRError
 from ..files import sha256
@@ -14,23 +17,58 @@ from .registry import find_task
 from .state import read_state
 
 
-def export_run(config: TrainConfig, run: Path, target: Path, base: Path | None = None) -> None:
+@dataclass(frozen=True)
+class Blend:
+    """Another run to meet half way: what lies between two runs of one origin is a network, too.
+
+    Source: network interpolation, Wang et al., ESRGAN (ECCV workshops 2018).
+    """
+
+    run: Path
+    """The folder of its state."""
+    share: float = 0.5
+    """Of the run that is exported, 0 to 1; the rest is the other's."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= 1:
+            raise PatchVSRError(f"A share of {self.share} is out of range; give --share between 0 and 1.")
+
+
+def export_run(
+    config: TrainConfig, run: Path, target: Path, base: Path | None = None, blend: Blend | None = None
+) -> None:
     """Write what a run has learned.
 
     Args:
         run: the folder of its state.
         target: the folder to write to; the file, where the task has a ``weights_file``.
         base: file or folder of the frozen base, whose hash goes into an adapter's metadata.
+        blend: the weights lie between those of two runs.
 
     Raises:
-        PatchVSRError: when the run has no state yet.
+        PatchVSRError: when a run has no state yet, or the two trained networks of other sizes.
     """
+    task = find_task(config.task)
+    average = _read_average(run)
+    if blend is not None:
+        average = _between(_read_average(blend.run), average, blend.share)
+    (target.parent if task.weights_file else target).mkdir(parents=True, exist_ok=True)
+    task.export(config, average, target, base)
+
+
+def _read_average(run: Path) -> dict[str, Tensor]:
     checkpoint = run / "state.pt"
     if not checkpoint.is_file():
         raise PatchVSRError(f"There is no training state at {checkpoint}; train first, or name the run's folder.")
-    task = find_task(config.task)
-    (target.parent if task.weights_file else target).mkdir(parents=True, exist_ok=True)
-    task.export(config, read_state(checkpoint)["average"], target, base)
+    average: dict[str, Tensor] = read_state(checkpoint)["average"]
+    return average
+
+
+def _between(first: dict[str, Tensor], second: dict[str, Tensor], share: float) -> dict[str, Tensor]:
+    sizes = [{name: value.shape for name, value in weights.items()} for weights in (first, second)]
+    if sizes[0] != sizes[1]:
+        raise PatchVSRError("The two runs trained networks of other sizes; blend runs of one configuration.")
+    return {name: torch.lerp(value.float(), second[name].float(), share) for name, value in first.items()}
 
 
 def update_manifest(folder: Path, config: TrainConfig, key: str = "config") -> None:

@@ -14,12 +14,13 @@ import torch.nn.functional as F
 from clips import colors, write
 from torch import Tensor, nn
 
-from patchvsr_core.errors import MediaError, ModelError
+from patchvsr_core.errors import MediaError, ModelError, PatchVSRError
 from patchvsr_core.restorer import RestorerConfig, load_restorer
 from patchvsr_core.restorer.network import SCALE
 from patchvsr_core.training import packed
 from patchvsr_core.training.__main__ import main
 from patchvsr_core.training.config import DataConfig, Objective, TrainConfig, load_config
+from patchvsr_core.training.export import Blend, export_run
 from patchvsr_core.training.muon import LIKE_ADAM, Muon, orthogonalise
 from patchvsr_core.training.packed import MOST_PX, PackedFootage, pack_footage
 from patchvsr_core.training.restorer_task import BACKWARD_WEIGHT, FILE, MovingBatches, RestorerTask
@@ -253,6 +254,28 @@ def test_command_line(footage: Path, tmp_path: Path) -> None:
     assert main([*train, "--out", str(tmp_path / "more"), "--init", str(out / "weights")]) == 0
     with pytest.raises(ModelError, match="other sizes"):
         RestorerTask(_config()).load_weights(out / "weights")
+
+
+def test_a_blend_lies_between_two_runs(tmp_path: Path) -> None:
+    config = _config()
+    states = []
+    for k in range(2):
+        torch.manual_seed(k)
+        states.append({name: value.clone() for name, value in RestorerTask(config).state_dict().items()})
+        (tmp_path / str(k)).mkdir()
+        torch.save({"average": states[k]}, tmp_path / str(k) / "state.pt")
+    export_run(config, tmp_path / "1", tmp_path / "out", blend=Blend(tmp_path / "0", 0.25))
+    made = load_restorer(tmp_path / "out" / FILE).state_dict()
+    for name, value in made.items():
+        expected = 0.75 * states[0][f"restorer.{name}"] + 0.25 * states[1][f"restorer.{name}"]
+        torch.testing.assert_close(value, expected, atol=2e-3, rtol=2e-3)
+    larger = replace(config, restorer=replace(SMALL, channels=SMALL.channels + 8))
+    (tmp_path / "2").mkdir()
+    torch.save({"average": RestorerTask(larger).state_dict()}, tmp_path / "2" / "state.pt")
+    with pytest.raises(PatchVSRError, match="other sizes"):
+        export_run(config, tmp_path / "1", tmp_path / "out", blend=Blend(tmp_path / "2"))
+    with pytest.raises(PatchVSRError, match="--share"):
+        Blend(tmp_path / "0", 1.5)
 
 
 def test_one_frame_of_each_clip_is_looked_at(packed_footage: Path) -> None:
