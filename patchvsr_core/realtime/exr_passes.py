@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -144,7 +145,9 @@ def open_passes(path: str | Path, size: tuple[int, int]) -> PassFiles:
 
 
 def has_passes(path: Path) -> bool:
-    """Whether an image sequence, or an image, is a multi-layer EXR."""
+    """Whether an image sequence, or an image, is a multi-layer EXR whose passes can be read here."""
+    if find_spec("OpenEXR") is None:
+        return False
     first = first_image(path)[0] if is_sequence(path) else path
     return first.suffix.lower() == ".exr" and len(passes_of(first)) > 1
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from patchvsr_core.__main__ import main
 from patchvsr_core.cli.realtime_engine import fast_engine
 from patchvsr_core.realtime.dap import save_dap
-from patchvsr_core.realtime.exr_passes import open_passes, read_passes
+from patchvsr_core.realtime.exr_passes import has_passes, open_passes, read_passes
 from patchvsr_core.realtime.gbuffers import RenderPasses
 from patchvsr_core.realtime.rdg import save_rdg
 from patchvsr_core.realtime.upscaler import load_fast
@@ -136,3 +136,12 @@ def test_the_picture_of_a_file_with_several_layers(tmp_path: Path) -> None:
     damaged = tmp_path / "damaged.exr"
     damaged.write_bytes((tmp_path / "0001.exr").read_bytes()[:40])
     assert shown_layer(damaged) == "" and shown_layer(tmp_path / "none.exr") == ""
+
+
+def test_without_the_package_a_picture_with_layers_is_upscaled_as_before(
+    render: Path, rdg: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = (4 * HEIGHT, 4 * WIDTH)
+    assert has_passes(render) and fast_engine(probe(render), target, str(rdg), "cpu").passes is not None
+    monkeypatch.setattr("patchvsr_core.realtime.exr_passes.find_spec", lambda name: None)
+    assert not has_passes(render) and fast_engine(probe(render), target, str(rdg), "cpu").passes is None
