@@ -118,13 +118,17 @@ class AttentionPropagation(io.ComfyNode):
             category=Stage.MODEL,
             description="Lets patches attend to one another while the model denoises (DC-VSR): the same grass in "
             "every patch, the same face in every temporal window. It needs no training and works with "
-            "any Wan. If both are on, they alternate from step to step. SAP makes its steps take 2.3 "
-            "times as long (lazy: 1.5 times), TAP 1.1 times. With Wan 2.1 1.3B, 512 px and 77 frames, "
-            "SAP stores 3.5 GiB per guidance branch, TAP 0.7 GiB per branch and patch position. "
+            "Wan, HunyuanVideo, Cosmos Predict2, Qwen-Image and Flux. If both are on, they alternate from "
+            "step to step. SAP makes its steps take 2.3 times as long (lazy: 1.5 times), TAP 1.1 times. "
+            "With Wan 2.1 1.3B, 512 px and 77 frames, SAP stores 3.5 GiB per guidance branch, TAP 0.7 GiB per branch and patch position. "
             "Connect it before Joint-Modulation Merger or Upscale Video.",
             search_aliases=["patchvsr", "dc-vsr", "sap", "tap", "attention", "consistency"],
             inputs=[
-                io.Model.Input("model", tooltip="A Wan, or the tiny default; before or after Apply PatchVSR."),
+                io.Model.Input(
+                    "model",
+                    tooltip="Wan, HunyuanVideo, Cosmos Predict2, Qwen-Image, Flux, or the tiny default; before or "
+                    "after Apply PatchVSR.",
+                ),
                 setting_widget("spatial_attention", "spatial", default=True),
                 setting_widget("temporal_attention", "temporal", default=True),
                 setting_widget("lazy_attention", "lazy"),
@@ -201,7 +205,11 @@ class DetailGuidance(io.ComfyNode):
             "(DC-VSR's DSSAG). Needs a guider with cfg above 1, and then adds no time.",
             search_aliases=["patchvsr", "dc-vsr", "dssag", "guidance", "cfg rescale", "sharpness"],
             inputs=[
-                io.Model.Input("model", tooltip="A Wan, or the tiny default; before or after Apply PatchVSR."),
+                io.Model.Input(
+                    "model",
+                    tooltip="Wan, HunyuanVideo, Cosmos Predict2, Qwen-Image, Flux, or the tiny default; before or "
+                    "after Apply PatchVSR.",
+                ),
                 setting_widget(
                     "softening",
                     "softening_start",
