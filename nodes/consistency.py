@@ -120,8 +120,8 @@ class AttentionPropagation(io.ComfyNode):
             "every patch, the same face in every temporal window. It needs no training and works with "
             "Wan, HunyuanVideo, Cosmos Predict2, Qwen-Image and Flux. If both are on, they alternate from "
             "step to step. SAP makes its steps take 2.3 times as long (lazy: 1.5 times), TAP 1.1 times. "
-            "With Wan 2.1 1.3B, 512 px and 77 frames, SAP stores 3.5 GiB per guidance branch, TAP 0.7 GiB per branch and patch position. "
-            "Connect it before Joint-Modulation Merger or Upscale Video.",
+            "With Wan 2.1 1.3B, 512 px and 77 frames, SAP stores 3.5 GiB per guidance branch, TAP 0.7 GiB per branch "
+            "and patch position. Connect it before Joint-Modulation Merger or Upscale Video.",
             search_aliases=["patchvsr", "dc-vsr", "sap", "tap", "attention", "consistency"],
             inputs=[
                 io.Model.Input(
