@@ -10,10 +10,11 @@ from comfy_api.latest import io
 from ..patchvsr_core.finish.back_projection import check_pair
 from ..patchvsr_core.finish.degradation import estimate_degradation
 from ..patchvsr_core.hosts.comfy import Progress, as_canvas, codec_of, load_decoder, refiner_at, run_refiner
+from ..patchvsr_core.run.alpha import with_matte
 from ..patchvsr_core.vae.decode import InputCondition, decode_tiles
 from ..patchvsr_core.weights import shipped
 from .bypass import check_blended
-from .finishing import agreeing, dropped_alpha
+from .finishing import agreeing
 from .sockets import Plan, Stage, Tiles
 from .validation import in_order
 from .widgets import finishing_widgets, setting_widget, tile_widgets
@@ -70,7 +71,7 @@ class ConditionalRefiner(io.ComfyNode):
         if strength > 0:
             frames = run_refiner(frames, source, strength, detail, degradation, Progress(), path=path)
         result = agreeing(frames, source, rounds, fidelity, cleanup, degradation)
-        return io.NodeOutput(result, ui=dropped_alpha(given))
+        return io.NodeOutput(with_matte(result, given))
 
 
 class ConditionalDecoder(io.ComfyNode):

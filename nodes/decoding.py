@@ -8,6 +8,7 @@ from ..patchvsr_core.errors import PatchVSRError
 from ..patchvsr_core.families import family_of_codec
 from ..patchvsr_core.finish.color_fix import match_colors
 from ..patchvsr_core.hosts.comfy import Progress, as_canvas, codec_of, connected, plan_in, timed_stage, vae_of
+from ..patchvsr_core.run.alpha import with_matte
 from ..patchvsr_core.vae.decode import blend_tiles, decode_tiles
 from ..patchvsr_core.vae.encode import check_frames
 from .sockets import Plan, Stage, Tiles
@@ -89,4 +90,5 @@ class Blender(io.ComfyNode):
         if image is not None:
             check_frames(image[..., :3], tiles.canvas)
             frames = match_colors(frames, image[..., :3], color_fix, on_frames=Progress())
-        return io.NodeOutput(frames.clamp(0, 1))
+        frames = frames.clamp(0, 1)
+        return io.NodeOutput(frames if image is None else with_matte(frames, image))

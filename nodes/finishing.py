@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-
 from comfy_api.latest import io
 
-from ..patchvsr_core.errors import phrase, say
 from ..patchvsr_core.finish.back_projection import check_pair
 from ..patchvsr_core.finish.base_layer import base_layer_weight, blend_base_layer
 from ..patchvsr_core.finish.strength_map import StrengthMap, apply_strength_map
 from ..patchvsr_core.hosts.comfy import Progress, estimate_input_degradation, run_refiner, shape_of, timed_stage
+from ..patchvsr_core.run.alpha import with_matte
 from ..patchvsr_core.settings import Settings
 from ..patchvsr_core.stages import back_project_onto_input
 from .bypass import check_blended
 from .sockets import Stage
 from .widgets import finishing_widgets, setting_widget, strength_widgets
-
-log = logging.getLogger(__name__)
-
-DROPPED = phrase(
-    "The clip has transparency, which the single nodes drop; Upscale Video, DAP Upscale and RDG Upscale keep it."
-)
 
 
 class RefineFidelity(io.ComfyNode):
@@ -82,15 +74,7 @@ class RefineFidelity(io.ComfyNode):
         result = agreeing(frames, source, rounds, fidelity, cleanup, degradation)
         if strength.has_effect:
             result = apply_strength_map(result, source if base_layer is None else base_layer[..., :3], strength)
-        return io.NodeOutput(result, ui=dropped_alpha(given))
-
-
-def dropped_alpha(source: io.Image.Type) -> dict[str, tuple[str, ...]] | None:
-    """What to show on a node that was given (T, h, w, 4) frames; None for frames without transparency."""
-    if source.shape[-1] < 4:
-        return None
-    log.warning("PatchVSR: %s", DROPPED)
-    return {"text": (say(DROPPED),)}
+        return io.NodeOutput(with_matte(result, given))
 
 
 def agreeing(

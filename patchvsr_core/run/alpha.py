@@ -31,8 +31,14 @@ def with_extras(work: Callable[..., Tensor], frames: Tensor, target: tuple[int, 
     excess = frames[..., :3] - seen
     if excess.any():
         result = result + resize(excess, target)
-    if frames.shape[-1] == 3:
+    return with_matte(result, frames)
+
+
+def with_matte(result: Tensor, source: Tensor) -> Tensor:
+    """(T, H, W, 3) with the transparency that the clip it was made from, (T, h, w, 3 or 4), may have."""
+    if source.shape[-1] == 3:
         return result
-    alpha = frames[..., 3:]
-    matte = back_project(resize(alpha, target), alpha, rounds=ROUNDS).clamp(0, 1)
+    alpha = source[..., 3:]
+    size = (int(result.shape[1]), int(result.shape[2]))
+    matte = back_project(resize(alpha, size), alpha, rounds=ROUNDS).clamp(0, 1)
     return torch.cat([result, matte.to(result)], -1)

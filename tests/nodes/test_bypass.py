@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from fakes import ROOT
+from fakes import ROOT, run_node
+from fakes.chain import a_clip, run_chain
 from fakes.workflow import Workflow
 
 
@@ -16,7 +17,8 @@ def prompt(pack: Any) -> dict[str, Any]:
     from fakes.core_nodes import CORE_NODES
 
     info = json.loads(json.dumps({**CORE_NODES, **pack.object_info()}))
-    return Workflow.read(ROOT / "example_workflows" / "patchvsr_tiny.json").prompt(info)
+    with_wires_for_all = ROOT / "tests" / "fixtures" / "workflows" / "2026-11-30_1446617_tiny.json"
+    return Workflow.read(with_wires_for_all).prompt(info)
 
 
 def bypassed(prompt: dict[str, Any], kind: str, by: str) -> dict[str, Any]:
@@ -74,14 +76,23 @@ def test_nodes_look_before_they_work(prompt: dict[str, Any], pack: Any, tiny: An
 
 
 @pytest.mark.parametrize(("node", "frames"), [("RefineFidelity", "image"), ("ConditionalRefiner", "decoded")])
-def test_dropped_transparency_is_said_on_the_node(pack: Any, node: str, frames: str) -> None:
+def test_transparency_comes_through_the_single_nodes(pack: Any, node: str, frames: str) -> None:
     clip, large = torch.rand(2, 8, 8, 4), torch.rand(2, 16, 16, 4)
+    clip[..., 3] = torch.linspace(0, 1, 8)
     schema = pack[node].GET_SCHEMA()
     values = {socket.id: socket.default for socket in schema.inputs if socket.default is not None}
     values |= {frames: large, "rounds": 1}
     values |= {"refiner": "tiny (shipped)"} if node == "ConditionalRefiner" else {}
     strength = next(name for name in ("refine_strength", "strength") if name in values)
-    for source, said in ((clip, True), (clip[..., :3], False)):
-        done = pack[node].execute(**{**values, "source": source, strength: 0.0})
-        assert done[0].shape == (2, 16, 16, 3)
-        assert ("transparency, which the single nodes drop" in str(done.ui)) == said
+    (opaque,) = pack[node].execute(**{**values, "source": clip[..., :3], strength: 0.0}).args
+    (result,) = pack[node].execute(**{**values, "source": clip, strength: 0.0}).args
+    assert torch.equal(result[..., :3], opaque) and opaque.shape == (2, 16, 16, 3)
+    matte = result[0, 8, :, 3]
+    assert matte[0] < 0.1 and matte[-1] > 0.9 and (matte.diff() > -0.01).all()
+
+
+def test_blender_gives_the_transparency_of_the_clip_that_is_connected(pack: Any, tiny: Any) -> None:
+    chain = run_chain(pack, tiny, a_clip())
+    clip = torch.cat([a_clip(), torch.full((*a_clip().shape[:3], 1), 0.25)], -1)
+    (result,) = run_node(pack["Blender"], tiles=chain.tiles, color_fix="none", image=clip)
+    assert torch.equal(result[..., :3], chain.blended) and torch.allclose(result[..., 3], torch.tensor(0.25), atol=1e-3)
