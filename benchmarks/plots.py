@@ -45,6 +45,7 @@ STYLE = {
     "lines.marker": "o",
     "lines.markersize": 4,
 }
+OF_OTHERS = ("bicubic", "SPAN", "Real-ESRGAN x4plus")
 Results = dict[str, Any]
 Rows = list[dict[str, Any]]
 
@@ -72,6 +73,21 @@ def peak_memory(results: Results) -> None:
     against_size(both[0], tables["size"]["rows"])
     against_length(both[1], tables["length"]["rows"])
     titled(figure, "Peak memory", results)
+
+
+def time_against_closeness(results: Results) -> None:
+    """Of peers.json: what a megapixel costs, and how close to the original it looks."""
+    rows: Rows = [row for row in results["tables"]["peers"]["rows"] if isinstance(row.get("LPIPS"), float)]
+    figure, axes = plt.subplots(figsize=(5.2, 3.4))
+    for row in rows:
+        is_ours = row["name"] not in OF_OTHERS
+        axes.plot([row["cpu"]], [row["LPIPS"]], color=BLUE if is_ours else ORANGE)
+        above = 5 if is_ours else -11
+        axes.annotate(row["name"], (row["cpu"], row["LPIPS"]), (5, above), textcoords="offset points", fontsize=7)
+    axes.set(xscale="log", xlabel="seconds of one core for a megapixel (log)", ylabel="LPIPS, lower is closer")
+    axes.set_xlim(min(row["cpu"] for row in rows) / 2, 4 * max(row["cpu"] for row in rows))
+    axes.set_ylim(0, 1.15 * max(row["LPIPS"] for row in rows))
+    titled(figure, "Time and closeness to the original", results)
 
 
 def against_size(axes: Axes, rows: Rows) -> None:
@@ -129,6 +145,7 @@ def save(path: Path) -> None:
 PLOTS: dict[str, tuple[str, Callable[[Results], None]]] = {
     "time_against_pixels.png": ("scaling.json", time_against_pixels),
     "peak_memory.png": ("memory.json", peak_memory),
+    "time_against_closeness.png": ("peers.json", time_against_closeness),
 }
 
 
