@@ -18,6 +18,7 @@ COMMANDS = [
     ("patchvsr_core", "doctor"),
     ("patchvsr_core.training", "train"),
     ("patchvsr_core.training", "precompute"),
+    ("patchvsr_core.training", "export"),
 ]
 OF_SCHEDULERS = {"--address", "--array", "--dependency", "--gres", "--head", "--parsable", "--requeue", "--wrap"}
 """Options of Ray and Slurm."""
