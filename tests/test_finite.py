@@ -174,5 +174,5 @@ def test_half_precision_that_suffices_is_kept(caplog: pytest.LogCaptureFixture) 
 
 def test_training_skips_bad_steps_by_itself() -> None:
     models = load_models(device="cpu")
-    spoil(models.refiner, float("nan"))
+    spoil(models.estimator, float("nan"))
     assert models.estimator(CLIP.movedim(-1, 1)).isnan()

@@ -9,13 +9,11 @@ from __future__ import annotations
 import argparse
 import atexit
 import os
-import pickle
 import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -145,15 +143,17 @@ def _made(journal: Journal, number: int | None, shared: bool) -> Iterator[Made]:
             journal.discard_file(number)
 
 
-@lru_cache(maxsize=1)
-def _loaded(pickled: bytes) -> Engine:
-    networks = pickle.loads(pickled)
-    torch.set_num_threads(networks.threads)
-    return load_engine(argparse.Namespace(**networks.options), networks.info, networks.target)
+_KEPT: dict[str, Engine] = {}
+"""The networks of the last share by what they were loaded for."""
 
 
 def _engine(networks: Networks, given: Parcel | None) -> Engine:
-    return _loaded(pickle.dumps(replace(networks, info=_local_info(networks, given))))
+    wanted = replace(networks, info=_local_info(networks, given))
+    if repr(wanted) not in _KEPT:
+        _KEPT.clear()
+        torch.set_num_threads(wanted.threads)
+        _KEPT[repr(wanted)] = load_engine(argparse.Namespace(**wanted.options), wanted.info, wanted.target)
+    return _KEPT[repr(wanted)]
 
 
 def _local_info(networks: Networks, given: Parcel | None) -> VideoInfo:

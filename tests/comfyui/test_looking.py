@@ -69,7 +69,7 @@ def difference(server: Server, graph: Graph, whole: Any, **chosen: Any) -> torch
     number = 6
     sampler = graph[key(graph, "PatchVSR_PatchSampler")]["inputs"]
     source = graph[key(graph, "PatchVSR_RefineFidelity")]["inputs"]["source"]
-    vae = graph[key(graph, "PatchVSR_PatchDecoder")]["inputs"]["vae"]
+    vae = graph[key(graph, "PatchVSR_PatchPlanner")]["inputs"]["vae"]
     copy = {name: entry for name, entry in graph.items() if name not in ("png", "blended")}
     inputs = {**sampler, "vae": vae, "source": source, "patch": number, "first_frame": 2, "frames": 2}
     inputs |= {"neighbours": False, "refine_strength": 1.0, "rounds": 8, "fidelity": 1.0, "detail": 0.0, "cleanup": 1.0}

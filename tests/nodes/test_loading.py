@@ -36,7 +36,7 @@ TAKES_LISTS = {"PatchVSR_JoinPatches"}
 """Whose inputs come from all runs of the node before it."""
 READS_FILES_BY_NAME = {"PatchVSR_LoadRenderPasses"}
 """Whose content ComfyUI cannot see change."""
-TYPES_OF_OUR_OWN = {f"PATCHVSR_{name}" for name in ("PLAN", "PATCH_COND", "GLOBAL_CONTEXT", "TILES", "FLOW")}
+TYPES_OF_OUR_OWN = {f"PATCHVSR_{name}" for name in ("PLAN", "PATCH_COND", "GLOBAL_CONTEXT", "TILES", "FLOW", "MODEL")}
 
 
 def test_the_pack_loads_under_its_folder_as_its_name():
@@ -89,14 +89,15 @@ def test_object_info_has_the_form_of_the_server(pack):
     """The form was compared with the answer of a real server; this holds on to one whole entry."""
     assert pack.object_info()["PatchVSR_GlobalContextEncoder"] == {
         "input": {
-            "required": {
+            "required": {},
+            "optional": {
                 "vae": ["VAE", {"tooltip": "The VAE of the model, the same everywhere."}],
                 "adapter": ["MODEL_PATCH", {"tooltip": "An adapter with a global branch, made for the model."}],
                 "image": ["IMAGE", {"tooltip": "The same clip as in Patch Planner."}],
                 "plan": ["PATCHVSR_PLAN", {"tooltip": "From Patch Planner."}],
-            }
+            },
         },
-        "input_order": {"required": ["vae", "adapter", "image", "plan"]},
+        "input_order": {"required": [], "optional": ["vae", "adapter", "image", "plan"]},
         "is_input_list": False,
         "output": ["PATCHVSR_GLOBAL_CONTEXT"],
         "output_is_list": [False],

@@ -99,7 +99,7 @@ def same(before, after):
         return before.keys() == after.keys() and all(same(before[key], after[key]) for key in before)
     if isinstance(before, list | tuple):
         return len(before) == len(after) and all(same(*pair) for pair in zip(before, after, strict=True))
-    return before is after or before == after or vars(before) == vars(after)
+    return before is after or before == after or same(vars(before), vars(after))
 
 
 def state_of(model):
