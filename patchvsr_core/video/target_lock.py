@@ -103,7 +103,6 @@ def _held(output: Path, path: Path, taken: Taken, *, part: int = 0, waits: bool 
         part: shares it with other parts; 0: with nobody.
         waits: for others that hold it.
     """
-    check_name(output)
     try:
         if not path.parent.is_dir():
             raise OutputError(f"The folder {path.parent} does not exist; create it first.")
@@ -121,7 +120,11 @@ def lock_file_of(output: Path, kind: str = "") -> Path:
 
     Args:
         kind: of a lock beside that of the whole output.
+
+    Raises:
+        OutputError: for a name that the file system cannot store.
     """
+    check_name(output)
     target = (pattern(output) if is_sequence(output) else output).resolve()
     return hidden_beside(target, target.name, f".patchvsr.{kind}.lock" if kind else ".patchvsr.lock")
 
