@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..distributed import ProcessGroup
+from ..distributed import SINGLE, ProcessGroup
 from ..errors import PlanError
 from .bar import Bar, time_in_words
 from .pipes import PIPE, through_pipes
@@ -30,6 +30,8 @@ from .preparation import (
 if TYPE_CHECKING:
     from ..plan.chunks import Chunk
     from ..run.job import Job
+    from ..video import VideoInfo
+    from ..video.chunk_files import Encoding
     from .engine import Engine
     from .torchrun import Launch
 
@@ -61,7 +63,6 @@ def _hold(options: argparse.Namespace, output: Path) -> AbstractContextManager[N
 
 def _upscale(options: argparse.Namespace, output: Path, group: ProcessGroup) -> str:
     """Make a file that no other run makes, or a part of one; returns what was made, in words."""
-    from ..run.job import Job
     from ..run.malloc import tune_malloc
     from ..run.video_job import upscale_file
 
@@ -70,24 +71,8 @@ def _upscale(options: argparse.Namespace, output: Path, group: ProcessGroup) -> 
     encoding = encoding_of(options)
     info, target, timeline = group.broadcast_object(lambda: probe_job(options, output, encoding))
     engine = load_engine(options, info, target, group)
-    frames, strength = len(timeline.timestamps), read_strength_map(options)
-
-    def plan_job() -> Job:
-        resumed = group.broadcast_object(lambda: resumable_chunks(options, output))
-        length, overlap = resumed or chunk_lengths(options, engine, frames)
-        return Job(
-            info,
-            output,
-            target,
-            engine.settings,
-            length,
-            overlap,
-            encoding,
-            options.fresh,
-            strength,
-            precision=engine.precision,
-        )
-
+    frames = len(timeline.timestamps)
+    plan_job = partial(_plan_job, options, output, (info, target, encoding), frames, engine, group)
     tune_malloc()  # before the speed is measured: it costs some
     if options.part:
         from .parts import make_part
@@ -112,31 +97,51 @@ def _upscale(options: argparse.Namespace, output: Path, group: ProcessGroup) -> 
     return f"{frames} frames of {target[1]}x{target[0]}"
 
 
+def _plan_job(
+    options: argparse.Namespace,
+    output: Path,
+    probed: tuple[VideoInfo, tuple[int, int], Encoding],
+    frames: int,
+    engine: Engine,
+    group: ProcessGroup = SINGLE,
+) -> Job:
+    """The job of a run, in the chunks of an unfinished one where there is one.
+
+    Args:
+        probed: the input, (height, width) of the result, and its encoding.
+        frames: of the input.
+    """
+    from ..run.job import Job
+
+    info, target, encoding = probed
+    resumed = group.broadcast_object(lambda: resumable_chunks(options, output))
+    length, overlap = resumed or chunk_lengths(options, engine, frames)
+    return Job(
+        info,
+        output,
+        target,
+        engine.settings,
+        length,
+        overlap,
+        encoding,
+        options.fresh,
+        read_strength_map(options),
+        precision=engine.precision,
+    )
+
+
 def _upscale_on_ray(options: argparse.Namespace, output: Path) -> str:
     """As :func:`_upscale`, on the workers of a cluster."""
     from ..plan.chunks import plan_chunks
-    from ..run.job import Job
     from .ray_cluster import RemoteEngine, connected, upscale_on_cluster
 
     encoding = encoding_of(options)
     info, target, timeline = probe_job(options, output, encoding)
-    frames, strength = len(timeline.timestamps), read_strength_map(options)
+    frames = len(timeline.timestamps)
     with connected(options, info, target) as cluster, Bar() as bar:
         engine = RemoteEngine(cluster)
-        length, overlap = resumable_chunks(options, output) or chunk_lengths(options, engine, frames)
-        job = Job(
-            info,
-            output,
-            target,
-            engine.settings,
-            length,
-            overlap,
-            encoding,
-            options.fresh,
-            strength,
-            precision=engine.precision,
-        )
-        _print_estimate(job, engine, plan_chunks(frames, (), length, overlap), frames)
+        job = _plan_job(options, output, (info, target, encoding), frames, engine)
+        _print_estimate(job, engine, plan_chunks(frames, (), job.chunk_frames, job.overlap_frames), frames)
         upscale_on_cluster(cluster, job, timeline, engine, partial(bar, "chunks"))
     return f"{frames} frames of {target[1]}x{target[0]}"
 

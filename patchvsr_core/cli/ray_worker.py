@@ -149,11 +149,12 @@ _KEPT: dict[str, Engine] = {}
 
 def _engine(networks: Networks, given: Parcel | None) -> Engine:
     wanted = replace(networks, info=_local_info(networks, given))
-    if repr(wanted) not in _KEPT:
+    key = repr(wanted)
+    if key not in _KEPT:
         _KEPT.clear()
         torch.set_num_threads(wanted.threads)
-        _KEPT[repr(wanted)] = load_engine(argparse.Namespace(**wanted.options), wanted.info, wanted.target)
-    return _KEPT[repr(wanted)]
+        _KEPT[key] = load_engine(argparse.Namespace(**wanted.options), wanted.info, wanted.target)
+    return _KEPT[key]
 
 
 def _local_info(networks: Networks, given: Parcel | None) -> VideoInfo:
