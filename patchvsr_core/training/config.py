@@ -57,6 +57,10 @@ class DataConfig:
     """Share of them that are rendered, with photographs as textures."""
     light_noise: float = 0.0
     """Largest relative noise in the light of a render, see :func:`renders.light_noise`; the smallest is none."""
+    noise_free: float = 0.0
+    """Share of renders whose light has no noise at all."""
+    grain: float = 0.0
+    """Share of surfaces in renders with fine grain on them, which a network could take for noise."""
     leave_out: tuple[str, ...] = ()
     """Patterns of names of files that are not trained on."""
 
@@ -77,6 +81,8 @@ class Objective:
     """Share of steps at the far end, sigma = 1."""
     base_weight: float = 0.5
     """Weight of the loss on the base's own output, before the refiner."""
+    charbonnier_eps: float = 1e-3
+    """Error of a real-time network below which its loss turns from absolute to squared; pixels lie in [0, 1]."""
     spectrum_weight: float = 0.05
     motion_weight: float = 0.5
     detail_weight: float = 0.006
@@ -145,6 +151,8 @@ class TrainConfig:
     size, and what it makes is added to bicubic."""
     guided: float = 0.75
     """Share of renders that an RDG sees with their G-buffers; of the others, and of footage, they are estimated."""
+    partly_guided: float = 0.0
+    """Share of renders that it sees with some of them: each is missing in half of these."""
     steps: int = 10000
     muon: bool = False
     """Kernels and matrices learn by orthogonalised steps, see :class:`muon.Muon`; False: AdamW throughout."""

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from ..errors import MediaError, PatchVSRError
 from ..files import write_tensors
 from ..realtime.dap import DAP, SCALE, load_dap, save_dap
-from ..realtime.gbuffers import make_gbuffers
+from ..realtime.gbuffers import estimate_normals, make_gbuffers
 from ..realtime.rdg import RDG, load_rdg, save_rdg
 from ..realtime.rdg_blocks import BUFFERS
 from ..realtime.upscaler import SHIPPED, FastUpscaler
@@ -93,7 +93,7 @@ def read_photographs(paths: Sequence[Path]) -> list[Tensor]:
 
 def _render(rng: np.random.Generator, textures: list[Tensor], data: DataConfig) -> dict[str, Tensor]:
     side = data.kept_px
-    clip = render_clip(rng, textures, max(data.frames), (side, side), SCALE)
+    clip = render_clip(rng, textures, max(data.frames), (side, side), SCALE, data.grain)
     buffers = make_gbuffers(clip.small, clip.passes())
     return {**_to_bytes(clip.truth, clip.small), **{name: buffers[name][0].half() for name in BUFFERS}}
 
@@ -137,19 +137,36 @@ class ClipBatches(Dataset[ClipBatch]):
 
         truth, small = (tensors[name].movedim(-1, 1) for name in ("truth", "image"))
         truth, image = cut(truth, SCALE) / 255, cut(small) / 255
-        if is_render:
+        if is_render and rng.random() >= self.config.data.noise_free:
             level = rng.uniform(0, self.config.data.light_noise)
             image = light_noise(image.movedim(1, -1), level, rng).movedim(-1, 1)
-        if is_render and rng.random() < self.config.guided:
-            motion, depth, normal, brdf = (cut(tensors[name]) for name in BUFFERS)
-        else:
-            guessed = make_gbuffers(image.movedim(1, -1))
-            motion, depth, normal, brdf = (guessed[name][0] for name in BUFFERS)
+        known = {name: cut(tensors[name]) for name in self._draw_passes(rng)} if is_render else {}
+        motion, depth, normal, brdf = _complete(image, known)
         mirrored, upside_down = rng.random(2) < 0.5
         axes = [axis for axis, wanted in ((-1, mirrored), (-2, upside_down)) if wanted]
         truth, image, motion, depth, normal, brdf = (x.flip(axes) for x in (truth, image, motion, depth, normal, brdf))
         motion = motion * torch.tensor([-1.0 if mirrored else 1.0, -1.0 if upside_down else 1.0])[:, None, None]
         return truth.movedim(1, -1).contiguous(), image, motion, depth, normal, brdf
+
+
+    def _draw_passes(self, rng: np.random.Generator) -> list[str]:
+        """Names of the passes that a render is seen with: all, some, or none."""
+        drawn = rng.random()
+        if drawn < self.config.guided:
+            return list(BUFFERS)
+        if drawn < self.config.guided + self.config.partly_guided:
+            return [name for name in BUFFERS if rng.random() < 0.5]
+        return []
+
+
+def _complete(image: Tensor, known: dict[str, Tensor]) -> list[Tensor]:
+    """All buffers of (T, 3, h, w) frames, the unknown ones estimated as :func:`make_gbuffers` does in a run."""
+    if len(known) == len(BUFFERS):
+        return [known[name] for name in BUFFERS]
+    guessed = {name: values[0] for name, values in make_gbuffers(image.movedim(1, -1)).items()}
+    if "Depth" in known:
+        guessed["Normal"] = (estimate_normals(known["Depth"]) + 1) / 2
+    return [known.get(name, guessed[name]) for name in BUFFERS]
 
 
 class RealtimeTask(nn.Module):
@@ -173,7 +190,7 @@ class RealtimeTask(nn.Module):
         upsampled = F.interpolate(batch.image.flatten(0, 1), scale_factor=SCALE, mode="bicubic").movedim(1, -1)
         terms = {
             "bicubic": losses.charbonnier(upsampled, batch.truth.flatten(0, 1)),
-            "result": losses.charbonnier(made, batch.truth),
+            "result": losses.charbonnier(made, batch.truth, objective.charbonnier_eps),
         }
         loss = terms["result"] + objective.spectrum_weight * losses.spectrum(made, batch.truth)
         if isinstance(self.network, DAP) and objective.align_weight and self.network.config.offsets:

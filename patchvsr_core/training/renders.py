@@ -77,15 +77,21 @@ class _Hits:
 
 
 def render_clip(
-    rng: np.random.Generator, photographs: Sequence[Tensor], frames: int, size: tuple[int, int], scale: int = 4
+    rng: np.random.Generator,
+    photographs: Sequence[Tensor],
+    frames: int,
+    size: tuple[int, int],
+    scale: int = 4,
+    grain: float = 0.0,
 ) -> RenderedClip:
     """A clip of a scene drawn at random.
 
     Args:
         photographs: (H, W, 3) pictures in [0, 1] to choose textures from.
         size: (height, width) of the truth; multiples of ``scale``.
+        grain: share of surfaces with fine grain on their photograph.
     """
-    scene = draw_scene(rng, photographs, frames)
+    scene = draw_scene(rng, photographs, frames, grain)
     primitives, cameras, lens = scene.primitives, scene.cameras, scene.lens
     kept = int(rng.choice((1, 2, 4), p=(0.25, 0.25, 0.5)))  # groups of samples along each side of an input's pixel
     shown = []

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -69,15 +69,18 @@ class Scene:
     """(3,) its colour."""
 
 
-def draw_scene(rng: np.random.Generator, photographs: Sequence[Tensor], frames: int) -> Scene:
+def draw_scene(rng: np.random.Generator, photographs: Sequence[Tensor], frames: int, grain: float = 0.0) -> Scene:
     """One at random.
 
     Args:
         photographs: (H, W, 3) pictures in [0, 1] to choose textures from.
+        grain: share of surfaces with fine grain on their photograph.
     """
     lens = float(rng.uniform(0.9, 1.5))
     cameras = _draw_camera_path(rng, frames)
     primitives = _draw_primitives(rng, photographs, frames)
+    if grain:
+        primitives = [_add_grain(rng, one) if rng.random() < grain else one for one in primitives]
     sun = F.normalize(torch.tensor([rng.normal(), 1.2 + rng.random(), rng.normal()], dtype=torch.float32), dim=0)
     ambient = float(rng.uniform(0.25, 0.5))
     sky = torch.tensor(rng.uniform(0.4, 0.95, 3), dtype=torch.float32)
@@ -130,11 +133,30 @@ def _make_primitive(
 ) -> Primitive:
     picture = photographs[int(rng.integers(len(photographs)))].movedim(-1, 0)[None]
     tint = torch.tensor(rng.uniform(0.6, 1.0, 3), dtype=torch.float32).view(1, 3, 1, 1)
-    texture = [picture * tint]
-    for _ in range(MIP_LEVELS - 1):
-        texture.append(F.avg_pool2d(texture[-1], 2))
     shine = float(rng.choice((0.0, rng.uniform(0.1, 0.6))))
-    return Primitive(is_sphere, half, texture, float(rng.uniform(60, 220)), shine, poses)
+    return Primitive(is_sphere, half, _make_mip_levels(picture * tint), float(rng.uniform(60, 220)), shine, poses)
+
+
+def _make_mip_levels(picture: Tensor) -> list[Tensor]:
+    levels = [picture]
+    for _ in range(MIP_LEVELS - 1):
+        levels.append(F.avg_pool2d(levels[-1], 2))
+    return levels
+
+
+def _add_grain(rng: np.random.Generator, one: Primitive) -> Primitive:
+    """Grain all over, or dark specks, a pixel or so wide: like the noise of light, but that it stays on the surface."""
+    picture = one.texture[0]
+    generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
+    cell = 2 ** rng.uniform(1, 5)
+    height, width = (max(2, int(side / cell)) for side in picture.shape[2:])
+    drawn = torch.randn((1, 1, height, width), generator=generator)
+    pattern = drawn if rng.random() < 0.5 else -4 * (drawn > 1).float()
+    pattern = F.interpolate(pattern, picture.shape[2:], mode="bilinear", align_corners=False)
+    if rng.random() < 0.5:  # plain ground, of which grain is all that there is to see
+        picture = picture.mean((2, 3), keepdim=True)
+    grained = (picture * (1 + rng.uniform(0.03, 0.2) * pattern)).clamp(0, 1)
+    return replace(one, texture=_make_mip_levels(grained))
 
 
 def _to_vector(values: Sequence[float] | np.ndarray) -> Tensor:
