@@ -18,7 +18,10 @@ from .degrade import H264_CRF, Degradation, compress_h264, compress_jpeg, make_i
 
 KINDS = ("gaussian", "generalized", "plateau")
 KIND_SHARES = (0.7, 0.15, 0.15)
-ISOTROPIC = 0.6
+ROUND = {"gaussian": 0.45 / 0.7, "generalized": 0.8, "plateau": 0.8}
+"""Shares of these that are as wide along both axes."""
+SHAPES = {"gaussian": (1.0, 1.0), "generalized": (0.5, 4.0), "plateau": (1.0, 2.0)}
+"""Ranges of their exponents; half of what is drawn lies below 1, half above."""
 SINC_SHARE = 0.1
 FINAL_SINC_SHARE = 0.8
 GAUSSIAN_SHARE, GRAY_SHARE = 0.5, 0.4
@@ -89,7 +92,7 @@ class Pass:
 
     kernel: Kernel | None = None
     factor: float = 1.0
-    """Of the size of the large picture."""
+    """In the first round, of the size of the large picture; in the second, of that of the result."""
     filter: str = "area"
     gaussian: float = 0.0
     """Deviation of Gaussian noise, of 255."""
@@ -107,7 +110,10 @@ class SecondOrder:
     second: Pass = field(default=Pass())
     sinc: Kernel | None = None
     """At the end, at the size of the result."""
+    filter: str = "area"
+    """Of the last resizing, before that ringing."""
     sinc_before_jpeg: bool = True
+    """Whether these two come before the second JPEG, or after it."""
     h264: int = 0
     seed: int = 0
 
@@ -124,7 +130,8 @@ def draw_second_order(rng: np.random.Generator) -> SecondOrder:
     return SecondOrder(
         first,
         second,
-        _draw_sinc(rng) if has_sinc else None,
+        _draw_sinc(rng, narrow=False) if has_sinc else None,
+        str(rng.choice(list(FILTERS))),
         bool(before),
         int(rng.integers(*H264_CRF)) if is_video else 0,
         int(rng.integers(2**31)),
@@ -145,14 +152,13 @@ def degrade(large: Tensor, size: tuple[int, int], degradation: Degradation | Sec
         return make_input(large, size, degradation)
     generator = torch.Generator().manual_seed(degradation.seed)
     height, width = large.shape[1:3]
-    frames = _apply(large, degradation.first, (height, width), generator)
-    last = replace(degradation.second, jpeg=0)
-    frames = _apply(frames, last, (height, width), generator)
-    frames = _resized(frames, size, degradation.second.filter)
-    rings = (degradation.sinc, degradation.sinc_before_jpeg)
-    frames = _filtered(frames, degradation.sinc) if rings[1] else frames
-    frames = _jpeg(frames, degradation.second.jpeg)
-    frames = _filtered(frames, degradation.sinc) if not rings[1] else frames
+    first, second = degradation.first, degradation.second
+    frames = _jpeg(_apply(large, first, (height, width), generator), first.jpeg)
+    frames = _apply(frames, second, size, generator)
+    if degradation.sinc_before_jpeg:
+        frames = _jpeg(_finished(frames, size, degradation), second.jpeg)
+    else:
+        frames = _finished(_jpeg(frames, second.jpeg), size, degradation)
     if degradation.h264:
         frames = compress_h264(frames.clamp(0, 1), degradation.h264)
     return (frames.clamp(0, 1) * LEVELS).round() / LEVELS
@@ -177,15 +183,17 @@ def _draw_kernel(rng: np.random.Generator, deviation: tuple[float, float]) -> Ke
         return _draw_sinc(rng)
     kind = str(rng.choice(KINDS, p=KIND_SHARES))
     first, second = rng.uniform(*deviation, 2)
-    is_round = rng.random() < ISOTROPIC
-    shape = float(rng.uniform(0.5, 4.0) if kind == "generalized" else rng.uniform(1.0, 2.0))
+    is_round = rng.random() < ROUND[kind]
+    low, high = SHAPES[kind]
+    shape = float(rng.uniform(low, 1.0) if rng.random() < 0.5 else rng.uniform(1.0, high))
     angle = float(rng.uniform(0, np.pi))
     return Kernel(kind, _draw_size(rng), (float(first), float(first if is_round else second)), angle, shape)
 
 
-def _draw_sinc(rng: np.random.Generator) -> Kernel:
+def _draw_sinc(rng: np.random.Generator, *, narrow: bool = True) -> Kernel:
+    """``narrow``: large kernels may have a lower cutoff."""
     size = _draw_size(rng)
-    return Kernel("sinc", size, shape=float(rng.uniform(np.pi / (3 if size < 13 else 5), np.pi)))
+    return Kernel("sinc", size, shape=float(rng.uniform(np.pi / (5 if narrow and size >= 13 else 3), np.pi)))
 
 
 def _draw_size(rng: np.random.Generator) -> int:
@@ -193,11 +201,14 @@ def _draw_size(rng: np.random.Generator) -> int:
 
 
 def _apply(frames: Tensor, one: Pass, full: tuple[int, int], generator: torch.Generator) -> Tensor:
-    frames = _filtered(frames, one.kernel)
-    if one.factor != 1:
-        sides = (max(8, round(side * one.factor)) for side in full)
-        frames = _resized(frames, (next(sides), next(sides)), one.filter)
-    return _jpeg(_noisy(frames, one, generator), one.jpeg)
+    """Blur, resizing to ``factor`` of (height, width) ``full``, and noise."""
+    height, width = full if one.factor == 1 else (max(8, round(side * one.factor)) for side in full)
+    return _noisy(_resized(_filtered(frames, one.kernel), (height, width), one.filter), one, generator)
+
+
+def _finished(frames: Tensor, size: tuple[int, int], degradation: SecondOrder) -> Tensor:
+    """At the size of the result, with the last ringing."""
+    return _filtered(_resized(frames, size, degradation.filter), degradation.sinc)
 
 
 def _noisy(frames: Tensor, one: Pass, generator: torch.Generator) -> Tensor:

@@ -69,6 +69,13 @@ def test_the_two_passes_follow_one_another_and_the_size_is_reached_at_the_end() 
     assert detour.shape == once.shape and (detour - degrade(clip(), SIZE, SecondOrder())).abs().mean() > 2 / 255
 
 
+def test_noise_of_the_second_pass_is_that_of_the_small_clip() -> None:
+    """Added at the size of the result: a reduction after it would average most of it away."""
+    grey = torch.full((2, 128, 128, 3), 0.5)
+    noise = degrade(grey, (32, 32), SecondOrder(second=Pass(gaussian=12.0), seed=1)) - 0.5
+    assert float(noise.std()) == pytest.approx(12 / 255, rel=0.05)
+
+
 def test_ringing_comes_before_or_after_jpeg() -> None:
     kernel = Kernel("sinc", 21, shape=np.pi / 3)
     before, after = (degrade(clip(), SIZE, SecondOrder(second=Pass(jpeg=30), sinc=kernel, sinc_before_jpeg=first))
@@ -87,6 +94,25 @@ def test_what_is_drawn_is_within_real_esrgan_s_ranges_and_repeats() -> None:
         assert all(30 <= one.jpeg < 95 and (one.gaussian > 0) != (one.poisson > 0) for one in passes)
     assert np.mean([one.second.kernel is None for one in drawn]) == pytest.approx(0.2, abs=0.06)
     assert np.mean([one.sinc is not None for one in drawn]) == pytest.approx(0.8, abs=0.06)
+    assert min(one.sinc.shape for one in drawn if one.sinc is not None) >= np.pi / 3
+
+
+def test_kernels_are_drawn_as_often_as_in_real_esrgan() -> None:
+    kernels = [draw_second_order(np.random.default_rng(k)).first.kernel for k in range(3000)]
+    blurs = [one for one in kernels if one is not None and one.kind != "sinc"]
+    assert len(blurs) / len(kernels) == pytest.approx(0.9, abs=0.02)
+    for kind, is_round, share in (
+        ("gaussian", True, 0.45),
+        ("gaussian", False, 0.25),
+        ("generalized", True, 0.12),
+        ("generalized", False, 0.03),
+        ("plateau", True, 0.12),
+        ("plateau", False, 0.03),
+    ):
+        found = [one for one in blurs if one.kind == kind and (one.deviations[0] == one.deviations[1]) == is_round]
+        assert len(found) / len(blurs) == pytest.approx(share, abs=0.03)
+    shapes = np.array([one.shape for one in blurs if one.kind == "generalized"])
+    assert 0.5 <= shapes.min() and shapes.max() <= 4 and np.mean(shapes < 1) == pytest.approx(0.5, abs=0.08)
 
 
 def test_blur_only_leaves_out_noise_and_compression() -> None:
