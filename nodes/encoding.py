@@ -20,7 +20,7 @@ from ..patchvsr_core.hosts.comfy import (
 )
 from ..patchvsr_core.hosts.comfy.loading import adapter_of
 from ..patchvsr_core.sampling.conditions import PatchConditions
-from ..patchvsr_core.vae.encode import encode_canvas, encode_global
+from ..patchvsr_core.vae.encode import encode_canvas, encode_global, encode_noised
 from .sockets import GlobalContext, PatchCond, Plan, Stage
 from .widgets import setting_widget, upscaler_socket
 
@@ -55,6 +55,7 @@ class PatchEncoder(io.ComfyNode):
                     "default, connect it to Refine & Fidelity instead.",
                 ),
                 upscaler_socket("Instead of base_layer."),
+                setting_widget("noise_form", optional=True),
             ],
             outputs=[
                 PatchCond.Output(display_name="patch_cond", tooltip="For Apply PatchVSR."),
@@ -72,6 +73,7 @@ class PatchEncoder(io.ComfyNode):
         plan: Plan.Type | None = None,
         base_layer: io.Image.Type | None = None,
         upscale_model: io.UpscaleModel.Type | None = None,
+        noise_form: str = "latent",
     ) -> io.NodeOutput:
         plan = connected("plan", plan)
         vae, source = vae_of(vae, plan), clip_of(image, plan)[..., :3]
@@ -86,7 +88,10 @@ class PatchEncoder(io.ComfyNode):
             base_layer = run_image_upscaler(upscale_model, source, plan.canvas.target, on_frames=Progress())
         with timed_stage("encode", plan.canvas.frames, plan.canvas.target, family_of_codec(codec)):
             latent = encode_canvas(codec, source, plan.canvas, base=base_layer, on_tile=Progress())
-        conditions = PatchConditions(latent, noise_level, noise_seed, codec, source, plan)
+            noised = encode_noised(
+                codec, source, plan.canvas, noise_level, noise_seed, form=noise_form, on_tile=Progress()
+            )
+        conditions = PatchConditions(latent, noise_level, noise_seed, codec, source, plan, noised)
         return io.NodeOutput(conditions, latent_with_plan(latent_of(vae, latent), plan))
 
 

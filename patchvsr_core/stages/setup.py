@@ -22,7 +22,7 @@ from ..sampling.schedules import noise_levels, step_count
 from ..sampling.solvers import SOLVERS
 from ..settings import RESTORER, Settings
 from ..vae.codec import Codec
-from ..vae.encode import encode_canvas, encode_global, noise_pixels
+from ..vae.encode import encode_canvas, encode_global, encode_noised
 
 
 class ModelParts(Protocol):
@@ -182,21 +182,20 @@ def set_up_run(
             settings.seed,
             codec,
             frames,
-            noised=_noised_latent(frames, plan, codec, settings),
+            noised=encode_noised(
+                codec,
+                frames,
+                plan.canvas,
+                settings.noise_level,
+                settings.seed,
+                form=settings.noise_form,
+                tile_px=settings.tile_px,
+                overlap_px=settings.tile_overlap_px,
+            ),
         ),
         view,
         Strengths(settings.patch_strength, settings.global_strength),
         noise_levels(settings),
         attention_options(settings),
         propagation,
-    )
-
-
-def _noised_latent(frames: Tensor, plan: PatchPlan, codec: Codec, settings: Settings) -> Tensor | None:
-    """The latent of the input with noise in its pixels; None where none is wanted there."""
-    if settings.noise_form != "lr_pixels" or settings.noise_level == 0:
-        return None
-    noisy = noise_pixels(frames, settings.noise_level, settings.seed)
-    return encode_canvas(
-        codec, noisy, plan.canvas, tile_px=settings.tile_px, overlap_px=settings.tile_overlap_px, clip=False
     )

@@ -139,6 +139,32 @@ def noise_pixels(frames: Tensor, level: float, seed: int) -> Tensor:
     return (kept**0.5 * (2 * frames - 1) + (1 - kept) ** 0.5 * noise + 1) / 2
 
 
+def encode_noised(
+    codec: Codec,
+    frames: Tensor,
+    canvas: Canvas,
+    level: float,
+    seed: int,
+    *,
+    form: str = "lr_pixels",
+    tile_px: int = 512,
+    overlap_px: int = 64,
+    on_tile: OnDone | None = None,
+) -> Tensor | None:
+    """Encode the clip with noise in its pixels, see :func:`noise_pixels` and :func:`encode_canvas`.
+
+    Args:
+        form: ``lr_pixels``, or ``latent`` for noise that :func:`augment_noise` will add.
+
+    Returns:
+        (1, C, t, h, w) float32; None where no noise is wanted in the pixels.
+    """
+    if form != "lr_pixels" or level == 0:
+        return None
+    noisy = noise_pixels(frames, level, seed)
+    return encode_canvas(codec, noisy, canvas, tile_px=tile_px, overlap_px=overlap_px, on_tile=on_tile, clip=False)
+
+
 def augment_view(view: Tensor, level: float, seed: int) -> Tensor:
     """Mix as much noise into the latent of the whole video; it is independent of the condition's."""
     return augment_noise(view, level, seed ^ VIEW_STREAM)

@@ -254,3 +254,24 @@ def test_the_layout_suits_the_model_unless_chosen(pack, tiny, clip):
     assert layout() == "overlapping" and layout(layout="pairwise") == "pairwise"
     wan = type("Codec", (), {"channels": 16, "stride_px": 8, "stride_frames": 4, "is_lossless": False})()
     assert layout_for(wan) == "corner"
+
+
+def test_noise_is_mixed_into_the_latent_or_into_the_pixels(pack):
+    """An old workflow, whose encoder has no choice of it, keeps the latent."""
+    from fakes.wan import AveragingVAE
+
+    encode = pack.part("patchvsr_core.vae.encode")
+    clip, vae = a_clip(frames=5), AveragingVAE()
+    plan = run_node(pack["PatchPlanner"], image=clip, vae=vae, patch_px=64)[0]
+    inputs = {"vae": vae, "image": clip, "plan": plan, "noise_level": 0.12, "noise_seed": 3}
+    old, latent, pixels = (
+        run_node(pack["PatchEncoder"], **inputs, **form)[0]
+        for form in ({}, {"noise_form": "latent"}, {"noise_form": "lr_pixels"})
+    )
+    mixed = encode.augment_noise(old.latent, 0.12, 3)
+    assert torch.equal(old.augmented_latent(), mixed) and torch.equal(latent.augmented_latent(), mixed)
+    assert torch.equal(pixels.latent, old.latent)
+    noisy = encode.noise_pixels(clip, 0.12, 3)
+    assert torch.equal(pixels.augmented_latent(), encode.encode_canvas(pixels.codec, noisy, plan.canvas, clip=False))
+    clean = run_node(pack["PatchEncoder"], **{**inputs, "noise_level": 0.0}, noise_form="lr_pixels")[0]
+    assert torch.equal(clean.augmented_latent(), clean.latent)

@@ -14,6 +14,7 @@ WIDGETS = [
     ("PatchPlanner", "window_frames", "window_frames"),
     ("PatchPlanner", "overlap_frames", "overlap_frames"),
     ("PatchEncoder", "noise_level", "noise_level"),
+    ("PatchEncoder", "noise_form", "noise_form"),
     ("ApplyPatchVSR", "patch_strength", "patch_strength"),
     ("ApplyPatchVSR", "global_strength", "global_strength"),
     ("ApplyPatchVSR", "structure_lock", "low_frequency_guidance"),
@@ -58,7 +59,6 @@ OTHER_TEXT = {"softening_end", "weight"} | {"layout"}
 """Widgets whose node says it in words of its own, or more of it."""
 WITHOUT_WIDGET = {
     *("solver", "schedule", "shift", "start"),  # ComfyUI's own samplers and schedulers choose them
-    "noise_form",  # Patch Encoder mixes noise into the latent, as adapters are trained
     *("auxiliary_start", "auxiliary_end", "propagation_start", "propagation_end"),  # nodes take parts of the run
 }
 
