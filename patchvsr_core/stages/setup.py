@@ -22,7 +22,7 @@ from ..sampling.schedules import noise_levels, step_count
 from ..sampling.solvers import SOLVERS
 from ..settings import RESTORER, Settings
 from ..vae.codec import Codec
-from ..vae.encode import encode_canvas, encode_global, encode_noised
+from ..vae.encode import encode_global, encode_noised
 
 
 class ModelParts(Protocol):

@@ -148,7 +148,6 @@ class ClipBatches(Dataset[ClipBatch]):
         motion = motion * torch.tensor([-1.0 if mirrored else 1.0, -1.0 if upside_down else 1.0])[:, None, None]
         return truth.movedim(1, -1).contiguous(), image, motion, depth, normal, brdf
 
-
     def _draw_passes(self, rng: np.random.Generator) -> list[str]:
         """Names of the passes that a render is seen with: all, some, or none."""
         drawn = rng.random()

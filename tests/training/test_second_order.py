@@ -112,7 +112,7 @@ def test_kernels_are_drawn_as_often_as_in_real_esrgan() -> None:
         found = [one for one in blurs if one.kind == kind and (one.deviations[0] == one.deviations[1]) == is_round]
         assert len(found) / len(blurs) == pytest.approx(share, abs=0.03)
     shapes = np.array([one.shape for one in blurs if one.kind == "generalized"])
-    assert 0.5 <= shapes.min() and shapes.max() <= 4 and np.mean(shapes < 1) == pytest.approx(0.5, abs=0.08)
+    assert shapes.min() >= 0.5 and shapes.max() <= 4 and np.mean(shapes < 1) == pytest.approx(0.5, abs=0.08)
 
 
 def test_blur_only_leaves_out_noise_and_compression() -> None:
