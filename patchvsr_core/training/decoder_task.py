@@ -21,9 +21,9 @@ from ..vae.conditional_decoder import (
 )
 from . import losses
 from .config import TrainConfig
-from .discriminator import Discriminator, adversarial_loss
+from .discriminator import Discriminator
 from .initial_weights import load_part
-from .perceptual_loss import Distance, distance_of_frames, make_distance
+from .perceptual_loss import Distance, appearance_loss, make_distance
 from .refiner_loss import CropBatch
 from .registry import Run, TrainingTask, register
 from .tiny_task import Batches
@@ -60,13 +60,9 @@ class DecoderTask(nn.Module):
         }
         loss = terms["result"]
         loss = loss + losses.shape(decoded, batch.truth, objective.spectrum_weight, objective.motion_weight)
-        if self.distance is not None:
-            planes = decoded.movedim(-1, 2), batch.truth.movedim(-1, 2)
-            terms["look"] = distance_of_frames(self.distance, *planes, generator)
-            loss = loss + objective.perceptual_weight * terms["look"]
-        if self.discriminator is not None:
-            loss = loss + adversarial_loss(self.discriminator, decoded, batch.truth, objective.adversarial_weight)
-        return loss, terms
+        planes = decoded.movedim(-1, 2), batch.truth.movedim(-1, 2)
+        look, judged = appearance_loss(*planes, generator, objective, self.distance, self.discriminator)
+        return loss + look, terms | judged
 
     def optimizer_groups(self) -> list[dict[str, Any]]:
         """One group: decoder and discriminator learn at the same rate."""

@@ -1,4 +1,7 @@
-"""LPIPS as a part of a loss; the file of its weights is named on the command line."""
+"""What a loss counts of how frames look, beside the error of their pixels: LPIPS, and a discriminator's judgement.
+
+The file of LPIPS's weights is named on the command line.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ import torch
 from torch import Tensor
 
 from ..errors import PatchVSRError
-from .config import TrainConfig
+from .config import Objective, TrainConfig
+from .discriminator import Discriminator, adversarial_loss
 from .perceptual import LPIPS
 
 Distance = Callable[[Tensor, Tensor], Tensor]
@@ -42,3 +46,27 @@ def distance_of_frames(distance: Distance, frames: Tensor, truth: Tensor, genera
     clips = torch.arange(len(frames))
     drawn = torch.randint(frames.shape[1], (len(frames),), generator=generator)
     return distance(frames[clips, drawn].clamp(0, 1), truth[clips, drawn]).mean()
+
+
+def appearance_loss(
+    frames: Tensor,
+    truth: Tensor,
+    generator: torch.Generator,
+    objective: Objective,
+    distance: Distance | None,
+    discriminator: Discriminator | None,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """(loss, its readable parts) of how frames look; 0 where neither judges them.
+
+    Args:
+        frames, truth: (N, T, 3, H, W) in [0, 1].
+        objective: the weights of both.
+    """
+    loss, terms = frames.new_zeros(()), {}
+    if distance is not None:
+        terms["look"] = distance_of_frames(distance, frames, truth, generator)
+        loss = loss + objective.perceptual_weight * terms["look"]
+    if discriminator is not None:
+        planes = frames.movedim(2, -1), truth.movedim(2, -1)
+        loss = loss + adversarial_loss(discriminator, *planes, objective.adversarial_weight)
+    return loss, terms

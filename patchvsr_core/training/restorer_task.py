@@ -21,10 +21,11 @@ from ..restorer.shipped import FILE
 from . import losses
 from .config import DataConfig, TrainConfig
 from .degrade import draw_degradation, make_input
+from .discriminator import Discriminator
 from .export import update_manifest
 from .initial_weights import load_part
 from .packed import PackedFootage, pack_footage
-from .perceptual_loss import Distance, distance_of_frames, make_distance
+from .perceptual_loss import Distance, appearance_loss, make_distance
 from .registry import Run, Score, TrainingTask, register
 from .validation import validate
 
@@ -108,6 +109,7 @@ class RestorerTask(nn.Module):
         super().__init__()
         self.config, self.distance = config, distance
         self.restorer = Restorer(config.section("restorer")).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.discriminator = Discriminator() if config.objective.adversarial_weight else None
 
     def forward(self, batch: MovingBatch, generator: torch.Generator, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """(loss, its readable parts) of one batch."""
@@ -117,10 +119,10 @@ class RestorerTask(nn.Module):
             "backward": losses.charbonnier(made.backward_frames, batch.truth),
         }
         loss = terms["result"] + BACKWARD_WEIGHT * terms["backward"]
-        if self.distance is not None:
-            terms["look"] = distance_of_frames(self.distance, made.frames, batch.truth, generator)
-            loss = loss + self.config.objective.perceptual_weight * terms["look"]
-        return loss, terms
+        look, judged = appearance_loss(
+            made.frames, batch.truth, generator, self.config.objective, self.distance, self.discriminator
+        )
+        return loss + look, terms | judged
 
     def optimizer_groups(self) -> list[dict[str, Any]]:
         """All learn alike."""

@@ -27,6 +27,8 @@ from .state import read_state
 FLOOR = 0.01
 """Learning rate at the end, relative to the peak."""
 SMOOTHING = 0.98
+DISCRIMINATOR = "discriminator."
+"""How the names of a discriminator's weights begin in the state of a task."""
 
 
 class Task(Protocol):
@@ -200,7 +202,13 @@ def _load(task: Any, init: Path) -> None:
         return
     if not init.is_file():
         raise PatchVSRError(f"There is no training state at {init}; give the state.pt of an earlier run.")
-    task.load_state_dict(read_state(init)["average"])
+    task.load_state_dict(_with_own_discriminator(task.state_dict(), read_state(init)["average"]))
+
+
+def _with_own_discriminator(own: dict[str, Tensor], read: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What a task loads of another run's weights: a discriminator may be new, or no longer needed."""
+    judging = {name: value for name, value in own.items() if name.startswith(DISCRIMINATOR)}
+    return judging | {name: value for name, value in read.items() if name in own or not name.startswith(DISCRIMINATOR)}
 
 
 def _outlive_signals(worker: int) -> None:
