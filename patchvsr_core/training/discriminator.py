@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+PREFIX = "discriminator."
+"""How the names of its weights begin in the state of a task that trains one."""
 SLOPE = 0.2
 """Of the leaky rectifiers."""
 DISCRIMINATOR_WEIGHT = 1e-3
@@ -53,3 +55,8 @@ def adversarial_loss(discriminator: Discriminator, generated: Tensor, truth: Ten
     # In this order: the discriminator's loss updates the estimates of its spectral norms.
     loss = weight * discriminator.generator_loss(generated)
     return loss + DISCRIMINATOR_WEIGHT * discriminator.discriminator_loss(generated, truth)
+
+
+def without_discriminator(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The state of a task without that of its discriminator, if it has one."""
+    return {name: value for name, value in weights.items() if not name.startswith(PREFIX)}

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..errors import PatchVSRError
 from ..files import sha256
 from .config import TrainConfig
+from .discriminator import without_discriminator
 from .registry import find_task
 from .state import read_state
 
@@ -51,7 +52,7 @@ def export_run(
     task = find_task(config.task)
     average = _read_average(run)
     if blend is not None:
-        average = _between(_read_average(blend.run), average, blend.share)
+        average = _between(*map(without_discriminator, (_read_average(blend.run), average)), blend.share)
     (target.parent if task.weights_file else target).mkdir(parents=True, exist_ok=True)
     task.export(config, average, target, base)
 

@@ -21,7 +21,7 @@ from ..restorer.shipped import FILE
 from . import losses
 from .config import DataConfig, TrainConfig
 from .degrade import draw_degradation, make_input
-from .discriminator import Discriminator
+from .discriminator import Discriminator, without_discriminator
 from .export import update_manifest
 from .initial_weights import load_part
 from .packed import PackedFootage, pack_footage
@@ -155,7 +155,7 @@ def _make_score(task: RestorerTask, config: TrainConfig, options: Namespace) -> 
 
 def _export(config: TrainConfig, average: dict[str, Tensor], target: Path, base: Path | None) -> None:
     task = RestorerTask(config)
-    task.load_state_dict(average)
+    task.restorer.load_state_dict({n.removeprefix("restorer."): v for n, v in without_discriminator(average).items()})
     save_restorer(task.restorer, target / FILE)
     update_manifest(target, config, f"config of {FILE}")
 

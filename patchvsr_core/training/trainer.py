@@ -21,14 +21,13 @@ from tqdm import tqdm
 from ..errors import PatchVSRError
 from .batches import move_batch
 from .config import TrainConfig
+from .discriminator import PREFIX, without_discriminator
 from .muon import Muon
 from .state import read_state
 
 FLOOR = 0.01
 """Learning rate at the end, relative to the peak."""
 SMOOTHING = 0.98
-DISCRIMINATOR = "discriminator."
-"""How the names of a discriminator's weights begin in the state of a task."""
 
 
 class Task(Protocol):
@@ -207,8 +206,8 @@ def _load(task: Any, init: Path) -> None:
 
 def _with_own_discriminator(own: dict[str, Tensor], read: dict[str, Tensor]) -> dict[str, Tensor]:
     """What a task loads of another run's weights: a discriminator may be new, or no longer needed."""
-    judging = {name: value for name, value in own.items() if name.startswith(DISCRIMINATOR)}
-    return judging | {name: value for name, value in read.items() if name in own or not name.startswith(DISCRIMINATOR)}
+    judging = {name: read.get(name, value) for name, value in own.items() if name.startswith(PREFIX)}
+    return judging | without_discriminator(read)
 
 
 def _outlive_signals(worker: int) -> None:

@@ -359,3 +359,31 @@ def test_channels_change_places_in_the_share_that_was_asked_for(packed_footage: 
     for one, other in pairs:
         torch.testing.assert_close(one.sum(2), other.sum(2), atol=1e-5, rtol=0)  # the same values, elsewhere
     assert not all(torch.equal(one, other) for one, other in pairs)
+
+
+def test_a_discriminator_joins_and_leaves(packed_footage: Path, tmp_path: Path) -> None:
+    """A run with one starts from a run without, is blended with it, and resumes with what its discriminator learned."""
+    plain = _config(steps=1)
+    judged = replace(plain, steps=2, objective=replace(plain.objective, adversarial_weight=0.1))
+
+    def trainer(config: TrainConfig, name: str, init: Path | None = None) -> Trainer:
+        torch.manual_seed(config.seed)
+        batches = MovingBatches(packed_footage, config)
+        return Trainer(RestorerTask(config), batches, config, tmp_path / name, init=init)
+
+    trainer(plain, "plain").run()
+    started = trainer(judged, "judged", tmp_path / "plain" / "state.pt")
+    before = {name: value.clone() for name, value in started.task.state_dict().items()}
+    start = torch.load(tmp_path / "plain" / "state.pt", weights_only=True)["average"]
+    assert all(torch.equal(before[name], value) for name, value in start.items())
+    started.run(minutes=0)
+    after = started.task.state_dict()
+    learned = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    assert {name.split(".")[0] for name in learned} == {"restorer", "discriminator"}
+    resumed = trainer(judged, "judged").task.state_dict()
+    assert all(torch.equal(resumed[name], value) for name, value in after.items())
+    export_run(judged, tmp_path / "judged", tmp_path / "out", blend=Blend(tmp_path / "plain", 0.0))
+    blended = load_restorer(tmp_path / "out" / FILE).state_dict()
+    for name, value in blended.items():
+        torch.testing.assert_close(value, start[f"restorer.{name}"].half().float())
+    export_run(judged, tmp_path / "judged", tmp_path / "out")
