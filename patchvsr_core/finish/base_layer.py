@@ -12,7 +12,7 @@ averaging two estimates with uncorrelated errors lowers the error.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,7 +31,7 @@ MEAN_WEIGHT = 0.6
 """Weight of a real-time network's frames in the blend, for a clean input and ``detail`` 0."""
 
 Restore = Callable[..., Tensor]
-"""(frames, size) to restored frames; takes the choices of :func:`restorer.restore.restore_clip`."""
+"""(frames, size) to restored frames; takes ``detail`` and the choices of :func:`restorer.restore.restore_clip`."""
 Upscale = Callable[..., Tensor]
 """(frames, target) to upscaled frames, see :func:`image_upscaler.upscale_images`."""
 
@@ -42,6 +42,7 @@ def make_base_layer(
     target: tuple[int, int],
     on_frame: OnDone | None = None,
     *,
+    detail: float = 0.0,
     degradation: float = 0.0,
     chunk_state: ChunkState | None = None,
     restore: Restore | None = None,
@@ -52,6 +53,7 @@ def make_base_layer(
     Args:
         name: one of :data:`settings.BASE_LAYERS`.
         frames: (T, h, w, 3) in [0, 1].
+        detail: of the restorer, 0 (most probable) to 1 (crispest).
         degradation: level of the input, see :func:`degradation.estimate_degradation`; the restorer removes it.
         chunk_state: takes the restorer's state on from the chunk before and to the one after.
         restore: runs the restorer; None: the shipped one where the frames are.
@@ -75,9 +77,14 @@ def make_base_layer(
         return upscale(frames, target, on_frames=on_frame)
     size = min(SCALE * frames.shape[1], target[0]), min(SCALE * frames.shape[2], target[1])
     if name == RESTORER:
-        run = restore or partial(restore_clip, shipped_restorer(str(frames.device)))
-        return run(frames, size, degradation=degradation, chunk_state=chunk_state, on_frames=on_frame)
+        run = restore or _restore
+        return run(frames, size, detail=detail, degradation=degradation, chunk_state=chunk_state, on_frames=on_frame)
     return load_fast(name, device=str(frames.device)).upscale(frames, size, on_frame=on_frame)
+
+
+def _restore(frames: Tensor, *arguments: Any, detail: float, **choices: Any) -> Tensor:
+    """The shipped restorer where the frames are."""
+    return restore_clip(shipped_restorer(str(frames.device), detail=detail), frames, *arguments, **choices)
 
 
 def starts_from_base(codec: Codec) -> bool:

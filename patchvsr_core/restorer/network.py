@@ -9,6 +9,7 @@ of the neighbours' samples survive, which is what super-resolution from several 
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -197,6 +198,20 @@ def warped(state: Tensor, flow: Tensor) -> Tensor:
     grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], -1)
     moved = F.grid_sample(large, grid, mode="bilinear", padding_mode="border", align_corners=False)
     return F.pixel_unshuffle(moved, SCALE)
+
+
+def blend_restorers(faithful: Restorer, crisp: Restorer, detail: float) -> Restorer:
+    """A network whose weights lie between those of two, of which one was trained on from the other.
+
+    Such weights make results in between (network interpolation: Wang et al., ESRGAN, ECCV Workshops 2018).
+
+    Args:
+        detail: 0 for the weights of the first, 1 for those of the second.
+    """
+    blended = copy.deepcopy(faithful)
+    for parameter, other in zip(blended.parameters(), crisp.parameters(), strict=True):
+        parameter.lerp_(other, detail)
+    return blended
 
 
 def save_restorer(network: Restorer, path: str | Path) -> None:

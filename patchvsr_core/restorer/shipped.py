@@ -1,4 +1,4 @@
-"""The restorer that ships with PatchVSR."""
+"""The restorer that ships with PatchVSR: two files of weights, and what lies between them."""
 
 from __future__ import annotations
 
@@ -7,16 +7,23 @@ from functools import lru_cache
 import torch
 
 from ..weights import shipped
-from .network import Restorer, load_restorer
+from .network import Restorer, blend_restorers, load_restorer
 
-FILE = "restorer.safetensors"
+FILE, CRISP_FILE = "restorer.safetensors", "restorer_crisp.safetensors"
+"""The most probable picture, and one as crisp as the original may have been."""
 
 
 @lru_cache(maxsize=2)
-def shipped_restorer(device: str = "cpu", dtype: torch.dtype = torch.float32) -> Restorer:
+def shipped_restorer(device: str = "cpu", dtype: torch.dtype = torch.float32, detail: float = 0.0) -> Restorer:
     """Load it onto a torch device in a precision, once.
 
+    Args:
+        detail: 0 (most probable) to 1 (crispest).
+
     Raises:
-        ModelError: when the file is missing or damaged.
+        ModelError: when a file is missing or damaged.
     """
-    return load_restorer(shipped(FILE)).to(device, dtype)
+    restorer = load_restorer(shipped(FILE))
+    if detail:
+        restorer = blend_restorers(restorer, load_restorer(shipped(CRISP_FILE)), detail)
+    return restorer.to(device, dtype)

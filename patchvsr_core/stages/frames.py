@@ -55,6 +55,7 @@ class BaseLayer:
             frames,
             target,
             lambda done, total: self.report("base", done, total),
+            detail=self.settings.detail,
             degradation=self.degradation,
             chunk_state=self.chunk_state,
             restore=self.restore,

@@ -11,10 +11,8 @@ from torch import Tensor
 
 from ...plan.chunks import ChunkState
 from ...progress import OnDone
-from ...restorer.network import load_restorer
 from ...restorer.restore import restore_clip, working_bytes
-from ...restorer.shipped import FILE
-from ...weights import shipped
+from ...restorer.shipped import shipped_restorer
 from .run_times import timed_stage
 
 
@@ -22,12 +20,17 @@ def run_restorer(
     frames: Tensor,
     size: tuple[int, int],
     *,
+    detail: float = 0.0,
     degradation: float = 0.0,
     chunk_state: ChunkState | None = None,
     on_frames: OnDone | None = None,
 ) -> Tensor:
-    """See :func:`restorer.restore.restore_clip`; computes on ComfyUI's device and answers where ``frames`` are."""
-    patcher = _patcher()
+    """See :func:`restorer.restore.restore_clip`; computes on ComfyUI's device and answers where ``frames`` are.
+
+    Args:
+        detail: see :func:`restorer.shipped.shipped_restorer`.
+    """
+    patcher = _patcher(detail)
     needed = working_bytes(len(frames), (int(frames.shape[1]), int(frames.shape[2])))
     comfy.model_management.load_models_gpu([patcher], memory_required=needed)
     with timed_stage("base", len(frames), size):
@@ -37,9 +40,9 @@ def run_restorer(
 
 
 @lru_cache(maxsize=1)
-def _patcher() -> Any:
+def _patcher(detail: float) -> Any:
     return comfy.model_patcher.ModelPatcher(
-        load_restorer(shipped(FILE)),
+        shipped_restorer(detail=detail),
         load_device=comfy.model_management.get_torch_device(),
         offload_device=comfy.model_management.unet_offload_device(),
     )

@@ -92,9 +92,9 @@ def sample(
     return sample_canvas(frames, plan, models, settings, report, denoise=denoise, chunk_state=chunk_state)
 
 
-def _restore(models: Models, *arguments: Any, **choices: Any) -> Tensor:
+def _restore(models: Models, *arguments: Any, detail: float, **choices: Any) -> Tensor:
     """The shipped restorer, loaded when it is needed; see :func:`restorer.restore.restore_clip`."""
-    return restore_clip(shipped_restorer(str(models.device), models.dtype), *arguments, **choices)
+    return restore_clip(shipped_restorer(str(models.device), models.dtype, detail), *arguments, **choices)
 
 
 def _denoiser_of(models: Models, settings: Settings, report: OnProgress, noise: Noise | None) -> Denoise:
