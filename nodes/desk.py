@@ -172,7 +172,8 @@ def _request_of(question: dict[str, Any]) -> Request:
     if question.get("quality") == "fast":
         values |= {"family": "tiny", "detail": 0.0, "base_layer": AUTO}
     elif "detail" in values:
-        values["detail"] = with_quality(Settings(detail=values["detail"]), question.get("quality", "")).detail
+        asked = with_quality(Settings(detail=values["detail"]), question.get("quality", ""))
+        values |= {"detail": asked.detail, "patch_detail": asked.patch_detail}
     return Request(source=(question["height"], question["width"]), **values)
 
 

@@ -162,7 +162,7 @@ class UpscaleVideo(io.ComfyNode):
                     options=list(QUALITIES),
                     default=QUALITIES[0],
                     optional=True,
-                    tooltip="balanced: the restorer alone, or what detail asks for. fast: a real-time network alone, "
+                    tooltip="balanced: the restorer alone, or the connected model. fast: a real-time network alone, "
                     "whatever model is connected. best: patches are denoised too, at detail 0.5 if it is 0; several "
                     "times as slow as balanced.",
                 ),

@@ -23,7 +23,7 @@ from ..video.info import VideoInfo
 from .engine import Cost
 from .timed_estimate import estimate
 
-OF_THE_RESTORER = {"base_layer", "detail", "fidelity_rounds", "fidelity_strength", "restore_strength"}
+OF_THE_RESTORER = {"base_layer", "detail", "patch_detail", "fidelity_rounds", "fidelity_strength", "restore_strength"}
 """Settings that count where nothing is denoised."""
 
 
@@ -75,7 +75,7 @@ class DiffusionEngine:
         cost = estimate(plan, self.models, self.settings)
         seconds = cost.seconds * len(chunks) / self.group.size
         if cost.evaluations == 0:
-            work = (("work", "the restorer alone, as detail is 0"),)
+            work = (("work", "the restorer alone"),)
             return Cost(seconds, cost.memory_bytes, work, _idle_note(self.given))
         kinds = [patch.kind for patch in plan.patches]
         frames, height, width = plan.patch_size
@@ -117,6 +117,6 @@ def _idle_note(given: Iterable[str]) -> str:
     if not idle:
         return ""
     return (
-        f"At detail 0 the restorer makes the whole picture and {', '.join(idle)} {'has' if len(idle) == 1 else 'have'} "
-        "no effect; add --detail 0.5 or --base-layer bicubic to denoise patches."
+        f"The restorer makes the whole picture and {', '.join(idle)} {'has' if len(idle) == 1 else 'have'} no effect; "
+        "add --patch-detail 0.5 or --base-layer bicubic to denoise patches."
     )

@@ -3,10 +3,10 @@ image upscaler.
 
 A model that starts from the upsampled input starts from the base layer instead. The shipped model
 and its refiner predict what bicubic lacks, so a sharper start would be sharpened twice; with them
-the base layer comes in at the end. The restorer's frames are the most probable picture by
-themselves: with ``detail`` 0 they are the whole result, and above it what makes the refined patches
-crisper is added to them. Of the frames of other networks and the model's the mean is taken:
-averaging two estimates with uncorrelated errors lowers the error.
+the base layer comes in at the end. The restorer's frames are as probable or as crisp as ``detail``
+demands by themselves: with ``patch_detail`` 0 they are the whole result, and above it what makes the
+refined patches crisper is added to them. Of the frames of other networks and the model's the mean is
+taken: averaging two estimates with uncorrelated errors lowers the error.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def add_detail(base: Tensor, crisp: Tensor, probable: Tensor) -> Tensor:
 
     Args:
         base: (T, H, W, 3); modified in place.
-        crisp, probable: the same patches refined with and without ``detail``, of the same shape.
+        crisp, probable: the same patches refined with and without ``patch_detail``, of the same shape.
 
     Returns:
         ``base``; may leave [0, 1].

@@ -43,6 +43,8 @@ class Request:
     has_adapter: bool = True
     detail: float | None = None
     """None: what single nodes make, which always denoise and leave the base layer to the graph."""
+    patch_detail: float = 0.0
+    """Beside ``detail``."""
     base_layer: str = "auto"
     codec: str = "h264"
     """Of the file: one of :data:`video.encoders.CODECS`."""
@@ -66,7 +68,7 @@ class Request:
         if self.detail is None:
             chosen["base_layer"] = BICUBIC
         else:
-            chosen["detail"] = self.detail
+            chosen |= {"detail": self.detail, "patch_detail": self.patch_detail}
             if self.base_layer != "auto":
                 chosen["base_layer"] = self.base_layer
         return replace(settings, guidance=self.guidance, **chosen)  # type: ignore[arg-type]

@@ -31,7 +31,7 @@ ENGLISH: Words = {
     "at_work": "memory per patch ~%(sizes)s",
     "either": "%(one)s or %(other)s",
     "time": "time ~%(time)s for %(steps)s (measured here)",
-    "restored": "%(size)s · restorer alone, as detail is 0",
+    "restored": "%(size)s · restorer alone",
     "restoring_time": "time ~%(time)s (measured here)",
     "fast": "%(size)s · real-time network alone",
     "far": "%(factor)s times as large as the clip: more than 8 times invents most of the picture.",

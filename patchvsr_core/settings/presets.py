@@ -7,8 +7,8 @@ from dataclasses import replace
 from .settings import RESTORER, Settings
 
 TINY = Settings(layout="overlapping", base_layer=RESTORER)
-"""The tiny default: what the restorer makes of the input; with ``detail``, a single step of diffusion on top, in which
-one grid is as good as three."""
+"""The tiny default: what the restorer makes of the input; with ``patch_detail``, a single step of diffusion on top, in
+which one grid is as good as three."""
 
 WAN = Settings(
     patch_px=512, window_frames=81, overlap_frames=16, steps=20, shift=5.0, color="wavelet", noise_level=0.25
@@ -32,12 +32,15 @@ WAN_PLAIN = Settings(
 
 QUALITIES = ("balanced", "fast", "best")
 """balanced: the settings as they are. fast: a real-time network instead of them. best: patches are denoised too."""
-VIEWING_DETAIL = 0.5
+VIEWING_DETAIL, VIEWING_PATCHES = 0.5, 0.3
 
 
 def with_quality(settings: Settings, quality: str) -> Settings:
     """Settings with what a quality asks for; ``fast`` uses none."""
-    return replace(settings, detail=settings.detail or VIEWING_DETAIL) if quality == "best" else settings
+    if quality != "best":
+        return settings
+    detail = settings.detail or VIEWING_DETAIL
+    return replace(settings, detail=detail, patch_detail=settings.patch_detail or VIEWING_PATCHES)
 
 
 MODEL_FILES = ("vae", "adapter", "refiner", "decoder", "prompt", "negative")

@@ -288,6 +288,12 @@ class Settings:
         "choice for viewing.",
         group="finishing",
     )
+    patch_detail: float = fraction(
+        0.0,
+        "With the restorer as base layer: how much of the detail that denoised patches find is added to its frames. 0: "
+        "no patches are denoised.",
+        group="finishing",
+    )
     fidelity_rounds: int = option(
         8, "Maximum number of back-projection iterations; 0 turns it off.", group="finishing", low=0, high=100, step=1
     )

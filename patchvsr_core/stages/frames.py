@@ -133,12 +133,13 @@ def postprocess(
     own = current_group().frame_span(len(source))
     size = (int(frames.shape[1]), int(frames.shape[2]))
     refined = partial(_refine, frames, source, settings, report, refine, base_layer.degradation)
-    frames = refined(settings.detail)
     base = None if starts_from_base(codec) else base_layer(source, size)
     if base is not None and settings.base_layer == RESTORER:
-        frames = add_detail(resize(base[own], size), frames, refined(0.0))
-    elif base is not None:
-        frames = blend_base_layer(frames, resize(base[own], size), base_layer.weight)
+        frames = add_detail(resize(base[own], size), refined(settings.patch_detail), refined(0.0))
+    else:
+        frames = refined(settings.detail)
+        if base is not None:
+            frames = blend_base_layer(frames, resize(base[own], size), base_layer.weight)
     del base, refined
     return _agreeing(frames, source, settings, report, base_layer.degradation)
 

@@ -92,7 +92,7 @@ def runs_diffusion(settings: Settings, *, is_lossless: bool) -> bool:
     Args:
         is_lossless: of the model's codec.
     """
-    return not (is_lossless and settings.base_layer == RESTORER and settings.detail == 0)
+    return not (is_lossless and settings.base_layer == RESTORER and settings.patch_detail == 0)
 
 
 def carries_state(settings: Settings) -> bool:

@@ -312,7 +312,7 @@ def test_upscale_video_tells_sizes_too(overlay):
         "() => app.graph._nodes.find((n) => n.type === 'PatchVSR_UpscaleVideo')"
         ".widgets.find((w) => w.name === 'patchvsr_forecast').element.innerText"
     )
-    assert text.startswith("960x400 · restorer alone, as detail is 0") and "disk while running" in text
+    assert text.startswith("960x400 · restorer alone") and "disk while running" in text
 
 
 @contextmanager
