@@ -67,7 +67,7 @@ CASES = {
     "restorer, long chunk": Case((40, 72, 128), settings=ALONE),
     "restorer, large": Case((2, 270, 480), settings=ALONE),
     "restorer, tiles": Case((4, 480, 640), 2, settings=ALONE),
-    "restorer and patches": Case((8, 90, 160), settings=ALONE | {"detail": 0.5}),
+    "restorer and patches": Case((8, 90, 160), settings=ALONE | {"patch_detail": 0.5}),
     "tiny": Case((8, 90, 160)),
     "tiny, small": Case((4, 48, 64)),
     "tiny, long chunk": Case((24, 72, 128)),

@@ -1,4 +1,4 @@
-"""The tiny default's patches: without detail its restorer makes the whole picture, and there would be none."""
+"""The tiny default's patches: by default its restorer makes the whole picture, and there would be none."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ from patchvsr_core.realtime.upscaler import load_fast
 from patchvsr_core.resample import resize
 from patchvsr_core.restorer import load_restorer
 from patchvsr_core.restorer.restore import restore_clip
-from patchvsr_core.settings import BICUBIC
+from patchvsr_core.settings import BICUBIC, with_quality
 from patchvsr_core.stages import make_plan
 
 Method = Callable[[Tensor, tuple[int, int], Models], Tensor]
@@ -48,7 +48,7 @@ Scores = dict[str, float]
 """By the name of a column."""
 
 DETAIL = {"detail": 0.53}
-"""What the detail mode changes in the defaults."""
+"""What the detail mode of the patches' refiner changes in the defaults."""
 COLUMNS = {**metrics.DIGITS, "seam": 3, "s/frame": 2}
 """Digits after the decimal point."""
 NOTES = f"{metrics.NOTES} seam: 1 means that patch borders do not show."
@@ -101,7 +101,9 @@ METHODS: dict[str, Method] = {
     "DAP small": fast("dap"),
     "RDG small": fast("rdg"),
     "default": changed(),
-    "detail": changed(**DETAIL),
+    "detail 0.5": changed(detail=0.5),
+    "detail 1": changed(detail=1.0),
+    "best": lambda small, size, models: upscale(small, size, models, with_quality(models.defaults, "best")),
     "patches on bicubic": changed(base_layer=BICUBIC),
     "patches on bicubic with detail": changed(base_layer=BICUBIC, **DETAIL),
     "2 steps": changed(base_layer=BICUBIC, steps=2),
@@ -111,13 +113,14 @@ METHODS: dict[str, Method] = {
     "DAP as base": changed(base_layer="dap"),
     "RDG as base": changed(base_layer="rdg"),
 }
-USUAL = ("bicubic", "bicubic + back-projection", "default", "detail")
+USUAL = ("bicubic", "bicubic + back-projection", "default", "detail 0.5", "detail 1")
 RESTORER = "restorer"
 WITHOUT_PATCHES = {RESTORER, "bicubic", "bicubic + back-projection", "DAP small", "RDG small", *FILES}
 COMPARED = {
     "bicubic": "bicubic",
     "bicubic + back-projection": "bicubic + back-projection",
     "default": "PatchVSR",
+    "detail 1": "PatchVSR, detail 1",
     "SPAN": "SPAN",
     "Real-ESRGAN x4plus": "Real-ESRGAN",
     "original": "original",

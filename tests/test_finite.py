@@ -84,7 +84,7 @@ def test_the_shipped_model_names_the_network_that_fails(part: str, words: str, v
     }[part]
     spoil(network, value)
     with pytest.raises(ModelError, match=f"The {words} returned NaN or Inf"):
-        upscale(CLIP, (32, 32), models, replace(models.defaults, detail=0.5))
+        upscale(CLIP, (32, 32), models, replace(models.defaults, patch_detail=0.5))
 
 
 @pytest.mark.parametrize("value", HARM, ids=str)

@@ -56,8 +56,8 @@ def test_options_without_effect_are_named(tmp_path: Path) -> None:
     source = write(tmp_path / "in.mp4", colors(2, 16, 16))
     idle = run("upscale", source, tmp_path / "idle.mp4", "--steps", 2, "--fidelity-rounds", 3)
     assert idle.returncode == 0, idle.stderr
-    assert "--steps has no effect; add --detail 0.5" in idle.stderr and "rounds" not in idle.stderr
-    for number, chosen in enumerate((("--detail", 0.5), ("--base-layer", "bicubic"), ())):
+    assert "--steps has no effect; add --patch-detail 0.5" in idle.stderr and "rounds" not in idle.stderr
+    for number, chosen in enumerate((("--patch-detail", 0.5), ("--base-layer", "bicubic"), ())):
         used = run("upscale", source, tmp_path / f"{number}.mp4", *chosen, *(("--steps", 2) if chosen else ()))
         assert used.returncode == 0 and "no effect" not in used.stderr, used.stderr
 
@@ -89,7 +89,7 @@ def test_plan_says_counts_memory_and_time(tmp_path: Path) -> None:
     alone = run("plan", source, "--scale", 4)
     assert alone.returncode == 0, alone.stderr
     assert "512x256" in alone.stdout and "the restorer alone" in alone.stdout and "patches" not in alone.stdout
-    done = run("plan", source, "--scale", 4, "--detail", 0.5)
+    done = run("plan", source, "--scale", 4, "--patch-detail", 0.5)
     assert done.returncode == 0, done.stderr
     assert "9 x 32 x 64" in done.stdout and "1 of up to 9 frames" in done.stdout
     assert "patches    6 of 8 x 32 x 32" in done.stdout

@@ -49,7 +49,7 @@ def test_the_adapter_looks_at_every_place_once(monkeypatch: pytest.MonkeyPatch) 
     assert estimate(plan, models, settings).seconds == 15
 
 
-def test_at_detail_0_the_restorer_takes_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_patches_the_restorer_takes_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     one_second_a_patch(monkeypatch, adapter=1.0, base=1.0)
     monkeypatch.setattr("patchvsr_core.cli.timed_estimate._restorer_seconds", lambda models: 2.0)
     models = load_models("tiny")
@@ -58,5 +58,5 @@ def test_at_detail_0_the_restorer_takes_the_time(monkeypatch: pytest.MonkeyPatch
     restoring = 2 * 4 * 128 * 192 / 1e6
     alone = estimate(plan, models, settings)
     assert alone.seconds == pytest.approx(restoring) and alone.evaluations == 0
-    both = estimate(plan, models, replace(settings, detail=0.5))
+    both = estimate(plan, models, replace(settings, patch_detail=0.5))
     assert both.seconds == pytest.approx(restoring + 2 * 15)

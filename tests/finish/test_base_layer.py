@@ -96,7 +96,7 @@ def test_a_run_is_the_mean_of_both() -> None:
     torch.testing.assert_close(with_base, torch.lerp(plain, base, MEAN_WEIGHT).clamp(0, 1), atol=1e-4, rtol=0)
 
 
-def test_without_detail_the_restorer_makes_the_whole_result() -> None:
+def test_without_patches_the_restorer_makes_the_whole_result() -> None:
     models = load_models("tiny", device="cpu")
     frames = 0.4 + 0.2 * torch.rand(3, 16, 24, 3, generator=torch.Generator().manual_seed(0))
     plain = replace(TINY, fidelity_rounds=0, restore_strength=0.0)
@@ -107,7 +107,7 @@ def test_without_detail_the_restorer_makes_the_whole_result() -> None:
     assert stages == {"base"}, "nothing is encoded, denoised or decoded"
 
 
-def test_detail_is_what_makes_the_patches_crisper() -> None:
+def test_patch_detail_is_what_makes_the_patches_crisper() -> None:
     models = load_models("tiny", device="cpu")
     frames = 0.4 + 0.2 * torch.rand(3, 16, 24, 3, generator=torch.Generator().manual_seed(0))
     plain = replace(TINY, fidelity_rounds=0, restore_strength=0.0)
@@ -116,9 +116,9 @@ def test_detail_is_what_makes_the_patches_crisper() -> None:
         upscale(frames, (64, 96), models, replace(plain, detail=detail, base_layer="bicubic")) for detail in (0.0, 0.6)
     )
     assert (crisp - probable).abs().max() > 0.01
-    detailed = upscale(frames, (64, 96), models, replace(plain, detail=0.6))
+    detailed = upscale(frames, (64, 96), models, replace(plain, patch_detail=0.6))
     torch.testing.assert_close(detailed, (base + crisp - probable).clamp(0, 1), atol=1e-4, rtol=0)
-    softest = upscale(frames, (64, 96), models, replace(plain, detail=0.6, refine_strength=0.0))
+    softest = upscale(frames, (64, 96), models, replace(plain, patch_detail=0.6, refine_strength=0.0))
     torch.testing.assert_close(softest, base, atol=1e-6, rtol=0)
 
 

@@ -97,11 +97,14 @@ def test_fast_is_the_real_time_network_alone(pack: Any, tiny: Any, places: Path,
     assert (fast - expected).abs().max() < 1.01 / 255, "and its state is carried from chunk to chunk"
 
 
-def test_best_denoises_patches_where_detail_is_0(pack: Any, tiny: Any, places: Path, source: Path) -> None:
+def test_best_denoises_patches_too(pack: Any, tiny: Any, places: Path, source: Path) -> None:
     best = make_alone(pack, source, quality="best", patch_px=64)
-    assert torch.equal(best, make_alone(pack, source, detail=0.5, patch_px=64))
+    assert torch.equal(best, make_alone(pack, source, quality="best", detail=0.5, patch_px=64))
+    assert not torch.equal(best, make_alone(pack, source, detail=0.5, patch_px=64))
     settings = pack.part("patchvsr_core.settings")
-    chosen = settings.Settings(detail=0.8)
+    asked = settings.with_quality(settings.Settings(), "best")
+    assert asked.detail == 0.5 and asked.patch_detail > 0
+    chosen = settings.Settings(detail=0.8, patch_detail=0.1)
     assert settings.with_quality(chosen, "best") == chosen == settings.with_quality(chosen, "balanced")
 
 
@@ -254,8 +257,8 @@ def test_frames_of_other_nodes(pack: Any, tiny: Any, places: Path, has_sound: bo
 
 def test_guidance_needs_a_second_prompt(pack: Any, tiny: Any, places: Path, source: Path) -> None:
     with pytest.raises(pack.part("patchvsr_core.errors").PlanError, match="connect a negative prompt"):
-        make(pack, tiny, as_video(source), guidance=3.0, detail=0.5)
-    make(pack, tiny, as_video(source), guidance=3.0, detail=0.5, negative=tiny.prompt)
+        make(pack, tiny, as_video(source), guidance=3.0, quality="best")
+    make(pack, tiny, as_video(source), guidance=3.0, quality="best", negative=tiny.prompt)
 
 
 @pytest.mark.parametrize(("strength", "views"), [(1.0, 1), (0.5, 1), (0.0, 0)])

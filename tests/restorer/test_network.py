@@ -10,8 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from patchvsr_core.errors import ModelError
+from patchvsr_core.resample import resize
 from patchvsr_core.restorer import Restorer, RestorerConfig, load_restorer, save_restorer
-from patchvsr_core.restorer.network import SCALE, picture, upsampled, warped
+from patchvsr_core.restorer.network import SCALE, blend_restorers, picture, upsampled, warped
+from patchvsr_core.restorer.restore import restore_clip
+from patchvsr_core.restorer.shipped import shipped_restorer
 
 SMALL = RestorerConfig(channels=8, stem_blocks=1, backward_blocks=1, forward_blocks=1)
 
@@ -180,3 +183,26 @@ def test_other_files_are_refused(network: Restorer, tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(ModelError, match="damaged"):
         load_restorer(path)
+
+
+@torch.no_grad()
+def test_a_blend_has_the_weights_in_between() -> None:
+    one, other = (Restorer(SMALL) for _ in range(2))
+    for share in (0.0, 0.25, 1.0):
+        blended = blend_restorers(one, other, share)
+        for made, first, second in zip(*(net.parameters() for net in (blended, one, other)), strict=True):
+            torch.testing.assert_close(made, (1 - share) * first + share * second)
+    assert blended is not one and not torch.equal(blended.stem.weight, one.stem.weight), "neither end is changed"
+
+
+def test_the_shipped_ends_meet_in_between() -> None:
+    """The more detail, the more of what is finest; and never a pattern that the input does not account for."""
+    y, x = torch.meshgrid(torch.arange(48.0), torch.arange(64.0), indexing="ij")
+    stripes = 0.5 + 0.2 * torch.sin(0.9 * x + 0.5 * y) + 0.1 * torch.sin(1.7 * y - 0.4 * x)
+    clip = torch.stack([stripes, stripes.roll(1, 1)])[..., None].expand(-1, -1, -1, 3).contiguous()
+    made = [restore_clip(shipped_restorer(detail=detail), clip) for detail in (0.0, 0.5, 1.0)]
+    assert not torch.equal(made[0], made[1])
+    between = (made[0] + made[2]) / 2
+    assert (made[1] - between).abs().mean() < 0.5 * (made[0] - made[2]).abs().mean()
+    for frames in made:
+        assert (resize(frames, (48, 64)) - clip).abs().mean() < 0.01

@@ -19,7 +19,7 @@ from patchvsr_core.settings import BICUBIC, TINY, WAN, Settings
 from patchvsr_core.stages import make_plan
 
 PATCHES = replace(TINY, base_layer=BICUBIC)
-"""With diffusion, which detail 0 leaves out."""
+"""With diffusion, which the restorer leaves out."""
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "cost.py"
 
 

@@ -11,6 +11,7 @@ from patchvsr_core import Canvas, PatchPlan, plan_patches
 from patchvsr_core.hosts.diffusers.models import Models, load_models
 from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.resample import resize
+from patchvsr_core.settings import BICUBIC
 from patchvsr_core.video import read_clip
 
 from .drawing import ROOT, Box
@@ -52,7 +53,9 @@ def models(refiner: str | None = None) -> Models:
 @lru_cache(maxsize=8)
 def restored(detail: float, refiner: str | None = None) -> Tensor:
     """(COUNT, 400, 960, 3) the sample by the tiny default."""
-    return upscale(sample(), TARGET, models(refiner), replace(models(refiner).defaults, detail=detail))
+    return upscale(
+        sample(), TARGET, models(refiner), replace(models(refiner).defaults, detail=detail, base_layer=BICUBIC)
+    )
 
 
 @lru_cache(maxsize=4)
