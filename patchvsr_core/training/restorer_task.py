@@ -17,7 +17,7 @@ from ..finish.degradation import degradation_level, trusted_level
 from ..optical_flow.estimators import dis
 from ..restorer.network import SCALE, Restorer, load_restorer, save_restorer
 from ..restorer.restore import restore_clip
-from ..restorer.shipped import FILE
+from ..restorer.shipped import CRISP_FILE, FILE
 from . import losses
 from .config import DataConfig, TrainConfig
 from .degrade import draw_degradation, make_input
@@ -154,10 +154,12 @@ def _make_score(task: RestorerTask, config: TrainConfig, options: Namespace) -> 
 
 
 def _export(config: TrainConfig, average: dict[str, Tensor], target: Path, base: Path | None) -> None:
+    """What learned with a discriminator is the crisp end."""
     task = RestorerTask(config)
     task.restorer.load_state_dict({n.removeprefix("restorer."): v for n, v in without_discriminator(average).items()})
-    save_restorer(task.restorer, target / FILE)
-    update_manifest(target, config, f"config of {FILE}")
+    file = CRISP_FILE if config.objective.adversarial_weight else FILE
+    save_restorer(task.restorer, target / file)
+    update_manifest(target, config, f"config of {file}")
 
 
 register(TrainingTask("restorer", _make_run, _export, _precompute, _make_score))

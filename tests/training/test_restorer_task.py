@@ -23,7 +23,7 @@ from patchvsr_core.training.config import DataConfig, Objective, TrainConfig, lo
 from patchvsr_core.training.export import Blend, export_run
 from patchvsr_core.training.muon import LIKE_ADAM, Muon, orthogonalise
 from patchvsr_core.training.packed import MOST_PX, PackedFootage, pack_footage
-from patchvsr_core.training.restorer_task import BACKWARD_WEIGHT, FILE, MovingBatches, RestorerTask
+from patchvsr_core.training.restorer_task import BACKWARD_WEIGHT, CRISP_FILE, FILE, MovingBatches, RestorerTask
 from patchvsr_core.training.trainer import Trainer
 from patchvsr_core.training.validation import psnr
 
@@ -383,7 +383,7 @@ def test_a_discriminator_joins_and_leaves(packed_footage: Path, tmp_path: Path) 
     resumed = trainer(judged, "judged").task.state_dict()
     assert all(torch.equal(resumed[name], value) for name, value in after.items())
     export_run(judged, tmp_path / "judged", tmp_path / "out", blend=Blend(tmp_path / "plain", 0.0))
-    blended = load_restorer(tmp_path / "out" / FILE).state_dict()
+    blended = load_restorer(tmp_path / "out" / CRISP_FILE).state_dict()
     for name, value in blended.items():
         torch.testing.assert_close(value, start[f"restorer.{name}"].half().float())
     export_run(judged, tmp_path / "judged", tmp_path / "out")

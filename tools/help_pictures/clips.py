@@ -53,9 +53,8 @@ def models(refiner: str | None = None) -> Models:
 @lru_cache(maxsize=8)
 def restored(detail: float, refiner: str | None = None) -> Tensor:
     """(COUNT, 400, 960, 3) the sample by the tiny default."""
-    return upscale(
-        sample(), TARGET, models(refiner), replace(models(refiner).defaults, detail=detail, base_layer=BICUBIC)
-    )
+    settings = replace(models(refiner).defaults, detail=detail, base_layer=BICUBIC)
+    return upscale(sample(), TARGET, models(refiner), settings)
 
 
 @lru_cache(maxsize=4)
