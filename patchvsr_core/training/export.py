@@ -52,7 +52,8 @@ def export_run(
     task = find_task(config.task)
     average = _read_average(run)
     if blend is not None:
-        average = _between(*map(without_discriminator, (_read_average(blend.run), average)), blend.share)
+        other = without_discriminator(_read_average(blend.run))
+        average = _between(other, without_discriminator(average), blend.share)
     (target.parent if task.weights_file else target).mkdir(parents=True, exist_ok=True)
     task.export(config, average, target, base)
 
