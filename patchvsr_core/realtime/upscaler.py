@@ -22,6 +22,7 @@ from ..weights import shipped
 from .dap import DAP, SCALE, DAPState, load_dap
 from .dap import FORMAT as DAP_FORMAT
 from .gbuffers import RenderPasses, check_surfaces, make_gbuffers
+from .grain import measure_light_noise, restore_grain
 from .optimize import prepare
 from .rdg import RDG, load_rdg
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 SHIPPED = {"dap": "dap_small.safetensors", "rdg": "rdg_small.safetensors"}
 """Files of the shipped networks by name."""
 
+KEPT_EXACTLY = ("frame", "noise")
+"""Parts of a state that do not go through the network."""
 State = dict[str, Tensor]
 """Recurrent state by name; empty at the beginning of a shot."""
 
@@ -188,7 +191,7 @@ class FastUpscaler:
     def _step(self, image: Tensor, passes: RenderPasses, index: int, memory: State) -> tuple[Tensor, State]:
         """Upscale one (1, h, w, 3) frame; ``index`` counts from the end, as motion may start earlier."""
         dtype = next(self.network.parameters()).dtype
-        memory = {name: values if name == "frame" else values.to(dtype) for name, values in memory.items()}
+        memory = {name: values if name in KEPT_EXACTLY else values.to(dtype) for name, values in memory.items()}
         if isinstance(self.network, DAP):
             levels = range(self.network.config.levels)
             before = None
@@ -201,7 +204,11 @@ class FastUpscaler:
             buffers["Motion"] = _motion(image, memory["frame"], passes.flows, index)[None].to(self.device)
         guides = {name: values[0] for name, values in buffers.items()}
         result, kept = self.network.step(guides, [memory[f"level {k}"] for k in range(3)] if memory else None)
-        return result, {"frame": image} | {f"level {k}": x for k, x in enumerate(kept)}
+        after = {"frame": image} | {f"level {k}": x for k, x in enumerate(kept)}
+        if memory and passes.flows is not None and not self.network.published:
+            after["noise"] = measure_light_noise(image, memory["frame"], guides["Motion"], memory.get("noise"))
+            result = restore_grain(result, image, after["noise"])
+        return result, after
 
 
 def upscale_chunk(
