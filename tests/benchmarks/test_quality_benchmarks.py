@@ -12,6 +12,7 @@ import pytest
 import torch
 from benchmark_calls import call
 from clips import colors, write
+from safetensors.torch import save_file
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
@@ -19,6 +20,7 @@ import ablations
 import attention
 import consistency
 import dap_ablation
+import dap_real
 import pairs
 import pictures
 import quality
@@ -203,6 +205,36 @@ def test_offsets_find_motion_and_the_pyramid_finds_more() -> None:
         dap_ablation.learn_offsets(network, 240)
         errors[name] = dap_ablation.misalignment(network)
     assert errors["full"] < 0.95 * errors["no pyramid"] < 0.8 * errors["no offsets"]
+
+
+def test_parts_of_a_network_are_switched_off_one_by_one() -> None:
+    """The rest of its weights stays; frames on their own have no motion to find."""
+    torch.manual_seed(0)
+    network = DAP(dap_real.SMALL).eval()
+    for layer in network.offsets:
+        torch.nn.init.normal_(layer[-1].weight, std=1.0)
+    torch.nn.init.normal_(network.query.weight, std=10.0)  # so that attention does not look everywhere alike
+    clip = torch.rand(1, 3, 3, 24, 24)
+    pair = pairs.Pair("noise", torch.rand(3, 96, 96, 3), clip[0].movedim(1, -1))
+    with torch.inference_mode():
+        whole = network(clip)
+        assert torch.equal(dap_real.switched(network, {})(clip), whole)
+        for part in dap_real.PARTS:
+            changed = dap_real.switched(network, {part: False})(clip)
+            assert (changed[:, 1:] - whole[:, 1:]).abs().max() > 1e-6, part
+    alone, first = dap_real.score(network, [pair], alone=True), dap_real.score(network, [pair])
+    assert alone != first and dap_real.cut(pair, 48).small.shape == (3, 12, 12, 3)
+    assert list(dap_real.ROWS)[0] == "none" and dap_real.ROWS["none"][0] == dap_real.NONE
+
+
+def test_rows_of_the_ablation_are_trained_alike(tmp_path: Path) -> None:
+    frames = {"truth": torch.randint(0, 255, (4, 96, 96, 3)), "image": torch.randint(0, 255, (4, 24, 24, 3))}
+    (tmp_path / "clips").mkdir()
+    save_file({name: values.byte() for name, values in frames.items()}, str(tmp_path / "clips" / "0.safetensors"))
+    (tmp_path / "clips.json").write_text("{}")
+    one, again = (dap_real.train(dap_real.SMALL, tmp_path, 2).state_dict() for _ in range(2))
+    assert all(torch.equal(one[name], again[name]) for name in one)
+    assert not dap_real.train(replace(dap_real.SMALL, offsets=False), tmp_path, 1).config.offsets
 
 
 def test_toy_clips_move_and_are_hidden_in_part() -> None:
