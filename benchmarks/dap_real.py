@@ -57,9 +57,9 @@ ALIGN_WEIGHT = 0.5
 """Of the loss that teaches offsets to align frames, where there are any."""
 RATE = 2e-3
 NOTES = (
-    "PSNR in dB, mean over {clips} clips of {frames} frames, x4. No frames before: every frame is the first of its shot. "
-    "Trained alike: {channels} channels and {blocks} residual blocks, {steps} steps on {kept} kept clips; the paper's "
-    "are of 64 channels on REDS."
+    "PSNR in dB, mean over {clips} clips of {frames} frames, x4. No frames before: every frame is the first of its "
+    "shot. Trained alike: {channels} channels and {blocks} residual blocks, {steps} steps on {kept} kept clips; the "
+    "paper's are of 64 channels on REDS."
 )
 
 

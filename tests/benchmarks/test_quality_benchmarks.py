@@ -224,7 +224,7 @@ def test_parts_of_a_network_are_switched_off_one_by_one() -> None:
             assert (changed[:, 1:] - whole[:, 1:]).abs().max() > 1e-6, part
     alone, first = dap_real.score(network, [pair], alone=True), dap_real.score(network, [pair])
     assert alone != first and dap_real.cut(pair, 48).small.shape == (3, 12, 12, 3)
-    assert list(dap_real.ROWS)[0] == "none" and dap_real.ROWS["none"][0] == dap_real.NONE
+    assert dap_real.ROWS["none"][0] == dap_real.NONE
 
 
 def test_rows_of_the_ablation_are_trained_alike(tmp_path: Path) -> None:

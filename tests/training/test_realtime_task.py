@@ -105,6 +105,30 @@ def test_guided_share(kept: Path) -> None:
     assert max(depths[0.0]) == 0 and max(depths[1.0]) == 1
 
 
+def test_some_renders_lack_some_of_their_passes(kept: Path) -> None:
+    """What is missing is estimated: depth becomes flat, motion is measured."""
+    config = replace(_config("rdg_small", 0.5), guided=0.0, partly_guided=1.0)
+    renders = sorted(path for path in (kept / "clips").iterdir() if "Motion" in load_file(path))
+    batches = ClipBatches(kept, replace(config, data=replace(config.data, batch=1)))
+    batches.files = renders
+    depths = [float(batches[k].depth.max()) for k in range(24)]
+    assert 6 <= sum(depth == 0 for depth in depths) <= 18
+    patterns = {tuple(batches._draw_passes(np.random.default_rng(k))) for k in range(99)}
+    assert len(patterns) == 16, "every subset comes"
+
+
+def test_some_renders_have_no_noise(kept: Path) -> None:
+    """Without it all values are whole steps of 1/255, as they were kept."""
+    config = _config("rdg_small", 0.5)
+    is_clean = []
+    for share in (0.0, 1.0):
+        batches = ClipBatches(kept, replace(config, data=replace(config.data, noise_free=share, light_noise=0.3)))
+        batches.files = [path for path in batches.files if "Motion" in load_file(path)]
+        steps = batches[3].image * 255
+        is_clean.append(bool((steps - steps.round()).abs().max() < 1e-3))
+    assert is_clean == [False, True]
+
+
 @pytest.mark.parametrize("name", ["dap_small", "rdg_small"])
 def test_training_lowers_the_loss_and_resumes(name: str, kept: Path, tmp_path: Path) -> None:
     config = replace(_config(name, 0.5), steps=30, warmup=1, learning_rate=3e-3)
