@@ -204,11 +204,11 @@ class FastUpscaler:
             buffers["Motion"] = _motion(image, memory["frame"], passes.flows, index)[None].to(self.device)
         guides = {name: values[0] for name, values in buffers.items()}
         result, kept = self.network.step(guides, [memory[f"level {k}"] for k in range(3)] if memory else None)
-        after = {"frame": image} | {f"level {k}": x for k, x in enumerate(kept)}
+        state = {"frame": image} | {f"level {k}": x for k, x in enumerate(kept)}
         if memory and passes.flows is not None and not self.network.published:
-            after["noise"] = measure_light_noise(image, memory["frame"], guides["Motion"], memory.get("noise"))
-            result = restore_grain(result, image, after["noise"])
-        return result, after
+            state["noise"] = measure_light_noise(image, memory["frame"], guides["Motion"], memory.get("noise"))
+            result = restore_grain(result, image, state["noise"])
+        return result, state
 
 
 def upscale_chunk(

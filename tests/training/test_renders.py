@@ -81,8 +81,6 @@ def test_noise_of_the_light_is_gray_and_as_strong_as_said() -> None:
 
 def test_grain_lies_on_the_surfaces_and_leaves_the_scene_as_it_was() -> None:
     textures = [torch.rand(3, 90, 120, generator=torch.Generator().manual_seed(2)).movedim(0, -1)]
-    plain, grained = (
-        render_clip(np.random.default_rng(3), textures, 2, (96, 96), grain=grain) for grain in (0.0, 1.0)
-    )
+    plain, grained = (render_clip(np.random.default_rng(3), textures, 2, (96, 96), grain=grain) for grain in (0.0, 1.0))
     assert torch.equal(plain.depth, grained.depth) and torch.equal(plain.motion, grained.motion)
     assert (plain.albedo - grained.albedo).abs().mean() > 0.005
