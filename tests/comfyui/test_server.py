@@ -24,7 +24,7 @@ from comfyui_server import (
     node,
     pictures,
 )
-from fakes.workflow import example
+from fakes.workflow import BLUEPRINTS, example
 from small_models import random_adapter, random_vae, random_wan, save
 
 from patchvsr_core.adapter import BaseSpec, save_adapter
@@ -166,15 +166,14 @@ def test_six_widgets_give_the_frames_of_the_whole_graph(
     assert torch.equal(pictures(server, assert_success(server.run(graph))), tiny_result)
 
 
-def test_the_blueprint_is_offered(server: Server) -> None:
+def test_the_blueprints_are_offered(server: Server) -> None:
     offered = {
-        number: entry["name"]
+        entry["name"]: number
         for number, entry in server.get("/global_subgraphs").items()
         if entry["info"]["node_pack"] == "custom_nodes.PatchVSR"
     }
-    assert list(offered.values()) == ["PatchVSR Upscale"]
-    data = server.get(f"/global_subgraphs/{next(iter(offered))}")["data"]
-    assert data == (ROOT / "subgraphs" / "PatchVSR Upscale.json").read_text()
+    files = {path.stem: path.read_text() for path in BLUEPRINTS}
+    assert {name: server.get(f"/global_subgraphs/{number}")["data"] for name, number in offered.items()} == files
 
 
 def test_two_samplers_and_work_on_single_patches(

@@ -21,11 +21,11 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from frontend.browser import open_frontend
-from frontend.examples import CARDS, EXAMPLES, FILES, TINY, Example, Pack, listing
+from frontend.examples import BLUEPRINTS, CARDS, EXAMPLES, FILES, TINY, Example, Pack, listing
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]
-FOLDER, BLUEPRINTS = ROOT / "example_workflows", ROOT / "subgraphs"
+FOLDER = ROOT / "example_workflows"
 GRAPH_WIDTH = 1280
 SCRIPT = (Path(__file__).parent / "build.js").read_text()
 
@@ -35,15 +35,16 @@ def main() -> None:
     parser.add_argument("server", help="address of a running ComfyUI")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="examples to build; all without it")
     arguments = parser.parse_args()
-    for example in EXAMPLES:
+    for example in (*EXAMPLES, *BLUEPRINTS):
         if arguments.only and example.name not in arguments.only:
             continue
         with open_frontend(arguments.server, width=2560, height=1300, also_installed=FILES) as page:
             page.evaluate("() => app.extensionManager.focusMode || app.extensionManager.toggleFocusMode()")
             built = build(page, example)
+            if example in BLUEPRINTS:
+                write(ROOT / "subgraphs" / f"{example.name}.json", blueprint(page, example.pack))
+                continue
             write(place_of(example.name), built["workflow"])
-            if example.pack:
-                write(BLUEPRINTS / f"{example.pack.title}.json", blueprint(page, example.pack))
             if example is TINY:
                 save(graph(page), ROOT / "docs" / "graph.jpg")
     write(ROOT / "web" / "templates.json", listing())
@@ -61,7 +62,7 @@ def build(page: Any, example: Example) -> dict[str, Any]:
 
 
 def blueprint(page: Any, pack: Pack) -> dict[str, Any]:
-    """The file of the pack that was just built as part of an example."""
+    """The file of a pack that was just built."""
     file = json.loads(page.evaluate("(title) => blueprintOf(title)", pack.title))
     (subgraph,) = file["definitions"]["subgraphs"]
     subgraph["category"] = pack.category

@@ -1,4 +1,4 @@
-"""The subgraph blueprint, from a server that offers it as ComfyUI offers those of a pack."""
+"""The subgraph blueprints, from a server that offers them as ComfyUI offers those of a pack."""
 
 import json
 
@@ -12,7 +12,9 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(missing() is not None, reason=f"the frontend tests need {missing()}"),
 ]
-NAME = "PatchVSR Upscale"
+FRAMES, CLIP = "Upscale", "Video Upscale (PatchVSR)"
+TYPES = {FRAMES: "IMAGE", CLIP: "VIDEO"}
+NODES = {FRAMES: 14, CLIP: 16}
 WIDGETS = ["scale", "detail", "cleanup", "fidelity", "patch_px", "seed", "target"]
 
 
@@ -23,12 +25,17 @@ def page(pack):
         yield page
 
 
+@pytest.fixture(scope="module", params=TYPES)
+def name(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def added(page):
-    """The page after the blueprint was searched for and added, as a user would."""
+def added(page, name):
+    """The page after a blueprint was searched for and added, as a user would."""
     page.evaluate("() => app.graph.clear()")
     page.evaluate("() => app.extensionManager.command.execute('Workspace.SearchBox.Toggle')")
-    page.keyboard.type(NAME, delay=20)
+    page.keyboard.type(name, delay=20)
     page.wait_for_timeout(1000)
     page.keyboard.press("Enter")
     page.wait_for_timeout(1000)
@@ -38,33 +45,33 @@ def added(page):
     return page
 
 
-def test_it_is_found_by_its_name_and_added(added):
-    assert added.evaluate("() => app.graph._nodes.map((node) => node.title)") == [NAME]
+def test_it_is_found_by_its_name_and_added(added, name):
+    assert added.evaluate("() => app.graph._nodes.map((node) => node.title)") == [name]
     assert added.script_errors == []
 
 
-def test_it_has_seven_widgets_one_input_and_one_output(added):
+def test_it_has_seven_widgets_one_input_and_one_output(added, name):
     widgets, inputs, outputs = added.evaluate("""() => { const [node] = app.graph._nodes; return [
         node.widgets.map((widget) => widget.name), node.inputs.filter((slot) => !slot.widget).map((slot) => slot.type),
         node.outputs.map((slot) => slot.type)] }""")
     assert widgets == WIDGETS
-    assert inputs == outputs == ["IMAGE"]
+    assert inputs == outputs == [TYPES[name]]
 
 
-def test_no_node_is_missing_behind_it(added, pack):
+def test_no_node_is_missing_behind_it(added, name, pack):
     inside = added.evaluate("() => app.graph._nodes[0].subgraph.nodes.map((node) => [node.type, !!node.has_errors])")
     assert {kind for kind, _ in inside} <= set(CORE_NODES) | set(pack.nodes)
-    assert len(inside) == 14 and not any(has_errors for _, has_errors in inside)
+    assert len(inside) == NODES[name] and not any(has_errors for _, has_errors in inside)
 
 
-def test_what_is_set_outside_reaches_the_prompt(added):
+def test_what_is_set_outside_reaches_the_prompt(added, name):
     values = {"scale": 2, "detail": 0.25, "cleanup": 0.5, "fidelity": 0.75, "patch_px": 128, "seed": 7}
     added.evaluate(
         "(values) => app.graph._nodes[0].widgets.forEach((widget) => { widget.value = values[widget.name] })", values
     )
     prompt = json.loads(added.evaluate("async () => JSON.stringify((await app.graphToPrompt()).output)"))
     inputs = {entry["class_type"]: entry["inputs"] for entry in prompt.values()}
-    assert len(inputs) == len(prompt) == 14
+    assert len(inputs) == len(prompt) == NODES[name]
     found = {name: inputs["PatchVSR_RefineFidelity"][name] for name in ("detail", "cleanup", "fidelity")}
     found |= {name: inputs["PatchVSR_PatchPlanner"][name] for name in ("scale", "patch_px")}
     assert found | {"seed": inputs["RandomNoise"]["noise_seed"]} == values

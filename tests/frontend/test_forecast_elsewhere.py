@@ -52,10 +52,10 @@ def says(page, title, begins):
 
 def test_a_subgraph_shows_the_plan_of_its_planner_and_follows_its_own_widgets(page):
     page.evaluate("(workflow) => app.loadGraphData(workflow)", json.loads(example("patchvsr_simple").read_text()))
-    assert "10 patches" in says(page, "PatchVSR Upscale", "960x400")
+    assert "10 patches" in says(page, "Upscale", "960x400")
     host = "app.graph._nodes.find((node) => node.subgraph)"
     page.evaluate(f"() => {{ {host}.widgets.find((widget) => widget.name === 'scale').value = 2.25 }}")
-    assert "3 patches" in says(page, "PatchVSR Upscale", "540x225")
+    assert "3 patches" in says(page, "Upscale", "540x225")
     saved = page.evaluate(f"() => JSON.stringify(app.graph.serialize().nodes.find((node) => node.id == {host}.id))")
     assert list(json.loads(saved)["widgets_values_named"])[-1] == "target", "the panel is not saved"
     assert page.script_errors == []

@@ -60,17 +60,20 @@ def test_a_blueprint_is_one_node_with_seven_widgets(path, pack):
         "seed",
         "target",
     ]
-    assert [socket["type"] for socket in host["outputs"]] == ["IMAGE"]
-    assert [socket["name"] for socket in host["inputs"] if "widget" not in socket] == ["image"]
+    kind = {"Upscale": "IMAGE", "Video Upscale (PatchVSR)": "VIDEO"}[path.stem]
+    assert [socket["type"] for socket in host["outputs"]] == [kind]
+    assert [socket["type"] for socket in host["inputs"] if "widget" not in socket] == [kind]
     assert definition["description"].endswith(".") and definition["category"] == "PatchVSR"
     assert {node["type"] for node in definition["nodes"]} <= {*CORE_NODES, *pack.nodes}
 
 
-def test_the_blueprint_is_what_the_simple_example_has():
-    (blueprint,) = BLUEPRINTS
-    example = json.loads((ROOT / "example_workflows" / "patchvsr_simple.json").read_text())
-    ours, theirs = (
+def test_both_blueprints_are_what_the_simple_example_has():
+    example = ROOT / "example_workflows" / "patchvsr_simple.json"
+    around = {"GetVideoComponents", "CreateVideo"}
+    frames, clip, simple = (
         sorted((node["type"], str(node.get("widgets_values"))) for node in data["definitions"]["subgraphs"][0]["nodes"])
-        for data in (json.loads(blueprint.read_text()), example)
+        for data in (json.loads(path.read_text()) for path in (*BLUEPRINTS, example))
     )
-    assert ours == theirs
+    assert frames == simple
+    assert [node for node in clip if node[0] not in around] == frames
+    assert around == {kind for kind, _ in clip} - {kind for kind, _ in frames}

@@ -21,7 +21,7 @@ from .render import RENDER
 from .research import DCVSR, EVERYTHING, STAR
 from .tiny import AI_VIDEO, PREVIEW, REWIRED, TINY, UAV
 from .wan import ADAPTER, BASE, OLD_FILM, TEXT, VAE, WAN21, WAN21_ADAPTER
-from .whole import LONG_4K, SIMPLE, UPSCALE
+from .whole import BLUEPRINTS, LONG_4K, SIMPLE
 
 EXAMPLES = (
     *(TINY, SIMPLE, PREVIEW, AI_VIDEO, LONG_4K, RENDER, REWIRED, UAV),
@@ -40,4 +40,4 @@ FILES = {
 }
 """Files that the examples name; a user has them, a test machine need not."""
 
-__all__ = ["CARDS", "EXAMPLES", "FILES", "TINY", "UPSCALE", "Example", "Pack", "listing"]
+__all__ = ["BLUEPRINTS", "CARDS", "EXAMPLES", "FILES", "TINY", "Example", "Pack", "listing"]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from .declarations import FINISH, LOAD, Example, Group, Node, Pack
 from .parts import CLIP, MODEL_GROUP, PLAN_AND_CONTEXT, SAMPLE_GROUP, clip, note, saving
 from .tiny import STAGES
 
 SIMPLE_NOTE = """
-## PatchVSR Upscale
+## Upscale
 
-The whole pipeline behind seven widgets; open it with the arrow at its corner. You find it in the node library and in \
-the search (double click) as *PatchVSR Upscale*.
+The whole pipeline behind seven widgets; open it with the arrow at its corner. You find it in the node library, under \
+*Subgraph Blueprints, PatchVSR*, and in the search (double click) as *Upscale*; the same for a video with its sound is \
+*Video Upscale (PatchVSR)*.
 
 - **scale**: upscale factor; or choose a size by name as **target**
 - **detail**: 0 is the most probable image, 1 one as crisp as the original may have been; 0.5 for viewing
@@ -46,20 +50,25 @@ is in ComfyUI's `output/video`.
 INSIDE = ("tiny", "plan", "encode", "context", "apply", "merge")
 INSIDE += ("guider", "noise", "solver", "sigmas", "sample", "decode", "blend", "refine")
 
-UPSCALE = Pack(
-    title="PatchVSR Upscale",
-    category="PatchVSR",
-    description="Upscales a clip with the model that ships with PatchVSR: nothing to download, no GPU needed.",
-    nodes={
-        name: Node(
-            node.type,
-            {key: value for key, value in node.inputs.items() if not str(value).startswith("@parts")},
-            node.title,
-            node.size,
-        )
+
+def stages(*names: str) -> dict[str, Node]:
+    """Nodes of the stage graph, without links from those that are not among them."""
+
+    def is_kept(value: Any) -> bool:
+        return not str(value).startswith("@") or value[1:].split(".")[0] in names
+
+    return {
+        name: replace(node, inputs={key: value for key, value in node.inputs.items() if is_kept(value)})
         for name, node in STAGES.items()
-        if name in INSIDE
-    },
+        if name in names
+    }
+
+
+UPSCALE = Pack(
+    title="Upscale",
+    category="PatchVSR",
+    description="Upscales frames with the model that ships with PatchVSR: nothing to download, no GPU needed.",
+    nodes=stages(*INSIDE),
     groups=[
         Group("Load", LOAD, [["tiny"]]),
         Group(PLAN_AND_CONTEXT.title, PLAN_AND_CONTEXT.color, [["plan"], ["encode", "context"]]),
@@ -79,6 +88,31 @@ UPSCALE = Pack(
         "target": "plan.target",
     },
 )
+UPSCALE_CLIP = replace(
+    UPSCALE,
+    title="Video Upscale (PatchVSR)",
+    description="Upscales a clip and keeps its sound, with the model that ships with PatchVSR. All frames are in "
+    "memory; the node Upscale Video takes files of any length.",
+    nodes=stages("parts", *INSIDE, "join"),
+    groups=[
+        Group("Load", LOAD, [["parts", "tiny"]]),
+        *UPSCALE.groups[1:-1],
+        Group("Decode & finish", FINISH, [["decode", "blend", "refine"], ["join"]]),
+    ],
+    inputs={"video": ["parts.video"]},
+    outputs={"VIDEO": "join.VIDEO"},
+)
+BLUEPRINTS = tuple(
+    Example(
+        name=pack.title,
+        id=f"7b1f0c52-6a54-4f0e-9d38-2f6d1f3{digit}9a01",
+        nodes={"upscale": Node(pack.title, {}, size=(300, 0))},
+        groups=[Group("Upscale", FINISH, [["upscale"]])],
+        pack=pack,
+    )
+    for pack, digit in ((UPSCALE, "d"), (UPSCALE_CLIP, "e"))
+)
+"""What the node library offers as one node, each in a graph of its own."""
 
 SIMPLE = Example(
     name="patchvsr_simple",
