@@ -66,7 +66,7 @@ class UpscaleVideo(io.ComfyNode):
                     more="Above 0 the tiny default denoises patches too, which takes several times as long.",
                 ),
                 setting_widget("restore_strength", "cleanup"),
-                setting_widget("seed", control_after_generate=False, advanced=True),
+                setting_widget("seed", control_after_generate=io.ControlAfterGenerate.fixed, advanced=True),
                 io.String.Input(
                     "filename_prefix",
                     default="video/PatchVSR",

@@ -17,7 +17,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 from fakes.pack import fake_comfyui, load_pack
-from fakes.workflow import SEEDS, is_widget, sockets_of
+from fakes.workflow import control_of, is_widget, sockets_of
 
 FILE = Path(__file__).parent / "fixtures" / "frozen_nodes.json"
 COMMAND = "python tests/frozen.py"
@@ -42,8 +42,8 @@ def entry_of(info: Mapping[str, Any]) -> Entry:
         inputs[name] = kind if isinstance(kind, list) else list(options["options"]) if kind == "COMBO" else kind
         if is_widget(kind, options):
             widgets.append(name)
-            if options.get("control_after_generate", name in SEEDS and kind == "INT"):
-                widgets.append("control_after_generate")
+            if control := control_of(name, kind, options):
+                widgets.append(control)
     outputs = [list(pair) for pair in zip(info["output_name"], info["output"], strict=True)]
     return {"inputs": inputs, "widgets": widgets, "outputs": outputs}
 

@@ -12,6 +12,9 @@ const folded = new Set()
 export function foldAdvanced(node) {
   if (folded.has(node) || !node.widgets?.some((widget) => widget.options?.advanced)) return
   keepUntilRemoved(folded, node)
+  for (const { options, linkedWidgets } of node.widgets) { // the control of a seed goes with it
+    for (const linked of linkedWidgets ?? []) linked.options.advanced = options?.advanced
+  }
   const button = node.addWidget('button', BUTTON, null, () => toggle(node), { canvasOnly: true, serialize: false })
   button.serialize = false
   look(node)

@@ -19,6 +19,8 @@ BLUEPRINTS = sorted((ROOT / "subgraphs").glob("*.json"))
 ONLY_IN_THE_FRONTEND = {"Note", "MarkdownNote"}
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 CHOICE = "COMFY_DYNAMICCOMBO_V3"
+CONTROLS = {"control_after_generate", "fixed"}
+"""Names of a seed's control: see :func:`control_of`."""
 SEEDS = {"seed", "noise_seed"}
 """Names that get a "control after generate" from the frontend, unless the schema says otherwise."""
 
@@ -104,10 +106,16 @@ def _take(sockets: Mapping[str, list[Any]], remaining: list[Any], prefix: str = 
         if kind == CHOICE:
             branch = next(option for option in options["options"] if option["key"] == value)
             yield from _take(branch["inputs"]["required"], remaining, f"{prefix}{name}.")
-        if options.get("control_after_generate", name in SEEDS and kind == "INT"):
-            yield "control_after_generate", remaining.pop(0), None
+        if control := control_of(name, kind, options):
+            yield control, remaining.pop(0), None
         if options.get("video_upload") or options.get("image_upload"):
             yield "upload", remaining.pop(0), None
+
+
+def control_of(name: str, kind: Any, options: Mapping[str, Any]) -> str | None:
+    """What the frontend calls the control that it adds to a seed: by its default, where the schema gives one."""
+    control = options.get("control_after_generate", name in SEEDS and kind == "INT")
+    return control if isinstance(control, str) else "control_after_generate" if control else None
 
 
 def is_ours(node: Mapping[str, Any]) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from fakes.core_nodes import CORE_NODES
 from fakes.pack import ROOT
-from fakes.workflow import SAVED, Workflow, allowed, is_ours, is_widget, sockets_of
+from fakes.workflow import CONTROLS, SAVED, Workflow, allowed, is_ours, is_widget, sockets_of
 from frontend.browser import missing, open_frontend, static_folder
 from frontend.stub_server import StubServer
 
@@ -67,7 +67,7 @@ def test_every_saved_value_is_in_its_widget(prompt: dict[str, Any], workflow: Wo
         inputs = prompt[str(node["id"])]["inputs"]
         for name, value in node.get("widgets_values_named", {}).items():
             now = OTHER_NAMES.get((node["type"], name), lambda value, name=name: (name, value))(value)
-            if name != "control_after_generate":
+            if name not in CONTROLS:
                 assert inputs[now[0]] == now[1], (node["type"], name)
 
 
@@ -100,6 +100,54 @@ def test_a_value_of_an_unknown_widget_is_dropped(page: Any) -> None:
     inputs = prompt_of(page, saved)[str(planner["id"])]["inputs"]
     assert {name: inputs[name] for name in named} == named | {"scale": 3}
     assert "later" not in inputs
+
+
+VIDEO = "PatchVSR_UpscaleVideo"
+
+
+@pytest.fixture
+def video() -> dict[str, Any]:
+    """A workflow from before the seed of Upscale Video had a control."""
+    workflow = json.loads(next(path for path in SAVED if path.stem.endswith("abe7972_video")).read_text())
+    node = next(node for node in workflow["nodes"] if node["type"] == VIDEO)
+    for name, value in (("seed", 7), ("crf", 20), ("color_fix", "lab")):
+        node["widgets_values_named"][name] = value
+    node["widgets_values"] = list(node["widgets_values_named"].values())
+    return workflow
+
+
+def node_of(workflow: dict[str, Any]) -> dict[str, Any]:
+    return next(node for node in workflow["nodes"] if node["type"] == VIDEO)
+
+
+def control_of_seed(page: Any) -> str:
+    return page.evaluate(
+        "(type) => app.graph._nodes.find((node) => node.type === type).widgets"
+        ".find(({ name }) => name === 'seed').linkedWidgets[0].value",
+        VIDEO,
+    )
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["by name", "by order alone"])
+def test_a_seed_saved_without_a_control_stays_put(page: Any, video: dict[str, Any], named: bool) -> None:
+    node = node_of(video)
+    before = dict(node["widgets_values_named"])
+    if not named:  # as older versions of the frontend save
+        del node["widgets_values_named"]
+    inputs = prompt_of(page, video)[str(node["id"])]["inputs"]
+    assert {name: inputs[name] for name in before} == before
+    assert control_of_seed(page) == "fixed"
+
+
+@pytest.mark.parametrize("name", ["fixed", "control_after_generate"])
+def test_a_control_is_kept_whatever_the_frontend_called_it(page: Any, video: dict[str, Any], name: str) -> None:
+    node = node_of(video)
+    named = list(node["widgets_values_named"].items())
+    node["widgets_values_named"] = dict([*named[:4], (name, "increment"), *named[4:]])
+    node["widgets_values"] = list(node["widgets_values_named"].values())
+    inputs = prompt_of(page, video)[str(node["id"])]["inputs"]
+    assert {key: inputs[key] for key, _ in named} == dict(named)
+    assert control_of_seed(page) == "increment"
 
 
 def test_values_inside_a_subgraph_are_put_in_order_too(page: Any) -> None:

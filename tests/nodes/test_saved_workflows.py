@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 from fakes.workflow import SAVED, Workflow, allowed, is_ours, is_widget, sockets_of
-from frozen import entry_of
+from frozen import entry_of, read
 
+VIDEO = "PatchVSR_UpscaleVideo"
+BEFORE_ITS_CONTROL = ["scale", "detail", "cleanup", "seed"]
 MOVED = {
     ("PatchVSR_PatchEncoder", "control_after_generate"),
     ("PatchVSR_RefineFidelity", "keep_noise"),
-    ("PatchVSR_UpscaleVideo", "base_layer"),
-    ("PatchVSR_UpscaleVideo", "guidance_rescale"),
+    *((VIDEO, name) for name in read()[VIDEO]["widgets"] if name not in (*BEFORE_ITS_CONTROL, "fixed")),
 }
 """Widgets that were elsewhere or had another name; ``web/saved_workflows.js`` takes care of them."""
 

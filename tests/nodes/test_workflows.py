@@ -9,7 +9,7 @@ from fakes import run_prompt
 from fakes.core_behaviour import TEXT_DIM, Video, core_behaviour
 from fakes.core_nodes import CORE_NODES
 from fakes.pack import ROOT
-from fakes.workflow import EXAMPLES, Workflow, allowed, example, sockets_of, widgets_of
+from fakes.workflow import CONTROLS, EXAMPLES, Workflow, allowed, example, sockets_of, widgets_of
 from frontend.examples import CARDS
 from small_models import random_adapter
 
@@ -241,7 +241,7 @@ def test_widget_values_fit_in_number_order_and_range(workflow, object_info):
             names.append(name)
             if spec is not None:
                 assert allowed(value, *spec), (node["type"], name, value)
-            elif name == "control_after_generate":
+            elif name in CONTROLS:
                 assert value == "fixed", "an example gives the same result every time"
         named = node.get("widgets_values_named", {})
         assert list(named) == names, node["type"]
