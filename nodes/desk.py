@@ -13,7 +13,7 @@ from typing import Any
 
 from ..patchvsr_core.errors import PatchVSRError
 from ..patchvsr_core.families import FAMILIES
-from ..patchvsr_core.hosts.comfy import shipped_refiner, throughput_of
+from ..patchvsr_core.hosts.comfy import guessed_speed, shipped_refiner, throughput_of
 from ..patchvsr_core.hosts.comfy.language import LANGUAGE, LONGEST_PAGE, reading, set_language, words_of
 from ..patchvsr_core.plan.planner import LAYOUTS
 from ..patchvsr_core.plan.positions import COLORS
@@ -117,7 +117,8 @@ def keep_language(text: str) -> bool:
 def _forecast_for(question: Any) -> dict[str, Any]:
     try:
         question = _checked(question)
-        return _answer(question, forecast(_request_of(question), throughput_of(question["family"]), shipped_refiner()))
+        throughput, speed = throughput_of(question["family"]), guessed_speed()
+        return _answer(question, forecast(_request_of(question), throughput, shipped_refiner(), speed=speed))
     except PatchVSRError as error:
         return {"error": str(error)}
     except Exception as error:

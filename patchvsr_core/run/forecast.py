@@ -19,6 +19,7 @@ from ..settings import BICUBIC, Settings
 from ..video.disk_space import file_bytes
 from ..video.encoders import CODECS, CRF
 from .cost import PIXEL_BYTES, Networks, Throughput, node_memory, patch_bytes, run_seconds, work_of
+from .guess import least_seconds
 
 MOST_PLACES = 40_000
 """Of a plan: more would be far too slow to run, and slow to plan."""
@@ -101,16 +102,25 @@ class Forecast:
     """The video file; an estimate."""
     seconds: float | None
     """None until a run was timed on this machine."""
+    guess: float | None
+    """Seconds that it takes at least, where nothing was timed; None where that is unknown too."""
     warning: str | None
     """What would stop the sampler."""
 
 
-def forecast(request: Request, throughput: Throughput = Throughput(), refiner: Refiner | None = None) -> Forecast:
+def forecast(
+    request: Request,
+    throughput: Throughput = Throughput(),
+    refiner: Refiner | None = None,
+    *,
+    speed: float | None = None,
+) -> Forecast:
     """Plan a run and count what it takes.
 
     Args:
         throughput: measured by earlier runs on this machine.
         refiner: what runs after decoding; it takes memory.
+        speed: of the device in operations per second, by which the time is guessed where nothing was measured.
 
     Raises:
         PlanError: in the planner's words, for what it would refuse, and for far too many patches.
@@ -132,6 +142,9 @@ def forecast(request: Request, throughput: Throughput = Throughput(), refiner: R
     work = replace(work, evaluations=windows * work.evaluations, pixels=canvas.frames * target[0] * target[1])
     networks = Networks(family.channels, refiner=refiner)
     tokens = (TOKEN_CELLS // family.token_cells) ** 2
+    seconds, guess = run_seconds(work, throughput), None
+    if seconds is None and speed is not None:
+        guess = least_seconds(replace(work, tokens=tokens * work.tokens), family.bases.values(), speed)
     return Forecast(
         source=request.source,
         target=target,
@@ -145,7 +158,8 @@ def forecast(request: Request, throughput: Throughput = Throughput(), refiner: R
         working_bytes=node_memory(canvas, networks, settings).peak,
         patch_bytes={name: tokens * patch_bytes(plan, base, family.item_bytes) for name, base in family.bases.items()},
         file_bytes=file_bytes(work.pixels, CODECS[request.codec].library, request.crf),
-        seconds=run_seconds(work, throughput),
+        seconds=seconds,
+        guess=guess,
         warning=_warning(plan, settings),
     )
 

@@ -12,6 +12,8 @@ MIB = 2**20
 FAR_FACTOR = 8
 LONG_SECONDS = 3600
 """Beyond these a request is pointed out: few mean it."""
+ROUGH_SECONDS = 1800
+"""To which a guess is rounded."""
 Words = Mapping[str, str]
 """Texts of a language by name, with places for what is filled in."""
 
@@ -36,6 +38,7 @@ ENGLISH: Words = {
     "fast": "%(size)s · real-time network alone",
     "far": "%(factor)s times as large as the clip: more than 8 times invents most of the picture.",
     "long": "This takes about %(time)s.",
+    "guessed_long": "This may take %(time)s or more: a guess, as no run was timed here yet.",
     "no_time": "time: known after the first run",
     "show_advanced": "Show advanced inputs",
     "hide_advanced": "Hide advanced inputs",
@@ -89,11 +92,15 @@ def warning_line(found: Forecast, words: Words = ENGLISH, *, fast: bool = False)
     if found.warning and not fast:
         return found.warning
     factor = max(new / old for new, old in zip(found.target, found.source, strict=True))
-    seconds = 0.0 if fast or found.seconds is None else found.seconds
     far = [words["far"] % {"factor": f"{factor:.3g}"}] if factor > FAR_FACTOR else []
-    return (
-        " ".join([*far, *([words["long"] % {"time": seconds_text(seconds)}] if seconds > LONG_SECONDS else [])]) or None
-    )
+    return " ".join([*far, *([] if fast else _long(found, words))]) or None
+
+
+def _long(found: Forecast, words: Words) -> list[str]:
+    """How long a run takes, if that is more than an hour; a guess where nothing was timed."""
+    guess = ROUGH_SECONDS * round((found.guess or 0) / ROUGH_SECONDS)
+    text, seconds = ("guessed_long", guess) if found.seconds is None else ("long", found.seconds)
+    return [words[text] % {"time": seconds_text(seconds)}] if seconds > LONG_SECONDS else []
 
 
 def size_text(size: tuple[int, int]) -> str:

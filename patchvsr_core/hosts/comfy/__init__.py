@@ -14,7 +14,7 @@ from .progress import Progress, check_interrupt
 from .propagation import attach_propagation, attach_rescale
 from .realtime import run_fast
 from .refiner import estimate_input_degradation, refiner_at, run_refiner, shipped_refiner
-from .run_times import shape_of, throughput_of, timed_stage
+from .run_times import guessed_speed, shape_of, throughput_of, timed_stage
 from .sampling import sample_focus, sample_latent
 from .shipped import complete_models, shipped_models
 from .strength_map import attach_strength
@@ -41,6 +41,7 @@ __all__ = [
     "complete_models",
     "connected",
     "estimate_input_degradation",
+    "guessed_speed",
     "is_tiny",
     "latent_of",
     "latent_with_plan",

@@ -17,6 +17,7 @@ from torch import Tensor
 from ...devices import synchronise
 from ...plan.canvas import PatchPlan
 from ...run.cost import Throughput, tokens_of
+from ...run.guess import device_speed
 from ...run.times import RunTimes, patch_kind, stage_kind, throughput
 from .loading import family_of, measured_sizes, sizes_of
 
@@ -26,6 +27,11 @@ FILE = "patchvsr_times.json"
 def throughput_of(family: str) -> Throughput:
     """How fast this device was in earlier runs of a family."""
     return throughput(_times().typical(_device()), family)
+
+
+def guessed_speed() -> float:
+    """Operations per second that this device may reach, for a first guess."""
+    return device_speed(torch.device(comfy.model_management.get_torch_device()))
 
 
 class PatchTimer:
