@@ -18,6 +18,7 @@ JOINTS = ("; ", ", ", " and ", " or ")
 """What lists in messages are joined by."""
 BARE = re.compile(r"\.\w+")
 """A suffix: stands in lists, and is the same in every language."""
+BRACKETS = str.maketrans("", "", "()")
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ class Sentences:
 
     Args:
         translations: by template; those that end with a full stop are sentences, others are filled into them.
-        names: what inputs are called, by id, for messages in which an id is filled in.
+        names: what nodes and inputs are called, by their English name or id, for messages in which one is filled in;
+            a word that is the same in every language may stand for itself.
     """
 
     def __init__(self, translations: Mapping[str, str], names: Mapping[str, str] = MappingProxyType({})) -> None:
@@ -95,6 +97,10 @@ class Sentences:
         for joint in JOINTS:
             parts = text.split(joint)
             said = [self._value(part) for part in parts] if len(parts) > 1 else parts
-            if said != parts or (len(parts) > 1 and all(map(BARE.fullmatch, parts))):
+            if said != parts or (len(parts) > 1 and all(map(self._is_ours, parts))):
                 return self.plain.get(joint, joint).join(said)
         return text
+
+    def _is_ours(self, part: str) -> bool:
+        """Whether a part of a list is made of known words alone, such as ``h264 (.mp4``; a file's name is not."""
+        return all(word in self.names or BARE.fullmatch(word) for word in part.translate(BRACKETS).split(" "))

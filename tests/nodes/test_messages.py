@@ -158,3 +158,32 @@ def test_a_translation_puts_the_same_values_in(language: str) -> None:
     for template in said:
         values = [f"<{number}>" for number in range(len(PLACE.findall(template)))]
         assert all(value in told.translate(filled(template, values)) for value in values), template
+
+
+NAMED = {
+    "de": ("Fusion mit gemeinsamer Modulation", "Patch-Vorschau", "h264 (.mp4 oder .mov) oder av1"),
+    "fr": ("Fusion par modulation conjointe", "Aperçu d\u2019un patch", "h264 (.mp4 ou .mov) ou av1"),
+    "zh": ("联合调制融合器", "分块预览", "h264 (.mp4 或 .mov) 或 av1"),
+}
+
+
+@pytest.mark.parametrize("language", NAMED)
+def test_names_of_nodes_and_words_of_lists_are_translated_too(pack: Pack, language: str) -> None:
+    merger, preview, codecs = NAMED[language]
+    told = pack.part("patchvsr_core.hosts.comfy.language").sentences_of(language)
+    assert merger in told.translate(
+        "The model already went through Joint-Modulation Merger; connect the model from before it."
+    )
+    assert told.names["Patch Preview"] == preview
+    assert codecs in told.translate("choose the codec h264 (.mp4 or .mov) or av1")
+    assert "cats and dogs.mov" in told.translate("cats and dogs.mov has no video stream; choose a video file.")
+
+
+@pytest.mark.parametrize("language", LANGUAGES[1:])
+def test_every_node_that_messages_name_is_known(pack: Pack, language: str) -> None:
+    """In words that are filled in; in the text of a message its translation names them."""
+    told = pack.part("patchvsr_core.hosts.comfy.language").sentences_of(language)
+    titles = json.loads((LOCALES / "en" / "nodeDefs.json").read_text("utf-8"))
+    for name in ("Joint-Modulation Merger", "Apply PatchVSR", "DAP Upscale", "RDG Upscale"):
+        assert any(name in node["display_name"] for node in titles.values()), "it is still called so"
+        assert told.names[name]

@@ -13,6 +13,7 @@ from typing import Any
 
 from ...run.forecast_text import ENGLISH, Words
 from ...sentences import Sentences
+from ...video.encoders import CODECS
 
 try:
     from server import PromptServer
@@ -21,6 +22,8 @@ except ImportError:  # outside a server
 
 LOCALES = Path(__file__).parents[3] / "locales"
 LANGUAGE = re.compile(r"[A-Za-z-]{2,8}")
+BRACKETED = re.compile(r"[(\uff08](.+)[)\uff09]$")
+"""Chinese and Japanese have brackets of their own."""
 MOST_LANGUAGES = 32
 MOST_PAGES = 256
 LONGEST_PAGE = 64
@@ -67,15 +70,25 @@ def translate(sentence: str) -> str:
 
 @lru_cache(maxsize=MOST_LANGUAGES)
 def sentences_of(language: str) -> Sentences | None:
-    """The messages in a language; None where there are none."""
-    found = _read(language, "messages.json")
+    """The messages in a language; None where there are none, or need not be."""
+    found = {} if language == "en" else _read(language, "messages.json")
     return Sentences(found, _names(language)) if found else None
 
 
 def _names(language: str) -> dict[str, str]:
-    """What widgets and sockets are called in a language, by id; an id has one name on all nodes."""
-    nodes = _read(language, "nodeDefs.json").values()
-    return {name: texts["name"] for node in nodes for name, texts in node.get("inputs", {}).items() if "name" in texts}
+    """What a language calls widgets and sockets, by id, which has one name on all nodes, and nodes, by English name."""
+    english, nodes = _read("en", "nodeDefs.json"), _read(language, "nodeDefs.json")
+    names = {codec: codec for codec in CODECS}
+    for key, node in nodes.items():
+        names |= {name: texts["name"] for name, texts in node.get("inputs", {}).items() if "name" in texts}
+        names[_short(english[key]["display_name"])] = _short(node["display_name"])
+    return names
+
+
+def _short(title: str) -> str:
+    """What messages call a node: what stands in brackets at the end of its title, if anything does."""
+    found = BRACKETED.search(title)
+    return found[1] if found else title
 
 
 @lru_cache(maxsize=MOST_LANGUAGES)
@@ -86,6 +99,6 @@ def words_of(language: str) -> Words:
 
 def _read(language: str, name: str) -> Mapping[str, Any]:
     path = LOCALES / language / name
-    if language == "en" or LANGUAGE.fullmatch(language) is None or not path.is_file():
+    if LANGUAGE.fullmatch(language) is None or not path.is_file():
         return {}
     return json.loads(path.read_text("utf-8"))
