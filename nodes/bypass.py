@@ -1,4 +1,4 @@
-"""What a graph lacks where a node was bypassed: found in the prompt, before work is done in vain."""
+"""What will not do in a graph, such as a bypassed node: found in the prompt, before work is done in vain."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from ..patchvsr_core.errors import PlanError
 
 Prompt = Mapping[str, Mapping[str, Any]]
 """Nodes by id: ``class_type``, and ``inputs`` whose links are [id, output]."""
+WITH_MATTE = ("RefineFidelity", "ConditionalRefiner", "DAPUpscale", "RDGUpscale", "Blender")
+"""Nodes whose frames have the transparency of the clip."""
 
 
 def check_blended(prompt: Prompt | None, frames: str) -> None:
@@ -45,6 +47,28 @@ def check_conditioned(prompt: Prompt | None) -> None:
                     "The built-in model is not told what its patches show: Apply PatchVSR is bypassed or not "
                     "connected; use it between the model and Joint-Modulation Merger."
                 )
+
+
+def check_matte(hidden: Any, clip: Any) -> None:
+    """Raise where a clip with transparency, (T, h, w, 4), goes from here to Create Video, which takes none.
+
+    Args:
+        hidden: prompt and unique_id of the node that was given the clip.
+
+    Raises:
+        PlanError: in one sentence.
+    """
+    nodes = hidden.prompt or {}
+    if clip.shape[-1] != 4:
+        return
+    for key in _of_type(nodes, "CreateVideo"):
+        images = nodes[key]["inputs"].get("images")
+        giver = nodes.get(images[0], {}).get("class_type", "") if _is_link(images) else ""
+        if giver.removeprefix("PatchVSR_") in WITH_MATTE and str(hidden.unique_id) in _upstream(nodes, key):
+            raise PlanError(
+                "The clip has transparency, which Create Video does not take; put Split Image with Alpha before it, "
+                "or use Save Image, which keeps transparency."
+            )
 
 
 def _of_type(nodes: Prompt, kind: str) -> list[str]:

@@ -13,7 +13,7 @@ from ..patchvsr_core.hosts.comfy import Progress, as_canvas, codec_of, load_deco
 from ..patchvsr_core.run.alpha import with_matte
 from ..patchvsr_core.vae.decode import InputCondition, decode_tiles
 from ..patchvsr_core.weights import shipped
-from .bypass import check_blended
+from .bypass import check_blended, check_matte
 from .finishing import agreeing
 from .sockets import Plan, Stage, Tiles
 from .validation import in_order
@@ -48,7 +48,7 @@ class ConditionalRefiner(io.ComfyNode):
                 *finishing_widgets(),
             ],
             outputs=[io.Image.Output(tooltip="The finished frames.")],
-            hidden=[io.Hidden.prompt],
+            hidden=[io.Hidden.prompt, io.Hidden.unique_id],
         )
 
     @classmethod
@@ -64,6 +64,7 @@ class ConditionalRefiner(io.ComfyNode):
         cleanup: float,
     ) -> io.NodeOutput:
         check_blended(cls.hidden.prompt, "decoded")
+        check_matte(cls.hidden, source)
         given, frames, source = source, decoded[..., :3], source[..., :3]
         check_pair(frames, source)
         path = _path(refiner)

@@ -12,6 +12,7 @@ from ..patchvsr_core.hosts.comfy import run_fast
 from ..patchvsr_core.plan.target_size import CUSTOM, resolve_target, target_size
 from ..patchvsr_core.realtime.gbuffers import RenderPasses
 from ..patchvsr_core.resample import resize
+from .bypass import check_matte
 from .sockets import Flow, Stage
 from .widgets import scale_widget, size_widget, target_widget
 
@@ -43,12 +44,14 @@ class DAPUpscale(io.ComfyNode):
                 target_widget(),
             ],
             outputs=[io.Image.Output(tooltip=SIZES)],
+            hidden=[io.Hidden.prompt, io.Hidden.unique_id],
         )
 
     @classmethod
     def execute(
         cls, image: io.Image.Type, weights: str, scale: float, find_cuts: bool, size: str = "", target: str = CUSTOM
     ) -> io.NodeOutput:
+        check_matte(cls.hidden, image)
         return io.NodeOutput(
             run_fast(_network(weights, "dap"), "dap", image, _target(image, scale, size, target), find_cuts=find_cuts)
         )
@@ -109,6 +112,7 @@ class RDGUpscale(io.ComfyNode):
                 target_widget(),
             ],
             outputs=[io.Image.Output(tooltip=SIZES)],
+            hidden=[io.Hidden.prompt, io.Hidden.unique_id],
         )
 
     @classmethod
@@ -126,6 +130,7 @@ class RDGUpscale(io.ComfyNode):
         size: str = "",
         target: str = CUSTOM,
     ) -> io.NodeOutput:
+        check_matte(cls.hidden, image)
         source = (int(image.shape[1]), int(image.shape[2]))
         distance = None if depth is None else _at(depth, source).mean(-1)
         passes = RenderPasses(

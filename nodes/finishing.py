@@ -11,7 +11,7 @@ from ..patchvsr_core.hosts.comfy import Progress, estimate_input_degradation, ru
 from ..patchvsr_core.run.alpha import with_matte
 from ..patchvsr_core.settings import Settings
 from ..patchvsr_core.stages import back_project_onto_input
-from .bypass import check_blended
+from .bypass import check_blended, check_matte
 from .sockets import Stage
 from .widgets import finishing_widgets, setting_widget, strength_widgets
 
@@ -41,7 +41,7 @@ class RefineFidelity(io.ComfyNode):
                 *strength_widgets("the base layer, or else the bicubically upsampled input"),
             ],
             outputs=[io.Image.Output(tooltip="The finished frames.")],
-            hidden=[io.Hidden.prompt],
+            hidden=[io.Hidden.prompt, io.Hidden.unique_id],
         )
 
     @classmethod
@@ -59,6 +59,7 @@ class RefineFidelity(io.ComfyNode):
         map_white: float = 1.0,
     ) -> io.NodeOutput:
         check_blended(cls.hidden.prompt, "image")
+        check_matte(cls.hidden, source)
         strength = StrengthMap(map=strength_map, white=map_white)
         given, frames, source = source, image[..., :3], source[..., :3]
         check_pair(frames, source)

@@ -12,6 +12,7 @@ from ..patchvsr_core.plan.target_size import CUSTOM, resolve_target, target_size
 from ..patchvsr_core.preview.draw import draw_plan
 from ..patchvsr_core.settings import OPTIONS
 from ..patchvsr_core.stages import layout_for
+from .bypass import check_matte
 from .sockets import Plan, Stage
 from .validation import in_order
 from .widgets import AUTO, scale_widget, setting_widget, size_widget, target_widget
@@ -49,6 +50,7 @@ class PatchPlanner(io.ComfyNode):
                 io.Int.Output(display_name="width", tooltip="Width of the result."),
                 io.Int.Output(display_name="height", tooltip="Height of the result."),
             ],
+            hidden=[io.Hidden.prompt, io.Hidden.unique_id],
         )
 
     @classmethod
@@ -68,6 +70,7 @@ class PatchPlanner(io.ComfyNode):
         size: str = "",
         target: str = CUSTOM,
     ) -> io.NodeOutput:
+        check_matte(cls.hidden, image)
         codec = codec_of(vae)
         source = (int(image.shape[1]), int(image.shape[2]))
         factor, exact = resolve_target(target, scale, size)

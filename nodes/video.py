@@ -66,7 +66,12 @@ class UpscaleVideo(io.ComfyNode):
                     more="Above 0 the tiny default denoises patches too, which takes several times as long.",
                 ),
                 setting_widget("restore_strength", "cleanup"),
-                setting_widget("seed", control_after_generate=io.ControlAfterGenerate.fixed, advanced=True),
+                setting_widget(
+                    "seed",
+                    more="A run resumes only with the seed that it was started with.",
+                    control_after_generate=io.ControlAfterGenerate.fixed,
+                    advanced=True,
+                ),
                 io.String.Input(
                     "filename_prefix",
                     default="video/PatchVSR",

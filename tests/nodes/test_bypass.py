@@ -65,7 +65,7 @@ def test_nodes_look_before_they_work(prompt: dict[str, Any], pack: Any, tiny: An
     error = pack.part("patchvsr_core.errors").PlanError
     sampler, refine = pack["PatchSampler"], pack["RefineFidelity"]
     for node in (sampler, refine):
-        assert [wanted.name for wanted in node.GET_SCHEMA().hidden] == ["prompt"]
+        assert "prompt" in [wanted.name for wanted in node.GET_SCHEMA().hidden]
     monkeypatch.setattr(sampler.hidden, "prompt", bypassed(prompt, "ApplyPatchVSR", "model"))
     guider = type("Guider", (), {"model_patcher": tiny.model})()
     with pytest.raises(error, match="Apply PatchVSR"):
@@ -96,3 +96,44 @@ def test_blender_gives_the_transparency_of_the_clip_that_is_connected(pack: Any,
     clip = torch.cat([a_clip(), torch.full((*a_clip().shape[:3], 1), 0.25)], -1)
     (result,) = run_node(pack["Blender"], tiles=chain.tiles, color_fix="none", image=clip)
     assert torch.equal(result[..., :3], chain.blended) and torch.allclose(result[..., 3], torch.tensor(0.25), atol=1e-3)
+
+
+def ends_in_create_video(kind: str, images: str = "last") -> dict[str, Any]:
+    """A planner, what gives the frames, and core's node that makes a video of them."""
+    return {
+        "1:plan": {"class_type": "PatchVSR_PatchPlanner", "inputs": {}},
+        "last": {"class_type": kind, "inputs": {"plan": ["1:plan", 0]}},
+        "split": {"class_type": "SplitImageWithAlpha", "inputs": {"image": ["last", 0]}},
+        "join": {"class_type": "CreateVideo", "inputs": {"images": [images, 0], "fps": 24.0}},
+        "other": {"class_type": "PatchVSR_DAPUpscale", "inputs": {}},
+    }
+
+
+@pytest.mark.parametrize("kind", ["RefineFidelity", "ConditionalRefiner", "DAPUpscale", "RDGUpscale", "Blender"])
+@pytest.mark.parametrize("key", ["1:plan", "last"])
+def test_transparency_that_would_end_in_create_video_is_said_first(
+    bypass: Any, pack: Any, monkeypatch: Any, kind: str, key: str
+) -> None:
+    clip, error = torch.zeros(2, 8, 8, 4), pack.part("patchvsr_core.errors").PlanError
+    hidden = type("Hidden", (), {"prompt": ends_in_create_video(f"PatchVSR_{kind}"), "unique_id": key})
+    with pytest.raises(error, match="put Split Image with Alpha before it"):
+        bypass.check_matte(hidden, clip)
+    bypass.check_matte(hidden, clip[..., :3])
+    hidden.unique_id = "other"
+    bypass.check_matte(hidden, clip)
+    hidden.unique_id = key
+    hidden.prompt = ends_in_create_video(f"PatchVSR_{kind}", images="split")
+    bypass.check_matte(hidden, clip)
+    hidden.prompt = None
+    bypass.check_matte(hidden, clip)
+
+
+def test_planner_and_networks_look_first(pack: Any, monkeypatch: Any) -> None:
+    error, clip = pack.part("patchvsr_core.errors").PlanError, torch.zeros(2, 8, 8, 4)
+    for name, values in (("PatchPlanner", (None, 2.0, 64, "auto", 8, 2)), ("DAPUpscale", ("shipped", 2.0, True))):
+        node = pack[name]
+        kind = "PatchVSR_RefineFidelity" if name == "PatchPlanner" else "PatchVSR_DAPUpscale"
+        monkeypatch.setattr(node.hidden, "prompt", ends_in_create_video(kind))
+        monkeypatch.setattr(node.hidden, "unique_id", "1:plan" if name == "PatchPlanner" else "last")
+        with pytest.raises(error, match="Create Video does not take"):
+            node.execute(clip, *values)

@@ -267,7 +267,7 @@ def test_the_browser_is_served_pages_and_pictures_and_only_known_scripts():
     files = [path.relative_to(web_folder()) for path in web_folder().rglob("*") if path.is_file()]
     scripts = {str(path) for path in files if path.suffix not in (".md", ".jpg")}
     known = {"clip", "graph_walk", "plan_overlay", "plan_picture", "saved_workflows"}
-    known |= {"advanced_widgets", "families", "socket_colors", "target_size", "templates", "words"}
+    known |= {"advanced_widgets", "error_toast", "families", "socket_colors", "target_size", "templates", "words"}
     assert scripts == {"templates.json", *(f"{name}.js" for name in known)}
 
 

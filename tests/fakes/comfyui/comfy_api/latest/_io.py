@@ -168,6 +168,7 @@ class FolderType(str, Enum):
 class Hidden(str, Enum):
     prompt = "PROMPT"
     extra_pnginfo = "EXTRA_PNGINFO"
+    unique_id = "UNIQUE_ID"
 
 
 class NumberDisplay(str, Enum):
@@ -243,7 +244,7 @@ class Schema:
 
 class ComfyNode:
     RELATIVE_PYTHON_MODULE = "nodes"
-    hidden = SimpleNamespace(prompt=None, extra_pnginfo=None)
+    hidden = SimpleNamespace(prompt=None, extra_pnginfo=None, unique_id=None)
 
     @classmethod
     def define_schema(cls) -> Schema:
