@@ -205,7 +205,9 @@
   function showBeginning(places) {
     const [right, bottom] = corner()
     const placed = Object.keys(places).length > 0
-    const scale = Math.min(1, placed ? 1200 / right : Math.max(0.8, Math.min(1180 / right, 640 / bottom)))
+    const [wide, high] = [1180 / right, 640 / bottom]
+    const legible = wide > 0.68 ? Math.min(0.8, wide) : 0.8 // smaller where that shows all columns
+    const scale = Math.min(1, placed ? 1200 / right : Math.max(legible, Math.min(wide, high)))
     Object.assign(app.canvas.ds, { scale, offset: [(placed ? 68 : 80) / scale, 100 / scale] })
   }
 

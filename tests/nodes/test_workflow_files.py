@@ -27,6 +27,7 @@ def test_files_are_named_with_folder_and_link(path):
     """On the nodes that load them, for the frontend's dialog, and in the note, for people."""
     workflow = Workflow.read(path)
     (note,) = [node["widgets_values"][0] for node in workflow.nodes.values() if node["type"] == "MarkdownNote"]
+    assert "`" not in note, "code in a note is dark blue on dark in Nodes 2.0"
     loaders = [node for node in workflow.real_nodes() if node["type"] in FILES]
     for node in loaders:
         (model,) = node["properties"]["models"]
@@ -34,7 +35,7 @@ def test_files_are_named_with_folder_and_link(path):
         assert model["name"] == node["widgets_values"][0] and model["directory"] == directory
         file = OFFICIAL.fullmatch(model["url"])[1]
         assert file.endswith(f"{directory}/{model['name']}") or file == model["name"]
-        assert f"[{model['name']}]({model['url']}) in `models/{directory}`" in note
+        assert f"[{model['name']}]({model['url']}) in *models/{directory}*" in note
 
 
 def test_the_template_browser_lists_twelve_at_most_and_says_what_each_is():

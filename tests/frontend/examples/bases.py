@@ -64,7 +64,7 @@ fits where one pass does not, and no tile shows. The 7B and the int8 files work 
 - **color_fix**: lab, as core's own node for SeedVR2.
 
 **Cost**: patches in *The plan* x windows, one step each. A GPU is needed in practice. Step by step, from the files to \
-the result: `docs/bases.md` in the folder of the pack.
+the result: *docs/bases.md* in the folder of the pack.
 """
 SEEDVR2_4K_NOTE = """
 ## SeedVR2 for long videos in 4K
@@ -77,7 +77,7 @@ stopped resumes where it was when queued again.
 - **propagation**: 0.25 to 0.5 against flicker.
 
 **Cost**: one step, with a patch of 1024 pixels at a time. A GPU is needed in practice. Step by step, from the files \
-to the result: `docs/bases.md` in the folder of the pack.
+to the result: *docs/bases.md* in the folder of the pack.
 """
 WAN22_NOTE = """
 ## PatchVSR on Wan 2.2 5B

@@ -22,8 +22,8 @@ class File:
     @property
     def line(self) -> str:
         """For a note."""
-        name = f"[{self.name}]({self.url})" if self.url else f"`{self.name}`"
-        return f"- {name} in `models/{self.directory}`"
+        name = f"[{self.name}]({self.url})" if self.url else f"*{self.name}*"
+        return f"- {name} in *models/{self.directory}*"
 
 
 @dataclass(frozen=True)

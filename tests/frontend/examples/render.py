@@ -12,7 +12,7 @@ RENDER_NOTE = """
 albedo. **RDG Upscale** uses all of them, frame by frame, without diffusion. Passes that your files lack are \
 estimated: leave those sockets unconnected.
 
-Needs `pip install OpenEXR` in ComfyUI's Python. Sample: copy `examples/render` of PatchVSR to `input/patchvsr_render`.
+Needs *pip install OpenEXR* in ComfyUI's Python. Sample: copy *examples/render* of PatchVSR to *input/patchvsr_render*.
 
 **Cost**: 0.2 s per 1920x1080 frame on two CPU cores, and about 200 MB of memory for each frame with all its passes. \
 Nothing to download.

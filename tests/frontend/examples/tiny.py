@@ -98,7 +98,7 @@ Every stage is an ordinary node, so other wires make other pipelines:
 core's SamplerCustomAdvanced the second with *heun*. Both work patch by patch, because that is built into the model.
 - **A blender of your own**: Split into Patches makes a list; any image node then runs once per patch. Here it is \
 Sharpen Image; try a colour or denoise node. Join Patches cross-fades them.
-- **Exporting patches**: the first frame of each patch is saved to `output/PatchVSR_patches`. Without Get Image from \
+- **Exporting patches**: the first frame of each patch is saved to *output/PatchVSR_patches*. Without Get Image from \
 Batch, every frame is saved.
 
 The tiny default is made for one step; the four steps here show the wiring, which pays off with a Wan.
@@ -140,6 +140,9 @@ WIRED = {
 """For graphs in columns: with a picture of the plan."""
 TINY_LOAD = load_group(["tiny"])
 
+FOLDED = 225
+"""How wide a folded node is in Nodes 2.0; in the other renderer it is less."""
+
 TINY = Example(
     name="patchvsr_tiny",
     id="7b1f0c52-6a54-4f0e-9d38-2f6d1f3c9a01",
@@ -150,45 +153,45 @@ TINY = Example(
         "refine": replace(STAGES["refine"], title="Refine & Fidelity"),
     },
     groups=[
-        Group("Load", LOAD, [], (0, 0, 160, 785)),
+        Group("Load", LOAD, [], (0, 0, 245, 785)),
         Group("Read me", LOAD, [], (0, 865, 950, 320)),
-        Group("1 Plan patches", PLAN, [], (166, 0, 259, 785)),
-        Group("2 Encode, add context", PLAN, [], (431, 0, 259, 785)),
-        Group("3 Joint modulation", MODEL, [], (696, 0, 259, 785)),
-        Group("4 Denoise", SAMPLE, [], (961, 0, 416, 785)),
-        Group("5 Blend & finish", FINISH, [], (1383, 0, 259, 785)),
-        Group("Save", FINISH, [], (1383, 865, 259, 95)),
+        Group("1 Plan patches", PLAN, [], (251, 0, 259, 785)),
+        Group("2 Encode, add context", PLAN, [], (516, 0, 259, 785)),
+        Group("3 Joint modulation", MODEL, [], (781, 0, 259, 785)),
+        Group("4 Denoise", SAMPLE, [], (1046, 0, 259, 785)),
+        Group("5 Blend & finish", FINISH, [], (1311, 0, 259, 785)),
+        Group("Save", FINISH, [], (1311, 865, 259, 140)),
     ],
     places={
-        "tiny": Place(10, 155, 140, folded=True),
-        "video": Place(10, 430, 140, folded=True),
-        "parts": Place(10, 490, 140, folded=True),
-        "plan": Place(178, 155),
-        "context": Place(443, 155),
-        "encode": Place(443, 330),
-        "apply": Place(708, 155),
-        "merge": Place(708, 500),
-        "noise": Place(973, 155, 150, folded=True),
-        "guider": Place(973, 200, 150, folded=True),
-        "solver": Place(973, 245, 150, folded=True),
-        "sigmas": Place(973, 290, 150, folded=True),
-        "sample": Place(1140, 155, 225),
-        "decode": Place(1395, 155),
-        "blend": Place(1395, 340),
-        "refine": Place(1395, 505),
-        "join": Place(1393, 925, 115, folded=True),
-        "save": Place(1522, 925, 110, folded=True),
+        "tiny": Place(10, 155, FOLDED, folded=True),
+        "video": Place(10, 430, FOLDED, folded=True),
+        "parts": Place(10, 490, FOLDED, folded=True),
+        "plan": Place(263, 155),
+        "context": Place(528, 155),
+        "encode": Place(528, 330),
+        "apply": Place(793, 155),
+        "merge": Place(793, 500),
+        "noise": Place(1063, 155, FOLDED, folded=True),
+        "guider": Place(1063, 200, FOLDED, folded=True),
+        "solver": Place(1063, 245, FOLDED, folded=True),
+        "sigmas": Place(1063, 290, FOLDED, folded=True),
+        "sample": Place(1058, 365),
+        "decode": Place(1323, 155),
+        "blend": Place(1323, 340),
+        "refine": Place(1323, 505),
+        "join": Place(1328, 925, FOLDED, folded=True),
+        "save": Place(1328, 970, FOLDED, folded=True),
         "note": Place(15, 945, 920),
     },
     ways={
-        "context.adapter": [(172, 60), (428, 60)],
-        "apply.model": [(172, 78), (693, 78)],
-        "apply.adapter": [(172, 96), (693, 96)],
-        "guider.conditioning": [(172, 114), (958, 114)],
-        "sample.latent": [(693, 740), (1128, 740)],
-        "refine.source": [(172, 805), (1380, 805)],
-        "join.audio": [(172, 823), (1380, 823)],
-        "join.fps": [(172, 841), (1380, 841)],
+        "context.adapter": [(257, 60), (513, 60)],
+        "apply.model": [(257, 78), (778, 78)],
+        "apply.adapter": [(257, 96), (778, 96)],
+        "guider.conditioning": [(257, 114), (1043, 114)],
+        "sample.latent": [(778, 740), (1043, 740)],
+        "refine.source": [(257, 805), (1308, 805)],
+        "join.audio": [(257, 823), (1308, 823)],
+        "join.fps": [(257, 841), (1308, 841)],
     },
 )
 

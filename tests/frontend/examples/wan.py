@@ -65,7 +65,7 @@ The adapter conditions the model on every patch: what it shows and where in the 
 fixed prompt, so no text encoder is loaded.
 
 **No trained adapter for Wan is distributed yet.** You can train one with PatchVSR on your own footage: see *Train an \
-adapter* in `docs/training.md` (configuration `wan21_1p3b`; made for a GPU of 24 GB). Until then open the \
+adapter* in *docs/training.md* (configuration *wan21_1p3b*; made for a GPU of 24 GB). Until then open the \
 template *Add detail with Wan 2.2*, which needs none, or *Upscale a video*.
 
 - **Load Adapter**: choose your file. It must have been trained for the Wan that you load.

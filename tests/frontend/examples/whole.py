@@ -38,14 +38,14 @@ the small sample, 240 pixels wide, is made 4 times as large.
 
 **Memory** does not grow with the video: about 6 GB for 4K. To use less, set *chunk_frames* to 8.
 
-**Disk**: finished chunks are kept next to the result in a folder `.NAME.patchvsr` until all are done. Leave room for \
+**Disk**: finished chunks are kept next to the result in a folder *.NAME.patchvsr* until all are done. Leave room for \
 twice the result.
 
 **Resume**: cancelled, crashed or out of memory? Queue it again with nothing changed, and it resumes where it \
 stopped. Choose *start again* if you changed settings.
 
 **Cost**: about 25 s per frame on two CPU cores: try two seconds of your clip first. Nothing to download. The result \
-is in ComfyUI's `output/video`.
+is in ComfyUI's *output/video*.
 """
 INSIDE = ("tiny", "plan", "encode", "context", "apply", "merge")
 INSIDE += ("guider", "noise", "solver", "sigmas", "sample", "decode", "blend", "refine")
