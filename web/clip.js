@@ -19,7 +19,7 @@ export function clipOf(node, input) {
     if (!source) return { missing: 'no_clip' }
   }
   const preview = previewOf(source)
-  const element = preview?.isConnected && isOf(preview, source) ? preview : (loaded(source) ?? preview)
+  const element = isShown(preview) && isOf(preview, source) ? preview : (loaded(source) ?? preview)
   if (element && isWithoutPicture(element)) return { missing: 'no_picture' }
   return (element && measured(element, !(source.type in FILES))) ?? { missing: 'not_run' }
 }
@@ -27,6 +27,11 @@ export function clipOf(node, input) {
 /** A file of sound alone; a video of which nothing was read yet has no picture either, but may get one. */
 function isWithoutPicture(element) {
   return element instanceof HTMLVideoElement && element.readyState >= 2 && !element.videoWidth
+}
+
+/** Where it is not, as on a folded node, it paints black. */
+function isShown(preview) {
+  return !!preview?.isConnected && preview.offsetWidth > 0
 }
 
 /** Nodes drawn by Vue keep the preview of the file that was chosen first, on no page, where it paints black. */

@@ -156,14 +156,16 @@ def test_the_plan_is_there_before_anything_is_queued(overlay):
     assert overlay.run(f"return {OVERLAY}.element.querySelector('image').getAttribute('href')?.length > 1000")
 
 
-@pytest.mark.parametrize("has_detached_preview", [False, True])
-def test_the_picture_is_one_of_the_clip_and_not_black(overlay, has_detached_preview):
-    if has_detached_preview:  # as Vue leaves it: never painted on a page
+@pytest.mark.parametrize("preview", ["", "detached", "folded"])
+def test_the_picture_is_one_of_the_clip_and_not_black(overlay, preview):
+    if preview:  # as Vue leaves it, and as it is on a folded node: never painted on a page
         overlay.run(
             "const holder = document.createElement('div'); const video = document.createElement('video');"
             "Object.assign(video, { preload: 'auto', muted: true });"
             "video.src = '/api/view?filename=black.mp4&of=patchvsr_sample.mp4';"
-            "holder.append(video); app.graph._nodes.find((n) => n.type === 'LoadVideo').videoContainer = holder"
+            "holder.append(video); app.graph._nodes.find((n) => n.type === 'LoadVideo').videoContainer = holder;"
+            "holder.style.display = 'none'; if (values[0]) document.body.append(holder)",
+            preview == "folded",
         )
         overlay.page.wait_for_timeout(2 * SETTLED_MS)
         overlay.set("scale", 2)
