@@ -14,7 +14,7 @@ from ..adapter.config import BaseSpec
 from .cost import Work
 
 THREAD_SPEED = 5e10
-"""Operations per second of one thread of a processor: what the base of the tiny default reaches."""
+"""Operations per second of one CPU thread: what the base of the tiny default reaches."""
 MULTIPROCESSOR_SPEED = 4e11
 """Operations per second of a multiprocessor of a CUDA GPU."""
 OTHER_SPEED = 5e12

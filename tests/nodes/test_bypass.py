@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from comfyui_server import api_graph
 from fakes import ROOT, run_node
 from fakes.chain import a_clip, run_chain
-from fakes.workflow import Workflow
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def prompt(pack: Any) -> dict[str, Any]:
 
     info = json.loads(json.dumps({**CORE_NODES, **pack.object_info()}))
     with_wires_for_all = ROOT / "tests" / "fixtures" / "workflows" / "2026-11-30_1446617_tiny.json"
-    return Workflow.read(with_wires_for_all).prompt(info)
+    return api_graph(json.loads(with_wires_for_all.read_text()), info)
 
 
 def bypassed(prompt: dict[str, Any], kind: str, by: str) -> dict[str, Any]:
