@@ -59,7 +59,8 @@ def test_both_hosts_give_the_same_numbers(pack, tiny, clip, chain):
     from patchvsr_core.settings import TINY
     from patchvsr_core.stages import make_plan
 
-    models, settings = load_models("tiny"), replace(TINY, patch_px=64, layout="corner")
+    models = load_models("tiny", precision="float32")  # as the node computes on a CPU
+    settings = replace(TINY, patch_px=64, layout="corner")
     plan = make_plan(FRAMES, (HEIGHT, WIDTH), (HEIGHT * 4, WIDTH * 4), models, settings)
     with torch.inference_mode():
         headless = sample(clip, plan, models, settings, lambda stage, done, total: None)
