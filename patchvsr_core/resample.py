@@ -7,14 +7,12 @@ of a tile of a 4K canvas is that of a tile.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from .plan.canvas import Canvas
+from .resample_matrix import add_resized_frame, resize_frames, window_matrix
 
 PIXELS_PER_BATCH = 2**22
 
@@ -29,7 +27,30 @@ def resize(frames: Tensor, size: tuple[int, int]) -> Tensor:
     if tuple(frames.shape[1:3]) == tuple(size):
         return frames
     planes = frames.movedim(-1, 1).float()
-    return F.interpolate(planes, size=size, mode="bicubic", antialias=True).movedim(1, -1).to(frames)
+    if multiplies(planes):
+        resized = resize_frames(planes, size)
+    else:
+        resized = F.interpolate(planes, size=size, mode="bicubic", antialias=True)
+    return resized.movedim(1, -1).to(frames)
+
+
+def add_resized(frames: Tensor, change: Tensor, alpha: float = 1.0) -> None:
+    """Add ``alpha`` times a smaller clip to one, in place.
+
+    Args:
+        frames: (T, H, W, C) float32, planar in memory.
+        change: (T, h, w, C) float32; resized to (H, W).
+    """
+    if not multiplies(frames):
+        frames.add_(resize(change, (frames.shape[1], frames.shape[2])), alpha=alpha)
+        return
+    for frame, small in zip(frames.movedim(-1, 1), change.movedim(-1, 1), strict=True):
+        add_resized_frame(frame, small, alpha)
+
+
+def multiplies(planes: Tensor) -> bool:
+    """Whether planes are resampled by products with matrices: on a CPU, where no gradient is asked for."""
+    return planes.device.type == "cpu" and not (torch.is_grad_enabled() and planes.requires_grad)
 
 
 def upsample_window(frames: Tensor, canvas: Canvas, rows: slice, columns: slice) -> Tensor:
@@ -43,8 +64,8 @@ def upsample_window(frames: Tensor, canvas: Canvas, rows: slice, columns: slice)
     Returns:
         (padded T, rows, columns, C), equal to the window of the whole upsampled clip.
     """
-    vertical = _window_matrix(canvas.source[0], canvas.target[0], rows.start, rows.stop)
-    horizontal = _window_matrix(canvas.source[1], canvas.target[1], columns.start, columns.stop)
+    vertical = window_matrix(canvas.source[0], canvas.target[0], rows.start, rows.stop)
+    horizontal = window_matrix(canvas.source[1], canvas.target[1], columns.start, columns.stop)
     y, x = vertical.reach, horizontal.reach
     index = torch.arange(canvas.padded_frames, device=frames.device).clamp(max=len(frames) - 1)
     window = frames[:, y, x].to(torch.float32)
@@ -52,39 +73,3 @@ def upsample_window(frames: Tensor, canvas: Canvas, rows: slice, columns: slice)
     horizontal_matrix = horizontal.matrix.to(window.device)
     upsampled = torch.einsum("yh,thwc,xw->tyxc", vertical_matrix, window, horizontal_matrix)
     return upsampled if len(index) == len(upsampled) else upsampled[index]
-
-
-class _WindowMatrix:
-    """Rows of a resampling matrix, restricted to the input range that they use."""
-
-    def __init__(self, weights: np.ndarray) -> None:
-        used = np.flatnonzero(np.abs(weights).sum(axis=0))
-        self.reach = slice(int(used[0]), int(used[-1]) + 1)
-        self.matrix = torch.from_numpy(weights[:, self.reach].astype(np.float32))
-
-
-@lru_cache(maxsize=256)
-def _window_matrix(length: int, target: int, start: int, stop: int) -> _WindowMatrix:
-    rows = reflect_index(np.arange(start, stop), target)
-    scale = length / target
-    support = 2.0 * max(scale, 1.0)
-    centres = (rows + 0.5) * scale
-    distance = (np.arange(length) + 0.5)[None, :] - centres[:, None]
-    weights = _keys_cubic(distance / max(scale, 1.0)) * (np.abs(distance) < support)
-    return _WindowMatrix(weights / weights.sum(axis=1, keepdims=True))
-
-
-def reflect_index(index: np.ndarray, length: int) -> np.ndarray:
-    """Reflect indices outside [0, length) at the first and last element, repeatedly if needed."""
-    if length == 1:
-        return np.zeros_like(index)
-    period = 2 * (length - 1)
-    folded = np.mod(index, period)
-    return np.where(folded < length, folded, period - folded)
-
-
-def _keys_cubic(x: np.ndarray, a: float = -0.5) -> np.ndarray:
-    x = np.abs(x)
-    near = ((a + 2) * x - (a + 3)) * x * x + 1
-    far = (((x - 5) * x + 8) * x - 4) * a
-    return np.where(x < 1, near, np.where(x < 2, far, 0.0))

@@ -5,7 +5,8 @@ import torch.nn.functional as F
 from PIL import Image
 
 from patchvsr_core.plan.canvas import Canvas
-from patchvsr_core.resample import reflect_index, resize, upsample_window
+from patchvsr_core.resample import add_resized, resize, upsample_window
+from patchvsr_core.resample_matrix import reflect_index
 
 
 def clip(*shape: int) -> torch.Tensor:
@@ -20,6 +21,27 @@ def test_resize_is_pillows_bicubic() -> None:
             Image.fromarray(frame[0, :, :, c].numpy()).resize(size[::-1], Image.Resampling.BICUBIC) for c in range(3)
         ]
         np.testing.assert_allclose(ours.numpy(), np.stack([np.asarray(p) for p in planes], -1), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [((100, 240), (400, 960)), ((400, 960), (100, 240)), ((61, 300), (200, 77)), ((5, 3), (7, 700)), ((150, 1), (9, 2))],
+)
+def test_products_with_matrices_equal_interpolation(before: tuple[int, int], after: tuple[int, int]) -> None:
+    frames = clip(2, *before, 3)
+    found = resize(frames, after)
+    exact = F.interpolate(frames.movedim(-1, 1).double(), size=after, mode="bicubic", antialias=True).movedim(1, -1)
+    torch.testing.assert_close(found, exact.float(), atol=1e-6, rtol=0)
+    asked = resize(frames.clone().requires_grad_(), after)  # a gradient is asked for: torch interpolates
+    torch.testing.assert_close(found, asked.detach(), atol=5e-6, rtol=0)
+    assert torch.equal(resize(frames[1:], after)[0], found[1]), "a frame does not depend on those beside it"
+
+
+def test_what_is_added_is_resized() -> None:
+    change, frames = clip(2, 20, 33, 3), clip(2, 3, 80, 130).movedim(1, -1)
+    wanted = frames - 0.5 * resize(change, (80, 130))
+    add_resized(frames, change, -0.5)
+    torch.testing.assert_close(frames, wanted, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("scale", [1, 1.5, 2, 3, 4, 7.3])

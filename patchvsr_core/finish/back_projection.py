@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..errors import PlanError
 from ..progress import OnDone
-from ..resample import frames_per_batch, resize
+from ..resample import add_resized, resize
 
 FULL_TRUST, NO_TRUST = 0.6, 1.1
 """Degradation level up to which the input is fully trusted, and from which it is not trusted at all."""
@@ -72,19 +72,20 @@ def back_project(
             on_frames(len(frames), len(frames))
         return frames
     out = torch.empty_like(frames)
-    size, small = (int(frames.shape[1]), int(frames.shape[2])), (int(source.shape[1]), int(source.shape[2]))
-    together = frames_per_batch(size)
-    for start in range(0, len(frames), together):
-        chunk = slice(start, start + together)
-        x = _to_planar(frames[chunk])
-        for number in range(rounds):
-            missing = share * (source[chunk] - resize(x, small))
-            if tolerance and number:
+    small = int(source.shape[1]), int(source.shape[2])
+    for number in range(len(frames)):
+        frame = slice(number, number + 1)
+        x, y = _to_planar(frames[frame]), _to_planar(source[frame])
+        for done in range(rounds):
+            missing = share * (y - resize(x, small))
+            if tolerance and done:
                 missing = missing * (_local_rms(missing) > tolerance)
-            x.add_(resize(missing, size), alpha=strength)
-        out[chunk] = x
+                if not missing.any():
+                    break
+            add_resized(x, missing, strength)
+        out[frame] = x
         if on_frames:
-            on_frames(min(start + together, len(frames)), len(frames))
+            on_frames(number + 1, len(frames))
     return out
 
 
@@ -100,10 +101,11 @@ def degradation_weight(degradation: float) -> float:
 def _local_rms(difference: Tensor) -> Tensor:
     """(T, h, w, 1) RMS of (T, h, w, C) over the neighbourhood of every pixel."""
     squares = difference.square().mean(-1)[:, None]
-    around = F.avg_pool2d(squares, NEIGHBOURHOOD_PX, 1, NEIGHBOURHOOD_PX // 2, count_include_pad=False)
-    return around.sqrt().movedim(1, -1)
+    for side in ((1, NEIGHBOURHOOD_PX), (NEIGHBOURHOOD_PX, 1)):
+        squares = F.avg_pool2d(squares, side, 1, (side[0] // 2, side[1] // 2), count_include_pad=False)
+    return squares.sqrt().movedim(1, -1)
 
 
 def _to_planar(frames: Tensor) -> Tensor:
-    """A (T, H, W, C) copy that is planar in memory, which makes resampling faster."""
-    return frames.movedim(-1, 1).clone(memory_format=torch.contiguous_format).movedim(1, -1)
+    """A (T, H, W, C) float32 copy that is planar in memory, which makes resampling faster."""
+    return frames.float().movedim(-1, 1).clone(memory_format=torch.contiguous_format).movedim(1, -1)

@@ -19,7 +19,8 @@ from ..optical_flow.align import align_window, estimate_neighbour_flows
 from ..plan.canvas import Canvas, Span, overlap
 from ..plan.planner import plan_tiles
 from ..progress import OnDone
-from ..resample import reflect_index, upsample_window
+from ..resample import upsample_window
+from ..resample_matrix import reflect_index
 from .conditional_refiner import ConditionalRefiner
 from .refiner import FOLD, FOLDED, Refiner, RefinerConfig
 

@@ -179,7 +179,7 @@ class DAP(nn.Module):
         query = self.query(torch.cat([features, frame], 1)).movedim(1, -1)
         keys = where.gather(self.key(torch.cat([before.hidden, before.features[0]], 1)))
         likeness = (keys * query[..., None, :]).sum(-1, dtype=torch.float32) / self.config.keys**0.5
-        return where.gather_sum(value, likeness.softmax(-1))
+        return where.gather_sum(value, likeness.movedim(-1, 0).softmax(0).movedim(0, -1))  # faster along planes
 
 
 class _Level(nn.Sequential):

@@ -47,19 +47,28 @@ def sample_points(offsets: Tensor) -> SamplePoints:
     batch, height, width = offsets.shape[:3]
     device = offsets.device
     columns, rows, frames = (torch.arange(n, device=device, dtype=torch.int32) for n in (width, height, batch))
-    x = columns[:, None] + offsets[..., 0].float()
-    y = rows[:, None, None] + offsets[..., 1].float()
-    left, top = x.floor(), y.floor()
-    x1, y1 = x - left, y - top
+    across = _neighbours(columns[:, None] + offsets[..., 0].float(), width)
+    down = _neighbours(rows[:, None, None] + offsets[..., 1].float(), height)
     index, weight = [], []
-    for row, share_y in ((top, 1 - y1), (top + 1, y1)):
-        for column, share_x in ((left, 1 - x1), (left + 1, x1)):
-            inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-            # Clamped as integers: NaN becomes some integer, and no index leads out of the features.
-            pixel = row.to(torch.int32).clamp(0, height - 1) * width + column.to(torch.int32).clamp(0, width - 1)
-            index.append(pixel + frames[:, None, None, None] * (height * width))
-            weight.append(share_x * share_y * inside)
+    for row, share_y in down:
+        row = row * width + frames[:, None, None, None] * (height * width)
+        for column, share_x in across:
+            index.append(row + column)
+            weight.append(share_x * share_y)
     return SamplePoints(torch.stack(index, -1), torch.stack(weight, -1))
+
+
+def _neighbours(position: Tensor, length: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """The two pixels around a position along one axis: int32 indices, and linear weights that are 0 outside.
+
+    Compared and clamped as integers: NaN becomes some integer, and no index leads out of the features.
+    """
+    before = position.floor()
+    share = position - before
+    pixel = before.to(torch.int32)
+    inside, after = pixel.clamp(0, length - 1), pixel + 1
+    inside_after = after.clamp(0, length - 1)
+    return (inside, (1 - share) * (inside == pixel)), (inside_after, share * (inside_after == after))
 
 
 def _gather_sums(x: Tensor, index: Tensor, weight: Tensor) -> Tensor:

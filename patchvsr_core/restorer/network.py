@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from ..errors import phrase
 from ..files import explain_read_errors, fill_module, parse_config, read_weights, write_weights
 from ..finite import mark_source
+from .folding import SCALE, fold, folded_bicubic, unfold
 
-SCALE = 4
 FORMAT = "patchvsr-restorer"
 SLOPE = 0.1
 """Of the leaky rectifiers."""
@@ -153,7 +153,7 @@ class Restorer(nn.Module):
         """What the neighbour's state shows beyond bicubic where this frame is; nothing without a neighbour."""
         if state is None or flow is None:
             return torch.zeros_like(bicubic, dtype=like.dtype)
-        return (warped(bounded(state), flow) - bicubic).to(like.dtype)
+        return (warped(state, flow) - bicubic).to(like.dtype)
 
 
 def upsampled(frames: Tensor, hidden: int) -> Tensor:
@@ -165,39 +165,37 @@ def upsampled(frames: Tensor, hidden: int) -> Tensor:
     Returns:
         (N, (3 + hidden) * 16, h, w) in single precision.
     """
-    large = F.interpolate(frames.float(), scale_factor=SCALE, mode="bicubic", align_corners=False)
-    return F.pixel_unshuffle(F.pad(large, (0, 0, 0, 0, 0, hidden)), SCALE)
+    return folded_bicubic(frames.float(), 3 + hidden)
 
 
 def picture(state: Tensor) -> Tensor:
     """(B, 3, 4 h, 4 w) of a state."""
-    return F.pixel_shuffle(state[:, : 3 * SCALE**2], SCALE)
+    return unfold(state)[:, :3]
 
 
-def bounded(state: Tensor) -> Tensor:
-    """A state as the next step is given it: nothing that a recurrence adds up can grow without end.
+def bounded(large: Tensor) -> Tensor:
+    """An unfolded state as the next step is given it: nothing that a recurrence adds up can grow without end.
 
     The picture is kept in [0, 1], hidden channels in [-1, 1].
     """
-    colours = 3 * SCALE**2
-    return torch.cat([state[:, :colours].clamp(0, 1), state[:, colours:].clamp(-1, 1)], 1)
+    return torch.cat([large[:, :3].clamp(0, 1), large[:, 3:].clamp(-1, 1)], 1)
 
 
 def warped(state: Tensor, flow: Tensor) -> Tensor:
-    """A neighbour's state along the flow, interpolated at the large size.
+    """A neighbour's state, bounded, along the flow, interpolated at the large size.
 
     Args:
         state: (B, C * 16, h, w).
         flow: (B, 2, h, w) in pixels of the input, from this frame to the neighbour.
     """
-    large = F.pixel_shuffle(state, SCALE)
-    motion = SCALE * F.interpolate(flow.float(), scale_factor=SCALE, mode="bilinear", align_corners=False)
+    large = bounded(unfold(state))
     height, width = large.shape[2:]
-    x = torch.arange(width, device=flow.device) + motion[:, 0]
-    y = torch.arange(height, device=flow.device)[:, None] + motion[:, 1]
-    grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], -1)
-    moved = F.grid_sample(large, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    return F.pixel_unshuffle(moved, SCALE)
+    unit = torch.tensor([2 * SCALE / width, 2 * SCALE / height], device=flow.device)
+    motion = F.interpolate(flow.float() * unit[:, None, None], scale_factor=SCALE, mode="bilinear", align_corners=False)
+    x = torch.arange(1, 2 * width, 2, device=flow.device) / width - 1
+    y = torch.arange(1, 2 * height, 2, device=flow.device)[:, None] / height - 1
+    grid = torch.stack([motion[:, 0] + x, motion[:, 1] + y], -1)
+    return fold(F.grid_sample(large, grid, mode="bilinear", padding_mode="border", align_corners=False))
 
 
 def blend_restorers(faithful: Restorer, crisp: Restorer, detail: float) -> Restorer:

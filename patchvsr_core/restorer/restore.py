@@ -105,7 +105,7 @@ def restore_clip(
     channels = restorer.config.state_channels
     states, entry = _enter(chunk_state.before, clip, tiles)
     level = torch.full((1,), degradation)
-    result = frames.new_empty(len(frames), *size, 3, dtype=torch.float32)
+    result = clip.new_empty(len(frames), 3, *size).movedim(1, -1)  # planar in memory, as what comes next works on it
     report = on_frames or (lambda done, total: None)
     until = len(frames) if chunk_state.until is None else chunk_state.until
     starts = [*range(0, until, WINDOW_FRAMES), *range(until, len(frames), WINDOW_FRAMES)]
