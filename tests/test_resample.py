@@ -25,7 +25,13 @@ def test_resize_is_pillows_bicubic() -> None:
 
 @pytest.mark.parametrize(
     ("before", "after"),
-    [((100, 240), (400, 960)), ((400, 960), (100, 240)), ((61, 300), (200, 77)), ((5, 3), (7, 700)), ((150, 1), (9, 2))],
+    [
+        ((100, 240), (400, 960)),
+        ((400, 960), (100, 240)),
+        ((61, 300), (200, 77)),
+        ((5, 3), (7, 700)),
+        ((150, 1), (9, 2)),
+    ],
 )
 def test_products_with_matrices_equal_interpolation(before: tuple[int, int], after: tuple[int, int]) -> None:
     frames = clip(2, *before, 3)

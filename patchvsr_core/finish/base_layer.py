@@ -22,7 +22,7 @@ from ..plan.chunks import ChunkState
 from ..progress import OnDone
 from ..realtime.rdg import SCALE
 from ..realtime.upscaler import load_fast
-from ..restorer.restore import restore_clip
+from ..restorer.restore import Finish, restore_clip
 from ..restorer.shipped import shipped_restorer
 from ..settings import BICUBIC, RESTORER, UPSCALER
 from ..vae.codec import Codec
@@ -47,6 +47,7 @@ def make_base_layer(
     chunk_state: ChunkState | None = None,
     restore: Restore | None = None,
     upscale: Upscale | None = None,
+    finish: Finish | None = None,
 ) -> Tensor | None:
     """Upscale a clip to (height, width), but by no more than 4; None for bicubic.
 
@@ -58,6 +59,7 @@ def make_base_layer(
         chunk_state: takes the restorer's state on from the chunk before and to the one after.
         restore: runs the restorer; None: the shipped one where the frames are.
         upscale: runs an image upscaler.
+        finish: of the restorer alone: what is made of each of its windows, see :func:`restorer.restore.restore_clip`.
 
     Returns:
         (T, H, W, 3) in [0, 1].
@@ -78,7 +80,16 @@ def make_base_layer(
     size = min(SCALE * frames.shape[1], target[0]), min(SCALE * frames.shape[2], target[1])
     if name == RESTORER:
         run = restore or _restore
-        return run(frames, size, detail=detail, degradation=degradation, chunk_state=chunk_state, on_frames=on_frame)
+        more = {} if finish is None else {"finish": finish}
+        return run(
+            frames,
+            size,
+            detail=detail,
+            degradation=degradation,
+            chunk_state=chunk_state,
+            on_frames=on_frame,
+            **more,
+        )
     return load_fast(name, device=str(frames.device)).upscale(frames, size, on_frame=on_frame)
 
 

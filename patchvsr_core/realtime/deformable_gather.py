@@ -51,9 +51,9 @@ def sample_points(offsets: Tensor) -> SamplePoints:
     down = _neighbours(rows[:, None, None] + offsets[..., 1].float(), height)
     index, weight = [], []
     for row, share_y in down:
-        row = row * width + frames[:, None, None, None] * (height * width)
+        first = row * width + frames[:, None, None, None] * (height * width)
         for column, share_x in across:
-            index.append(row + column)
+            index.append(first + column)
             weight.append(share_x * share_y)
     return SamplePoints(torch.stack(index, -1), torch.stack(weight, -1))
 

@@ -24,7 +24,8 @@ from ..plan.chunks import ChunkState
 from ..plan.planner import tile_axis
 from ..progress import OnDone
 from ..resample import resize
-from .network import SCALE, Restorer, RestorerConfig, picture, upsampled
+from .folding import SCALE
+from .network import Restorer, RestorerConfig, picture, upsampled
 
 WINDOW_FRAMES = 8
 LOOK_AHEAD_FRAMES = 3
@@ -36,6 +37,8 @@ LEAST_TILE_PX = 128
 """Where several processes divide the tiles of a frame."""
 PREVIOUS, STATE = "restorer frame", "restorer state {}"
 """What a chunk leaves to the next: the frame before it, and the forward state of every tile."""
+Finish = Callable[[int, Tensor], Tensor]
+"""(number of the first frame, (W, H, W, 3) restored frames) to as many frames, which nothing changes any more."""
 LIVE_FEATURES = 6
 """Maps of features of one frame that a step of a recurrence holds at once."""
 
@@ -79,6 +82,7 @@ def restore_clip(
     tile_px: int = TILE_PX,
     chunk_state: ChunkState | None = None,
     on_frames: OnDone | None = None,
+    finish: Finish | None = None,
 ) -> Tensor:
     """Restore and upscale a clip.
 
@@ -90,10 +94,11 @@ def restore_clip(
         tile_px: side of a tile in pixels of the input.
         chunk_state: takes the forward state on from the chunk before and to the one after.
         on_frames: called after every window, and with the same numbers at every frame within one, so that it can stop.
+        finish: what becomes of every window before the next one is restored.
 
     Returns:
-        (T, *size, 3) float32 in [0, 1] where ``frames`` are. The processes of the current group divide the tiles, and
-        each has all frames.
+        (T, *size, 3) float32 in [0, 1] where ``frames`` are, or of the size that ``finish`` makes. The processes of
+        the current group divide the tiles, and each has all frames.
     """
     height, width = int(frames.shape[1]), int(frames.shape[2])
     size = size or (SCALE * height, SCALE * width)
@@ -105,7 +110,7 @@ def restore_clip(
     channels = restorer.config.state_channels
     states, entry = _enter(chunk_state.before, clip, tiles)
     level = torch.full((1,), degradation)
-    result = clip.new_empty(len(frames), 3, *size).movedim(1, -1)  # planar in memory, as what comes next works on it
+    result: Tensor | None = None
     report = on_frames or (lambda done, total: None)
     until = len(frames) if chunk_state.until is None else chunk_state.until
     starts = [*range(0, until, WINDOW_FRAMES), *range(until, len(frames), WINDOW_FRAMES)]
@@ -119,8 +124,13 @@ def restore_clip(
         large = group.all_reduce(large)
         if last == chunk_state.until:
             chunk_state.after = {**(chunk_state.after or {}), **_leave(clip[last - 1], states, tiles, channels)}
-        result[first:last] = resize(large.movedim(1, -1).clamp_(0, 1), size).clamp_(0, 1)
+        made = resize(large.movedim(1, -1).clamp_(0, 1), size).clamp_(0, 1)
+        made = made if finish is None else finish(first, made)
+        if result is None:  # planar in memory, as what comes next works on it
+            result = clip.new_empty(len(frames), 3, *made.shape[1:3]).movedim(1, -1)
+        result[first:last] = made
         report(last, len(frames))
+    assert result is not None, "a clip has frames"
     return result
 
 

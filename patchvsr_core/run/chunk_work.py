@@ -16,17 +16,16 @@ import torch
 from torch import Tensor
 
 from ..distributed import SINGLE, ProcessGroup
-from ..errors import MediaError
 from ..finish.strength_map import StrengthMap, apply_strength_map
 from ..plan.chunks import Chunk, ChunkState, cross_fade
 from ..progress import OnProgress
 from ..vae.encode import seeded_noise
 from ..video.chunk_files import write_frames
 from ..video.encode_beside import EncodeBeside
-from ..video.info import VideoInfo
 from ..video.journal import Journal
-from ..video.reader import Timeline, iter_frames, to_tensor
+from ..video.reader import Timeline
 from .alpha import shown, with_extras
+from .chunk_frames import ChunkFrames
 from .job import Job
 from .malloc import trim_malloc
 from .oom_backoff import Work
@@ -55,17 +54,19 @@ def make_chunks(
         MediaError, OutputError: in one sentence.
     """
     frames = ChunkFrames(job.info, timeline)
-    for number in group.broadcast_object(lambda: [each for each in numbers if not journal.is_done(each)]):
+    left = group.broadcast_object(lambda: [each for each in numbers if not journal.is_done(each)])
+    for number, following in itertools.zip_longest(left, left[1:]):
         yield number
         chunk_state = group.broadcast_object(partial(_chunk_state, journal, chunks, number, numbers))
         make = partial(work, noise=partial(chunk_noise, chunks, number, _seed(job)), chunk_state=chunk_state)
         if job.strength.has_effect:
             make = partial(_held, job.strength, make)
-        taken = frames.take(chunks[number])  # the result has no name: it is gone before the next one is made
+        # the result has no name: it is gone before the next one is made
+        taken = frames.take(chunks[number], None if following is None else chunks[following])
         made = partial(with_extras, make, taken, job.target, models, job.settings, report)
         beside = EncodeBeside(partial(_encode, journal, job, chunks, number))
-        if _is_final_at_once(job, chunks, number, taken):
-            chunk_state.on_final = beside.put
+        if _is_final_at_once(job, taken) and not _has_to_wait(journal, chunks, number, numbers):
+            chunk_state.on_final = _Passing(journal, chunks, number, beside.put)
         _keep(journal, job, chunks, number, numbers, _made(made, beside), chunk_state, is_encoded=beside.has_begun)
         trim_malloc()
 
@@ -75,12 +76,35 @@ def _made(made: Callable[[], Tensor], beside: EncodeBeside) -> Tensor:
         return made()
 
 
-def _is_final_at_once(job: Job, chunks: tuple[Chunk, ...], number: int, frames: Tensor) -> bool:
-    """Whether what the work makes of frames is what the chunk's file holds: nothing fades or is added."""
-    is_alone = chunks[number].lead == 0 and _own_frames(chunks, number) == chunks[number].length
-    return (
-        is_alone and not job.strength.has_effect and frames.shape[-1] == 3 and bool(torch.equal(shown(frames), frames))
-    )
+def _is_final_at_once(job: Job, frames: Tensor) -> bool:
+    """Whether what the work makes of frames is shown: nothing is added to it."""
+    return not job.strength.has_effect and frames.shape[-1] == 3 and bool(torch.equal(shown(frames), frames))
+
+
+class _Passing:
+    """Passes frames of a chunk on as they are made, faded in, without those with which the next chunk begins."""
+
+    def __init__(self, journal: Journal, chunks: tuple[Chunk, ...], number: int, put: Callable[[Tensor], None]) -> None:
+        self._journal, self._chunks, self._number, self._put = journal, chunks, number, put
+        self._lead: list[Tensor] = []
+        self._taken = 0
+
+    def __call__(self, frame: Tensor) -> None:
+        """Take the next frame, (H, W, 3)."""
+        self._taken += 1
+        if self._taken > _own_frames(self._chunks, self._number):
+            return
+        lead = self._chunks[self._number].lead
+        if self._taken > lead:
+            self._put(frame)
+            return
+        self._lead.append(frame)
+        if self._taken == lead:
+            faded = torch.stack(self._lead)
+            _fade_in(self._journal, self._chunks, self._number, faded)
+            self._lead.clear()
+            for each in faded:
+                self._put(each)
 
 
 def follow_chunks(
@@ -160,7 +184,7 @@ def _keep(
     own = _own_frames(chunks, number)
     if _is_continued(chunks, number):
         journal.save_tail(number, result[own:], chunk_state.after or {})
-    if chunks[number].lead and number - 1 not in numbers and not journal.has_tail(number - 1):
+    if _has_to_wait(journal, chunks, number, numbers):
         journal.save_waiting(number, result)
         journal.seal(number, with_tail=_is_continued(chunks, number), is_waiting=True)
         return
@@ -170,6 +194,11 @@ def _keep(
     journal.seal(number, with_tail=_is_continued(chunks, number))
     if number - 1 in numbers:  # that of another share stays: this chunk may have to be made again
         journal.discard_tail(number - 1)
+
+
+def _has_to_wait(journal: Journal, chunks: tuple[Chunk, ...], number: int, numbers: Collection[int]) -> bool:
+    """Whether a chunk fades in from one of another share that is not there yet."""
+    return bool(chunks[number].lead) and number - 1 not in numbers and not journal.has_tail(number - 1)
 
 
 def _fade_in(journal: Journal, chunks: tuple[Chunk, ...], number: int, result: Tensor) -> None:
@@ -219,27 +248,3 @@ def _place_in_shot(chunks: tuple[Chunk, ...], number: int) -> int:
     while chunks[number - place].continues_shot:
         place += 1
     return place
-
-
-class ChunkFrames:
-    """The frames of a file, in order; only those that a chunk still needs are kept."""
-
-    def __init__(self, info: VideoInfo, timeline: Timeline) -> None:
-        self._frames: Iterator[Any] = iter_frames(info.path, fields=info.fields, one_thread=timeline.is_damaged)
-        self._alpha = info.picture.alpha
-        self._next = 0
-        self._kept: dict[int, Tensor] = {}
-
-    def take(self, chunk: Chunk) -> Tensor:
-        """(T, h, w, 3) of a chunk that begins no earlier than the last one."""
-        self._kept = {index: frame for index, frame in self._kept.items() if index >= chunk.first}
-        while self._next < chunk.end:
-            frame = next(self._frames, None)
-            if frame is None:
-                raise MediaError(
-                    "The input has fewer frames than when the run began; leave it in place and start again."
-                )
-            if self._next >= chunk.first:  # others belong to chunks that are finished
-                self._kept[self._next] = to_tensor(frame, self._alpha)
-            self._next += 1
-        return torch.stack([self._kept[index] for index in range(chunk.first, chunk.end)])

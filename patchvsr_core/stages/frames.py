@@ -24,6 +24,7 @@ from ..plan.canvas import Canvas
 from ..plan.chunks import ChunkState
 from ..progress import OnDone, OnProgress
 from ..resample import resize
+from ..restorer.restore import Finish
 from ..settings import RESTORER, Settings
 from ..vae.codec import Codec
 from ..vae.conditional_decoder import ConditionalDecoder
@@ -48,7 +49,7 @@ class BaseLayer:
     upscale: Upscale | None = None
     """Runs an image upscaler."""
 
-    def __call__(self, frames: Tensor, target: tuple[int, int]) -> Tensor | None:
+    def __call__(self, frames: Tensor, target: tuple[int, int], finish: Finish | None = None) -> Tensor | None:
         """See :func:`finish.base_layer.make_base_layer`."""
         return make_base_layer(
             self.settings.base_layer,
@@ -60,6 +61,7 @@ class BaseLayer:
             chunk_state=self.chunk_state,
             restore=self.restore,
             upscale=self.upscale,
+            finish=finish,
         )
 
     @property
@@ -171,10 +173,33 @@ def restore_input(
     source: Tensor, target: tuple[int, int], settings: Settings, report: OnProgress, base_layer: BaseLayer
 ) -> Tensor:
     """The base layer as the whole result, made to agree with the input; as :func:`postprocess` otherwise."""
+    state = base_layer.chunk_state
+    if state is not None and state.on_final is not None and current_group().size == 1:
+        finish = partial(_finish_window, source, target, settings, base_layer.degradation, state.on_final)
+        finished = base_layer(source, target, finish)
+        assert finished is not None, "bicubic is never the whole result"
+        return finished
     base = base_layer(source, target)
     assert base is not None, "bicubic is never the whole result"
     own = current_group().frame_span(len(source))
     return _agreeing(resize(base[own], target), source, settings, report, base_layer.degradation)
+
+
+def _finish_window(
+    source: Tensor,
+    target: tuple[int, int],
+    settings: Settings,
+    degradation: float,
+    on_final: Callable[[Tensor], None],
+    first: int,
+    frames: Tensor,
+) -> Tensor:
+    """Restored frames from ``first`` on, finished and handed on while the next ones are restored."""
+    own = source[first : first + len(frames)]
+    made = back_project_onto_input(resize(frames, target), own, settings, degradation).clamp_(0, 1)
+    for frame in made:
+        on_final(frame.cpu())
+    return made
 
 
 def _agreeing(frames: Tensor, source: Tensor, settings: Settings, report: OnProgress, degradation: float) -> Tensor:

@@ -15,7 +15,8 @@ from torch.utils.data import Dataset
 
 from ..finish.degradation import degradation_level, trusted_level
 from ..optical_flow.estimators import dis
-from ..restorer.network import SCALE, Restorer, load_restorer, save_restorer
+from ..restorer.folding import SCALE
+from ..restorer.network import Restorer, load_restorer, save_restorer
 from ..restorer.restore import restore_clip
 from ..restorer.shipped import CRISP_FILE, FILE
 from . import losses

@@ -6,6 +6,7 @@ from fakes import run_node
 from small_models import random_dap, random_rdg
 from torch import nn
 
+from patchvsr_core.devices import network_dtype
 from patchvsr_core.optical_flow.flow import ClipFlows
 from patchvsr_core.realtime.dap import save_dap
 from patchvsr_core.realtime.gbuffers import RenderPasses
@@ -139,7 +140,7 @@ def test_comfyui_makes_room_chooses_the_precision_and_can_cancel(pack, networks,
     upscaled(pack, kind, image=clip[:1])
     upscaled(pack, kind, image=torch.rand(1, 36, 44, 3))
     ((network,), small), (same, large) = loaded
-    assert same == [network] and network.model_dtype() == torch.float32
+    assert same == [network] and network.model_dtype() == network_dtype(torch.device("cpu"))
     assert large["memory_required"] == 4 * small["memory_required"]
     monkeypatch.setattr(management, "should_use_fp16", lambda device: True)
     half = upscaled(pack, kind, image=clip[:3])

@@ -12,7 +12,8 @@ from torch import Tensor
 from patchvsr_core.errors import ModelError
 from patchvsr_core.resample import resize
 from patchvsr_core.restorer import Restorer, RestorerConfig, load_restorer, save_restorer
-from patchvsr_core.restorer.network import SCALE, blend_restorers, picture, upsampled, warped
+from patchvsr_core.restorer.folding import SCALE
+from patchvsr_core.restorer.network import blend_restorers, picture, upsampled, warped
 from patchvsr_core.restorer.restore import restore_clip
 from patchvsr_core.restorer.shipped import shipped_restorer
 

@@ -19,7 +19,7 @@ from patchvsr_core.run.job import Job
 from patchvsr_core.run.video_job import upscale_file
 from patchvsr_core.video import probe
 from patchvsr_core.video.encode_beside import WAITING_FRAMES, EncodeBeside
-from patchvsr_core.video.reader import scan
+from patchvsr_core.video.reader import read_clip, scan
 
 FRAMES = 3 * WAITING_FRAMES
 STUCK_S = 60
@@ -101,17 +101,24 @@ def test_a_file_is_the_same_as_when_chunks_are_encoded_at_their_end(tmp_path: Pa
     assert upscale(job, watched) == upscale(job, at_the_end) and all(handed)
 
 
-def test_chunks_that_fade_are_encoded_at_their_end(tmp_path: Path) -> None:
-    """What is handed over would lack the fade."""
-    states: list[Any] = []
+@pytest.mark.parametrize("handing", [True, False])
+def test_chunks_that_fade_are_encoded_beside_the_work_too(tmp_path: Path, handing: bool) -> None:
+    """Every chunk is of one brightness: what fades is told from what does not."""
+    handed: list[bool] = []
 
     def work(frames: Tensor, target: tuple[int, int], *others: Any, noise: Any, chunk_state: Any) -> Tensor:
-        states.append(chunk_state.on_final)
-        return torch.full((len(frames), *target, 3), 0.5)
+        made = torch.full((len(frames), *target, 3), 0.2 * (1 + len(handed)))
+        handed.append(chunk_state.on_final is not None)
+        for frame in made if handing else ():
+            chunk_state.on_final(frame)
+        return made
 
     source = write(tmp_path / "in.mp4", colors(13, 24, 32))
     run(Job(probe(source), tmp_path / "out.mp4", (48, 64), None, chunk_frames=6, overlap_frames=2), work)
-    assert len(states) > 1 and not any(states)
+    assert len(handed) > 1 and all(handed)
+    levels = [round(float(frame.mean()), 2) for frame in read_clip(tmp_path / "out.mp4").frames]
+    assert len(levels) == 13 and levels == sorted(levels), levels
+    assert len(set(levels)) == len(handed) + 2 * (len(handed) - 1), "two frames of every fade lie between its chunks"
 
 
 def test_work_that_fails_leaves_no_file_of_a_chunk(tmp_path: Path) -> None:

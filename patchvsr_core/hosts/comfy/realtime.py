@@ -11,6 +11,7 @@ import comfy.model_patcher
 import torch
 from torch import Tensor
 
+from ...devices import network_dtype
 from ...errors import ModelError
 from ...files import sha256
 from ...realtime.gbuffers import RenderPasses
@@ -59,7 +60,8 @@ def run_fast(
 def load_realtime(network: str | Path, source: tuple[int, int]) -> FastUpscaler:
     """A network on ComfyUI's device, with room for frames of (height, width) ``source``."""
     device = comfy.model_management.get_torch_device()
-    dtype = torch.float16 if comfy.model_management.should_use_fp16(device) else torch.float32
+    is_half = comfy.model_management.should_use_fp16(device)
+    dtype = torch.float16 if is_half else network_dtype(device, gpu=torch.float32)
     path = network_path(network)
     patcher = _read(path, path.stat().st_mtime_ns if path.is_file() else 0, dtype)
     upscaler = FastUpscaler(patcher.model, device=device, dtype=dtype, identity=sha256(path))

@@ -9,9 +9,10 @@ import comfy.model_management
 import comfy.model_patcher
 from torch import Tensor
 
+from ...devices import network_dtype
 from ...plan.chunks import ChunkState
 from ...progress import OnDone
-from ...restorer.restore import restore_clip, working_bytes
+from ...restorer.restore import Finish, restore_clip, working_bytes
 from ...restorer.shipped import shipped_restorer
 from .run_times import timed_stage
 
@@ -24,6 +25,7 @@ def run_restorer(
     degradation: float = 0.0,
     chunk_state: ChunkState | None = None,
     on_frames: OnDone | None = None,
+    finish: Finish | None = None,
 ) -> Tensor:
     """See :func:`restorer.restore.restore_clip`; computes on ComfyUI's device and answers where ``frames`` are.
 
@@ -35,14 +37,21 @@ def run_restorer(
     comfy.model_management.load_models_gpu([patcher], memory_required=needed)
     with timed_stage("base", len(frames), size):
         return restore_clip(
-            patcher.model, frames, size, degradation=degradation, chunk_state=chunk_state, on_frames=on_frames
+            patcher.model,
+            frames,
+            size,
+            degradation=degradation,
+            chunk_state=chunk_state,
+            on_frames=on_frames,
+            finish=finish,
         )
 
 
 @lru_cache(maxsize=1)
 def _patcher(detail: float) -> Any:
+    device = comfy.model_management.get_torch_device()
     return comfy.model_patcher.ModelPatcher(
-        shipped_restorer(detail=detail),
-        load_device=comfy.model_management.get_torch_device(),
+        shipped_restorer(dtype=network_dtype(device), detail=detail),
+        load_device=device,
         offload_device=comfy.model_management.unet_offload_device(),
     )

@@ -13,8 +13,10 @@ from typing import Any
 
 import folder_paths
 import torch
+from comfy.model_management import get_torch_device
 from comfy_api.latest import InputImpl, Types
 
+from ...devices import network_dtype, precision_name
 from ...errors import say
 from ...finish.base_layer import starts_from_base
 from ...finish.strength_map import StrengthMap
@@ -111,7 +113,9 @@ def upscale_video(
         else:
             chunk = chunk or chunk_frames(frames, source, target, used, settings)
         job = Job(info, output, target, settings, chunk, min(overlap, chunk // 3), encoding, fresh, strength, notes)
-        _run(replace(job, is_resumable=not has_time_of_day(prefix)), timeline, used)
+        dtype = used.dtype if isinstance(used, FastUpscaler) else network_dtype(get_torch_device())
+        job = replace(job, precision=precision_name(dtype), is_resumable=not has_time_of_day(prefix))
+        _run(job, timeline, used)
     return output
 
 
