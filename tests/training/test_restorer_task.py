@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from patchvsr_core.errors import MediaError, ModelError, PatchVSRError
 from patchvsr_core.restorer import RestorerConfig, load_restorer
-from patchvsr_core.restorer.network import SCALE
+from patchvsr_core.restorer.folding import SCALE
 from patchvsr_core.training import packed
 from patchvsr_core.training.__main__ import main
 from patchvsr_core.training.config import DataConfig, Objective, TrainConfig, load_config
