@@ -198,11 +198,11 @@ def run_workers(source: Path, count: int) -> None:
     import ray
 
     from patchvsr_core.__main__ import main as patchvsr
-    from patchvsr_core.cli import ray_cluster
+    from patchvsr_core.cli import ray_run
 
     ray.init(num_cpus=count, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     used: dict[int, list[float]] = {}
-    real = ray_cluster._Work.through
+    real = ray_run._Work.through
 
     def watched(self: Any, shares: Any) -> Any:
         for made in real(self, shares):
@@ -210,7 +210,7 @@ def run_workers(source: Path, count: int) -> None:
             used.setdefault(made.process, []).append(times.user + times.system)
             yield made
 
-    ray_cluster._Work.through = watched
+    ray_run._Work.through = watched
     seconds = []
     for turn in range(2):
         output = source.with_name(f"workers{count}{turn}.mp4")

@@ -133,7 +133,8 @@ def _plan_job(
 def _upscale_on_ray(options: argparse.Namespace, output: Path) -> str:
     """As :func:`_upscale`, on the workers of a cluster."""
     from ..plan.chunks import plan_chunks
-    from .ray_cluster import RemoteEngine, connected, upscale_on_cluster
+    from .ray_cluster import RemoteEngine, connected
+    from .ray_run import upscale_on_cluster
 
     encoding = encoding_of(options)
     info, target, timeline = probe_job(options, output, encoding)

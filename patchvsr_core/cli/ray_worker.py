@@ -7,13 +7,12 @@ loaded from one share to the next.
 from __future__ import annotations
 
 import argparse
-import atexit
 import os
 import shutil
 import socket
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from ..video.reader import Timeline
 from ..video.sequence import images, is_sequence
 from .engine import Engine
 from .preparation import load_engine
+from .worker_folders import make_worker_folder
 
 
 class UnseenInputError(Exception):
@@ -116,7 +116,7 @@ def make_share(order: Order, given: Parcel | None, earlier: Parcel | None) -> It
     chunks = job_chunks(job, order.timeline)
     tune_malloc()
     shared = read_unfinished(job.output) == order.record
-    folder = job.output.parent if shared else Path(tempfile.mkdtemp(prefix="patchvsr-"))
+    folder = job.output.parent if shared else make_worker_folder()
     try:
         journal = Journal(folder / job.output.name, order.suffix, order.record)
         if not shared:
@@ -174,10 +174,14 @@ def _sees(info: VideoInfo, size: int) -> bool:
         return False
 
 
+@lru_cache(maxsize=1)
+def _input_folder() -> Path:
+    return make_worker_folder()
+
+
 def _stored(given: Parcel) -> Path:
     """A folder with the files of the input, once a process."""
-    folder = Path(tempfile.gettempdir()) / f"patchvsr-input-{os.getpid()}"
-    if not folder.exists():
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder = _input_folder()
+    if not any(folder.iterdir()):
         unpack(given, folder)
     return folder

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +18,13 @@ from clips import colors, write
 from command import CHUNK
 
 from patchvsr_core.__main__ import main
-from patchvsr_core.cli import ray_cluster
+from patchvsr_core.cli import ray_cluster, ray_run
 from patchvsr_core.cli.parser import make_parser
 from patchvsr_core.cli.preparation import encoding_of, probe_job
-from patchvsr_core.cli.ray_cluster import RemoteEngine, connected, upscale_on_cluster
+from patchvsr_core.cli.ray_cluster import RemoteEngine, connected
+from patchvsr_core.cli.ray_run import upscale_on_cluster
 from patchvsr_core.cli.ray_worker import Made, Order
+from patchvsr_core.cli.worker_folders import make_worker_folder
 from patchvsr_core.run.job import Job
 from patchvsr_core.video.journal import folder_of
 
@@ -82,7 +87,9 @@ def run(source: Path, output: Path, options: tuple[str, ...], on_made: Any = lam
     with connected(chosen, info, target) as machines:
         engine = RemoteEngine(machines)
         length, overlap = engine.chunks(len(timeline.timestamps), chosen.chunk_frames, chosen.chunk_overlap)
-        job = Job(info, output, target, engine.settings, length, overlap, encoding_of(chosen))
+        job = Job(
+            info, output, target, engine.settings, length, overlap, encoding_of(chosen), precision=engine.precision
+        )
         upscale_on_cluster(machines, job, timeline, engine, lambda done, total: None, look)
     return seen
 
@@ -108,7 +115,7 @@ def test_workers_that_see_neither_the_input_nor_the_output_return_chunks(
         return real(options, info, target, threads, size + 1)  # to a worker, the file is another one
 
     monkeypatch.setattr(ray_cluster, "Networks", elsewhere)
-    monkeypatch.setattr(ray_cluster, "Order", _order_of_another_folder)
+    monkeypatch.setattr(ray_run, "Order", _order_of_another_folder)
     made = run(source, tmp_path / "out.mp4", FAST)
     assert all(each.parcel for each in made) and (tmp_path / "out.mp4").read_bytes() == fast_whole
 
@@ -156,3 +163,38 @@ def test_a_stopped_run_resumes(cluster: None, source: Path, tmp_path: Path, fast
     assert left
     made = run(source, output, FAST)
     assert not left & {f"{each.number:06d}" for each in made} and output.read_bytes() == fast_whole
+
+
+def test_a_task_asks_for_the_memory_of_a_chunk_and_never_for_more_than_there_is() -> None:
+    class OfTwo:
+        """A cluster of two machines."""
+
+        def nodes(self) -> list[dict[str, Any]]:
+            return [{"Alive": alive, "Resources": {"memory": size}} for alive, size in ((True, 8e9), (False, 64e9))]
+
+        def cluster_resources(self) -> dict[str, float]:
+            return {"CPU": 8.0, "memory": 8e9}
+
+    networks: Any = None
+    machines = ray_cluster.Cluster(OfTwo(), networks, {"num_cpus": 1})
+    assert machines.workers == 8
+    assert machines.with_memory(3 * 10**9).workers == 2
+    large = machines.with_memory(10**11)
+    assert large.demands == {"num_cpus": 1, "memory": 8 * 10**9} and large.workers == 1
+
+
+def test_folders_of_killed_workers_are_removed_by_the_next_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    code = (
+        "import os, signal\n"
+        "from patchvsr_core.cli.worker_folders import make_worker_folder\n"
+        "(make_worker_folder() / 'in.mp4').touch()\n"
+        "os.kill(os.getpid(), signal.SIGTERM if os.name != 'posix' else signal.SIGKILL)"
+    )
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "TEMP": str(tmp_path)}
+    root = Path(__file__).parents[2]
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, env=environment, check=False).returncode != 0
+    (left,) = tmp_path.iterdir()
+    mine = make_worker_folder()
+    assert not left.exists() and [*tmp_path.iterdir()] == [mine]
+    assert make_worker_folder().parent == mine.parent and mine.exists(), "this process is alive"
