@@ -97,7 +97,7 @@ def test_a_run_is_the_mean_of_both() -> None:
 
 
 def test_without_patches_the_restorer_makes_the_whole_result() -> None:
-    models = load_models("tiny", device="cpu")
+    models = load_models("tiny", device="cpu", precision="float32")
     frames = 0.4 + 0.2 * torch.rand(3, 16, 24, 3, generator=torch.Generator().manual_seed(0))
     plain = replace(TINY, fidelity_rounds=0, restore_strength=0.0)
     stages = set()

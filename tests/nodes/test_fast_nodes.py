@@ -17,6 +17,8 @@ from patchvsr_core.resample import resize
 SIZE = (18, 22)
 OTHER = (12, 20)
 KINDS = ["DAP", "RDG"]
+DTYPE = network_dtype(torch.device("cpu"))
+"""Bfloat16 where this CPU computes in it."""
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +55,7 @@ def sockets(pack, kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_network_of_the_file_upscales(pack, networks, clip, kind):
     before = clip.clone()
-    upscaler = load_fast(networks / f"{kind}.safetensors")
+    upscaler = load_fast(networks / f"{kind}.safetensors", dtype=DTYPE)
     expected = upscaler.upscale(clip[:3])
     assert torch.equal(upscaled(pack, kind, image=clip[:3]), expected)
     half = upscaled(pack, kind, image=clip[:3], scale=2.0)
@@ -64,7 +66,7 @@ def test_the_network_of_the_file_upscales(pack, networks, clip, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_crosses_a_cut_unless_wanted(pack, networks, clip, kind):
-    upscaler = load_fast(networks / f"{kind}.safetensors")
+    upscaler = load_fast(networks / f"{kind}.safetensors", dtype=DTYPE)
     made = upscaled(pack, kind, image=clip)
     assert torch.equal(made, upscaler.upscale(clip, cuts=(3,)))
     through = upscaled(pack, kind, image=clip, find_cuts=False)
@@ -87,7 +89,7 @@ def test_what_the_renderer_knows_reaches_the_network(pack, networks, clip):
     at_size = {name: resize(values, SIZE) for name, values in passes.items()}
     depth, normal = at_size["depth"].mean(-1), 2 * at_size["normal"] - 1
     known = RenderPasses(flow.resize(SIZE), depth, normal, at_size["albedo"])
-    expected = load_fast(networks / "RDG.safetensors").upscale(clip[:3], None, known)
+    expected = load_fast(networks / "RDG.safetensors", dtype=DTYPE).upscale(clip[:3], None, known)
     made = upscaled(pack, "RDG", image=clip[:3], flow=flow, **passes)
     torch.testing.assert_close(made, expected, atol=1e-6, rtol=0)
     plain = upscaled(pack, "RDG", image=clip[:3])
@@ -140,7 +142,7 @@ def test_comfyui_makes_room_chooses_the_precision_and_can_cancel(pack, networks,
     upscaled(pack, kind, image=clip[:1])
     upscaled(pack, kind, image=torch.rand(1, 36, 44, 3))
     ((network,), small), (same, large) = loaded
-    assert same == [network] and network.model_dtype() == network_dtype(torch.device("cpu"))
+    assert same == [network] and network.model_dtype() == DTYPE
     assert large["memory_required"] == 4 * small["memory_required"]
     monkeypatch.setattr(management, "should_use_fp16", lambda device: True)
     half = upscaled(pack, kind, image=clip[:3])
