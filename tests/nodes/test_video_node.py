@@ -275,7 +275,7 @@ def test_the_whole_video_is_encoded_only_where_the_adapter_attends_to_it(
     )
     found = pipeline.upscale_native(frames, (32, 32), models, settings, lambda *_: None, noise=torch.zeros)
     assert len(made) == views
-    headless = load_models()
+    headless = load_models(precision="float32")
     same = replace(headless.defaults, base_layer="bicubic", patch_px=64, global_strength=strength)
     expected = upscale(frames, (32, 32), headless, same, noise=torch.zeros)
     assert (found - expected).abs().max() < 1e-4
