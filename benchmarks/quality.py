@@ -74,12 +74,12 @@ def changed(**changes: Any) -> Method:
 
 
 def refined_by(path: Path, **changes: float) -> Method:
-    """As :func:`changed`, with the refiner in a file instead of the shipped one."""
+    """Patches on bicubic, with the refiner in a file instead of the shipped one."""
     refiner = load_refiner(path)
 
     def run(small: Tensor, size: tuple[int, int], models: Models) -> Tensor:
         others = replace(models, refiner=refiner.to(models.device), estimator=refiner.estimator)
-        return upscale(small, size, others, replace(models.defaults, **changes))
+        return upscale(small, size, others, replace(models.defaults, base_layer=BICUBIC, **changes))
 
     return run
 
@@ -118,11 +118,10 @@ RESTORER = "restorer"
 WITHOUT_PATCHES = {RESTORER, "bicubic", "bicubic + back-projection", "DAP small", "RDG small", *FILES}
 COMPARED = {
     "bicubic": "bicubic",
-    "bicubic + back-projection": "bicubic + back-projection",
-    "default": "PatchVSR",
-    "detail 1": "PatchVSR, detail 1",
     "SPAN": "SPAN",
     "Real-ESRGAN x4plus": "Real-ESRGAN",
+    "default": "PatchVSR",
+    "detail 1": "PatchVSR, detail 1",
     "original": "original",
 }
 """Methods in the comparison of a clip, and their labels."""
