@@ -48,7 +48,7 @@ AMPLITUDE = 0.2
 COLOURS = ((0.9, 0.1, 0.1), (0.1, 0.9, 0.1), (0.1, 0.1, 0.9), (0.9, 0.9, 0.1))
 BASE = BaseSpec(channels=192, width=128, layers=3, ffn=256, text_dim=64)
 ADAPTER = AdapterConfig(BASE, width=64, head_dim=64, ffn=128, patch_blocks=1, global_blocks=2, prompt_tokens=2)
-RATE, WARMUP, BATCH = 1e-3, 100, 16
+RATE, WARMUP, BATCH = 1e-3, 100, 24
 HELD_OUT = 10**6
 """Seeds from here on are for measuring."""
 MEASURED = 16
@@ -228,7 +228,7 @@ def row(name: str, seeds: int, steps: int, *, bfloat16: bool) -> tuple[str, ...]
 def main() -> None:
     """Train, measure, print, and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--trainings", default=",".join(TRAININGS), help="names, separated by commas")
     parser.add_argument("--bfloat16", action="store_true", help="train in bfloat16")
