@@ -228,18 +228,20 @@ def row(name: str, seeds: int, steps: int, *, bfloat16: bool) -> tuple[str, ...]
 def main() -> None:
     """Train, measure, print, and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--trainings", default=",".join(TRAININGS), help="names, separated by commas")
     parser.add_argument("--bfloat16", action="store_true", help="train in bfloat16")
     parser.add_argument("--markdown", type=Path, metavar="FILE")
     options = parser.parse_args()
-    rows = [row(n, options.seeds, options.steps, bfloat16=options.bfloat16) for n in options.trainings.split(",")]
     heads = ("training", "PSNR", *(f"{part} shuffled" for part in PARTS))
-    table = Table(f"{options.steps} steps, {options.seeds} seed(s)", heads, tuple(rows))
+    rows: list[tuple[str, ...]] = []
+    for name in options.trainings.split(","):
+        rows.append(row(name, options.seeds, options.steps, bfloat16=options.bfloat16))
+        table = Table(f"{options.steps} steps, {options.seeds} seed(s)", heads, tuple(rows))
+        if options.markdown:  # after every training: the next one takes minutes
+            write_markdown(options.markdown, "What each branch is worth", [table], NOTES, sys.argv)
     print(as_text(table))
-    if options.markdown:
-        write_markdown(options.markdown, "What each branch is worth", [table], NOTES, sys.argv)
 
 
 if __name__ == "__main__":
