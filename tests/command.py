@@ -1,21 +1,42 @@
-"""The command line in a process of its own, on a job of many small chunks."""
+"""The command line: in the process of the tests, or in one of its own on a job of many small chunks."""
 
 from __future__ import annotations
 
+import io
+import logging
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 from clips import colors, write
 
+from patchvsr_core.__main__ import main
+
 ROOT = Path(__file__).parents[1]
 CHUNK = 6
 STOP_AFTER_S = 120
+
+
+def call(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """A command in this process, which saves the seconds that torch and diffusers take to load."""
+    out, errors = io.StringIO(), io.StringIO()
+    warnings = logging.StreamHandler(errors)  # as Python does where nobody has set up logging
+    warnings.setLevel(logging.WARNING)
+    logging.getLogger().addHandler(warnings)
+    try:
+        with redirect_stdout(out), redirect_stderr(errors):
+            code = main([*map(str, arguments)])
+    except SystemExit as end:  # of argparse
+        code = int(end.code or 0)
+    finally:
+        logging.getLogger().removeHandler(warnings)
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), errors.getvalue())
 
 
 def small_clip(path: Path, frames: int = 60) -> Path:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from clips import audio_packets, colors, with_audio, write
+from command import call
 from small_models import random_adapter
 
 from patchvsr_core.__main__ import main
@@ -25,7 +26,8 @@ ROOT = Path(__file__).parents[2]
 STAGES = ("encode", "denoise", "decode", "refine", "fidelity")
 
 
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+def start(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """A command in a process of its own, as a user starts it."""
     command = [sys.executable, "-m", "patchvsr_core", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
@@ -41,7 +43,7 @@ def assert_one_sentence(done: subprocess.CompletedProcess[str], *words: str) -> 
 
 def test_upscale_keeps_frames_timing_and_audio(tmp_path: Path) -> None:
     source = with_audio(tmp_path / "in.mp4", colors(7, 26, 34))
-    done = run("upscale", source, tmp_path / "out.mp4", "--scale", 3)
+    done = start("upscale", source, tmp_path / "out.mp4", "--scale", 3)
     assert done.returncode == 0, done.stderr
     assert "7 frames of 102x78" in done.stdout
     out, given = read_clip(tmp_path / "out.mp4"), read_clip(source)
@@ -54,17 +56,17 @@ def test_upscale_keeps_frames_timing_and_audio(tmp_path: Path) -> None:
 
 def test_options_without_effect_are_named(tmp_path: Path) -> None:
     source = write(tmp_path / "in.mp4", colors(2, 16, 16))
-    idle = run("upscale", source, tmp_path / "idle.mp4", "--steps", 2, "--fidelity-rounds", 3)
+    idle = call("upscale", source, tmp_path / "idle.mp4", "--steps", 2, "--fidelity-rounds", 3)
     assert idle.returncode == 0, idle.stderr
     assert "--steps has no effect; add --patch-detail 0.5" in idle.stderr and "rounds" not in idle.stderr
     for number, chosen in enumerate((("--patch-detail", 0.5), ("--base-layer", "bicubic"), ())):
-        used = run("upscale", source, tmp_path / f"{number}.mp4", *chosen, *(("--steps", 2) if chosen else ()))
+        used = call("upscale", source, tmp_path / f"{number}.mp4", *chosen, *(("--steps", 2) if chosen else ()))
         assert used.returncode == 0 and "no effect" not in used.stderr, used.stderr
 
 
 def test_exact_size_and_options(tmp_path: Path) -> None:
     source = write(tmp_path / "in.mp4", colors(2, 26, 34))
-    done = run(
+    done = call(
         "upscale", source, tmp_path / "out.mkv", "--size", "111x0", "--steps", 2, "--solver", "heun",
         "--layout", "alternating", "--seed", 3, "--color", "adain", "--patch-px", 64, "--patches-at-once", 2,
         "--detail", 0.5,
@@ -76,20 +78,20 @@ def test_exact_size_and_options(tmp_path: Path) -> None:
 def test_a_strength_map_protects(tmp_path: Path) -> None:
     source, picture = write(tmp_path / "in.mkv", colors(2, 26, 34), codec="ffv1"), tmp_path / "map.png"
     cv2.imwrite(str(picture), np.zeros((52, 68), np.uint8))
-    done = run("upscale", source, tmp_path / "out.mkv", "--scale", 2, "--codec", "ffv1", "--strength-map", picture)
+    done = call("upscale", source, tmp_path / "out.mkv", "--scale", 2, "--codec", "ffv1", "--strength-map", picture)
     assert done.returncode == 0, done.stderr
     base = resize(read_clip(source).frames, (52, 68)).clamp(0, 1)
     assert (read_clip(tmp_path / "out.mkv").frames - base).abs().max() <= 1.01 / 255
-    done = run("upscale", source, tmp_path / "other.mkv", "--strength-map", tmp_path / "none.png")
+    done = call("upscale", source, tmp_path / "other.mkv", "--strength-map", tmp_path / "none.png")
     assert_one_sentence(done, "none.png")
 
 
 def test_plan_says_counts_memory_and_time(tmp_path: Path) -> None:
     source = write(tmp_path / "in.mp4", colors(9, 64, 128))
-    alone = run("plan", source, "--scale", 4)
+    alone = call("plan", source, "--scale", 4)
     assert alone.returncode == 0, alone.stderr
     assert "512x256" in alone.stdout and "the restorer alone" in alone.stdout and "patches" not in alone.stdout
-    done = run("plan", source, "--scale", 4, "--patch-detail", 0.5)
+    done = call("plan", source, "--scale", 4, "--patch-detail", 0.5)
     assert done.returncode == 0, done.stderr
     assert "9 x 32 x 64" in done.stdout and "1 of up to 9 frames" in done.stdout
     assert "patches    6 of 8 x 32 x 32" in done.stdout
@@ -134,19 +136,19 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path: Path, arguments:
     before = sorted(tmp_path.iterdir())
     filled = [argument.format(**names) for argument in arguments]
     filled[1] = str(tmp_path / filled[1])
-    done = run("upscale", *filled)
+    done = call("upscale", *filled)
     assert_one_sentence(done, *words)
     assert sorted(tmp_path.iterdir()) == before
 
 
 def test_read_only_folder(tmp_path: Path) -> None:
     source = write(tmp_path / "in.mp4", colors(2, 16, 16))
-    assert_one_sentence(run("upscale", source, "/proc/out.mp4"), "cannot be written")
+    assert_one_sentence(call("upscale", source, "/proc/out.mp4"), "cannot be written")
 
 
 def test_help_and_version() -> None:
-    assert "upscale" in run("--help").stdout
-    assert run("--version").stdout.startswith("PatchVSR 0.")
+    assert "upscale" in call("--help").stdout
+    assert start("--version").stdout.startswith("PatchVSR 0.")
 
 
 @pytest.fixture

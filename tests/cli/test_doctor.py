@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from command import call
 from small_models import random_adapter, random_vae, random_wan, save
 
 from patchvsr_core.__main__ import main
@@ -18,14 +17,13 @@ from patchvsr_core.adapter import BaseSpec, save_adapter
 from patchvsr_core.cli import doctor
 from patchvsr_core.weights import FOLDER, manifest
 
-ROOT = Path(__file__).parents[2]
-
 
 def run(*arguments: object, comfyui: Path | None = None) -> subprocess.CompletedProcess[str]:
-    named = {} if comfyui is None else {"COMFYUI_DIR": str(comfyui)}
-    environment = {key: value for key, value in os.environ.items() if key != "COMFYUI_DIR"} | named
-    command = [sys.executable, "-m", "patchvsr_core", "doctor", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.delenv("COMFYUI_DIR", raising=False)
+        if comfyui is not None:
+            patched.setenv("COMFYUI_DIR", str(comfyui))
+        return call("doctor", *arguments)
 
 
 def test_all_is_well_on_a_machine_that_runs_the_tests() -> None:
