@@ -1,9 +1,13 @@
 """Shared by all tests."""
 
+import os
+
+# The tensors of tests are so small that a second thread costs more than it gives; in processes that tests start, too.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 import torch
 
-# The tensors of tests are so small that a second thread costs more than it gives.
 torch.set_num_threads(1)
 
 

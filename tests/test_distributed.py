@@ -37,7 +37,16 @@ from patchvsr_core.video.journal import folder_of, read_unfinished
 
 ROOT = Path(__file__).parents[1]
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "patchvsr_core"]
+TORCHRUN = [
+    sys.executable,
+    "-m",
+    "torch.distributed.run",
+    "--standalone",
+    "--nproc-per-node",
+    "2",
+    "-m",
+    "patchvsr_core",
+]
 
 
 @pytest.fixture(scope="module")
@@ -107,14 +116,14 @@ def test_a_process_dies_and_the_same_command_goes_on(tmp_path: Path) -> None:
             time.sleep(0.01)
         follower = next(p for p in psutil.Process(process.pid).children() if p.environ()["RANK"] == "1")
         follower.send_signal(signal.SIGKILL)
-        errors = process.communicate(timeout=60)[1]
+        errors = process.communicate(timeout=200)[1]
     assert process.returncode != 0
     assert sentences(errors) == [f"patchvsr: {PROCESS_LOST}"]
     assert read_unfinished(tmp_path / "out.mp4") is not None and not (tmp_path / "out.mp4").exists()
 
     started = start(2, "-m", "patchvsr_core", *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     printed, errors = started[0].communicate(timeout=120)
-    assert started[1].communicate(timeout=60) == ("", "") and [process.wait() for process in started] == [0, 0]
+    assert started[1].communicate(timeout=200) == ("", "") and [process.wait() for process in started] == [0, 0]
     assert printed.count("12 frames of 128x96") == 1
     assert "chunk 4/4" in errors and "chunk 1/4" not in errors
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mp4"]
@@ -128,7 +137,7 @@ def test_a_user_error_is_one_sentence(tmp_path: Path) -> None:
     started = start(
         2, "-m", "patchvsr_core", "upscale", tmp_path / "no.mp4", tmp_path / "out.mp4", stderr=subprocess.PIPE
     )
-    said = [process.communicate(timeout=60)[1] for process in started]
+    said = [process.communicate(timeout=200)[1] for process in started]
     assert said[0].startswith("patchvsr: There is no file") and said[0].count("\n") == 1
     assert said[1] == ""
     assert [process.returncode for process in started] == [2, 2]
@@ -150,7 +159,7 @@ with join_launch() as launch:
 
 def test_a_bug_of_another_process_is_shown() -> None:
     started = start(2, "-c", BUG, stderr=subprocess.PIPE)
-    leader, other = (process.communicate(timeout=60)[1] for process in started)
+    leader, other = (process.communicate(timeout=200)[1] for process in started)
     assert leader == "patchvsr: Process 1 failed (ZeroDivisionError: integer division or modulo by zero).\n"
     assert "Traceback" in other
     assert started[1].returncode == 1

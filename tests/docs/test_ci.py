@@ -52,5 +52,13 @@ def test_a_job_tests_the_lowest_versions_on_the_lowest_python() -> None:
     assert steps[1].startswith("python -m pytest")
 
 
+def test_the_manual_and_the_script_run_the_tests_with_one_command() -> None:
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()[-1]
+    assert script.startswith(".venv/bin/python -m pytest")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"&& {script}\n" in readme
+    assert f"`{script.removeprefix('.venv/bin/')}`" in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+
 def test_the_lowest_pyav_is_the_one_that_files_are_opened_with() -> None:
     assert f"av>={'.'.join(map(str, MIN_PYAV))}" in (ROOT / "requirements.txt").read_text(encoding="utf-8")
