@@ -2,10 +2,10 @@
 
 import { app } from '../../scripts/app.js'
 import { keepUntilRemoved } from './graph_walk.js'
+import { watch } from './watch.js'
 import { words } from './words.js'
 
 const BUTTON = 'patchvsr_advanced'
-const LOOK_MS = 300
 const folded = new Set()
 
 /** Hide the advanced widgets of a new node behind a button; does nothing the second time. */
@@ -50,7 +50,7 @@ function fit(node) {
 app.registerExtension({
   name: 'PatchVSR.AdvancedWidgets',
   setup() {
-    setInterval(() => folded.forEach((node) => node.graph && look(node)), LOOK_MS)
+    watch(() => folded.forEach((node) => node.graph && look(node)))
   },
   nodeCreated(node) {
     if ((node.constructor?.comfyClass ?? node.comfyClass)?.startsWith('PatchVSR_')) foldAdvanced(node)

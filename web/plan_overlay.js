@@ -9,9 +9,9 @@ import { clipOf, pictureOf } from './clip.js'
 import { familyOfFile } from './families.js'
 import { allNodes, feeding, stateOf, upstream, valueOf, widgetOf } from './graph_walk.js'
 import { PlanPicture } from './plan_picture.js'
+import { watch } from './watch.js'
 import { language, words } from './words.js'
 
-const LOOK_MS = 200
 const PICTURE_PX = 120
 const TEXT_PX = 84
 const WIDTH_PX = 320
@@ -66,9 +66,9 @@ class Panel {
     return TEXT_PX + (this.picture ? PICTURE_PX : 0)
   }
 
-  /** Called every now and then: asks again when something that matters has changed. */
+  /** Called every now and then: asks again when something that matters has changed; returns what it waits for. */
   look() {
-    if (!this.host.graph || this.busy) return
+    if (!this.host.graph || this.waiting) return this.waiting
     const { question, missing, element } = this.question()
     this.picture?.choose(this.previews()[0]?.value ?? this.chosen ?? 0)
     if (missing) {
@@ -78,12 +78,12 @@ class Panel {
       return
     }
     const text = JSON.stringify(question)
-    if (text !== this.asked) this.ask(text, element)
-    else this.refresh(element)
+    if (text === this.asked) this.refresh(element)
+    else this.waiting = this.ask(text, element).finally(() => (this.waiting = null))
+    return this.waiting
   }
 
   async ask(text, element) {
-    this.busy = true
     this.asked = text
     try {
       const headers = { 'Content-Type': 'application/json' }
@@ -95,8 +95,6 @@ class Panel {
     } catch {
       this.fail('ComfyUI does not answer.')
       setTimeout(() => (this.asked = ''), RETRY_MS)
-    } finally {
-      this.busy = false
     }
   }
 
@@ -258,20 +256,22 @@ function lookIntoSubgraphs() {
 
 function lookAround() {
   lookIntoSubgraphs()
-  for (const panel of panels) {
-    try {
-      panel.look()
-    } catch (error) {
-      if (!panel.broken) console.warn('PatchVSR: the plan cannot be shown', error)
-      panel.broken = true // a preview is not worth a console full of errors
-    }
+  return Promise.all([...panels].map(lookAt))
+}
+
+async function lookAt(panel) {
+  try {
+    await panel.look()
+  } catch (error) {
+    if (!panel.broken) console.warn('PatchVSR: the plan cannot be shown', error)
+    panel.broken = true // a preview is not worth a console full of errors
   }
 }
 
 app.registerExtension({
   name: 'PatchVSR.PlanOverlay',
   setup() {
-    setInterval(lookAround, LOOK_MS)
+    watch(lookAround)
     api.addEventListener('execution_success', () => panels.forEach((panel) => (panel.asked = ''))) // runs are timed
   },
   nodeCreated(node) {

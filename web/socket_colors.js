@@ -1,6 +1,7 @@
 // Colours of the pack's own sockets and links, in both renderers: what belongs together can be followed by eye.
 
 import { app } from '../../scripts/app.js'
+import { watch } from './watch.js'
 
 const COLORS = {
   PATCHVSR_PLAN: '#2fb5b5',
@@ -10,8 +11,6 @@ const COLORS = {
   PATCHVSR_FLOW: '#d86f8a',
   PATCHVSR_MODEL: '#8f7fe8'
 }
-
-const LOOK_MS = 500
 
 /** A palette, whenever it is chosen, empties the colours of types that it does not know. */
 function paint() {
@@ -31,6 +30,6 @@ const variable = (type) => `--color-datatype-${type}`
 app.registerExtension({
   name: 'PatchVSR.SocketColors',
   setup() {
-    setInterval(paint, LOOK_MS)
+    watch(paint)
   }
 })

@@ -4,8 +4,8 @@
 
 import { app } from '../../scripts/app.js'
 import { keepUntilRemoved, valueOf, widgetOf } from './graph_walk.js'
+import { watch } from './watch.js'
 
-const LOOK_MS = 200
 const NODES = ['PatchVSR_UpscaleVideo', 'PatchVSR_PatchPlanner', 'PatchVSR_DAPUpscale', 'PatchVSR_RDGUpscale']
 const watched = new Set()
 
@@ -38,7 +38,7 @@ function hide(node, widget, off) {
 app.registerExtension({
   name: 'PatchVSR.TargetSize',
   setup() {
-    setInterval(() => watched.forEach((node) => node.graph && look(node)), LOOK_MS)
+    watch(() => watched.forEach((node) => node.graph && look(node)))
   },
   nodeCreated(node) {
     if (NODES.includes(node.constructor?.comfyClass ?? node.comfyClass)) keepUntilRemoved(watched, node)

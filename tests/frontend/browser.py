@@ -32,6 +32,21 @@ SETTINGS = {
 IS_READY = """() => window.app?.vueAppReady && LiteGraph?.registered_node_types.PatchVSR_PatchPlanner
     && app.extensionManager?.workflow?.activeWorkflow && app.graph?._nodes.length > 0"""
 """The nodes are known, and the workflow that the frontend opens with is in place, so that it cannot replace ours."""
+SETTLE = """async (turns) => {
+    const { lookNow } = await import('/extensions/PatchVSR/watch.js')
+    for (let turn = 0; turn < turns; turn += 1) {
+        await lookNow()
+        await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))
+    }
+}"""
+REST = """([quiet, longest]) => new Promise((done) => {
+    const end = () => (observer.disconnect(), requestAnimationFrame(() => requestAnimationFrame(() => done())))
+    let timer = setTimeout(end, quiet)
+    const observer = new MutationObserver(() => (clearTimeout(timer), (timer = setTimeout(end, quiet))))
+    observer.observe(document, { subtree: true, childList: true, attributes: true, characterData: true })
+    setTimeout(end, longest)
+})"""
+QUIET_MS, LONGEST_MS = 150, 2000
 
 
 def missing() -> str | None:
@@ -88,6 +103,19 @@ def open_frontend(
             yield page
         finally:
             context.close()
+
+
+def settle(page: Any, turns: int = 3) -> None:
+    """Let the pack's scripts look at the nodes so many times, and wait for what they ask and draw.
+
+    A first look may wait for what was asked before, a second asks, a third draws what follows from the answer.
+    """
+    page.evaluate(SETTLE, turns)
+
+
+def rest(page: Any) -> None:
+    """Wait until the frontend changes nothing on its page any more."""
+    page.evaluate(REST, [QUIET_MS, LONGEST_MS])
 
 
 def _fulfil(route: Any, also_installed: dict[str, dict[str, list[str]]]) -> None:

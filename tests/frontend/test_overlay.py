@@ -13,7 +13,7 @@ import torch
 from clips import write
 from fakes import ROOT
 from fakes.core_nodes import CORE_NODES
-from frontend.browser import IS_READY, SETTINGS, missing, open_frontend, static_folder
+from frontend.browser import IS_READY, SETTINGS, missing, open_frontend, rest, settle, static_folder
 from frontend.stub_server import StubServer
 from PIL import Image
 
@@ -24,7 +24,12 @@ pytestmark = [
 PLANNER, PREVIEW = "PatchVSR_PatchPlanner", "PatchVSR_PatchPreview"
 FIND = "const planner = app.graph._nodes.find((n) => n.type === 'PatchVSR_PatchPlanner');"
 OVERLAY = "planner.widgets.find((w) => w.name === 'patchvsr_forecast')"
-SETTLED_MS = 900
+SAYS = f"""(begins) => {{ {FIND} return {OVERLAY}.element.innerText.startsWith(begins) }}"""
+PICTURE = f"{OVERLAY}.element.querySelector('image').getAttribute('href')"
+HAS_PICTURE = f"() => {{ {FIND} return {PICTURE}?.length > 1000 }}"
+FIRST, NOT_RUN = "960x400", "Queue once to see the plan."
+LOOKS = 17
+"""After so many, the picture of a clip is taken for the last time."""
 
 
 class Overlay:
@@ -33,16 +38,21 @@ class Overlay:
     def __init__(self, page):
         self.page = page
 
-    def load(self, workflow):
+    def load(self, workflow, begins=FIRST):
+        """Ready when the text is there that begins so."""
         self.page.evaluate("(workflow) => app.loadGraphData(workflow)", workflow)
-        self.page.wait_for_timeout(2 * SETTLED_MS)
+        self.wait(begins)
+
+    def wait(self, begins):
+        self.page.wait_for_function(SAYS, arg=begins)
+        settle(self.page)
 
     def run(self, script, *values):
         return self.page.evaluate(f"(values) => {{ {FIND} {script} }}", list(values))
 
     def set(self, widget, value):
         self.run("planner.widgets.find((w) => w.name === values[0]).value = values[1]", widget, value)
-        self.page.wait_for_timeout(SETTLED_MS)
+        settle(self.page)
 
     @property
     def text(self):
@@ -68,7 +78,7 @@ class Overlay:
     def look_at_the_planner(self):
         self.run("app.canvas.ds.scale = 1; app.canvas.ds.offset = [200 - planner.pos[0], 150 - planner.pos[1]]")
         self.run("app.canvas.setDirty(true, true)")
-        self.page.wait_for_timeout(SETTLED_MS)
+        rest(self.page)
 
     def middle_of(self, index):
         box = self.run(
@@ -153,7 +163,7 @@ def test_the_plan_is_there_before_anything_is_queued(overlay):
     assert overlay.text.startswith("960x400 · 10 patches (10 primary) x ~7 windows")
     assert "time: known after the first run" in overlay.text
     assert overlay.drawn == 10 and overlay.is_shown
-    assert overlay.run(f"return {OVERLAY}.element.querySelector('image').getAttribute('href')?.length > 1000")
+    overlay.page.wait_for_function(HAS_PICTURE)
 
 
 @pytest.mark.parametrize("preview", ["", "detached", "folded"])
@@ -167,10 +177,11 @@ def test_the_picture_is_one_of_the_clip_and_not_black(overlay, preview):
             "holder.style.display = 'none'; if (values[0]) document.body.append(holder)",
             preview == "folded",
         )
-        overlay.page.wait_for_timeout(2 * SETTLED_MS)
+        settle(overlay.page)
         overlay.set("scale", 2)
-    overlay.page.wait_for_timeout(4 * SETTLED_MS)
-    href = overlay.run(f"return {OVERLAY}.element.querySelector('image').getAttribute('href')")
+    overlay.page.wait_for_function(HAS_PICTURE)
+    settle(overlay.page, LOOKS)
+    href = overlay.run(f"return {PICTURE}")
     picture = np.asarray(Image.open(BytesIO(base64.b64decode(href.split(",")[1]))), dtype=float)
     assert picture.mean() > 20 and picture.std() > 20
 
@@ -180,7 +191,7 @@ def test_a_file_of_sound_alone_has_no_picture(overlay):
         "const [widget] = app.graph._nodes.find((n) => n.type === 'LoadVideo').widgets; widget.value = 'sound.wav';"
     )
     overlay.run(f"{choose} widget.callback?.('sound.wav')")
-    overlay.page.wait_for_timeout(3 * SETTLED_MS)
+    overlay.wait("This file has no picture.")
     assert overlay.text == "This file has no picture."
 
 
@@ -215,7 +226,7 @@ def test_a_sampler_of_too_few_steps_is_warned_of(overlay):
 
 def test_without_a_clip_it_says_so_and_assumes_nothing(overlay):
     overlay.run("planner.disconnectInput(planner.findInputSlot('image'))")
-    overlay.page.wait_for_timeout(SETTLED_MS)
+    settle(overlay.page)
     assert overlay.text == "Connect a clip to see the plan."
     assert not overlay.is_shown
 
@@ -227,15 +238,15 @@ def test_another_node_in_between_may_change_the_size(overlay):
         "source.connect(0, scale, scale.findInputSlot('image'));"
         "scale.connect(0, planner, planner.findInputSlot('image'))"
     )
-    overlay.page.wait_for_timeout(SETTLED_MS)
-    assert overlay.text == "Queue once to see the plan."
+    settle(overlay.page)
+    assert overlay.text == NOT_RUN
     told = {"frames": 12, "width": 100, "height": 50, "family": "tiny"}
     overlay.run("planner.onExecuted({ patchvsr_plan: [values[0]] })", told)
-    overlay.page.wait_for_timeout(SETTLED_MS)
+    settle(overlay.page)
     assert overlay.text.startswith("400x200 · ") and "x 2 windows" in overlay.text
     overlay.run("app.graph._nodes.find((n) => n.type === 'ImageScale').widgets[1].value = 77")
-    overlay.page.wait_for_timeout(SETTLED_MS)
-    assert overlay.text == "Queue once to see the plan.", "what was told is of another size"
+    settle(overlay.page)
+    assert overlay.text == NOT_RUN, "what was told is of another size"
 
 
 def test_a_click_chooses_the_patch_of_patch_preview(overlay):
@@ -250,18 +261,17 @@ def test_a_click_chooses_the_patch_of_patch_preview(overlay):
     )
     place = overlay.middle_of(4)
     overlay.page.mouse.move(*place)
-    overlay.page.wait_for_timeout(100)
-    assert overlay.text.startswith("patch 5, primary")
+    overlay.page.wait_for_function(SAYS, arg="patch 5, primary")
     overlay.page.mouse.click(*place)
-    overlay.page.wait_for_timeout(SETTLED_MS)
+    settle(overlay.page)
     assert overlay.run(number) == 5 and overlay.highlighted == [4]
     overlay.page.mouse.click(*place)
-    overlay.page.wait_for_timeout(SETTLED_MS)
+    settle(overlay.page)
     assert overlay.run(number) == 0 and overlay.highlighted == []
     overlay.run(
         f"app.graph._nodes.find((n) => n.type === '{PREVIEW}').widgets.find((w) => w.name === 'patch').value = 9"
     )
-    overlay.page.wait_for_timeout(SETTLED_MS)
+    settle(overlay.page)
     assert overlay.highlighted == [8], "a number typed there is shown here"
 
 
@@ -270,7 +280,7 @@ def test_it_works_in_a_subgraph(overlay):
         "const encoder = app.graph._nodes.find((n) => n.type === 'PatchVSR_PatchEncoder');"
         "app.graph.convertToSubgraph(new Set([planner, encoder]))"
     )
-    overlay.page.wait_for_timeout(SETTLED_MS)
+    settle(overlay.page)
     inner = overlay.page.evaluate(
         "() => { const owner = app.graph._nodes.find((n) => n.subgraph);"
         f"const planner = owner.subgraph._nodes.find((n) => n.type === '{PLANNER}');"
@@ -292,8 +302,8 @@ def test_prompt_and_workflow_know_nothing_of_it(overlay, workflow):
 def test_a_graph_with_a_missing_node_is_no_error(overlay, workflow):
     broken = copy.deepcopy(workflow)
     next(node for node in broken["nodes"] if node["type"] == "GetVideoComponents")["type"] = "Nonsense"
-    overlay.load(broken)
-    assert overlay.text == "Queue once to see the plan."
+    overlay.load(broken, NOT_RUN)
+    assert overlay.text == NOT_RUN
 
 
 def test_time_is_there_when_a_run_has_ended(overlay, pack, monkeypatch):
@@ -303,18 +313,19 @@ def test_time_is_there_when_a_run_has_ended(overlay, pack, monkeypatch):
         "() => window.comfyAPI.api.api.dispatchEvent("
         "new CustomEvent('execution_success', { detail: { prompt_id: '' } }))"
     )
-    overlay.page.wait_for_timeout(SETTLED_MS)
+    settle(overlay.page)
     assert "time ~1 min 10 s for 1 step (measured here)" in overlay.text
 
 
 def test_upscale_video_tells_sizes_too(overlay):
     workflow = (ROOT / "example_workflows" / "patchvsr_long_4k.json").read_text()
-    overlay.load(json.loads(workflow))
-    text = overlay.page.evaluate(
-        "() => app.graph._nodes.find((n) => n.type === 'PatchVSR_UpscaleVideo')"
+    overlay.page.evaluate("(workflow) => app.loadGraphData(workflow)", json.loads(workflow))
+    told = (
+        "app.graph._nodes.find((n) => n.type === 'PatchVSR_UpscaleVideo')"
         ".widgets.find((w) => w.name === 'patchvsr_forecast').element.innerText"
     )
-    assert text.startswith("960x400 · restorer alone") and "disk while running" in text
+    overlay.page.wait_for_function(f"() => {told}.startsWith('960x400 · restorer alone')")
+    assert "disk while running" in overlay.page.evaluate(f"() => {told}")
 
 
 @contextmanager
@@ -333,7 +344,8 @@ def test_without_the_script_the_same_prompt_comes_out(overlay, pack):
     """From what was saved with it; and with it from what was saved without it."""
     with_it = overlay.prompt()
     with beside(overlay.page, StubServer(static_folder(), entries(pack))) as bare:
-        bare.load(with_it["workflow"])
+        bare.page.evaluate("(workflow) => app.loadGraphData(workflow)", with_it["workflow"])
+        rest(bare.page)
         without = bare.prompt()
     overlay.load(without["workflow"])
     for prompt in (with_it, without, again := overlay.prompt()):
@@ -344,9 +356,9 @@ def test_without_the_script_the_same_prompt_comes_out(overlay, pack):
 
 def test_a_server_without_the_route_is_no_error(overlay, pack, workflow):
     with beside(overlay.page, StubServer(static_folder(), entries(pack), web=ROOT / "web")) as bare:
-        bare.load(workflow)
+        bare.load(workflow, NOT_RUN)
         bare.run("planner.onExecuted({ patchvsr_plan: [{ frames: 3, width: 8, height: 8, family: 'tiny' }] })")
-        bare.page.wait_for_timeout(SETTLED_MS)
+        settle(bare.page)
         assert bare.text == "Start ComfyUI again to see the plan here."
 
 
@@ -356,7 +368,7 @@ def test_it_speaks_the_language_of_the_page(overlay, pack, workflow):
     server.answers["/i18n"] = {"fr": {"patchvsr": {"no_clip": "Connecter un clip."}}}
     server.answers["/settings"] |= {"Comfy.Locale": "fr"}
     with beside(overlay.page, server) as french:
-        french.load(workflow)
+        french.load(workflow, "")
         french.run("planner.disconnectInput(planner.findInputSlot('image'))")
-        french.page.wait_for_timeout(SETTLED_MS)
+        settle(french.page)
         assert french.text == "Connecter un clip."

@@ -9,14 +9,13 @@ from typing import Any
 import pytest
 from fakes.core_nodes import CORE_NODES
 from fakes.pack import ROOT
-from frontend.browser import missing, open_frontend, static_folder
+from frontend.browser import missing, open_frontend, settle, static_folder
 from frontend.stub_server import StubServer
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(missing() is not None, reason=f"the frontend tests need {missing()}"),
 ]
-SETTLED_MS = 900
 MOST_OPEN = 8
 ADD = """(type) => {
   for (const node of [...app.graph._nodes]) app.graph.remove(node) // clear() would use their ids again
@@ -52,12 +51,12 @@ def page(pack: Any, info: dict[str, Any], request: pytest.FixtureRequest) -> Ite
 
 def add(page: Any, kind: str) -> None:
     page.evaluate(ADD, f"PatchVSR_{kind}")
-    page.wait_for_timeout(SETTLED_MS)
+    settle(page)
 
 
 def choose(page: Any, name: str, value: Any) -> None:
     page.evaluate(SET, [name, value])
-    page.wait_for_timeout(SETTLED_MS)
+    settle(page)
 
 
 def test_at_most_eight_widgets_stand_open(page: Any, info: dict[str, Any]) -> None:
@@ -100,9 +99,8 @@ def test_a_video_is_all_that_upscale_video_needs_to_tell_the_size(page: Any) -> 
       load.widgets[0].value = 'patchvsr_sample.mp4'
       load.connect(0, made, made.findInputSlot('video'))
     }""")
-    page.wait_for_timeout(2 * SETTLED_MS)
     said = "() => made.widgets.find((w) => w.name === 'patchvsr_forecast').element.innerText"
-    assert page.evaluate(said).startswith("960x400")
+    page.wait_for_function(f"{said}.startsWith('960x400')")
     choose(page, "quality", "fast")
     assert page.evaluate(said).startswith("960x400 · real-time network alone")
     choose(page, "target", "1440p")
@@ -135,7 +133,7 @@ def test_people_find_what_they_look_for(page: Any, node: str, word: str) -> None
 
 
 def test_own_sockets_have_colours_of_their_own(page: Any) -> None:
-    page.wait_for_timeout(SETTLED_MS)
+    settle(page)
     kinds = [f"PATCHVSR_{kind}" for kind in ("PLAN", "PATCH_COND", "GLOBAL_CONTEXT", "TILES", "FLOW")]
     colors = page.evaluate("(kinds) => kinds.map((kind) => LGraphCanvas.link_type_colors[kind])", kinds)
     assert len(set(colors)) == 5 and all(colors)
