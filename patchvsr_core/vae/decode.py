@@ -68,17 +68,7 @@ def decode_tiles(
         PlanError: when the latent or the input does not match the plan.
         ModelError: when a conditional decoder cannot be attached to the codec.
     """
-    if tuple(latent.shape[2:]) != canvas.latent_shape:
-        raise PlanError(
-            f"The latent has size {tuple(latent.shape[2:])} (T, H, W) but the plan's canvas has "
-            f"{canvas.latent_shape}; connect the latent that was sampled with this plan."
-        )
-    check_codec(codec, canvas)
-    if latent.shape[1] != codec.channels:
-        raise PlanError(
-            f"The latent has {latent.shape[1]} channels but the VAE decodes {codec.channels}; "
-            "connect the VAE that encoded it."
-        )
+    _check_latent(codec, latent, canvas)
     if condition is not None:
         check_frames(condition.source, canvas)
     check_finite(latent, phrase("base model"))
@@ -98,6 +88,20 @@ def decode_tiles(
             on_tile(done, len(grid))
     rows, columns = ([span.start * canvas.stride_px for span in spans] for spans in (grid.rows, grid.columns))
     return Tiles(canvas, (rows, columns), tuple(pixels))
+
+
+def _check_latent(codec: Codec, latent: Tensor, canvas: Canvas) -> None:
+    if tuple(latent.shape[2:]) != canvas.latent_shape:
+        raise PlanError(
+            f"The latent has size {tuple(latent.shape[2:])} (T, H, W) but the plan's canvas has "
+            f"{canvas.latent_shape}; connect the latent that was sampled with this plan."
+        )
+    check_codec(codec, canvas)
+    if latent.shape[1] != codec.channels:
+        raise PlanError(
+            f"The latent has {latent.shape[1]} channels but the VAE decodes {codec.channels}; "
+            "connect the VAE that encoded it."
+        )
 
 
 def blend_tiles(tiles: Tiles, *, window: str = "linear", dtype: torch.dtype = torch.float32) -> Tensor:

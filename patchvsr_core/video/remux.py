@@ -123,13 +123,7 @@ def join(
     """
     partial = partial_of(path)
     is_reshaped = picture.pixel_aspect != 1 and path.suffix.lower() in (".mkv", ".webm")
-    orders = [display_order(segment) for segment in segments]
-    if sum(map(len, orders)) != len(timestamps):
-        raise OutputError(
-            f"The chunks of {path.name} have {sum(map(len, orders))} frames instead of {len(timestamps)}",
-            flag="start again with --fresh",
-            node="set when_unfinished to start again",
-        )
+    orders = _checked_orders(segments, path, len(timestamps))
     try:
         with (
             explain_write_errors(path),
@@ -138,9 +132,7 @@ def join(
             video = _picture_stream(segments[0], target, time_base, picture.light)
             choices: dict[str, Any] = {"origin": origin, "clock": clock, "subtitles": subtitles, "audio": audio}
             others = PassthroughStreams(others_from, target, path.suffix, **choices) if others_from else None
-            for name in [name for name in target.metadata if name.lower() in notes]:
-                del target.metadata[name]
-            target.metadata.update(notes)
+            _put_notes(target, notes)
             if is_reshaped:
                 video.metadata["title"] = video.metadata.get("title", "") + SPARE
             _copy(
@@ -158,6 +150,26 @@ def join(
             commit_file(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _checked_orders(segments: Sequence[Path], path: Path, frames: int) -> list[list[int]]:
+    """The display order of every segment; together they have to hold all frames."""
+    orders = [display_order(segment) for segment in segments]
+    found = sum(map(len, orders))
+    if found != frames:
+        raise OutputError(
+            f"The chunks of {path.name} have {found} frames instead of {frames}",
+            flag="start again with --fresh",
+            node="set when_unfinished to start again",
+        )
+    return orders
+
+
+def _put_notes(target: av.container.OutputContainer, notes: Mapping[str, str]) -> None:
+    """Tags of the file, in the place of those of the same names, whatever their case."""
+    for name in [name for name in target.metadata if name.lower() in notes]:
+        del target.metadata[name]
+    target.metadata.update(notes)
 
 
 def _size_of(segment: Path) -> tuple[int, int]:
