@@ -4,10 +4,17 @@ English is written from the schemas and from the messages in the code; what a tr
 wrong is printed, of all languages or of those that are named:
 
     python tests/translations.py [de ...]
+
+Where English has changed under the same name, translations are out of date until they are declared to be of today's
+English, once they are:
+
+    python tests/translations.py --translated [de ...]
 """
 
 from __future__ import annotations
 
+import argparse
+import hashlib
 import json
 import sys
 from collections.abc import Iterator, Mapping
@@ -28,6 +35,8 @@ LANGUAGES = ("en", "zh", "ja", "ko", "es", "fr", "de", "ru")
 FILES = ("nodeDefs.json", "main.json")
 MESSAGES = "messages.json"
 """Read by the pack alone; ComfyUI's frontend would take the places in it for commands."""
+TRANSLATED_FROM = ROOT / "tests" / "fixtures" / "translated_from.json"
+"""The state of the English texts of every node from which each language was translated."""
 Texts = dict[str, Any]
 
 
@@ -103,6 +112,31 @@ def read_messages(language: str) -> dict[str, str]:
     return json.loads(path.read_text("utf-8")) if path.is_file() else {}
 
 
+def states(texts: Mapping[str, Texts]) -> dict[str, str]:
+    """A number per node and file, which changes with any of its texts."""
+    parts = {**texts["nodeDefs.json"], "main.json": texts["main.json"]}
+    return {
+        name: hashlib.sha256("\n".join(f"{place} {text}" for place, text in leaves(part)).encode()).hexdigest()[:12]
+        for name, part in parts.items()
+    }
+
+
+def translated_from() -> dict[str, dict[str, str]]:
+    """By language, what :func:`states` was when it was translated."""
+    return json.loads(TRANSLATED_FROM.read_text("utf-8")) if TRANSLATED_FROM.is_file() else {}
+
+
+def outdated(language: str, texts: Mapping[str, Texts]) -> Iterator[str]:
+    """Where English has changed since a language was translated, a sentence each."""
+    known = translated_from().get(language, {})
+    for name, state in states(texts).items():
+        if known.get(name) != state:
+            yield (
+                f"{language}: {name} is of other English texts than today's; translate what changed in locales/en, "
+                f"then run python tests/translations.py --translated {language}"
+            )
+
+
 def missing(language: str, texts: Mapping[str, Texts]) -> Iterator[str]:
     """What a translation lacks, a sentence each.
 
@@ -121,6 +155,7 @@ def missing(language: str, texts: Mapping[str, Texts]) -> Iterator[str]:
 
 def wrong(language: str, texts: Mapping[str, Texts]) -> Iterator[str]:
     """What is left over, out of date or does not fit in a translation, a sentence each."""
+    yield from outdated(language, texts)
     for place in sorted(dict(leaves(read(language))).keys() - dict(leaves(texts)).keys()):
         yield f"{language}: {place} is left over"
     messages = read_messages(language)
@@ -139,9 +174,16 @@ def wrong(language: str, texts: Mapping[str, Texts]) -> Iterator[str]:
 
 def main() -> None:
     """Write English, and say how the others differ from it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("languages", nargs="*", default=LANGUAGES[1:])
+    parser.add_argument("--translated", action="store_true", help="declare them to be of today's English")
+    options = parser.parse_args()
     texts = english(object_info())
     write("en", {**texts, MESSAGES: collect()})
-    for language in sys.argv[1:] or LANGUAGES[1:]:
+    if options.translated:
+        known = translated_from() | dict.fromkeys(options.languages, states(texts))
+        TRANSLATED_FROM.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n", "utf-8")
+    for language in options.languages:
         print(*missing(language, texts), *wrong(language, texts), sep="\n")
 
 

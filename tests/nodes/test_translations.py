@@ -6,7 +6,18 @@ import re
 
 import pytest
 from fakes.pack import Pack
-from translations import LANGUAGES, LOCALES, english, leaves, missing, object_info, read, read_messages, wrong
+from translations import (
+    LANGUAGES,
+    LOCALES,
+    english,
+    leaves,
+    missing,
+    object_info,
+    outdated,
+    read,
+    read_messages,
+    wrong,
+)
 
 from patchvsr_core.run.forecast_text import ENGLISH as FORECAST
 
@@ -55,6 +66,15 @@ def test_nothing_is_missing_and_nothing_left_over(language):
     found = dict(leaves(read(language)))
     assert found.keys() == ENGLISH.keys()
     assert not [place for place, text in found.items() if not text.strip() or text != text.strip()]
+
+
+@pytest.mark.parametrize("language", TRANSLATIONS)
+def test_it_is_of_the_english_of_today(language):
+    texts = english(INFO)
+    assert not [*outdated(language, texts)]
+    texts["nodeDefs.json"]["PatchVSR_Blender"]["inputs"]["tiles"]["tooltip"] += " And more."
+    (fault,) = outdated(language, texts)
+    assert fault.startswith(f"{language}: PatchVSR_Blender is of other English texts")
 
 
 @pytest.mark.parametrize("language", COMPLETE)
