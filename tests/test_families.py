@@ -8,10 +8,9 @@ import pytest
 
 from patchvsr_core.families import FAMILIES, family_of_codec, family_of_model, same_codec
 from patchvsr_core.plan.canvas import Canvas
-from patchvsr_core.plan.planner import plan_patches
 from patchvsr_core.sampling.joint_modulation import check_steps
 from patchvsr_core.settings import TINY, WAN, WAN_PLAIN
-from patchvsr_core.stages import defaults_for, layout_for
+from patchvsr_core.stages import defaults_for, layout_for, plan_canvas
 from patchvsr_core.vae.codec import SpaceToDepth
 
 
@@ -21,13 +20,7 @@ def test_the_defaults_of_every_family_make_a_plan(name: str) -> None:
     for settings in (family.settings, family.without_adapter):
         frames = 1 if family.stills else 40
         canvas = Canvas(frames, (270, 480), (1080, 1920), family.stride_px, family.stride_frames)
-        plan = plan_patches(
-            canvas,
-            patch_px=settings.patch_px,
-            layout=settings.layout,
-            window_frames=settings.window_frames,
-            overlap_frames=settings.overlap_frames,
-        )
+        plan = plan_canvas(canvas, settings)
         check_steps(plan, settings.steps)
         assert not family.images or plan.patch_size[0] == 1, "frames of an image model do not know one another"
 

@@ -17,7 +17,8 @@ from ..plan.canvas import Canvas, PatchPlan
 from ..plan.planner import plan_tiles
 from ..restorer.restore import restore_clip
 from ..restorer.shipped import shipped_restorer
-from ..run.cost import Throughput, Work, run_memory, run_seconds, tokens_of, work_of
+from ..run.cost import run_memory
+from ..run.throughput import Throughput, Work, run_seconds, tokens_of, work_of
 from ..sampling.conditions import Controls
 from ..sampling.joint_modulation import check_steps
 from ..sampling.schedules import step_count
@@ -40,7 +41,7 @@ class Estimate:
 
 
 def estimate(plan: PatchPlan, models: Models, settings: Settings) -> Estimate:
-    """Count what a plan takes, by the model of :mod:`run.cost`, at the speed that :func:`measure` finds.
+    """Count what a plan takes, by the model of :mod:`run.throughput`, at the speed that :func:`measure` finds.
 
     Raises:
         PlanError: for a plan that the settings cannot run.

@@ -1,30 +1,30 @@
-"""What a run costs: the one model of memory and time that planning, chunking and refusing ask.
+"""The memory that a run needs: with :mod:`throughput`, the one model that planning, chunking and refusing ask.
 
-Memory follows from sizes alone. Arrays over the whole clip (latents, frames) are counted one by one; what
-networks hold while they work on a patch or a tile is counted in features, with the factors below.
-``benchmarks/cost.py`` compares it with measured peaks. Time follows from what was measured on this machine.
+It follows from sizes alone. Arrays over the whole clip (latents, frames) are counted one by one; what networks hold
+while they work on a patch or a tile is counted in features, with the factors below. ``benchmarks/cost.py`` compares it
+with measured peaks.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 
 from ..adapter import BaseSpec
 from ..finish.refine import CHUNK_FRAMES, Refiner, working_bytes
-from ..plan.canvas import TOKEN_CELLS, Canvas, PatchPlan
+from ..plan.canvas import Canvas, PatchPlan
 from ..plan.planner import plan_tiles
 from ..propagation.attention import cache_bytes
 from ..propagation.canvas import MEASURED_PX
 from ..resample import PIXELS_PER_BATCH
 from ..restorer.restore import working_bytes as restoring_bytes
 from ..sampling.conditions import CACHE_BYTES
-from ..sampling.schedules import noise_levels, step_count
+from ..sampling.schedules import step_count
 from ..sampling.solvers import SOLVERS
 from ..settings import BICUBIC, RESTORER, Settings
-from ..stages import attention_options, runs_auxiliary, runs_diffusion, steps_of_run
+from ..stages import attention_options, runs_diffusion
+from .throughput import tokens_of
 
 FLOAT_BYTES = 4
 PIXEL_BYTES = 3 * FLOAT_BYTES
@@ -93,97 +93,9 @@ class Memory:
         return max(getattr(self, stage.name) for stage in fields(self))
 
 
-@dataclass(frozen=True)
-class Work:
-    """What takes time in a run."""
-
-    evaluations: int
-    """Of the base on a patch, over all steps and prompts."""
-    tokens: int
-    """Of a patch."""
-    pixels: int
-    """Of all frames of the result."""
-    positions: int = 0
-    """Positions of patches, each of which the adapter evaluates once."""
-    restores: bool = False
-    """Whether the restorer makes the base layer."""
-
-
-@dataclass(frozen=True)
-class Throughput:
-    """How fast a machine is."""
-
-    patches: Mapping[int, float] = field(default_factory=dict)
-    """Seconds per evaluation of a patch, by its tokens."""
-    stages: Mapping[str, float] = field(default_factory=dict)
-    """Seconds per megapixel of all frames of the result, by stage; ``base`` is the restorer."""
-    adapter: float = 0.0
-    """Seconds that the adapter takes for one position."""
-    attention_tokens: float = math.inf
-    """Tokens at which attention between them costs as much as all else in a block."""
-
-    def patch_seconds(self, tokens: int) -> float | None:
-        """Of one evaluation, scaled from the nearest size that was measured; None when there is none."""
-        near = min(self.patches, key=lambda other: max(other / tokens, tokens / other), default=0)
-        return self.patches[near] * self._operations(tokens) / self._operations(near) if near else None
-
-    def _operations(self, tokens: int) -> float:
-        """Up to a factor: linear in the tokens, and quadratic in attention."""
-        return tokens * (1 + tokens / self.attention_tokens)
-
-
-def run_seconds(work: Work, throughput: Throughput) -> float | None:
-    """How long some work takes; None when what takes most of it was never timed."""
-    stages = dict(throughput.stages)
-    restoring = stages.pop("base", None)
-    if work.restores and restoring is None:
-        return None
-    megapixels = work.pixels / 1e6
-    begun = megapixels * restoring if work.restores and restoring is not None else 0.0
-    if work.evaluations == 0:
-        return begun + megapixels * stages.get("fidelity", 0.0)
-    each = throughput.patch_seconds(work.tokens)
-    if each is None:
-        return None
-    denoising = work.evaluations * each + work.positions * throughput.adapter
-    return begun + denoising + megapixels * sum(stages.values())
-
-
-def work_of(plan: PatchPlan, settings: Settings, *, is_lossless: bool = False) -> Work:
-    """What a plan takes with some settings: guidance runs every patch twice, SAP the primary grid a first time.
-
-    Args:
-        is_lossless: of the model's codec; with one the base layer may be the whole result.
-    """
-    canvas = plan.canvas
-    pixels, restores = canvas.frames * math.prod(canvas.target), settings.base_layer == RESTORER
-    if not runs_diffusion(settings, is_lossless=is_lossless):
-        return Work(0, tokens_of(plan), pixels, restores=restores)
-    steps = steps_of_run(settings)
-    levels = noise_levels(settings).tolist()
-    grids = Counter((step % plan.phases, runs_auxiliary(settings, levels[step])) for step in steps)
-    patches = {grid: plan.at_step(grid[0], auxiliary=grid[1]) for grid in grids}
-    evaluations = sum(count * len(patches[grid]) for grid, count in grids.items())
-    if settings.spatial_attention and not settings.lazy_attention:
-        turns = 2 if settings.temporal_attention else 1
-        evaluations += len(plan.primary) * -(-len(steps) // turns)
-    return Work(
-        evaluations * (1 if settings.guidance == 1 else 2),
-        tokens_of(plan),
-        pixels,
-        len({patch.origin for grid in patches.values() for patch in grid}),
-        restores,
-    )
-
-
 def patch_bytes(plan: PatchPlan, base: BaseSpec, item_bytes: int) -> int:
     """What a patch takes while a Wan works on it, beside the weights."""
     return tokens_of(plan) * (BLOCK_COPIES * base.width + 2 * base.ffn) * item_bytes
-
-
-def tokens_of(plan: PatchPlan) -> int:
-    """Tokens of one patch."""
-    return math.prod(plan.patch_size) // TOKEN_CELLS**2
 
 
 def run_memory(plan: PatchPlan, networks: Networks, settings: Settings, patches_at_once: int = 1) -> Memory:

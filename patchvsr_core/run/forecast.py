@@ -10,16 +10,18 @@ from ..errors import PlanError
 from ..families import FAMILIES
 from ..finish.refine import Refiner
 from ..plan.canvas import TOKEN_CELLS, Canvas, PatchPlan
-from ..plan.planner import count_windows, plan_patches
+from ..plan.planner import count_windows
 from ..plan.positions import KINDS, Position, list_positions
 from ..plan.target_size import target_size
 from ..sampling.joint_modulation import check_steps
 from ..sampling.schedules import step_count
 from ..settings import BICUBIC, Settings
+from ..stages import plan_canvas
 from ..video.disk_space import file_bytes
 from ..video.encoders import CODECS, CRF
-from .cost import PIXEL_BYTES, Networks, Throughput, node_memory, patch_bytes, run_seconds, work_of
+from .cost import PIXEL_BYTES, Networks, node_memory, patch_bytes
 from .guess import least_seconds
+from .throughput import Throughput, run_seconds, work_of
 
 MOST_PLACES = 40_000
 """Of a plan: more would be far too slow to run, and slow to plan."""
@@ -130,13 +132,7 @@ def forecast(
     canvas = Canvas(request.frames, request.source, target, family.stride_px, family.stride_frames)
     _check_number(canvas, settings.patch_px)
     one_window = replace(canvas, frames=min(canvas.frames, settings.window_frames))
-    plan = plan_patches(
-        one_window,
-        patch_px=settings.patch_px,
-        layout=settings.layout,
-        window_frames=settings.window_frames,
-        overlap_frames=settings.overlap_frames,
-    )
+    plan = plan_canvas(one_window, settings)
     windows = count_windows(canvas, settings.window_frames, settings.overlap_frames)
     work = work_of(plan, settings, is_lossless=request.family == "tiny")
     work = replace(work, evaluations=windows * work.evaluations, pixels=canvas.frames * target[0] * target[1])

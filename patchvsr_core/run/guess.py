@@ -11,7 +11,7 @@ from collections.abc import Collection
 import torch
 
 from ..adapter.config import BaseSpec
-from .cost import Work
+from .throughput import Work
 
 THREAD_SPEED = 5e10
 """Operations per second of one CPU thread: what the base of the tiny default reaches."""

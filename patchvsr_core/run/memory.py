@@ -11,7 +11,8 @@ from ..errors import PlanError
 from ..plan.canvas import PatchPlan
 from ..settings import Settings
 from ..stages import ModelParts, make_plan
-from .cost import Networks, run_memory, stream_memory, tokens_of
+from .cost import Networks, run_memory, stream_memory
+from .throughput import tokens_of
 
 SHARE = 0.8
 """Part of the free memory that a chunk may take: estimates are good to about a quarter."""

@@ -17,7 +17,7 @@ from typing import Any
 
 from ..adapter import BaseSpec
 from ..families import same_codec
-from .cost import Throughput
+from .throughput import Throughput
 
 log = logging.getLogger(__name__)
 

@@ -105,7 +105,11 @@ def make_plan(
 ) -> PatchPlan:
     """Plan a run for the codec of ``models``; sizes are (height, width)."""
     codec = models.codec
-    canvas = Canvas(frames, source, target, codec.stride_px, codec.stride_frames)
+    return plan_canvas(Canvas(frames, source, target, codec.stride_px, codec.stride_frames), settings)
+
+
+def plan_canvas(canvas: Canvas, settings: Settings) -> PatchPlan:
+    """Plan the patches of a canvas as settings ask for them."""
     return plan_patches(
         canvas,
         patch_px=settings.patch_px,

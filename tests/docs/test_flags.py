@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
+import io
 import re
-import subprocess
-import sys
+from contextlib import redirect_stdout
 from functools import lru_cache
 from pathlib import Path
 
 import pytest
 
+from patchvsr_core.__main__ import main as core_main
+from patchvsr_core.training.__main__ import main as training_main
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMMANDS = [
-    ("patchvsr_core", "upscale"),
-    ("patchvsr_core", "plan"),
-    ("patchvsr_core", "doctor"),
-    ("patchvsr_core.training", "train"),
-    ("patchvsr_core.training", "precompute"),
-    ("patchvsr_core.training", "export"),
+    (core_main, "upscale"),
+    (core_main, "plan"),
+    (core_main, "doctor"),
+    (training_main, "train"),
+    (training_main, "precompute"),
+    (training_main, "export"),
 ]
 OF_SCHEDULERS = {"--address", "--array", "--dependency", "--gres", "--head", "--parsable", "--requeue", "--wrap"}
 """Options of Ray and Slurm."""
-OF_OTHERS = {"--no-deps", "--exclude", "--format", "--nproc-per-node", "--check", "--markdown", *OF_SCHEDULERS}
+OF_OTHERS = {
+    "--no-deps",
+    "--exclude",
+    "--format",
+    "--nproc-per-node",
+    "--check",
+    "--markdown",
+    "--translated",
+    *OF_SCHEDULERS,
+}
 """Options of pip, torchrun, and this project's tools and benchmarks."""
 
 DEPRECATED = re.compile(r"Flags that were renamed \(.*?\)", re.DOTALL)
@@ -41,10 +53,11 @@ def named_options(text: str) -> set[str]:
 def known_options() -> frozenset[str]:
     """What the help of every command lists first on a line; an alias stands after it."""
     found = set(OF_OTHERS)
-    for module, command in COMMANDS:
-        arguments = [sys.executable, "-m", module, command, "--help"]
-        text = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-        found |= set(re.findall(r"^  (?:-\w, )?(--[a-z][a-z-]*)", text, re.MULTILINE))
+    for main, command in COMMANDS:
+        shown = io.StringIO()
+        with redirect_stdout(shown), pytest.raises(SystemExit, match="0"):
+            main([command, "--help"])
+        found |= set(re.findall(r"^  (?:-\w, )?(--[a-z][a-z-]*)", shown.getvalue(), re.MULTILINE))
     return frozenset(found | {"--help"})
 
 

@@ -307,7 +307,7 @@ def test_a_graph_with_a_missing_node_is_no_error(overlay, workflow):
 
 
 def test_time_is_there_when_a_run_has_ended(overlay, pack, monkeypatch):
-    speed = pack.part("patchvsr_core.run.cost").Throughput({2048: 1.0}, {})
+    speed = pack.part("patchvsr_core.run.throughput").Throughput({2048: 1.0}, {})
     monkeypatch.setattr(pack.part("nodes.desk"), "throughput_of", lambda family: speed)
     overlay.page.evaluate(
         "() => window.comfyAPI.api.api.dispatchEvent("

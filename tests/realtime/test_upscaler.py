@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -12,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from clips import audio_packets, colors, with_audio, write
+from command import call
 from small_models import random_dap, random_rdg
 from torch import Tensor
 
@@ -303,20 +302,15 @@ def test_the_announced_time_is_that_of_the_parts_really_run(
     assert cost.seconds == pytest.approx(9 * (2.0 * 2 + 2.0 / 2))
 
 
-def command(*arguments: object) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "patchvsr_core", *map(str, arguments)]
-    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
-
-
 def test_the_command_line(path: Path, tmp_path: Path) -> None:
     source = with_audio(tmp_path / "in.mp4", colors(7, 26, 34))
-    done = command("upscale", source, tmp_path / "out.mp4", "--fast", path, "--scale", 3, "--chunk-frames", 3)
+    done = call("upscale", source, tmp_path / "out.mp4", "--fast", path, "--scale", 3, "--chunk-frames", 3)
     assert done.returncode == 0, done.stderr
     assert "7 frames of 102x78" in done.stdout and "7 frames to 102x78: about " in done.stderr
     assert "chunk 3/3 upscale" in done.stderr
     assert read_clip(tmp_path / "out.mp4").frames.shape == (7, 78, 102, 3)
     assert audio_packets(tmp_path / "out.mp4") == audio_packets(source)
-    shown = command("plan", source, "--fast", path)
+    shown = call("plan", source, "--fast", path)
     assert shown.returncode == 0, shown.stderr
     assert "136x104" in shown.stdout and "1 of up to 7 frames" in shown.stdout
     assert "s a frame on cpu" in shown.stdout and "about" in shown.stdout

@@ -14,7 +14,8 @@ import pytest
 
 from patchvsr_core.hosts.diffusers.models import Models, load_models
 from patchvsr_core.plan.canvas import Canvas
-from patchvsr_core.run.cost import FLOAT_BYTES, Networks, Throughput, Work, node_memory, run_memory, run_seconds
+from patchvsr_core.run.cost import FLOAT_BYTES, Networks, node_memory, run_memory
+from patchvsr_core.run.throughput import Throughput, Work, run_seconds
 from patchvsr_core.settings import BICUBIC, TINY, WAN, Settings
 from patchvsr_core.stages import make_plan
 

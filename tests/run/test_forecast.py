@@ -14,9 +14,10 @@ from patchvsr_core.hosts.diffusers.models import load_models
 from patchvsr_core.plan.canvas import Canvas
 from patchvsr_core.plan.planner import LAYOUTS, count_windows, plan_patches, temporal_windows
 from patchvsr_core.plan.positions import list_positions
-from patchvsr_core.run.cost import Throughput, patch_bytes, tokens_of
+from patchvsr_core.run.cost import patch_bytes
 from patchvsr_core.run.forecast import Request, forecast
 from patchvsr_core.run.forecast_text import bytes_text, planner_lines, seconds_text, video_lines
+from patchvsr_core.run.throughput import Throughput, tokens_of
 from patchvsr_core.weights import shipped
 
 TINY = Request(40, (176, 320), "tiny")

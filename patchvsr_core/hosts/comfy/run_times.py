@@ -16,8 +16,8 @@ from torch import Tensor
 
 from ...devices import synchronise
 from ...plan.canvas import PatchPlan
-from ...run.cost import Throughput, tokens_of
 from ...run.guess import device_speed
+from ...run.throughput import Throughput, tokens_of
 from ...run.times import RunTimes, patch_kind, stage_kind, throughput
 from .loading import family_of, measured_sizes, sizes_of
 
