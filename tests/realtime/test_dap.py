@@ -85,7 +85,7 @@ def test_offsets_learn_where_things_went() -> None:
     torch.manual_seed(1)
     network = DAP(replace(SMALL, channels=8, features=16, blocks=0))
     optimizer, generator = torch.optim.Adam(network.parameters(), lr=1e-3), torch.Generator().manual_seed(1)
-    for _ in range(900):
+    for _ in range(600):
         clips, _ = moved(8, generator)
         fetched = sample_points(offsets_of(network, clips)).gather_sum(clips[:, 0])
         loss = (fetched - clips[:, 1])[..., 4:-4, 4:-4].abs().mean()
