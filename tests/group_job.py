@@ -42,7 +42,7 @@ def restored_chunks(tiny: Models, group: ProcessGroup) -> Iterator[tuple[str, Te
 
 def results(group: ProcessGroup, models: Path) -> Iterator[tuple[str, Tensor]]:
     """By name; whole for the leader."""
-    tiny = load_models("tiny")
+    tiny = load_models("tiny", precision="float32")
     small = replace(tiny.defaults, base_layer="bicubic", patch_px=64)
     yield "tiny", upscale(clip(7, 20, 30), (76, 120), tiny, small, group=group)
     yield from restored_chunks(tiny, group)

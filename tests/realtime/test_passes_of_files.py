@@ -44,7 +44,7 @@ def render(tmp_path: Path) -> Path:
 def upscaled(source: Path, network: Path, *more: object) -> Tensor:
     output = source.with_name("out.mkv")
     arguments = ["upscale", source, output, "--fast", network, "--no-cuts", "--codec", "ffv1", "--depth", 10, *more]
-    assert main([*map(str, arguments), "--no-alpha", "--device", "cpu"]) == 0
+    assert main([*map(str, arguments), "--no-alpha", "--device", "cpu", "--precision", "float32"]) == 0
     made = read_clip(output).frames
     output.unlink()
     return made
