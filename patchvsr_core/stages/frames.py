@@ -176,9 +176,9 @@ def restore_input(
     state = base_layer.chunk_state
     if state is not None and state.on_final is not None and current_group().size == 1:
         finish = partial(_finish_window, source, target, settings, base_layer.degradation, state.on_final)
-        finished = base_layer(source, target, finish)
-        assert finished is not None, "bicubic is never the whole result"
-        return finished
+        result = base_layer(source, target, finish)
+        assert result is not None, "bicubic is never the whole result"
+        return result
     base = base_layer(source, target)
     assert base is not None, "bicubic is never the whole result"
     own = current_group().frame_span(len(source))
