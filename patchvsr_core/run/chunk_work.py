@@ -82,7 +82,7 @@ def _is_final_at_once(job: Job, frames: Tensor) -> bool:
 
 
 class _Passing:
-    """Passes frames of a chunk on as they are made, opening in, without those with which the next chunk begins."""
+    """Passes frames on as they are made, the first ones faded in, without those with which the next chunk begins."""
 
     def __init__(self, journal: Journal, chunks: tuple[Chunk, ...], number: int, put: Callable[[Tensor], None]) -> None:
         self._journal, self._chunks, self._number, self._put = journal, chunks, number, put
