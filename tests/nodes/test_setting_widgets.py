@@ -60,6 +60,7 @@ OTHER_TEXT = {"softening_end", "weight"} | {"layout"}
 WITHOUT_WIDGET = {
     *("solver", "schedule", "shift", "start"),  # ComfyUI's own samplers and schedulers choose them
     *("auxiliary_start", "auxiliary_end", "propagation_start", "propagation_end"),  # nodes take parts of the run
+    "patch_detail",  # the quality of Upscale Video sets it
 }
 
 
