@@ -228,7 +228,7 @@ def row(name: str, seeds: int, steps: int, *, bfloat16: bool) -> tuple[str, ...]
 def main() -> None:
     """Train, measure, print, and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--trainings", default=",".join(TRAININGS), help="names, separated by commas")
     parser.add_argument("--bfloat16", action="store_true", help="train in bfloat16")
