@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..patchvsr_core.errors import PlanError
+from ..patchvsr_core.hosts.comfy import running_node
 
 Prompt = Mapping[str, Mapping[str, Any]]
 """Nodes by id: ``class_type``, and ``inputs`` whose links are [id, output]."""
@@ -49,22 +50,22 @@ def check_conditioned(prompt: Prompt | None) -> None:
                 )
 
 
-def check_matte(hidden: Any, clip: Any) -> None:
+def check_matte(prompt: Prompt | None, clip: Any) -> None:
     """Raise where a clip with transparency, (T, h, w, 4), goes from here to Create Video, which takes none.
 
     Args:
-        hidden: prompt and unique_id of the node that was given the clip.
+        prompt: the graph, in which the node that was given the clip is running.
 
     Raises:
         PlanError: in one sentence.
     """
-    nodes = hidden.prompt or {}
+    nodes, running = prompt or {}, running_node()
     if clip.shape[-1] != 4:
         return
     for key in _of_type(nodes, "CreateVideo"):
         images = nodes[key]["inputs"].get("images")
         giver = nodes.get(images[0], {}).get("class_type", "") if _is_link(images) else ""
-        if giver.removeprefix("PatchVSR_") in WITH_MATTE and str(hidden.unique_id) in _upstream(nodes, key):
+        if giver.removeprefix("PatchVSR_") in WITH_MATTE and running in _upstream(nodes, key):
             raise PlanError(
                 "The clip has transparency, which Create Video does not take; put Split Image with Alpha before it, "
                 "or use Save Image, which keeps transparency."

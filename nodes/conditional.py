@@ -48,7 +48,7 @@ class ConditionalRefiner(io.ComfyNode):
                 *finishing_widgets(),
             ],
             outputs=[io.Image.Output(tooltip="The finished frames.")],
-            hidden=[io.Hidden.prompt, io.Hidden.unique_id],
+            hidden=[io.Hidden.prompt],
         )
 
     @classmethod
@@ -64,7 +64,7 @@ class ConditionalRefiner(io.ComfyNode):
         cleanup: float,
     ) -> io.NodeOutput:
         check_blended(cls.hidden.prompt, "decoded")
-        check_matte(cls.hidden, source)
+        check_matte(cls.hidden.prompt, source)
         given, frames, source = source, decoded[..., :3], source[..., :3]
         check_pair(frames, source)
         path = _path(refiner)

@@ -44,14 +44,14 @@ class DAPUpscale(io.ComfyNode):
                 target_widget(),
             ],
             outputs=[io.Image.Output(tooltip=SIZES)],
-            hidden=[io.Hidden.prompt, io.Hidden.unique_id],
+            hidden=[io.Hidden.prompt],
         )
 
     @classmethod
     def execute(
         cls, image: io.Image.Type, weights: str, scale: float, find_cuts: bool, size: str = "", target: str = CUSTOM
     ) -> io.NodeOutput:
-        check_matte(cls.hidden, image)
+        check_matte(cls.hidden.prompt, image)
         return io.NodeOutput(
             run_fast(_network(weights, "dap"), "dap", image, _target(image, scale, size, target), find_cuts=find_cuts)
         )
@@ -112,7 +112,7 @@ class RDGUpscale(io.ComfyNode):
                 target_widget(),
             ],
             outputs=[io.Image.Output(tooltip=SIZES)],
-            hidden=[io.Hidden.prompt, io.Hidden.unique_id],
+            hidden=[io.Hidden.prompt],
         )
 
     @classmethod
@@ -130,7 +130,7 @@ class RDGUpscale(io.ComfyNode):
         size: str = "",
         target: str = CUSTOM,
     ) -> io.NodeOutput:
-        check_matte(cls.hidden, image)
+        check_matte(cls.hidden.prompt, image)
         source = (int(image.shape[1]), int(image.shape[2]))
         distance = None if depth is None else _at(depth, source).mean(-1)
         passes = RenderPasses(

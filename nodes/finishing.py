@@ -41,7 +41,7 @@ class RefineFidelity(io.ComfyNode):
                 *strength_widgets("the base layer, or else the bicubically upsampled input"),
             ],
             outputs=[io.Image.Output(tooltip="The finished frames.")],
-            hidden=[io.Hidden.prompt, io.Hidden.unique_id],
+            hidden=[io.Hidden.prompt],
         )
 
     @classmethod
@@ -59,7 +59,7 @@ class RefineFidelity(io.ComfyNode):
         map_white: float = 1.0,
     ) -> io.NodeOutput:
         check_blended(cls.hidden.prompt, "image")
-        check_matte(cls.hidden, source)
+        check_matte(cls.hidden.prompt, source)
         strength = StrengthMap(map=strength_map, white=map_white)
         given, frames, source = source, image[..., :3], source[..., :3]
         check_pair(frames, source)

@@ -50,7 +50,7 @@ class PatchPlanner(io.ComfyNode):
                 io.Int.Output(display_name="width", tooltip="Width of the result."),
                 io.Int.Output(display_name="height", tooltip="Height of the result."),
             ],
-            hidden=[io.Hidden.prompt, io.Hidden.unique_id],
+            hidden=[io.Hidden.prompt],
         )
 
     @classmethod
@@ -70,7 +70,7 @@ class PatchPlanner(io.ComfyNode):
         size: str = "",
         target: str = CUSTOM,
     ) -> io.NodeOutput:
-        check_matte(cls.hidden, image)
+        check_matte(cls.hidden.prompt, image)
         codec = codec_of(vae)
         source = (int(image.shape[1]), int(image.shape[2]))
         factor, exact = resolve_target(target, scale, size)

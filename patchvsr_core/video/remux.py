@@ -166,7 +166,7 @@ def _checked_orders(segments: Sequence[Path], path: Path, frames: int) -> list[l
 
 
 def _put_notes(target: av.container.OutputContainer, notes: Mapping[str, str]) -> None:
-    """Tags of the file, in the place of those of the same names, whatever their case."""
+    """Tags of the file, replacing those of the same names, whatever their case."""
     for name in [name for name in target.metadata if name.lower() in notes]:
         del target.metadata[name]
     target.metadata.update(notes)

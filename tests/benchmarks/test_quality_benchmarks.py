@@ -103,12 +103,12 @@ def test_quality_as_it_is_called(
 ) -> None:
     path = write(tmp_path / "clip.mp4", colors(2, 64, 80))
     call(
-        quality, monkeypatch, path, "--scale", 2, "--input", "clean,noise", "--methods", "bicubic,default,detail",
+        quality, monkeypatch, path, "--scale", 2, "--input", "clean,noise", "--methods", "bicubic,default,detail 1",
         "--save", tmp_path / "out", "--markdown", tmp_path / "out" / "quality.md",
     )  # fmt: skip
     shown = capsys.readouterr().out
     text = (tmp_path / "out" / "quality.md").read_text(encoding="utf-8")
-    for words in ("x2, clean input", "x2, noise input", "bicubic", "detail", "original", "80x64, 2 frames"):
+    for words in ("x2, clean input", "x2, noise input", "bicubic", "detail 1", "original", "80x64, 2 frames"):
         assert words in shown and words in text
     assert "python benchmarks/quality.py clip.mp4 --scale 2 --input clean,noise" in text
     assert str(tmp_path) not in text

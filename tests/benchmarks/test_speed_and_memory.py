@@ -117,7 +117,7 @@ def test_speed_of_the_default_as_it_is_called(tmp_path: Path, monkeypatch: pytes
 
 
 def test_the_options_of_the_models_leave_the_models_alone() -> None:
-    models = load_models("tiny", device="cpu")
+    models = load_models("tiny", device="cpu", precision="float32")
     half = speed.Option(half=True).models(models)
     assert half.base.transformer.dtype == torch.bfloat16 and models.base.transformer.dtype == torch.float32
     assert half.adapter is not None and half.adapter.prompt.dtype == torch.bfloat16

@@ -82,7 +82,7 @@ def test_the_readme_stays_short_and_tells_a_newcomer_how_to_begin_at_once() -> N
     lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
     assert len(lines) <= README_LINES
     commands = [line for line in lines[:40] if line.startswith("python3 -m venv")]
-    assert [line.rpartition("&& ")[2].split()[1:4:2] for line in commands] == [["-m", "upscale"], ["-m"]]
+    assert [line.rpartition("&& ")[2].split()[1:4:2] for line in commands] == [["-m", "upscale"], ["-m", "-n"]]
 
 
 def test_the_files_that_the_commands_of_the_readme_name_exist() -> None:

@@ -115,25 +115,23 @@ def test_transparency_that_would_end_in_create_video_is_said_first(
     bypass: Any, pack: Any, monkeypatch: Any, kind: str, key: str
 ) -> None:
     clip, error = torch.zeros(2, 8, 8, 4), pack.part("patchvsr_core.errors").PlanError
-    hidden = type("Hidden", (), {"prompt": ends_in_create_video(f"PatchVSR_{kind}"), "unique_id": key})
+    prompt = ends_in_create_video(f"PatchVSR_{kind}")
+    monkeypatch.setattr(bypass, "running_node", lambda: key)
     with pytest.raises(error, match="put Split Image with Alpha before it"):
-        bypass.check_matte(hidden, clip)
-    bypass.check_matte(hidden, clip[..., :3])
-    hidden.unique_id = "other"
-    bypass.check_matte(hidden, clip)
-    hidden.unique_id = key
-    hidden.prompt = ends_in_create_video(f"PatchVSR_{kind}", images="split")
-    bypass.check_matte(hidden, clip)
-    hidden.prompt = None
-    bypass.check_matte(hidden, clip)
+        bypass.check_matte(prompt, clip)
+    bypass.check_matte(prompt, clip[..., :3])
+    bypass.check_matte(ends_in_create_video(f"PatchVSR_{kind}", images="split"), clip)
+    bypass.check_matte(None, clip)
+    monkeypatch.setattr(bypass, "running_node", lambda: "other")
+    bypass.check_matte(prompt, clip)
 
 
-def test_planner_and_networks_look_first(pack: Any, monkeypatch: Any) -> None:
+def test_planner_and_networks_look_first(bypass: Any, pack: Any, monkeypatch: Any) -> None:
     error, clip = pack.part("patchvsr_core.errors").PlanError, torch.zeros(2, 8, 8, 4)
     for name, values in (("PatchPlanner", (None, 2.0, 64, "auto", 8, 2)), ("DAPUpscale", ("shipped", 2.0, True))):
         node = pack[name]
         kind = "PatchVSR_RefineFidelity" if name == "PatchPlanner" else "PatchVSR_DAPUpscale"
         monkeypatch.setattr(node.hidden, "prompt", ends_in_create_video(kind))
-        monkeypatch.setattr(node.hidden, "unique_id", "1:plan" if name == "PatchPlanner" else "last")
+        monkeypatch.setattr(bypass, "running_node", lambda name=name: "1:plan" if name == "PatchPlanner" else "last")
         with pytest.raises(error, match="Create Video does not take"):
             node.execute(clip, *values)

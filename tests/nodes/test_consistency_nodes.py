@@ -39,7 +39,7 @@ def finished(pack: Any, tiny: Any, model: Any, **options: Any) -> torch.Tensor:
 
 
 def headless(**changes: Any) -> torch.Tensor:
-    models = load_models()
+    models = load_models(precision="float32")
     settings = replace(
         models.defaults,
         base_layer="bicubic",

@@ -14,6 +14,8 @@ from fakes import ROOT, fake_comfyui, load_pack
 from fakes.core_nodes import CORE_NODES
 from help_pages import page_file
 
+from patchvsr_core.settings import OPTIONS
+
 SECTIONS = ["When to use it", "Inputs", "Outputs", "Typical wiring", "Mistakes and messages", "Cost", "Source"]
 OPTIONAL_SECTIONS = {"Source"}
 COLUMNS = ["input, default", "what it does, and what to choose"]
@@ -267,7 +269,16 @@ def test_the_browser_is_served_pages_and_pictures_and_only_known_scripts():
     files = [path.relative_to(web_folder()) for path in web_folder().rglob("*") if path.is_file()]
     scripts = {str(path) for path in files if path.suffix not in (".md", ".jpg")}
     known = {"clip", "graph_walk", "plan_overlay", "plan_picture", "saved_workflows"}
-    known |= {"advanced_widgets", "error_toast", "families", "socket_colors", "target_size", "templates", "words"}
+    known |= {
+        "advanced_widgets",
+        "error_toast",
+        "families",
+        "socket_colors",
+        "target_size",
+        "templates",
+        "watch",
+        "words",
+    }
     assert scripts == {"templates.json", *(f"{name}.js" for name in known)}
 
 
@@ -282,8 +293,9 @@ def test_the_documentation_quotes_messages_and_names_widgets_that_exist(path):
             for quoted in re.findall(r"^\*([^*]{12,})\*(?! from pip)", row[0]):
                 assert is_said(quoted), quoted
     widgets = {name for node_id in NODES for name in inputs_of(node_id)}
+    settings = {*OPTIONS, *(choice for option in OPTIONS.values() for choice in option.choices or ())}
     training = ROOT / "patchvsr_core" / "training"
     configs = "".join(path.read_text() for path in [training / "config.py", *(training / "configs").glob("*.toml")])
     files = {path.stem for folder in ("patchvsr_core", "example_workflows") for path in (ROOT / folder).rglob("*.*")}
     for name in set(re.findall(r"`([a-z]+_[a-z_]+)`", text)):
-        assert name in widgets or name in files or name in configs or (ROOT / name).is_dir(), name
+        assert name in widgets | settings or name in files or name in configs or (ROOT / name).is_dir(), name

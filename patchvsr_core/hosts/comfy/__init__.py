@@ -10,7 +10,7 @@ from .joint_modulation import FusionOptions, attach_joint_modulation
 from .layout import as_canvas
 from .loading import load_decoder, load_model_patch, prompt_conditioning
 from .pipeline import NativeModels, upscale_native
-from .progress import Progress, check_interrupt
+from .progress import Progress, check_interrupt, running_node
 from .propagation import attach_propagation, attach_rescale
 from .realtime import run_fast
 from .refiner import estimate_input_degradation, refiner_at, run_refiner, shipped_refiner
@@ -55,6 +55,7 @@ __all__ = [
     "run_fast",
     "run_image_upscaler",
     "run_refiner",
+    "running_node",
     "sample_focus",
     "sample_latent",
     "shape_of",

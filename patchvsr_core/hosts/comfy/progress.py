@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import comfy.model_management
 import comfy.utils
+from comfy_execution.utils import get_executing_context
+
+
+def running_node() -> str | None:
+    """The id in the graph of the node at work; None outside of a run."""
+    running = get_executing_context()
+    return None if running is None else running.node_id
 
 
 def check_interrupt() -> None:

@@ -7,14 +7,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import comfy.utils
-from comfy_execution.utils import get_executing_context
 from PIL import Image
 from torch import Tensor
 
 from ...errors import phrase
 from ...errors import say as translate
 from ...run.forecast_text import seconds_text
-from .progress import check_interrupt
+from .progress import check_interrupt, running_node
 
 try:
     from server import PromptServer
@@ -105,10 +104,10 @@ class VideoProgress:
 
 def say(text: str) -> None:
     """Show a text on the node that is running, where there is a page to show it."""
-    running = get_executing_context()
+    running = running_node()
     send = getattr(getattr(PromptServer, "instance", None), "send_progress_text", None)
     if running is not None and send is not None:
-        send(text, running.node_id)
+        send(text, running)
 
 
 def _picture(frame: Tensor) -> Any:

@@ -29,7 +29,7 @@ from patchvsr_core.sampling.solvers import SOLVERS, apply_guidance, sigma_schedu
 
 @pytest.fixture(scope="module")
 def tiny() -> Models:
-    return load_models("tiny")
+    return load_models("tiny", precision="float32")
 
 
 def clip() -> Tensor:

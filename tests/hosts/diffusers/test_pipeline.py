@@ -22,7 +22,7 @@ from patchvsr_core.vae.conditional_decoder import ConditionalDecoder, Conditiona
 
 @pytest.fixture(scope="module")
 def tiny() -> Models:
-    return load_models("tiny")
+    return load_models("tiny", precision="float32")
 
 
 def clip(frames: int, height: int, width: int) -> torch.Tensor:
@@ -189,9 +189,9 @@ def border_ratio(tiny: Models, settings: Settings) -> float:
     return float(across[phase % 64 == 63].mean() / across[(phase % 8 == 7) & (phase % 64 != 63)].mean())
 
 
-@pytest.mark.parametrize(("base_layer", "loss"), [("bicubic", 0.0), ("restorer", 0.4)])
+@pytest.mark.parametrize(("base_layer", "loss"), [("bicubic", 0.0), ("restorer", 0.6)])
 def test_a_pattern_it_never_saw_comes_out_like_bicubic(tiny: Models, base_layer: str, loss: float) -> None:
-    """Waves in colours that never occur together: the restorer, which knows footage, may lose a little."""
+    """Waves in colours that never occur together: the restorer, which knows footage and is crisp, may lose a little."""
     truth = resize(clip(4, 48, 64), (96, 128)).clamp(0, 1)
     source = (resize(truth, (24, 32)).clamp(0, 1) * 255).round() / 255
     made = upscale(source, (96, 128), tiny, replace(tiny.defaults, base_layer=base_layer))
