@@ -60,7 +60,7 @@ def check_matte(prompt: Prompt | None, clip: Any) -> None:
         PlanError: in one sentence.
     """
     nodes, running = prompt or {}, running_node()
-    if clip.shape[-1] != 4:
+    if clip.shape[-1] != 4 or running is None:
         return
     for key in _of_type(nodes, "CreateVideo"):
         images = nodes[key]["inputs"].get("images")
