@@ -80,7 +80,6 @@ def make_base_layer(
     size = min(SCALE * frames.shape[1], target[0]), min(SCALE * frames.shape[2], target[1])
     if name == RESTORER:
         run = restore or _restore
-        more = {} if finish is None else {"finish": finish}
         return run(
             frames,
             size,
@@ -88,7 +87,7 @@ def make_base_layer(
             degradation=degradation,
             chunk_state=chunk_state,
             on_frames=on_frame,
-            **more,
+            finish=finish,
         )
     return load_fast(name, device=str(frames.device)).upscale(frames, size, on_frame=on_frame)
 
