@@ -2,10 +2,10 @@
 
 Every row of the first table is the shipped network with a part switched off: all of its other weights were learned with
 that part. Rows of the second are networks of their own, trained for as many steps, from one start, on the same crops of
-kept clips (``python -m patchvsr_core.training precompute --config dap_small``). They are the rows of the paper's
+packed footage (``python -m patchvsr_core.training precompute --config dap_small``). They are the rows of the paper's
 ablation, which was trained and measured on REDS:
 
-    python benchmarks/dap_real.py CLIP... --kept KEPT --steps 400
+    python benchmarks/dap_real.py CLIP... --packed PACKED --steps 400
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from patchvsr_core.realtime.dap import DAP, SCALE, DAPConfig
 from patchvsr_core.realtime.upscaler import FastUpscaler, load_network, network_path
 from patchvsr_core.resample import resize
 from patchvsr_core.training.config import load_config
+from patchvsr_core.training.dap_task import StreamBatches
 from patchvsr_core.training.losses import charbonnier
-from patchvsr_core.training.realtime_task import ClipBatches
 
 SMALL = DAPConfig(channels=24, features=16, keys=8, levels=4, points=2, blocks=2)
 PARTS = ("offsets", "pyramid", "attention")
@@ -58,7 +58,7 @@ ALIGN_WEIGHT = 0.5
 RATE = 2e-3
 NOTES = (
     "PSNR in dB, mean over {clips} clips of {frames} frames, x4. No frames before: every frame is the first of its "
-    "shot. Trained alike: {channels} channels and {blocks} residual blocks, {steps} steps on {kept} kept clips; the "
+    "shot. Trained alike: {channels} channels and {blocks} residual blocks, {steps} steps; the "
     "paper's are of 64 channels on REDS."
 )
 
@@ -90,11 +90,11 @@ def _upscale(network: DAP | None, pair: Pair, alone: bool) -> Tensor:
     return FastUpscaler(network).upscale(pair.small, cuts=range(len(pair.small)) if alone else ())
 
 
-def train(config: DAPConfig, kept: Path, steps: int) -> DAP:
+def train(config: DAPConfig, packed: Path, steps: int) -> DAP:
     """A network after so many steps, on the same crops for every configuration."""
     plan = load_config("dap_small")
     data = replace(plan.data, crop_px=(96,), frames=(4,), batch=4)
-    batches = ClipBatches(kept, replace(plan, data=data, dap=config))
+    batches = StreamBatches(packed, replace(plan, data=data, dap=config))
     torch.manual_seed(0)
     network = DAP(config)
     with torch.no_grad():
@@ -103,9 +103,9 @@ def train(config: DAPConfig, kept: Path, steps: int) -> DAP:
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
     for step in range(steps):
         batch = batches[step]
-        loss = charbonnier(network(batch.image).movedim(2, -1), batch.truth)
+        loss = charbonnier(network(batch.clip), batch.truth)
         if config.offsets:
-            loss = loss + ALIGN_WEIGHT * charbonnier(network.align(batch.image), batch.image[:, 1:])
+            loss = loss + ALIGN_WEIGHT * charbonnier(network.align(batch.clip), batch.clip[:, 1:])
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -130,11 +130,11 @@ def shipped_table(pairs: Sequence[Pair]) -> Table:
     return Table("The shipped network", heads, tuple(rows))
 
 
-def trained_table(pairs: Sequence[Pair], kept: Path, steps: int) -> Table:
+def trained_table(pairs: Sequence[Pair], packed: Path, steps: int) -> Table:
     """Networks trained alike, beside the paper's gains over none of the parts."""
     scores: dict[str, float] = {}
     for name, (switches, _) in ROWS.items():
-        scores[name] = mean(score(train(replace(SMALL, **switches), kept, steps), pairs))
+        scores[name] = mean(score(train(replace(SMALL, **switches), packed, steps), pairs))
         print(f"{name}: {scores[name]:.2f} dB", file=sys.stderr, flush=True)
     theirs = {name: value for name, (_, value) in ROWS.items()}
     rows = [
@@ -155,7 +155,7 @@ def main() -> None:
     torch.set_num_threads(1)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clips", type=Path, nargs="+", help="clips to measure on, which were not trained on")
-    parser.add_argument("--kept", type=Path, required=True, help="folder of kept clips to train on")
+    parser.add_argument("--packed", type=Path, required=True, help="folder of packed footage to train on")
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--frames", type=int, default=8)
     parser.add_argument("--side", type=int, default=384, help="of what is measured of a clip, px")
@@ -164,17 +164,15 @@ def main() -> None:
     pairs = [cut(read_pair(path, SCALE, options.frames, "clean"), options.side) for path in options.clips]
     tables = [shipped_table(pairs)]
     print(as_text(tables[0]), flush=True)
-    tables.append(trained_table(pairs, options.kept, options.steps))
+    tables.append(trained_table(pairs, options.packed, options.steps))
     print(as_text(tables[1]))
     if options.markdown:
-        kept = len(list((options.kept / "clips").glob("*.safetensors")))
         notes = NOTES.format(
             clips=len(pairs),
             frames=options.frames,
             channels=SMALL.channels,
             blocks=SMALL.blocks,
             steps=options.steps,
-            kept=kept,
         )
         write_markdown(options.markdown, "DAP, part by part, on real clips", tables, notes, sys.argv)
 

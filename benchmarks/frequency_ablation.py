@@ -27,7 +27,7 @@ from tables import Table, as_text, number, write_markdown
 
 from patchvsr_core.sampling.solvers import euler, sigma_schedule
 from patchvsr_core.training.frequency import radial, weighted_frequency
-from patchvsr_core.training.realtime_task import read_photographs
+from patchvsr_core.training.rdg_task import read_photographs
 
 SIDE, SCALE, BATCH, WIDTH = 32, 4, 16, 48
 RUNS = {"without": (0.0, "radial"), "radial, 0.01": (0.01, "radial"), "radial, 0.1": (0.1, "radial"),

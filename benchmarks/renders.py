@@ -31,7 +31,7 @@ from tables import Table, as_text, mean, number, write_markdown
 from patchvsr_core.finish.back_projection import back_project
 from patchvsr_core.realtime.upscaler import FastUpscaler, load_fast
 from patchvsr_core.resample import resize
-from patchvsr_core.training.realtime_task import read_photographs
+from patchvsr_core.training.rdg_task import read_photographs
 from patchvsr_core.training.renders import RenderedClip, light_noise, render_clip
 
 Method = Callable[[RenderedClip], Tensor]

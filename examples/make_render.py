@@ -18,7 +18,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from patchvsr_core.training.realtime_task import read_photographs
+from patchvsr_core.training.rdg_task import read_photographs
 from patchvsr_core.training.renders import RenderedClip, render_clip
 from patchvsr_core.video import VideoWriter
 

@@ -145,10 +145,10 @@ class TrainConfig:
     restorer: RestorerConfig | None = None
     """Of the task ``restorer``: a restorer, on packed footage."""
     dap: DAPConfig | None = None
-    """Of the task ``realtime``: a DAP, on kept clips."""
+    """Of the task ``dap``: a DAP, on packed footage."""
     rdg_channels: int = 0
-    """Of the task ``realtime``, without ``dap``: an RDG of this width, on kept clips; its motion is in cells of every
-    size, and what it makes is added to bicubic."""
+    """Of the task ``rdg``: an RDG of this width, on kept clips; its motion is in cells of every size, and what it
+    makes is added to bicubic."""
     guided: float = 0.75
     """Share of renders that an RDG sees with their G-buffers; of the others, and of footage, they are estimated."""
     partly_guided: float = 0.0
@@ -243,21 +243,23 @@ _RENAMED = {
 """Keys of tables in earlier versions, and what they are now."""
 _MARKS = {
     "restorer": "restorer",
-    "dap": "realtime",
-    "rdg_channels": "realtime",
+    "dap": "dap",
+    "rdg_channels": "rdg",
     "decoder": "decoder",
     "flow": "adapter",
     "refiner_alone": "refiner",
 }
 """Keys that implied a task before there was ``task``; the first that is set counts."""
+JOINT_TASK = "realtime"
+"""That of DAP and RDG, in earlier versions."""
 
 
 def _migrate(values: dict[str, Any]) -> dict[str, Any]:
     """The values of one file of any version as those of this one."""
     task = next((name for key, name in _MARKS.items() if values.get(key) or isinstance(values.get(key), dict)), None)
     values = {key: value for key, value in values.items() if key != "refiner_alone"}
-    if task is not None:
-        values.setdefault("task", task)
+    if task is not None and values.get("task", JOINT_TASK) == JOINT_TASK:
+        values["task"] = task
     for table in _RENAMED.keys() & values.keys():
         values[table] = {_RENAMED[table].get(key, key): value for key, value in values[table].items()}
     return values

@@ -13,19 +13,18 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from ..finish.degradation import degradation_level, trusted_level
 from ..optical_flow.estimators import dis
 from ..restorer.folding import SCALE
 from ..restorer.network import Restorer, load_restorer, save_restorer
 from ..restorer.restore import restore_clip
 from ..restorer.shipped import CRISP_FILE, FILE
 from . import losses
-from .config import DataConfig, TrainConfig
-from .degrade import draw_degradation, make_input
+from .config import TrainConfig
 from .discriminator import Discriminator, without_discriminator
 from .export import update_manifest
 from .initial_weights import load_part
 from .packed import PackedFootage, pack_footage
+from .packed_crops import draw_crop
 from .perceptual_loss import Distance, appearance_loss, make_distance
 from .registry import Run, Score, TrainingTask, register
 from .validation import validate
@@ -34,8 +33,6 @@ MARGIN_PX = 16
 """Of the input, around a crop: flow is measured with it, so that motion across the crop's border is seen."""
 BACKWARD_WEIGHT = 0.3
 """Of the estimate of the backward pass in the loss."""
-MISJUDGED = 0.15
-"""Deviation of the logarithm of the factor by which a degradation is misjudged, as the estimate of a run is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,10 +70,7 @@ class MovingBatches(Dataset[MovingBatch]):
     def _crop(self, rng: np.random.Generator, frames: int, side: int) -> tuple[Tensor, ...]:
         """In the order of :class:`MovingBatch`, without the first axis."""
         view = side + 2 * MARGIN_PX
-        large = torch.from_numpy(self.footage.draw(rng, frames, view * SCALE)).float() / 255
-        if rng.random() < self.config.data.recoloured:
-            large = large[..., rng.permutation(3)]
-        small, level = _make_input(rng, large, view, self.config.data)
+        large, small, level = draw_crop(rng, self.footage, frames, view, SCALE)
         small, truth = small.movedim(-1, 1), large.movedim(-1, 1)
         to_next, to_previous = small.new_zeros(0, 2, view, view), small.new_zeros(0, 2, view, view)
         if frames > 1:
@@ -85,17 +79,6 @@ class MovingBatches(Dataset[MovingBatch]):
         wide = slice(MARGIN_PX * SCALE, (MARGIN_PX + side) * SCALE)
         cut = (x[..., middle, middle].contiguous() for x in (small, to_next, to_previous))
         return (truth[..., wide, wide].contiguous(), *cut, level)
-
-
-def _make_input(rng: np.random.Generator, large: Tensor, side: int, data: DataConfig) -> tuple[Tensor, Tensor]:
-    """(T, side, side, 3) of what is to be restored, and the level of its degradation."""
-    if not data.degraded or rng.random() >= data.degraded:
-        return make_input(large, (side, side)), torch.tensor(0.0)
-    degradation = draw_degradation(rng)
-    small = make_input(large, (side, side), degradation)
-    clean = make_input(large, (side, side), degradation.blur_only())
-    level = float(degradation_level((small - clean).square().mean().sqrt()))
-    return small, torch.tensor(trusted_level(level * float(np.exp(MISJUDGED * rng.normal()))))
 
 
 class RestorerTask(nn.Module):

@@ -8,12 +8,12 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from benchmark_calls import call
 from clips import colors, write
-from safetensors.torch import save_file
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
@@ -34,6 +34,8 @@ from patchvsr_core.plan.canvas import Canvas
 from patchvsr_core.plan.planner import plan_patches
 from patchvsr_core.realtime.dap import DAP
 from patchvsr_core.resample import resize
+from patchvsr_core.training.config import DataConfig
+from patchvsr_core.training.packed import pack_footage
 
 
 def test_pairs_are_cropped_and_in_whole_steps() -> None:
@@ -230,10 +232,9 @@ def test_parts_of_a_network_are_switched_off_one_by_one() -> None:
 
 
 def test_rows_of_the_ablation_are_trained_alike(tmp_path: Path) -> None:
-    frames = {"truth": torch.randint(0, 255, (4, 96, 96, 3)), "image": torch.randint(0, 255, (4, 24, 24, 3))}
-    (tmp_path / "clips").mkdir()
-    save_file({name: values.byte() for name, values in frames.items()}, str(tmp_path / "clips" / "0.safetensors"))
-    (tmp_path / "clips.json").write_text("{}")
+    noise = np.random.default_rng(0).integers(0, 255, (120, 120, 3), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / "noise.png"), noise)
+    pack_footage(tmp_path, tmp_path, DataConfig())
     one, again = (dap_real.train(dap_real.SMALL, tmp_path, 2).state_dict() for _ in range(2))
     assert all(torch.equal(one[name], again[name]) for name in one)
     assert not dap_real.train(replace(dap_real.SMALL, offsets=False), tmp_path, 1).config.offsets

@@ -42,8 +42,10 @@ def test_every_shipped_configuration_names_a_task(path: Path) -> None:
         ('extends = "tiny_refiner"', "refiner"),
         ('extends = "tiny"\n[flow]\nshift = 3.0', "adapter"),
         ('extends = "tiny"\n[decoder]\nfeatures = 32', "decoder"),
-        ('extends = "tiny"\n[dap]\nchannels = 8', "realtime"),
-        ('extends = "tiny"\nrdg_channels = 8', "realtime"),
+        ('extends = "tiny"\n[dap]\nchannels = 8', "dap"),
+        ('extends = "tiny"\nrdg_channels = 8', "rdg"),
+        ('extends = "tiny"\ntask = "realtime"\n[dap]\nchannels = 8', "dap"),
+        ('extends = "tiny"\ntask = "realtime"\nrdg_channels = 8', "rdg"),
         ('extends = "tiny"\nrdg_channels = 0', "tiny"),
         ('extends = "tiny"\n[restorer]\nchannels = 8', "restorer"),
         ('extends = "wan21_1p3b"', "adapter"),
@@ -67,11 +69,11 @@ def test_old_keys_of_tables_are_read(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(text)
     config = load_config(tmp_path / "mine.toml")
     assert (config.objective.adversarial_weight, config.objective.degradation_weight) == (0.3, 0.7)
-    assert config.dap is not None and (config.dap.points, config.dap.channels) == (3, 64)
+    assert config.dap is not None and (config.dap.points, config.dap.channels) == (3, 48)
 
 
 def test_unknown_tasks_are_named_with_those_there_are(small: TrainConfig) -> None:
-    with pytest.raises(PatchVSRError, match=r"'weather'; choose from adapter, decoder, .*tiny\.$"):
+    with pytest.raises(PatchVSRError, match=r"'weather'; choose from adapter, dap, .*tiny\.$"):
         find_task("weather")
 
 

@@ -1,4 +1,4 @@
-"""The trainer's modes for the real-time networks."""
+"""The training of RDG on kept clips."""
 
 from __future__ import annotations
 
@@ -14,15 +14,12 @@ from clips import colors, write
 from safetensors.torch import load_file
 
 from patchvsr_core.errors import MediaError, PatchVSRError
-from patchvsr_core.realtime.dap import DAPConfig, load_dap
 from patchvsr_core.realtime.rdg import load_rdg
 from patchvsr_core.realtime.upscaler import SHIPPED
 from patchvsr_core.training.__main__ import main
 from patchvsr_core.training.config import TrainConfig, load_config
-from patchvsr_core.training.realtime_task import ClipBatches, RealtimeTask, keep_clips
+from patchvsr_core.training.rdg_task import ClipBatches, RDGTask, keep_clips
 from patchvsr_core.training.trainer import Trainer
-
-SMALL_DAP = DAPConfig(channels=8, features=8, keys=4, levels=3, points=2, blocks=1)
 
 
 @pytest.fixture(scope="module")
@@ -35,17 +32,16 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _config(name: str, renders: float) -> TrainConfig:
-    config = load_config(name)
+def _config(renders: float) -> TrainConfig:
+    config = load_config("rdg_small")
     data = replace(config.data, kept_px=96, crop_px=(64,), frames=(2, 3), batch=2, renders=renders)
-    dap = SMALL_DAP if config.dap else None
-    return replace(config, data=data, dap=dap, rdg_channels=0 if dap else 8, steps=4, save_every=2, bfloat16=False)
+    return replace(config, data=data, rdg_channels=8, steps=4, save_every=2, bfloat16=False)
 
 
 @pytest.fixture(scope="module")
 def kept(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("kept")
-    keep_clips(_config("rdg_small", 0.5), photographs, out, range(4))
+    keep_clips(_config(0.5), photographs, out, range(4))
     return out
 
 
@@ -61,24 +57,24 @@ def test_kept_clips_are_renders_and_footage(kept: Path) -> None:
 
 
 def test_a_clip_depends_on_the_seed_and_its_number(photographs: Path, kept: Path, tmp_path: Path) -> None:
-    keep_clips(_config("rdg_small", 0.5), photographs, tmp_path, [3])
+    keep_clips(_config(0.5), photographs, tmp_path, [3])
     again, first = (load_file(folder / "clips" / "000003.safetensors") for folder in (tmp_path, kept))
     assert again.keys() == first.keys()
     assert all(torch.equal(again[name], first[name]) for name in first)
 
 
 def test_what_is_left_out_is_not_read(photographs: Path) -> None:
-    data = replace(_config("rdg_small", 1.0).data, leave_out=("secret*", "tw?.png"))
+    data = replace(_config(1.0).data, leave_out=("secret*", "tw?.png"))
     assert [path.name for path in data.select_files(sorted(photographs.iterdir()))] == ["one.png"]
 
 
 def test_no_photographs_no_renders(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match="photograph"):
-        keep_clips(_config("rdg_small", 1.0), tmp_path, tmp_path / "out", [0])
+        keep_clips(_config(1.0), tmp_path, tmp_path / "out", [0])
 
 
 def test_batches_are_functions_of_their_number(kept: Path) -> None:
-    batches = ClipBatches(kept, _config("rdg_small", 0.5))
+    batches = ClipBatches(kept, _config(0.5))
     one, again, other = batches[5], batches[5], batches[6]
     assert torch.equal(one.truth, again.truth) and torch.equal(one.motion, again.motion)
     assert one.truth.shape != other.truth.shape or not torch.equal(one.truth, other.truth)
@@ -86,7 +82,7 @@ def test_batches_are_functions_of_their_number(kept: Path) -> None:
 
 def test_crops_fit_their_inputs(kept: Path) -> None:
     """Truth and input are the same places of the same frames, also when mirrored."""
-    batches = ClipBatches(kept, _config("rdg_small", 0.5))
+    batches = ClipBatches(kept, _config(0.5))
     for number in range(6):
         batch = batches[number]
         mean = torch.nn.functional.avg_pool2d(batch.truth.flatten(0, 1).movedim(-1, 1), 4)
@@ -97,7 +93,7 @@ def test_crops_fit_their_inputs(kept: Path) -> None:
 
 def test_guided_share(kept: Path) -> None:
     """All of the renders, or none, are seen with their passes."""
-    config = _config("rdg_small", 0.5)
+    config = _config(0.5)
     depths = {
         share: [float(ClipBatches(kept, replace(config, guided=share))[k].depth.max()) for k in range(8)]
         for share in (0.0, 1.0)
@@ -107,7 +103,7 @@ def test_guided_share(kept: Path) -> None:
 
 def test_some_renders_lack_some_of_their_passes(kept: Path) -> None:
     """What is missing is estimated: depth becomes flat, motion is measured."""
-    config = replace(_config("rdg_small", 0.5), guided=0.0, partly_guided=1.0)
+    config = replace(_config(0.5), guided=0.0, partly_guided=1.0)
     renders = sorted(path for path in (kept / "clips").iterdir() if "Motion" in load_file(path))
     batches = ClipBatches(kept, replace(config, data=replace(config.data, batch=1)))
     batches.files = renders
@@ -119,7 +115,7 @@ def test_some_renders_lack_some_of_their_passes(kept: Path) -> None:
 
 def test_some_renders_have_no_noise(kept: Path) -> None:
     """Without it all values are whole steps of 1/255, as they were kept."""
-    config = _config("rdg_small", 0.5)
+    config = _config(0.5)
     is_clean = []
     for share in (0.0, 1.0):
         batches = ClipBatches(kept, replace(config, data=replace(config.data, noise_free=share, light_noise=0.3)))
@@ -129,9 +125,8 @@ def test_some_renders_have_no_noise(kept: Path) -> None:
     assert is_clean == [False, True]
 
 
-@pytest.mark.parametrize("name", ["dap_small", "rdg_small"])
-def test_training_lowers_the_loss_and_resumes(name: str, kept: Path, tmp_path: Path) -> None:
-    config = replace(_config(name, 0.5), steps=30, warmup=1, learning_rate=3e-3)
+def test_training_lowers_the_loss_and_resumes(kept: Path, tmp_path: Path) -> None:
+    config = replace(_config(0.5), steps=30, warmup=1, learning_rate=3e-3)
 
     def loss(trainer: Trainer) -> float:
         batches = ClipBatches(kept, config)
@@ -140,27 +135,20 @@ def test_training_lowers_the_loss_and_resumes(name: str, kept: Path, tmp_path: P
         return float(torch.stack(losses).mean())
 
     torch.manual_seed(0)
-    trainer = Trainer(RealtimeTask(config), ClipBatches(kept, config), config, tmp_path / "run")
+    trainer = Trainer(RDGTask(config), ClipBatches(kept, config), config, tmp_path / "run")
     before = loss(trainer)
     trainer.run()
     assert loss(trainer) < 0.8 * before
-    resumed = Trainer(RealtimeTask(config), ClipBatches(kept, config), config, tmp_path / "run")
+    resumed = Trainer(RDGTask(config), ClipBatches(kept, config), config, tmp_path / "run")
     assert resumed.step == 30
     assert loss(resumed) == pytest.approx(loss(trainer), rel=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("name", "file", "load"), [("dap_small", SHIPPED["dap"], load_dap), ("rdg_small", SHIPPED["rdg"], load_rdg)]
-)
-def test_command_line(name: str, file: str, load: object, photographs: Path, tmp_path: Path) -> None:
+def test_command_line(photographs: Path, tmp_path: Path) -> None:
     config = tmp_path / "small.toml"
-    sizes = "rdg_channels = 8"
-    if name == "dap_small":
-        sizes = "[dap]\nchannels = 8\nfeatures = 8\nkeys = 4\nlevels = 2\npoints = 2\nblocks = 1"
     config.write_text(
-        f'extends = "{name}"\nsteps = 2\nvalidate_every = 2\nbfloat16 = false\n'
-        + sizes
-        + "\n[data]\nkept_px = 64\ncrop_px = [64]\nframes = [2]\nbatch = 1\nrenders = 1.0\n"
+        'extends = "rdg_small"\nsteps = 2\nvalidate_every = 2\nbfloat16 = false\nrdg_channels = 8\n'
+        "[data]\nkept_px = 64\ncrop_px = [64]\nframes = [2]\nbatch = 1\nrenders = 1.0\n"
     )
     kept, out = tmp_path / "kept", tmp_path / "out"
     common = ["--config", str(config)]
@@ -173,44 +161,29 @@ def test_command_line(name: str, file: str, load: object, photographs: Path, tmp
     looked = json.loads((out / "log.jsonl").read_text().splitlines()[-1])
     assert 0 < looked["model"] < looked["bicubic"] + 10
     assert (out / "validation" / "0000002.png").is_file()
-    network = load(out / "weights" / file)  # type: ignore[operator]
-    assert network.training is False
-    if name == "rdg_small":
-        assert network.scaled_motion and network.residual and network.channels == 8
+    network = load_rdg(out / "weights" / SHIPPED["rdg"])
+    assert network.scaled_motion and network.residual and network.channels == 8 and not network.training
     again = ["train", *common, "--data", str(kept), "--out", str(tmp_path / "more"), "--init", str(out / "weights")]
     assert main(again) == 0
 
 
 def test_missing_clips_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(PatchVSRError, match="precompute"):
-        ClipBatches(tmp_path, _config("dap_small", 0.0))
+        ClipBatches(tmp_path, _config(0.0))
 
 
-@pytest.mark.parametrize("name", ["dap_small", "rdg_small"])
-def test_a_new_network_starts_near_bicubic(name: str, kept: Path) -> None:
-    config = load_config(name)
-    config = replace(config, data=_config(name, 0.5).data)
+def test_a_width_is_needed() -> None:
+    with pytest.raises(PatchVSRError, match="rdg_channels"):
+        RDGTask(replace(_config(0.5), rdg_channels=0))
+
+
+def test_a_new_network_starts_near_bicubic(kept: Path) -> None:
+    config = replace(load_config("rdg_small"), data=_config(0.5).data)
     batches = ClipBatches(kept, config)
     torch.manual_seed(0)
-    task = RealtimeTask(config)
+    task = RDGTask(config)
     task.initialise(batches)
     with torch.no_grad():
         terms = [task(batches[k], torch.Generator(), 0)[1] for k in range(4)]
     ratio = sum(float(term["result"] / term["bicubic"]) for term in terms) / len(terms)
     assert 0.9 < ratio < 1.5
-
-
-def test_alignment_teaches_the_offsets(kept: Path) -> None:
-    config = _config("dap_small", 0.5)
-    config = replace(config, objective=replace(config.objective, align_weight=1.0))
-    batches, task = ClipBatches(kept, config), RealtimeTask(config)
-    loss, terms = task(batches[0], torch.Generator(), 0)
-    loss.backward()
-    last = task.network.get_parameter("offsets.0.2.bias").grad
-    assert terms["aligned"] > 0 and last is not None and last.abs().max() > 0
-    without, _ = RealtimeTask(replace(config, objective=replace(config.objective, align_weight=0.0)))(
-        batches[0], torch.Generator(), 0
-    )
-    assert torch.isfinite(without)
-    image = batches[0].image
-    torch.testing.assert_close(task.network.align(image), image[:, :-1], atol=1e-5, rtol=0)  # new offsets point nowhere

@@ -1,4 +1,4 @@
-"""Trains the real-time networks on kept clips: excerpts of footage, and renders with their G-buffers."""
+"""Trains RDG, the network for renders, on kept clips: renders with their G-buffers, and excerpts of footage."""
 
 from __future__ import annotations
 
@@ -19,9 +19,8 @@ from tqdm import tqdm
 
 from ..errors import MediaError, PatchVSRError
 from ..files import write_tensors
-from ..realtime.dap import DAP, SCALE, load_dap, save_dap
 from ..realtime.gbuffers import estimate_normals, make_gbuffers
-from ..realtime.rdg import RDG, load_rdg, save_rdg
+from ..realtime.rdg import RDG, SCALE, load_rdg, save_rdg
 from ..realtime.rdg_blocks import BUFFERS
 from ..realtime.upscaler import SHIPPED, FastUpscaler
 from . import losses
@@ -35,6 +34,7 @@ from .renders import light_noise, render_clip
 from .validation import validate
 
 INDEX = "clips.json"
+FILE = SHIPPED["rdg"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,33 +168,27 @@ def _complete(image: Tensor, known: dict[str, Tensor]) -> list[Tensor]:
     return [known.get(name, guessed[name]) for name in BUFFERS]
 
 
-class RealtimeTask(nn.Module):
-    """One of the networks."""
+class RDGTask(nn.Module):
+    """The network and its loss."""
 
     def __init__(self, config: TrainConfig) -> None:
         super().__init__()
+        if not config.rdg_channels:
+            raise PatchVSRError("RDG is trained with a width; give rdg_channels in the configuration.")
         self.config = config
-        self.network: DAP | RDG
-        if config.dap is not None:
-            self.network = DAP(config.dap)
-        elif not config.rdg_channels:
-            raise PatchVSRError("A real-time network is trained by a table [dap] or by rdg_channels; give one of them.")
-        else:
-            self.network = RDG(config.rdg_channels, scaled_motion=True, residual=True)
+        self.network = RDG(config.rdg_channels, scaled_motion=True, residual=True)
 
     def forward(self, batch: ClipBatch, generator: torch.Generator, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """(loss, its readable parts) of one batch."""
         objective = self.config.objective
-        made = self._run_network(batch).movedim(2, -1).float()
+        buffers = (batch.image, batch.motion, batch.depth, batch.normal, batch.brdf)
+        made = self.network(dict(zip(("Image", *BUFFERS), buffers, strict=True))).movedim(2, -1).float()
         upsampled = F.interpolate(batch.image.flatten(0, 1), scale_factor=SCALE, mode="bicubic").movedim(1, -1)
         terms = {
             "bicubic": losses.charbonnier(upsampled, batch.truth.flatten(0, 1)),
             "result": losses.charbonnier(made, batch.truth, objective.charbonnier_eps),
         }
         loss = terms["result"] + objective.spectrum_weight * losses.spectrum(made, batch.truth)
-        if isinstance(self.network, DAP) and objective.align_weight and self.network.config.offsets:
-            terms["aligned"] = losses.charbonnier(self.network.align(batch.image), batch.image[:, 1:])
-            loss = loss + objective.align_weight * terms["aligned"]
         return loss + objective.change_weight * losses.change(made, batch.truth), terms
 
     def optimizer_groups(self) -> list[dict[str, Any]]:
@@ -204,8 +198,7 @@ class RealtimeTask(nn.Module):
     @torch.no_grad()
     def initialise(self, batches: Any) -> None:
         """A new network adds little to bicubic."""
-        last = "picture" if isinstance(self.network, DAP) else "UpSample.0"
-        self.network.get_parameter(f"{last}.weight").mul_(0.1)
+        self.network.get_parameter("UpSample.0.weight").mul_(0.1)
 
     def load_weights(self, folder: Path) -> None:
         """Start from an exported network.
@@ -213,28 +206,7 @@ class RealtimeTask(nn.Module):
         Raises:
             ModelError: when there is none, or it has other sizes than the configuration.
         """
-        path = folder / network_file(self.config)
-        load_part(self, "network", load_dap(path) if self.config.dap is not None else load_rdg(path), folder)
-
-    def _run_network(self, batch: ClipBatch) -> Tensor:
-        if isinstance(self.network, DAP):
-            return self.network(batch.image)
-        buffers = (batch.image, batch.motion, batch.depth, batch.normal, batch.brdf)
-        return self.network(dict(zip(("Image", *BUFFERS), buffers, strict=True)))
-
-
-def network_file(config: TrainConfig) -> str:
-    """Name of an exported network in its folder."""
-    return SHIPPED["rdg" if config.dap is None else "dap"]
-
-
-def save_network(task: RealtimeTask, folder: Path) -> None:
-    """Write the network under its name."""
-    path = folder / network_file(task.config)
-    if isinstance(task.network, DAP):
-        save_dap(task.network, path)
-    else:
-        save_rdg(task.network, path)
+        load_part(self, "network", load_rdg(folder / FILE), folder)
 
 
 def _precompute(config: TrainConfig, options: Namespace) -> None:
@@ -243,22 +215,21 @@ def _precompute(config: TrainConfig, options: Namespace) -> None:
 
 def _make_run(config: TrainConfig, options: Namespace) -> Run:
     torch.manual_seed(config.seed)
-    return Run(RealtimeTask(config), ClipBatches(options.data, config))
+    return Run(RDGTask(config), ClipBatches(options.data, config))
 
 
-def _make_score(task: RealtimeTask, config: TrainConfig, options: Namespace) -> Score:
+def _make_score(task: RDGTask, config: TrainConfig, options: Namespace) -> Score:
     def score(sheet: Path) -> dict[str, float]:
-        upscaler = FastUpscaler(task.network, device=options.device)
-        return validate(upscaler.upscale, options.validate, SCALE, sheet)
+        return validate(FastUpscaler(task.network, device=options.device).upscale, options.validate, SCALE, sheet)
 
     return score
 
 
 def _export(config: TrainConfig, average: dict[str, Tensor], target: Path, base: Path | None) -> None:
-    task = RealtimeTask(config)
+    task = RDGTask(config)
     task.load_state_dict(average)
-    save_network(task, target)
-    update_manifest(target, config, f"config of {network_file(config)}")
+    save_rdg(task.network, target / FILE)
+    update_manifest(target, config, f"config of {FILE}")
 
 
-register(TrainingTask("realtime", _make_run, _export, _precompute, _make_score))
+register(TrainingTask("rdg", _make_run, _export, _precompute, _make_score))
