@@ -14,6 +14,6 @@ from patchvsr_core.settings import BICUBIC
 
 
 def load_patches(**options: Any) -> Models:
-    """The tiny default with patches on bicubic; takes the options of ``load_models``."""
+    """The tiny default with patches on bicubic, at ``detail`` 0; takes the options of ``load_models``."""
     models = load_models("tiny", **options)
-    return replace(models, defaults=replace(models.defaults, base_layer=BICUBIC))
+    return replace(models, defaults=replace(models.defaults, base_layer=BICUBIC, detail=0.0))

@@ -47,8 +47,11 @@ Method = Callable[[Tensor, tuple[int, int], Models], Tensor]
 Scores = dict[str, float]
 """By the name of a column."""
 
+PROBABLE = {"detail": 0.0}
+"""The most probable picture: what parts contribute to it is measured in dB."""
+PATCHES = {"base_layer": BICUBIC, **PROBABLE}
 DETAIL = {"detail": 0.53}
-"""What the detail mode of the patches' refiner changes in the defaults."""
+"""The detail mode of the patches' refiner."""
 COLUMNS = {**metrics.DIGITS, "seam": 3, "s/frame": 2}
 """Digits after the decimal point."""
 NOTES = f"{metrics.NOTES} seam: 1 means that patch borders do not show."
@@ -65,7 +68,8 @@ def projected(small: Tensor, size: tuple[int, int], models: Models) -> Tensor:
 
 
 def single_frames(small: Tensor, size: tuple[int, int], models: Models) -> Tensor:
-    return torch.cat([upscale(frame[None], size, models) for frame in small])
+    settings = replace(models.defaults, **PROBABLE)
+    return torch.cat([upscale(frame[None], size, models, settings) for frame in small])
 
 
 def changed(**changes: Any) -> Method:
@@ -73,13 +77,13 @@ def changed(**changes: Any) -> Method:
     return lambda small, size, models: upscale(small, size, models, replace(models.defaults, **changes))
 
 
-def refined_by(path: Path, **changes: float) -> Method:
+def refined_by(path: Path, detail: float) -> Method:
     """Patches on bicubic, with the refiner in a file instead of the shipped one."""
     refiner = load_refiner(path)
 
     def run(small: Tensor, size: tuple[int, int], models: Models) -> Tensor:
         others = replace(models, refiner=refiner.to(models.device), estimator=refiner.estimator)
-        return upscale(small, size, others, replace(models.defaults, base_layer=BICUBIC, **changes))
+        return upscale(small, size, others, replace(models.defaults, base_layer=BICUBIC, detail=detail))
 
     return run
 
@@ -100,26 +104,27 @@ METHODS: dict[str, Method] = {
     "bicubic + back-projection": projected,
     "DAP small": fast("dap"),
     "RDG small": fast("rdg"),
+    "detail 0": changed(**PROBABLE),
     "default": changed(),
-    "detail 0.5": changed(detail=0.5),
     "detail 1": changed(detail=1.0),
     "best": lambda small, size, models: upscale(small, size, models, with_quality(models.defaults, "best")),
-    "patches on bicubic": changed(base_layer=BICUBIC),
-    "patches on bicubic with detail": changed(base_layer=BICUBIC, **DETAIL),
-    "2 steps": changed(base_layer=BICUBIC, steps=2),
-    "4 steps": changed(base_layer=BICUBIC, steps=4),
+    "patches on bicubic": changed(**PATCHES),
+    "patches on bicubic with detail": changed(**PATCHES | DETAIL),
+    "2 steps": changed(**PATCHES, steps=2),
+    "4 steps": changed(**PATCHES, steps=4),
     "single frames": single_frames,
-    "no back-projection": changed(fidelity_rounds=0),
-    "DAP as base": changed(base_layer="dap"),
-    "RDG as base": changed(base_layer="rdg"),
+    "no back-projection": changed(**PROBABLE, fidelity_rounds=0),
+    "DAP as base": changed(**PROBABLE, base_layer="dap"),
+    "RDG as base": changed(**PROBABLE, base_layer="rdg"),
 }
-USUAL = ("bicubic", "bicubic + back-projection", "default", "detail 0.5", "detail 1")
+USUAL = ("bicubic", "bicubic + back-projection", "DAP small", "detail 0", "default", "detail 1")
 RESTORER = "restorer"
 WITHOUT_PATCHES = {RESTORER, "bicubic", "bicubic + back-projection", "DAP small", "RDG small", *FILES}
 COMPARED = {
     "bicubic": "bicubic",
     "SPAN": "SPAN",
     "Real-ESRGAN x4plus": "Real-ESRGAN",
+    "detail 0": "PatchVSR, detail 0",
     "default": "PatchVSR",
     "detail 1": "PatchVSR, detail 1",
     "original": "original",
@@ -202,7 +207,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--methods", default=",".join(USUAL), help=f"all, or with commas: {', '.join(METHODS)}")
     parser.add_argument("--save", type=Path, help="folder for PNGs of the middle frames and 1:1 comparisons")
     parser.add_argument("--markdown", type=Path, help="file to write the tables to")
-    parser.add_argument("--refiner", type=Path, help="also measure default and detail with the refiner in this file")
+    parser.add_argument("--refiner", type=Path, help="also measure patches with the refiner in this file")
     parser.add_argument("--restorer", type=Path, help="also measure the restorer in this file")
     parser.add_argument("--perceptual", type=Path, help="file of weights: also measure LPIPS and DISTS")
     parser.add_argument(
@@ -222,8 +227,8 @@ def parsed() -> argparse.Namespace:
         options.methods.append(RESTORER)
     if options.refiner:
         added = {
-            f"default, {options.refiner.stem}": refined_by(options.refiner),
-            f"detail, {options.refiner.stem}": refined_by(options.refiner, **DETAIL),
+            f"patches on bicubic, {options.refiner.stem}": refined_by(options.refiner, **PROBABLE),
+            f"patches on bicubic with detail, {options.refiner.stem}": refined_by(options.refiner, **DETAIL),
         }
         METHODS.update(added)
         options.methods += list(added)

@@ -36,7 +36,7 @@ def upscale_clip(source: Path, result: Path, *, scale: float, frames: int) -> Qu
     small = clip.frames[:frames, ..., :3]
     target = target_size((clip.info.height, clip.info.width), scale=scale)
     models = load_models("tiny")  # a Wan: load_models("wan.safetensors", vae="vae.safetensors")
-    settings = replace(models.defaults, detail=0.5, restore_strength=0.0)
+    settings = replace(models.defaults, restore_strength=0.0)
     large = upscale(small, target, models, settings)
     times = clip.timestamps[: len(large)]
     with VideoWriter(result, target, times, clip.time_base, fps=clip.info.fps, picture=clip.info.picture) as video:

@@ -171,7 +171,7 @@ def _request_of(question: dict[str, Any]) -> Request:
     )
     values |= {"scale": factor, "size": exact or ""}
     if question.get("quality") == "fast":
-        values |= {"family": "tiny", "detail": 0.0, "base_layer": AUTO}
+        values |= {"family": "tiny", "detail": Settings.detail, "base_layer": AUTO}
     elif "detail" in values:
         asked = with_quality(Settings(detail=values["detail"]), question.get("quality", ""))
         values |= {"detail": asked.detail, "patch_detail": asked.patch_detail}

@@ -34,9 +34,9 @@ class RefineFidelity(io.ComfyNode):
                     "base_layer",
                     optional=True,
                     tooltip="A second estimate to blend with the tiny default's result: the clip upscaled to "
-                    "the same size by DAP Upscale, RDG Upscale or any other node. Each contributes "
-                    "about half; the base layer counts less the higher detail is set and the noisier "
-                    "the input is.",
+                    "the same size by DAP Upscale, RDG Upscale or any other node. At detail 0 each "
+                    "contributes about half; the base layer counts less the higher detail is set and the "
+                    "noisier the input is.",
                 ),
                 *strength_widgets("the base layer, or else the bicubically upsampled input"),
             ],

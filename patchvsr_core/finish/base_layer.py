@@ -24,7 +24,7 @@ from ..realtime.rdg import SCALE
 from ..realtime.upscaler import load_fast
 from ..restorer.restore import Finish, restore_clip
 from ..restorer.shipped import shipped_restorer
-from ..settings import BICUBIC, RESTORER, UPSCALER
+from ..settings import BICUBIC, RESTORER, UPSCALER, Settings
 from ..vae.codec import Codec
 
 MEAN_WEIGHT = 0.6
@@ -42,7 +42,7 @@ def make_base_layer(
     target: tuple[int, int],
     on_frame: OnDone | None = None,
     *,
-    detail: float = 0.0,
+    detail: float = Settings.detail,
     degradation: float = 0.0,
     chunk_state: ChunkState | None = None,
     restore: Restore | None = None,
@@ -102,7 +102,7 @@ def starts_from_base(codec: Codec) -> bool:
     return not codec.is_lossless
 
 
-def base_layer_weight(name: str, *, detail: float = 0.0, degradation: float = 0.0) -> float:
+def base_layer_weight(name: str, *, detail: float = Settings.detail, degradation: float = 0.0) -> float:
     """The weight of another network's frames in the mean; 0 for bicubic, which is no layer of its own.
 
     Args:

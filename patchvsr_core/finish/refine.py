@@ -21,6 +21,7 @@ from ..plan.planner import plan_tiles
 from ..progress import OnDone
 from ..resample import upsample_window
 from ..resample_matrix import reflect_index
+from ..settings import Settings
 from .conditional_refiner import ConditionalRefiner
 from .refiner import FOLD, FOLDED, Refiner, RefinerConfig
 
@@ -60,7 +61,7 @@ def refine_frames(
     source: Tensor,
     *,
     strength: float = 1.0,
-    detail: float = 0.0,
+    detail: float = Settings.detail,
     degradation: float = 0.0,
     tile_px: int = TILE_PX,
     chunk_frames: int = CHUNK_FRAMES,

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import torch
 
+from ..settings import Settings
 from ..weights import shipped
 from .network import Restorer, blend_restorers, load_restorer
 
@@ -14,7 +15,9 @@ FILE, CRISP_FILE = "restorer.safetensors", "restorer_crisp.safetensors"
 
 
 @lru_cache(maxsize=2)
-def shipped_restorer(device: str = "cpu", dtype: torch.dtype = torch.float32, detail: float = 0.0) -> Restorer:
+def shipped_restorer(
+    device: str = "cpu", dtype: torch.dtype = torch.float32, detail: float = Settings.detail
+) -> Restorer:
     """Load it onto a torch device in a precision, once.
 
     Args:

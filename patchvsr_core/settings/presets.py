@@ -32,15 +32,19 @@ WAN_PLAIN = Settings(
 
 QUALITIES = ("balanced", "fast", "best")
 """balanced: the settings as they are. fast: a real-time network instead of them. best: patches are denoised too."""
-VIEWING_DETAIL, VIEWING_PATCHES = 0.5, 0.3
+BEST_PATCHES = 0.3
 
 
 def with_quality(settings: Settings, quality: str) -> Settings:
-    """Settings with what a quality asks for; ``fast`` uses none."""
+    """Settings with what a quality asks for; ``fast`` uses none.
+
+    A ``detail`` of 0 becomes the default in ``best``: workflows that were saved while 0 was the default keep their
+    pictures.
+    """
     if quality != "best":
         return settings
-    detail = settings.detail or VIEWING_DETAIL
-    return replace(settings, detail=detail, patch_detail=settings.patch_detail or VIEWING_PATCHES)
+    detail, patch_detail = settings.detail or Settings.detail, settings.patch_detail or BEST_PATCHES
+    return replace(settings, detail=detail, patch_detail=patch_detail)
 
 
 MODEL_FILES = ("vae", "adapter", "refiner", "decoder", "prompt", "negative")

@@ -283,9 +283,9 @@ class Settings:
     )
     refine_strength: float = fraction(1.0, "Strength of the refiner; 0 turns it off.", group="finishing")
     detail: float = fraction(
-        0.0,
-        "What to aim for: the most probable image (0) or one as crisp as the original may have been (1). 0.5 is a good "
-        "choice for viewing.",
+        0.5,
+        "What to aim for: the most probable image (0) or one as crisp as the original may have been (1). 0.5 is for "
+        "viewing, 0 for measuring and compositing.",
         group="finishing",
     )
     patch_detail: float = fraction(

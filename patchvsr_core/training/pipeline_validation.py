@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from ..hosts.diffusers.models import Models
@@ -10,5 +11,6 @@ from .validation import SCALE, validate
 
 
 def score_pipeline(models: Models, folder: Path, sheet: Path) -> dict[str, float]:
-    """See :func:`validation.validate`; clips are upscaled with the default settings of the models."""
-    return validate(lambda small, size: upscale(small, size, models, models.defaults), folder, SCALE, sheet)
+    """See :func:`validation.validate`; clips are upscaled with the default settings, but to the most probable image."""
+    settings = replace(models.defaults, detail=0.0)
+    return validate(lambda small, size: upscale(small, size, models, settings), folder, SCALE, sheet)

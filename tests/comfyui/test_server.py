@@ -121,7 +121,7 @@ def test_propagation_and_conditional_refiner_give_the_frames_of_the_command_line
     result = pictures(server, entry)
     frames = read_clip(server.base / "input" / short_clip).frames
     models = load_models("tiny", refiner="conditional")
-    settings = replace(models.defaults, base_layer="bicubic", propagation=0.25, detail=0.5)
+    settings = replace(models.defaults, base_layer="bicubic", propagation=0.25)
     expected = upscale(frames, (frames.shape[1] * 4, frames.shape[2] * 4), models, settings)
     assert psnr(result, (expected * 255).round() / 255) > 45
     assert psnr(result, tiny_result) < 45
@@ -161,7 +161,7 @@ def test_six_widgets_give_the_frames_of_the_whole_graph(
 ) -> None:
     graph = api_graph(json.loads(example("patchvsr_simple").read_text()), object_info)
     node(graph, "LoadVideo")["inputs"]["file"] = short_clip
-    assert node(graph, "PatchVSR_RefineFidelity")["inputs"]["detail"] == 0.0
+    assert node(graph, "PatchVSR_RefineFidelity")["inputs"]["detail"] == 0.5
     graph = ending_in_pictures(graph, key(graph, "PatchVSR_RefineFidelity"))
     assert torch.equal(pictures(server, assert_success(server.run(graph))), tiny_result)
 

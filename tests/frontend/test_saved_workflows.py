@@ -71,6 +71,26 @@ def test_every_saved_value_is_in_its_widget(prompt: dict[str, Any], workflow: Wo
                 assert inputs[now[0]] == now[1], (node["type"], name)
 
 
+def test_detail_is_0_in_files_from_before_there_was_such_a_widget(prompt: dict[str, Any], workflow: Workflow) -> None:
+    for node in filter(is_ours, workflow.real_nodes()):
+        inputs = prompt[str(node["id"])]["inputs"]
+        assert "detail" not in inputs or inputs["detail"] == node["widgets_values_named"].get("detail", 0)
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["by name", "by order alone"])
+def test_some_files_are_of_a_time_without_detail(page: Any, named: bool) -> None:
+    saved = json.loads(next(path for path in SAVED if path.stem.endswith("214d92a_tiny")).read_text())
+    node = next(node for node in saved["nodes"] if node["type"] == "PatchVSR_RefineFidelity")
+    node["widgets_values"] = [0.5, 4, 0.75]
+    if named:
+        node["widgets_values_named"] = dict(zip(("refine_strength", "rounds", "fidelity"), (0.5, 4, 0.75), strict=True))
+    else:
+        del node["widgets_values_named"]
+    inputs = prompt_of(page, saved)[str(node["id"])]["inputs"]
+    found = [inputs[name] for name in ("refine_strength", "rounds", "fidelity", "detail", "cleanup")]
+    assert found == [0.5, 4, 0.75, 0, 1]
+
+
 def test_every_link_is_kept(prompt: dict[str, Any], workflow: Workflow) -> None:
     for node in workflow.real_nodes():
         for socket in node["inputs"]:

@@ -99,10 +99,12 @@ def test_fast_is_the_real_time_network_alone(pack: Any, tiny: Any, places: Path,
 
 def test_best_denoises_patches_too(pack: Any, tiny: Any, places: Path, source: Path) -> None:
     best = make_alone(pack, source, quality="best", patch_px=64)
-    assert torch.equal(best, make_alone(pack, source, quality="best", detail=0.5, patch_px=64))
+    assert torch.equal(best, make_alone(pack, source, quality="best", detail=0.0, patch_px=64)), (
+        "as when 0 was the default"
+    )
     assert not torch.equal(best, make_alone(pack, source, detail=0.5, patch_px=64))
     settings = pack.part("patchvsr_core.settings")
-    asked = settings.with_quality(settings.Settings(), "best")
+    asked = settings.with_quality(settings.Settings(detail=0.0), "best")
     assert asked.detail == 0.5 and asked.patch_detail > 0
     chosen = settings.Settings(detail=0.8, patch_detail=0.1)
     assert settings.with_quality(chosen, "best") == chosen == settings.with_quality(chosen, "balanced")
@@ -196,7 +198,7 @@ def test_cancelled_and_queued_again(pack: Any, tiny: Any, places: Path, source: 
     left = places / "video" / ".PatchVSR_00001_.mp4.patchvsr"
     assert len(list(left.glob("0*.mp4"))) >= 1 and not whole.exists()
     with pytest.raises(pack.part("patchvsr_core.errors").OutputError, match="start again"):
-        make(pack, tiny, as_video(source), chunk_frames=5, detail=0.5)
+        make(pack, tiny, as_video(source), chunk_frames=5, detail=0.0)  # the default of before
     first = min(left.glob("0*.mp4"))
     stamp = first.stat().st_mtime_ns
     kept: list[int] = []

@@ -23,7 +23,7 @@ EXPECTED = {
         "KSamplerSelect": {"sampler_name": "euler"},
         "PatchVSR_PatchPlanner": {"scale": 4, "patch_px": 256, "layout": "auto", "window_frames": 8},
         "PatchVSR_Blender": {"color_fix": "none"},
-        "PatchVSR_RefineFidelity": {"refine_strength": 1, "rounds": 8},
+        "PatchVSR_RefineFidelity": {"refine_strength": 1, "rounds": 8, "detail": 0.5},
     },
     "patchvsr_wan21": {
         "LoadVideo": {"file": "patchvsr_sample.mp4"},
@@ -64,7 +64,7 @@ EXPECTED = {
         "LoadVideo": {"file": "patchvsr_sample.mp4"},
         "BasicScheduler": {"scheduler": "simple", "steps": 1, "denoise": 1},
         "PatchVSR_PatchPlanner": {"scale": 4, "patch_px": 256, "layout": "auto", "window_frames": 8},
-        "PatchVSR_RefineFidelity": {"detail": 0, "cleanup": 1, "fidelity": 1},
+        "PatchVSR_RefineFidelity": {"detail": 0.5, "cleanup": 1, "fidelity": 1},
         "RandomNoise": {"noise_seed": 0},
     },
     "patchvsr_long_4k": {

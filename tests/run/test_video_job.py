@@ -123,6 +123,7 @@ def test_another_job_is_refused_unless_fresh(clip: Path) -> None:
         ({"encoding": Encoding(crf=20)}, "the encoder's quality"),
         ({"target": (32, 48)}, "the size"),
         ({"settings": replace(TINY, steps=2)}, "the settings"),
+        ({"settings": replace(TINY, detail=0.0)}, "the settings"),  # the default of before
     ):
         with pytest.raises(OutputError, match=words):
             run(replace(a_job(clip), **changed))

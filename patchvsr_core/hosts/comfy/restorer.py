@@ -21,7 +21,7 @@ def run_restorer(
     frames: Tensor,
     size: tuple[int, int],
     *,
-    detail: float = 0.0,
+    detail: float,
     degradation: float = 0.0,
     chunk_state: ChunkState | None = None,
     on_frames: OnDone | None = None,

@@ -104,10 +104,10 @@ def along(model: str, weight: float) -> dict[str, Node]:
     return {"along": Node("PatchVSR_FlowPropagation", inputs)}
 
 
-def look(detail: float) -> dict[str, Node]:
+def look() -> dict[str, Node]:
     """One patch, before the rest."""
     shared = {"noise": "@noise.NOISE", "guider": "@guider.GUIDER", "sampler": "@solver.SAMPLER"}
-    inputs = {**shared, "sigmas": "@sigmas.SIGMAS", "latent": "@encode.LATENT", "frames": 1, "detail": detail}
+    inputs = {**shared, "sigmas": "@sigmas.SIGMAS", "latent": "@encode.LATENT", "frames": 1}
     return {"look": Node("PatchVSR_PatchPreview", inputs, size=(560, 560))}
 
 
@@ -133,8 +133,8 @@ def report() -> dict[str, Node]:
     }
 
 
-def conditional(detail: float) -> dict[str, Node]:
-    inputs = {"decoded": "@blend.IMAGE", "source": "@parts.images", "detail": detail}
+def conditional() -> dict[str, Node]:
+    inputs = {"decoded": "@blend.IMAGE", "source": "@parts.images"}
     return {"refine": Node("PatchVSR_ConditionalRefiner", inputs)}
 
 

@@ -206,8 +206,8 @@ PREVIEW = Example(
         "save fast": Node(
             "SaveVideo", {"video": "@join fast.VIDEO", "filename_prefix": "video/PatchVSR_preview"}, size=(360, 380)
         ),
-        "refine": changed(WIRED["refine"], base_layer="@fast.IMAGE", detail=0.5),
-        **look(detail=0.5),
+        "refine": changed(WIRED["refine"], base_layer="@fast.IMAGE"),
+        **look(),
         **compare(),
     },
     groups=[
@@ -238,7 +238,7 @@ AI_VIDEO = Example(
         **enlarged_flow(),
         **along("@tiny.MODEL", 0.25),
         "apply": changed(WIRED["apply"], model="@along.MODEL"),
-        "refine": changed(WIRED["refine"], detail=0.5, fidelity=0.7),
+        "refine": changed(WIRED["refine"], fidelity=0.7),
         **saving(prefix="video/PatchVSR_ai_video"),
         **report(),
     },
@@ -254,7 +254,7 @@ UAV = Example(
         **enlarged_flow(),
         **along("@tiny.MODEL", 0.25),
         "apply": changed(WIRED["apply"], model="@along.MODEL"),
-        **conditional(0.5),
+        **conditional(),
         **report(),
     },
     groups=[TINY_LOAD, PLAN_AND_CONTEXT, MOTION_GROUP, MOVING_GROUP, SAMPLE_GROUP, REPORT_GROUP],
