@@ -22,7 +22,7 @@ from small_models import random_dap, random_rdg, random_wan
 from patchvsr_core.adapter import Adapter, AdapterConfig, BaseSpec, load_adapter, save_adapter
 from patchvsr_core.cli.parser import make_parser
 from patchvsr_core.errors import ModelError, PatchVSRError
-from patchvsr_core.files import read_checkpoint, write_weights
+from patchvsr_core.files import read_checkpoint, store_as_int8, write_weights
 from patchvsr_core.finish.refine import FORMAT, Refiner, RefinerConfig, load_refiner, refine_frames
 from patchvsr_core.hosts.diffusers.loading import load_base, load_prompt
 from patchvsr_core.hosts.diffusers.models import Models
@@ -54,6 +54,7 @@ def write_all(folder: Path) -> dict[str, tuple[Path, Callable[[Path], Any]]]:
     paths |= {kind: folder / f"{kind}.pth" for kind in ("rdg-zip", "rdg-old")}
     save_adapter(Adapter(AdapterConfig(BASE, width=32, head_dim=16, ffn=32, lora_rank=2)), paths["adapter"])
     save_file(random_wan(), str(paths["base"]), metadata={"start_noise": "0.1", "prediction": "residual"})
+    store_as_int8(paths["base"], paths["base-int8"])
     save_conditional_decoder(ConditionalDecoder(ConditionalDecoderConfig(64, 32)), paths["decoder"])
     save_dap(random_dap(), paths["dap"])
     save_rdg(random_rdg(), paths["rdg"])
@@ -74,6 +75,7 @@ def _use_rdg(path: Path) -> Any:
 USES: dict[str, Callable[[Path], Any]] = {
     "adapter": load_adapter,
     "base": load_base,
+    "base-int8": load_base,
     "decoder": load_conditional_decoder,
     "dap": lambda path: load_fast(path).upscale(CLIP),
     "rdg": _use_rdg,

@@ -53,11 +53,15 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--minutes", type=float, default=float("inf"), help="stop and save after this time")
     train.set_defaults(run=_train)
     export = commands.add_parser("export", help="write the averaged weights of a run that is still going")
-    export.add_argument("--run", dest="folder", type=Path, required=True, help="the --out folder of a run")
+    source = export.add_mutually_exclusive_group(required=True)
+    source.add_argument("--run", dest="folder", type=Path, help="the --out folder of a run")
+    source.add_argument(
+        "--int8", type=Path, nargs="+", metavar="FILE", help="write exported weights again, as 8-bit integers"
+    )
     export.add_argument("--base", type=Path, help="the Wan that the adapter is for")
     export.add_argument("--blend", type=Path, metavar="RUN", help="write what lies between this run and another")
     export.add_argument("--share", type=float, default=0.5, help="of --run in the blend, 0 to 1 (default: 0.5)")
-    export.add_argument("--to", type=Path, required=True, help="folder (tiny) or file (adapter, decoder) to write")
+    export.add_argument("--to", type=Path, required=True, help="folder (tiny, --int8) or file (adapter, decoder)")
     export.set_defaults(run=_export)
     for command in (precompute, train, export):
         command.add_argument("--config", default="tiny", help="a TOML file or a shipped name (default: tiny)")
@@ -95,8 +99,11 @@ def _train(options: argparse.Namespace) -> None:
 
 def _export(options: argparse.Namespace) -> None:
     from .config import load_config
-    from .export import Blend, export_run
+    from .export import Blend, compress, export_run
 
+    if options.int8:
+        compress(options.int8, options.to)
+        return
     blend = None if options.blend is None else Blend(options.blend, options.share)
     export_run(load_config(options.config), options.folder, options.to, options.base, blend)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import PatchVSRError
-from ..files import sha256
+from ..files import read_header, sha256, store_as_int8
 from .config import TrainConfig
 from .discriminator import without_discriminator
 from .registry import find_task
@@ -73,6 +74,23 @@ def _between(first: dict[str, Tensor], second: dict[str, Tensor], share: float) 
     return {name: torch.lerp(value.float(), second[name].float(), share) for name, value in first.items()}
 
 
+def compress(files: Sequence[Path], target: Path) -> None:
+    """Write exported weights again with their large matrices as 8-bit integers, about half as large.
+
+    Args:
+        target: the folder to write to; it may be that of the files. A manifest in it is brought up to date.
+
+    Raises:
+        PatchVSRError: when a file holds no large matrices in one precision.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        store_as_int8(file, target / file.name)
+    path = target / "manifest.json"
+    if path.is_file():
+        _write_manifest(path, json.loads(path.read_text()))
+
+
 def update_manifest(folder: Path, config: TrainConfig, key: str = "config") -> None:
     """Record the weight files of a folder, and under ``key`` what they were trained with.
 
@@ -80,9 +98,17 @@ def update_manifest(folder: Path, config: TrainConfig, key: str = "config") -> N
     """
     path = folder / "manifest.json"
     manifest: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-    manifest["files"] = {
-        file.name: {"sha256": sha256(file), "bytes": file.stat().st_size}
-        for file in sorted(folder.glob("*.safetensors"))
-    }
     manifest[key] = asdict(config)
+    _write_manifest(path, manifest)
+
+
+def _write_manifest(path: Path, manifest: dict[str, Any]) -> None:
+    """With the files as they are now."""
+    manifest["files"] = {file.name: _entry(file) for file in sorted(path.parent.glob("*.safetensors"))}
     path.write_text(json.dumps(manifest, indent=2) + "\n")
+
+
+def _entry(file: Path) -> dict[str, Any]:
+    entry = {"sha256": sha256(file), "bytes": file.stat().st_size}
+    stored = read_header(file).int8
+    return entry if stored is None else {**entry, "int8_of": stored.source}

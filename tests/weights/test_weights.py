@@ -20,7 +20,11 @@ def test_manifest_describes_what_ships() -> None:
     assert files == set(manifest["files"]) == shipped
     for name in files:
         assert weights.shipped(name).stat().st_size == manifest["files"][name]["bytes"]
-    assert sum(entry["bytes"] for entry in manifest["files"].values()) <= 34 * 2**20
+    assert sum(entry["bytes"] for entry in manifest["files"].values()) <= 24 * 2**20
+    assert {name for name, entry in manifest["files"].items() if "int8_of" in entry} == {
+        "tiny_adapter.safetensors",
+        "tiny_base.safetensors",
+    }
     assert sum(manifest["files"][name]["bytes"] for name in fast) <= 2 * 2**20
     assert manifest["licence"] == "Apache-2.0"
     assert manifest["training"]["command"].startswith("python -m patchvsr_core.training train")

@@ -11,9 +11,9 @@ import comfy.model_patcher
 import comfy.model_sampling
 import comfy.supported_models
 import torch
-from safetensors import safe_open
 from torch import Tensor
 
+from ...files import read_metadata, read_tensors
 from ...vae.codec import SpaceToDepth
 from ...weights import shipped
 from ..wan import transformer_sizes
@@ -76,9 +76,9 @@ def load_tiny(disable_dynamic: bool = False) -> Any:
     Args:
         disable_dynamic: load without dynamic memory; ComfyUI wants that when it clones.
     """
-    with safe_open(str(shipped("tiny_base.safetensors")), framework="pt") as file:
-        weights = {name: file.get_tensor(name).float() for name in file.keys()}
-        start_noise = float(file.metadata()["start_noise"])
+    path = shipped("tiny_base.safetensors")
+    weights = {name: tensor.float() for name, tensor in read_tensors(path).items()}
+    start_noise = float(read_metadata(path)["start_noise"])
     sizes = transformer_sizes({name: tuple(tensor.shape) for name, tensor in weights.items()})
     config = TinyConfig(
         {

@@ -25,7 +25,7 @@ from patchvsr_core.realtime.rdg import load_rdg
 from patchvsr_core.restorer import RestorerConfig, load_restorer
 from patchvsr_core.vae.conditional_decoder import ConditionalDecoderConfig, load_conditional_decoder
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 ROOM_BYTES = 2**29
 """Beside what the process has once everything is imported."""
 SECONDS = 20
@@ -35,7 +35,7 @@ Load = Callable[[Path], Any]
 PROBE = f"""
 import resource, sys, time
 import torch, diffusers
-sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
+sys.path[:0] = [{str(ROOT)!r}, {str(Path(__file__).parent)!r}]
 from pathlib import Path
 import test_files
 with torch.device("meta"):

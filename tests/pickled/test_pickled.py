@@ -16,7 +16,7 @@ from torch import Tensor
 from patchvsr_core.errors import ModelError
 from patchvsr_core.files import read_checkpoint, read_pickle
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FORMATS: list[dict[str, Any]] = [
     {},
     {"_use_new_zipfile_serialization": False},
