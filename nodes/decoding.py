@@ -5,10 +5,10 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..patchvsr_core.errors import PatchVSRError
-from ..patchvsr_core.families import family_of_codec
 from ..patchvsr_core.finish.color_fix import match_colors
 from ..patchvsr_core.hosts.comfy import Progress, as_canvas, codec_of, connected, plan_in, timed_stage, vae_of
 from ..patchvsr_core.run.alpha import with_matte
+from ..patchvsr_core.stages.families import family_of_codec
 from ..patchvsr_core.vae.decode import blend_tiles, decode_tiles
 from ..patchvsr_core.vae.encode import check_frames
 from .sockets import Plan, Stage, Tiles

@@ -12,7 +12,6 @@ from dataclasses import asdict
 from typing import Any
 
 from ..patchvsr_core.errors import PatchVSRError
-from ..patchvsr_core.families import FAMILIES
 from ..patchvsr_core.hosts.comfy import guessed_speed, shipped_refiner, throughput_of
 from ..patchvsr_core.hosts.comfy.language import LANGUAGE, LONGEST_PAGE, reading, set_language, words_of
 from ..patchvsr_core.plan.planner import LAYOUTS
@@ -21,6 +20,7 @@ from ..patchvsr_core.plan.target_size import CUSTOM, MAX_SCALE, MAX_SIDE, TARGET
 from ..patchvsr_core.run.forecast import Forecast, Request, forecast
 from ..patchvsr_core.run.forecast_text import planner_lines, video_lines, warning_line
 from ..patchvsr_core.settings import BASE_LAYERS, QUALITIES, Settings, with_quality
+from ..patchvsr_core.stages.families import FAMILIES
 from ..patchvsr_core.video.encoders import CODECS, CRF, CRF_RANGE
 from .widgets import AUTO, setting_limits
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..patchvsr_core.errors import AdapterError, PlanError
-from ..patchvsr_core.families import family_of_codec
 from ..patchvsr_core.finish.base_layer import starts_from_base
 from ..patchvsr_core.hosts.comfy import (
     Progress,
@@ -20,6 +19,7 @@ from ..patchvsr_core.hosts.comfy import (
 )
 from ..patchvsr_core.hosts.comfy.loading import adapter_of
 from ..patchvsr_core.sampling.conditions import PatchConditions
+from ..patchvsr_core.stages.families import family_of_codec
 from ..patchvsr_core.vae.encode import encode_canvas, encode_global, encode_noised
 from .sockets import GlobalContext, PatchCond, Plan, Stage
 from .widgets import setting_widget, upscaler_socket

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..patchvsr_core.families import family_of_codec
 from ..patchvsr_core.hosts.comfy import codec_of, with_clip
 from ..patchvsr_core.plan.canvas import Canvas
 from ..patchvsr_core.plan.planner import plan_patches
@@ -12,6 +11,7 @@ from ..patchvsr_core.plan.target_size import CUSTOM, resolve_target, target_size
 from ..patchvsr_core.preview.draw import draw_plan
 from ..patchvsr_core.settings import OPTIONS
 from ..patchvsr_core.stages import layout_for
+from ..patchvsr_core.stages.families import family_of_codec
 from .bypass import check_matte
 from .sockets import Plan, Stage
 from .validation import in_order

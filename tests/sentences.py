@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from patchvsr_core.sentences import PLACE
+from patchvsr_core.errors.sentences import PLACE
 
 ROOT = Path(__file__).parents[1]
 REASONS = ("ValueError", "TypeError")
@@ -58,8 +58,8 @@ def reachable() -> list[Path]:
 
 @lru_cache
 def error_classes() -> frozenset[str]:
-    """Those of ``errors.py`` that can be met inside ComfyUI."""
-    tree = ast.parse((ROOT / "patchvsr_core" / "errors.py").read_text())
+    """Those of ``errors`` that can be met inside ComfyUI."""
+    tree = ast.parse((ROOT / "patchvsr_core" / "errors" / "exceptions.py").read_text())
     return frozenset(node.name for node in tree.body if isinstance(node, ast.ClassDef)) - set(NEVER_INSIDE)
 
 

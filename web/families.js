@@ -1,6 +1,6 @@
 // Which family of models a file belongs to, guessed from its name before anything ran.
 //
-// After a run the planner says it itself; patchvsr_core/families.py has the table.
+// After a run the planner says it itself; patchvsr_core/stages/families.py has the table.
 
 const BY_NAME = [
   [/seedvr2|ema_vae/i, 'seedvr2'],

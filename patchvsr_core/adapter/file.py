@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import AdapterError, ModelError
+from ..errors.finite import mark_source
 from ..files import check_weights, explain_read_errors, parse_config, read_header, read_tensors
-from ..finite import mark_source
 from .adapter import Adapter
 from .config import AdapterConfig, BaseSpec
 

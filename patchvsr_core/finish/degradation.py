@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import phrase
-from ..finite import check_finite
+from ..errors.finite import check_finite
 
 UNCERTAIN_LEVELS = (0.5, 1.0)
 """Estimates up to the first level also occur for clean clips and are set to 0; from the second on they count fully."""

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ModelError, phrase
-from ..finite import check_finite
+from ..errors.finite import check_finite
 from ..plan.canvas import Span
 from ..plan.planner import tile_axis
 from ..progress import OnDone

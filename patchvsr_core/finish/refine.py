@@ -13,14 +13,13 @@ from torch import Tensor
 
 from ..distributed import ProcessGroup, current_group, sharded
 from ..errors import ModelError, phrase
+from ..errors.finite import check_finite, mark_source
 from ..files import explain_read_errors, fill_module, parse_config, read_weights, write_weights
-from ..finite import check_finite, mark_source
 from ..optical_flow.align import align_window, estimate_neighbour_flows
 from ..plan.canvas import Canvas, Span, overlap
 from ..plan.planner import plan_tiles
 from ..progress import OnDone
-from ..resample import upsample_window
-from ..resample_matrix import reflect_index
+from ..resample import reflect_index, upsample_window
 from ..settings import Settings
 from .conditional_refiner import ConditionalRefiner
 from .refiner import FOLD, FOLDED, Refiner, RefinerConfig

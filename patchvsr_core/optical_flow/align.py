@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..plan.canvas import Canvas
-from ..resample_matrix import reflect_index
+from ..resample import reflect_index
 from .flow import estimate_clip_flows
 
 

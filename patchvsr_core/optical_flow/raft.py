@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import ModelError
+from ..errors.finite import check_finite, mark_source
 from ..files import check_weights, explain_read_errors, read_checkpoint
-from ..finite import check_finite, mark_source
 
 STEM = "feature_encoder.convnormrelu.0.weight"
 NETWORKS = {64: "raft_large", 32: "raft_small"}

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import phrase
+from ..errors.finite import mark_source
 from ..files import explain_read_errors, fill_module, parse_config, read_weights, write_weights
-from ..finite import mark_source
 from .deformable_gather import sample_points
 
 SCALE = 4

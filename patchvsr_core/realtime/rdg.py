@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import ModelError
+from ..errors.finite import mark_source
 from ..files import SAFETENSORS, check_weights, explain_read_errors, fill_module, read_checkpoint, read_metadata
-from ..finite import mark_source
 from .rdg_blocks import HEADS, DecoderBlock, EncoderBlock, Guides, UpsampleBlock
 
 SCALE = 4

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ..errors import MediaError, ModelError, phrase
+from ..errors.finite import all_finite, check_finite
 from ..files import SAFETENSORS, read_header, sha256
-from ..finite import all_finite, check_finite
 from ..optical_flow.estimators import dis
 from ..optical_flow.flow import ClipFlows
 from ..plan.chunks import ChunkState

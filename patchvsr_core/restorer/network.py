@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import phrase
+from ..errors.finite import mark_source
 from ..files import explain_read_errors, fill_module, parse_config, read_weights, write_weights
-from ..finite import mark_source
 from .folding import SCALE, fold, folded_bicubic, unfold
 
 FORMAT = "patchvsr-restorer"

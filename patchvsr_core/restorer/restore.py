@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..distributed import current_group, sharded
-from ..finite import check_finite
+from ..errors.finite import check_finite
 from ..optical_flow.flow import ClipFlows, estimate_clip_flows
 from ..plan.canvas import Span
 from ..plan.chunks import ChunkState

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from math import ceil
 
 from ..errors import PlanError
-from ..families import FAMILIES
 from ..finish.refine import Refiner
 from ..plan.canvas import TOKEN_CELLS, Canvas, PatchPlan
 from ..plan.planner import count_windows
@@ -17,6 +16,7 @@ from ..sampling.joint_modulation import check_steps
 from ..sampling.schedules import step_count
 from ..settings import BICUBIC, Settings
 from ..stages import plan_canvas
+from ..stages.families import FAMILIES
 from ..video.disk_space import file_bytes
 from ..video.encoders import CODECS, CRF
 from .cost import PIXEL_BYTES, Networks, node_memory, patch_bytes

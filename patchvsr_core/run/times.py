@@ -16,7 +16,7 @@ from statistics import median_low
 from typing import Any
 
 from ..adapter import BaseSpec
-from ..families import same_codec
+from ..stages.families import same_codec
 from .throughput import Throughput
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from ..adapter import Strengths
-from ..families import FAMILIES, family_of_codec
 from ..finish.degradation import DegradationEstimator
 from ..finish.refine import Refiner
 from ..plan.canvas import Canvas, Patch, PatchPlan
@@ -23,6 +22,7 @@ from ..sampling.solvers import SOLVERS
 from ..settings import RESTORER, Settings
 from ..vae.codec import Codec
 from ..vae.encode import encode_global, encode_noised
+from .families import FAMILIES, family_of_codec
 
 
 class ModelParts(Protocol):

@@ -15,8 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import MediaError
-from ..resample import resize
-from ..resample_matrix import reflect_index
+from ..resample import reflect_index, resize
 from ..video.local_files import open_input
 from .config import DataConfig
 from .shot_filter import find_usable_shots

@@ -17,8 +17,8 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ..errors import ModelError, phrase
+from ..errors.finite import mark_source
 from ..files import explain_read_errors, fill_module, parse_config, read_weights, write_weights
-from ..finite import mark_source
 from .sft import Before, Modulation, PositionNorm, ResidualBlockPlus, TemporalBlock
 
 FORMAT = "patchvsr-conditional-decoder"

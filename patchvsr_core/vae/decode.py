@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..distributed import current_group
 from ..errors import ModelError, PlanError, phrase
-from ..finite import check_finite
+from ..errors.finite import check_finite
 from ..kernels import Axis, Lattice, gather_blend
 from ..plan.canvas import Canvas, Span
 from ..plan.planner import crossfade, plan_tiles

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..distributed import current_group, sharded
 from ..errors import PlanError, phrase
-from ..finite import check_finite
+from ..errors.finite import check_finite
 from ..kernels import Placement, blend_into
 from ..plan.canvas import Canvas
 from ..plan.planner import plan_tiles

@@ -18,7 +18,6 @@ from small_bases import H, SmallBase, T, W
 from torch import Tensor
 
 from patchvsr_core.errors import AdapterError, PlanError
-from patchvsr_core.families import FAMILIES
 from patchvsr_core.finish.color_fix import lab
 from patchvsr_core.finish.strength_map import StrengthMap
 from patchvsr_core.hosts import comfy as host
@@ -29,6 +28,7 @@ from patchvsr_core.plan.planner import plan_patches, tile_axis
 from patchvsr_core.preview.region import select_region
 from patchvsr_core.run.memory import chunk_frames
 from patchvsr_core.sampling.conditions import PatchConditions
+from patchvsr_core.stages.families import FAMILIES
 
 STRIDE = 8
 GUIDANCE = 2.5

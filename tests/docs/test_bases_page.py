@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from patchvsr_core.families import FAMILIES
+from patchvsr_core.stages.families import FAMILIES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "bases.md").read_text("utf-8")
 ROWS = {cells[0]: cells for line in PAGE.splitlines() if len(cells := line.strip("| ").split(" | ")) == 9}

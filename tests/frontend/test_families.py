@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from patchvsr_core.families import FAMILIES
+from patchvsr_core.stages.families import FAMILIES
 
 SCRIPT = Path(__file__).parents[2] / "web" / "families.js"
 FILES = {

@@ -12,7 +12,7 @@ from fakes.pack import Pack
 from sentences import PLACE, UnreadableError, collect
 from translations import LANGUAGES, LOCALES, MESSAGES, read_messages
 
-from patchvsr_core.sentences import Sentences
+from patchvsr_core.errors.sentences import Sentences
 
 FLAG = re.compile(r"(?<![\w-])--[a-z]")
 SAMPLES = ("frame_0001.exr", "17", "'a b'")
@@ -46,8 +46,9 @@ def test_every_message_has_its_key_in_english() -> None:
 
 def test_a_message_that_is_not_written_where_it_is_raised_is_refused(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(sentences, "ROOT", tmp_path)
-    (tmp_path / "patchvsr_core").mkdir()
-    (tmp_path / "patchvsr_core" / "errors.py").write_text("class PlanError(Exception): ...")
+    room = tmp_path / "patchvsr_core" / "errors"
+    room.mkdir(parents=True)
+    (room / "exceptions.py").write_text("class PlanError(Exception): ...")
     sentences.error_classes.cache_clear()
     file = tmp_path / "one.py"
     file.write_text('raise PlanError(f"A {1 + 1} b.")')

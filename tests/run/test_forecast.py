@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from patchvsr_core.errors import PlanError
-from patchvsr_core.families import FAMILIES, family_of_codec
 from patchvsr_core.finish.refine import load_refiner
 from patchvsr_core.hosts.diffusers.models import load_models
 from patchvsr_core.plan.canvas import Canvas
@@ -18,6 +17,7 @@ from patchvsr_core.run.cost import patch_bytes
 from patchvsr_core.run.forecast import Request, forecast
 from patchvsr_core.run.forecast_text import bytes_text, planner_lines, seconds_text, video_lines
 from patchvsr_core.run.throughput import Throughput, tokens_of
+from patchvsr_core.stages.families import FAMILIES, family_of_codec
 from patchvsr_core.weights import shipped
 
 TINY = Request(40, (176, 320), "tiny")

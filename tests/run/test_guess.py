@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from patchvsr_core.families import FAMILIES
 from patchvsr_core.run.forecast import Request, forecast
 from patchvsr_core.run.forecast_text import video_lines, warning_line
 from patchvsr_core.run.guess import THREAD_SPEED, device_speed, evaluation, least_seconds
 from patchvsr_core.run.throughput import Throughput, Work
+from patchvsr_core.stages.families import FAMILIES
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 FILM = Request(24 * 60 * 90, (1080, 1920), "tiny", scale=2.0, detail=0.0)

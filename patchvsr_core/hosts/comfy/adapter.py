@@ -21,7 +21,7 @@ from torch import Tensor
 from ...adapter import Adapter, Strengths
 from ...adapter.patch_branch import token_grid
 from ...errors import PlanError, phrase
-from ...finite import check_finite
+from ...errors.finite import check_finite
 from ...plan.canvas import Patch, PatchPlan
 from ...sampling.conditions import Controls, PatchConditions
 from ...sampling.joint_modulation import check_canvas

@@ -11,8 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from ...errors.sentences import Sentences
 from ...run.forecast_text import ENGLISH, Words
-from ...sentences import Sentences
 from ...video.encoders import CODECS
 
 try:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ...adapter import Adapter, BaseSpec, load_adapter
 from ...errors import AdapterError
-from ...families import family_of_model
+from ...stages.families import family_of_model
 from ...vae.conditional_decoder import ConditionalDecoder, load_conditional_decoder
 from .layout import is_image_model
 from .tiny import is_tiny
@@ -109,7 +109,7 @@ def measured_sizes(model: Any) -> BaseSpec:
 
 
 def family_of(model: Any) -> str:
-    """The family of a native MODEL, see :mod:`patchvsr_core.families`."""
+    """The family of a native MODEL, see :mod:`patchvsr_core.stages.families`."""
     if is_tiny(model):
         return "tiny"
     classes = [each.__name__ for each in type(model.model).__mro__]

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from ...errors import PlanError
-from ...families import FAMILIES, Family
 from ...finish.degradation import DegradationEstimator
 from ...finish.refine import Refiner
 from ...plan.chunks import ChunkState
@@ -20,6 +19,7 @@ from ...progress import OnProgress
 from ...run.cost import Networks
 from ...settings import UPSCALER, Settings
 from ...stages import Noise, RunSetup, upscale_clip
+from ...stages.families import FAMILIES, Family
 from ...vae.codec import Codec
 from .adapter import attach_control
 from .attention import attach_attention

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from ...errors import PlanError
-from ...families import FAMILIES
+from ...stages.families import FAMILIES
 from ...weights import shipped
 from .codec import SpaceToDepthVAE
 from .loading import family_of, load_model_patch, own_prompts, prompt_conditioning

@@ -15,8 +15,8 @@ from diffusers.loaders.single_file_utils import convert_wan_transformer_to_diffu
 from torch import Tensor, nn
 
 from ...errors import ModelError
+from ...errors.finite import mark_source
 from ...files import MOST_CHANNELS, MOST_LAYERS, check_weights, read_header, read_tensors
-from ...finite import mark_source
 from ...vae.codec import WanVAE
 from ..wan import HEAD_DIM, Shapes, transformer_sizes
 from .denoiser import Base, restore_positions

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from ...distributed import SINGLE, ProcessGroup, check_divisible, use_group
 from ...errors import PlanError
+from ...errors.finite import check_finite
 from ...finish.image_upscaler import upscale_images
 from ...finish.refine import refine_frames
-from ...finite import check_finite
 from ...plan.canvas import PatchPlan
 from ...plan.chunks import ChunkState
 from ...progress import OnProgress

@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from .errors import ModelError
+from .exceptions import ModelError
 
 Module = TypeVar("Module", bound=nn.Module)
 

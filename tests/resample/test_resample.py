@@ -5,8 +5,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from patchvsr_core.plan.canvas import Canvas
-from patchvsr_core.resample import add_resized, resize, upsample_window
-from patchvsr_core.resample_matrix import reflect_index
+from patchvsr_core.resample import add_resized, reflect_index, resize, upsample_window
 
 
 def clip(*shape: int) -> torch.Tensor:

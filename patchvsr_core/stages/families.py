@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .adapter.config import BaseSpec
-from .plan.canvas import TOKEN_CELLS
-from .settings import TINY, WAN, WAN_PLAIN, Settings
+from ..adapter.config import BaseSpec
+from ..plan.canvas import TOKEN_CELLS
+from ..settings import TINY, WAN, WAN_PLAIN, Settings
 
 STILLS = replace(WAN_PLAIN, patch_px=1024, window_frames=1, overlap_frames=0)
 """An image model without an adapter: every frame on its own, at the size that it was trained at."""

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .plan.canvas import Canvas
-from .resample_matrix import add_resized_frame, resize_frames, window_matrix
+from ..plan.canvas import Canvas
+from .matrix import add_resized_frame, resize_frames, window_matrix
 
 PIXELS_PER_BATCH = 2**22
 

@@ -6,11 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from patchvsr_core.families import FAMILIES, family_of_codec, family_of_model, same_codec
 from patchvsr_core.plan.canvas import Canvas
 from patchvsr_core.sampling.joint_modulation import check_steps
 from patchvsr_core.settings import TINY, WAN, WAN_PLAIN
 from patchvsr_core.stages import defaults_for, layout_for, plan_canvas
+from patchvsr_core.stages.families import FAMILIES, family_of_codec, family_of_model, same_codec
 from patchvsr_core.vae.codec import SpaceToDepth
 
 
