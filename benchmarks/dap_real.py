@@ -26,7 +26,8 @@ import metrics
 from pairs import Pair, read_pair
 from tables import Table, as_text, mean, number, write_markdown
 
-from patchvsr_core.realtime.dap import DAP, SCALE, DAPConfig
+from patchvsr_core.plan.target_size import SCALE
+from patchvsr_core.realtime.dap import DAP, DAPConfig
 from patchvsr_core.realtime.upscaler import FastUpscaler, load_network, network_path
 from patchvsr_core.resample import resize
 from patchvsr_core.training.config import load_config

@@ -30,7 +30,8 @@ from tables import ROOT
 from patchvsr_core.hosts.diffusers.models import load_models
 from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.optical_flow.estimators import dis
-from patchvsr_core.realtime.dap import DAP, SCALE, DAPConfig, load_dap
+from patchvsr_core.plan.target_size import SCALE
+from patchvsr_core.realtime.dap import DAP, DAPConfig, load_dap
 from patchvsr_core.realtime.gbuffers import make_gbuffers
 from patchvsr_core.realtime.optimize import optimize_step, prepare
 from patchvsr_core.realtime.rdg import RDG, load_rdg

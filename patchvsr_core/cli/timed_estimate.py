@@ -15,8 +15,7 @@ from ..hosts.diffusers.denoiser import DiffusersDenoiser
 from ..hosts.diffusers.models import Models
 from ..plan.canvas import Canvas, PatchPlan
 from ..plan.planner import plan_tiles
-from ..restorer.restore import restore_clip
-from ..restorer.shipped import shipped_restorer
+from ..restorer.shipped import restore_as_shipped
 from ..run.cost import run_memory
 from ..run.throughput import Throughput, Work, run_seconds, tokens_of, work_of
 from ..sampling.conditions import Controls
@@ -101,7 +100,7 @@ def _codec_seconds(canvas: Canvas, models: Models, settings: Settings) -> float:
 def _restorer_seconds(models: Models) -> float:
     """The restorer, with the flow that guides it, per megapixel of the result."""
     _, source = _small_clip(models.device)
-    return _per_megapixel(lambda: restore_clip(shipped_restorer(str(models.device), models.dtype), source))
+    return _per_megapixel(lambda: restore_as_shipped(source, device=models.device, dtype=models.dtype))
 
 
 def _refiner_seconds(refiner: Refiner) -> float:

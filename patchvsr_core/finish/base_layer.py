@@ -12,18 +12,17 @@ taken: averaging two estimates with uncorrelated errors lowers the error.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..errors import PlanError
 from ..plan.chunks import ChunkState
+from ..plan.target_size import SCALE
 from ..progress import OnDone
-from ..realtime.rdg import SCALE
 from ..realtime.upscaler import load_fast
-from ..restorer.restore import Finish, restore_clip
-from ..restorer.shipped import shipped_restorer
+from ..restorer.restore import Finish
+from ..restorer.shipped import restore_as_shipped
 from ..settings import BICUBIC, RESTORER, UPSCALER, Settings
 from ..vae.codec import Codec
 
@@ -79,7 +78,7 @@ def make_base_layer(
         return upscale(frames, target, on_frames=on_frame)
     size = min(SCALE * frames.shape[1], target[0]), min(SCALE * frames.shape[2], target[1])
     if name == RESTORER:
-        run = restore or _restore
+        run = restore or restore_as_shipped
         return run(
             frames,
             size,
@@ -90,11 +89,6 @@ def make_base_layer(
             finish=finish,
         )
     return load_fast(name, device=str(frames.device)).upscale(frames, size, on_frame=on_frame)
-
-
-def _restore(frames: Tensor, *arguments: Any, detail: float, **choices: Any) -> Tensor:
-    """The shipped restorer where the frames are."""
-    return restore_clip(shipped_restorer(str(frames.device), detail=detail), frames, *arguments, **choices)
 
 
 def starts_from_base(codec: Codec) -> bool:

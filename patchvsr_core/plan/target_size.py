@@ -7,6 +7,8 @@ from fractions import Fraction
 
 from ..errors import PlanError
 
+SCALE = 4
+"""Of the networks that upscale at once: the restorer, DAP and RDG. Other sizes are resampled from theirs."""
 MAX_SIDE = 16384
 MAX_SCALE = 16.0
 FORMATS = {"720p": (1280, 720), "1080p": (1920, 1080), "1440p": (2560, 1440), "4K": (3840, 2160), "8K": (7680, 4320)}

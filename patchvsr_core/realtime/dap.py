@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from ..errors import phrase
 from ..errors.finite import mark_source
 from ..files import explain_read_errors, fill_module, parse_config, read_weights, write_weights
+from ..plan.target_size import SCALE
 from .deformable_gather import sample_points
 
-SCALE = 4
 FORMAT = "patchvsr-dap"
 RENAMED = {"places": "points"}
 """Fields of a configuration that have other names in older files."""

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..optical_flow.flow import warp
+from ..plan.target_size import SCALE
 from ..resample import resize
-from .rdg import SCALE
 
 CLEAN, NOISY = 0.03, 0.06
 """Noise of the light (relative deviation) up to which all grain comes back, and from which none does."""

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from ..errors import ModelError
 from ..errors.finite import mark_source
 from ..files import SAFETENSORS, check_weights, explain_read_errors, fill_module, read_checkpoint, read_metadata
+from ..plan.target_size import SCALE
 from .rdg_blocks import HEADS, DecoderBlock, EncoderBlock, Guides, UpsampleBlock
 
-SCALE = 4
 MOST_CHANNELS = 1024
 MULTIPLE = 4
 """Sides of the input are padded to multiples of this."""

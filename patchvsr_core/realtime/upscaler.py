@@ -16,10 +16,11 @@ from ..files import SAFETENSORS, read_header, sha256
 from ..optical_flow.estimators import dis
 from ..optical_flow.flow import ClipFlows
 from ..plan.chunks import ChunkState
+from ..plan.target_size import SCALE
 from ..progress import OnDone, OnProgress
 from ..resample import resize
 from ..weights import shipped
-from .dap import DAP, SCALE, DAPState, load_dap
+from .dap import DAP, DAPState, load_dap
 from .dap import FORMAT as DAP_FORMAT
 from .gbuffers import RenderPasses, check_surfaces, make_gbuffers
 from .grain import measure_light_noise, restore_grain

@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SCALE = 4
+from ..plan.target_size import SCALE
+
 REACH_PX = 2
 """How far bicubic interpolation by 4 looks from a pixel of the input."""
 

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from ..errors import phrase
 from ..errors.finite import mark_source
 from ..files import explain_read_errors, fill_module, parse_config, read_weights, write_weights
-from .folding import SCALE, fold, folded_bicubic, unfold
+from ..plan.target_size import SCALE
+from .folding import fold, folded_bicubic, unfold
 
 FORMAT = "patchvsr-restorer"
 SLOPE = 0.1

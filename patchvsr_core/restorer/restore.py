@@ -22,9 +22,9 @@ from ..optical_flow.flow import ClipFlows, estimate_clip_flows
 from ..plan.canvas import Span
 from ..plan.chunks import ChunkState
 from ..plan.planner import tile_axis
+from ..plan.target_size import SCALE
 from ..progress import OnDone
 from ..resample import resize
-from .folding import SCALE
 from .network import Restorer, RestorerConfig, picture, upsampled
 
 WINDOW_FRAMES = 8

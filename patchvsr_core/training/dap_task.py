@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from ..realtime.dap import DAP, SCALE, load_dap, save_dap
+from ..plan.target_size import SCALE
+from ..realtime.dap import DAP, load_dap, save_dap
 from ..realtime.upscaler import SHIPPED, FastUpscaler
 from . import losses
 from .config import TrainConfig

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ..hosts.diffusers.models import Models
 from ..hosts.diffusers.pipeline import upscale
-from .validation import SCALE, validate
+from ..plan.target_size import SCALE
+from .validation import validate
 
 
 def score_pipeline(models: Models, folder: Path, sheet: Path) -> dict[str, float]:

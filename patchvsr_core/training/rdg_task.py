@@ -19,8 +19,9 @@ from tqdm import tqdm
 
 from ..errors import MediaError, PatchVSRError
 from ..files import write_tensors
+from ..plan.target_size import SCALE
 from ..realtime.gbuffers import estimate_normals, make_gbuffers
-from ..realtime.rdg import RDG, SCALE, load_rdg, save_rdg
+from ..realtime.rdg import RDG, load_rdg, save_rdg
 from ..realtime.rdg_blocks import BUFFERS
 from ..realtime.upscaler import SHIPPED, FastUpscaler
 from . import losses

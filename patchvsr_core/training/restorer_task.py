@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from ..optical_flow.estimators import dis
-from ..restorer.folding import SCALE
+from ..plan.target_size import SCALE
 from ..restorer.network import Restorer, load_restorer, save_restorer
 from ..restorer.restore import restore_clip
 from ..restorer.shipped import CRISP_FILE, FILE

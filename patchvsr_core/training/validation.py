@@ -16,8 +16,6 @@ from ..video import read_frames
 from .degrade import make_input
 from .footage import VIDEO
 
-SCALE = 4
-"""By which clips are upscaled."""
 FRAMES = 5
 SIDE_PX = 384
 SHOWN_PX = 192

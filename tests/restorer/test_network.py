@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from patchvsr_core.errors import ModelError
+from patchvsr_core.plan.target_size import SCALE
 from patchvsr_core.resample import resize
 from patchvsr_core.restorer import Restorer, RestorerConfig, load_restorer, save_restorer
-from patchvsr_core.restorer.folding import SCALE
 from patchvsr_core.restorer.network import blend_restorers, picture, upsampled, warped
 from patchvsr_core.restorer.restore import restore_clip
 from patchvsr_core.restorer.shipped import shipped_restorer

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from clips import colors, write
 
 from patchvsr_core.errors import MediaError
-from patchvsr_core.realtime.dap import SCALE, DAPConfig, load_dap
+from patchvsr_core.plan.target_size import SCALE
+from patchvsr_core.realtime.dap import DAPConfig, load_dap
 from patchvsr_core.training.__main__ import main
 from patchvsr_core.training.config import TrainConfig, load_config
 from patchvsr_core.training.dap_task import FILE, DAPTask, StreamBatches

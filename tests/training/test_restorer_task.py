@@ -15,8 +15,8 @@ from clips import colors, write
 from torch import Tensor, nn
 
 from patchvsr_core.errors import MediaError, ModelError, PatchVSRError
+from patchvsr_core.plan.target_size import SCALE
 from patchvsr_core.restorer import RestorerConfig, load_restorer
-from patchvsr_core.restorer.folding import SCALE
 from patchvsr_core.training import packed
 from patchvsr_core.training.__main__ import main
 from patchvsr_core.training.config import DataConfig, Objective, TrainConfig, load_config

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,8 +18,7 @@ from ...plan.chunks import ChunkState
 from ...progress import OnProgress
 from ...propagation.attention import AttentionRun
 from ...propagation.attention_options import check_layers
-from ...restorer.restore import restore_clip
-from ...restorer.shipped import shipped_restorer
+from ...restorer.shipped import restore_as_shipped
 from ...sampling.conditions import Controls
 from ...sampling.input_guidance import ancestral_euler, guide_low_frequencies, project_in_pixels
 from ...sampling.joint_modulation import fuse
@@ -70,7 +68,7 @@ def upscale(
             report,
             denoise=_denoiser_of(models, settings, report, noise),
             refine=None if models.refiner is None else partial(refine_frames, models.refiner),
-            restore=partial(_restore, models),
+            restore=partial(restore_as_shipped, device=models.device, dtype=models.dtype),
             upscale=None if models.upscaler is None else partial(upscale_images, models.upscaler),
             decoder=models.decoder,
             chunk_state=chunk_state,
@@ -90,11 +88,6 @@ def sample(
     """Encode, condition and denoise with joint modulation: the fused canvas, (1, C, t, h, w)."""
     denoise = _denoiser_of(models, settings, report, noise)
     return sample_canvas(frames, plan, models, settings, report, denoise=denoise, chunk_state=chunk_state)
-
-
-def _restore(models: Models, *arguments: Any, detail: float, **choices: Any) -> Tensor:
-    """The shipped restorer, loaded when it is needed; see :func:`restorer.restore.restore_clip`."""
-    return restore_clip(shipped_restorer(str(models.device), models.dtype, detail), *arguments, **choices)
 
 
 def _denoiser_of(models: Models, settings: Settings, report: OnProgress, noise: Noise | None) -> Denoise:

@@ -16,10 +16,11 @@ from .bases import (
 )
 from .cards import CARDS, listing
 from .declarations import Example, Pack
+from .five_stages import TINY
 from .parts import CLIP
 from .render import RENDER
 from .research import DCVSR, EVERYTHING, STAR
-from .tiny import AI_VIDEO, PREVIEW, REWIRED, TINY, UAV
+from .tiny import AI_VIDEO, PREVIEW, REWIRED, UAV
 from .wan import ADAPTER, BASE, OLD_FILM, TEXT, VAE, WAN21, WAN21_ADAPTER
 from .whole import BLUEPRINTS, LONG_4K, SIMPLE
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from .declarations import FINISH, LOAD, MODEL, PLAN, SAMPLE, Example, Group, Node, Place
+from .declarations import FINISH, LOAD, MODEL, PLAN, SAMPLE, Example, Group, Node
+from .five_stages import STAGES
 from .parts import (
     FINISH_GROUP,
     MODEL_GROUP,
@@ -13,35 +12,17 @@ from .parts import (
     SAMPLE_GROUP,
     along,
     changed,
-    clip,
     compare,
     conditional,
     enlarged_flow,
-    finishing,
     load_group,
     look,
     note,
     plan,
     report,
-    sampling,
     saving,
-    without,
 )
 
-TINY_NOTE = """
-## PatchVSR: the tiny default
-
-The model ships with PatchVSR: nothing to download, no GPU needed. Every stage is a node of its own, so you can look \
-inside and put your own nodes in between. Folded nodes open with the mark at their left.
-
-1. **Load Video**: open it and choose a short clip.
-2. **Patch Planner**: set the scale, or choose a size as *target*. It shows the patches.
-3. **Refine & Fidelity**: *detail* 0.5 for viewing, 0 for compositing; *Restore strength* 0 keeps film grain.
-4. Run.
-
-**Cost**: about 6 s per 1920x1080 frame on two CPU cores. All frames are in memory; for long clips open the \
-template *Upscale a video*.
-"""
 PREVIEW_NOTE = """
 ## Look first, then run
 
@@ -106,94 +87,12 @@ The tiny default is made for one step; the four steps here show the wiring, whic
 **Cost**: five times the sampling of the template *The five stages*. Nothing to download.
 """
 
-STAGES = {
-    **note(TINY_NOTE),
-    **clip(),
-    "tiny": Node("PatchVSR_LoadTinyDefault", {}, "Built-in Model"),
-    "plan": plan("@tiny.VAE")["plan"],
-    "encode": Node("PatchVSR_PatchEncoder", {"plan": "@plan.plan"}),
-    "context": Node("PatchVSR_GlobalContextEncoder", {"adapter": "@tiny.adapter", "plan": "@plan.plan"}),
-    "apply": Node(
-        "PatchVSR_ApplyPatchVSR",
-        {
-            "model": "@tiny.MODEL",
-            "patch_cond": "@encode.patch_cond",
-            "adapter": "@tiny.adapter",
-            "global_context": "@context.global_context",
-        },
-    ),
-    "merge": Node("PatchVSR_JointModulationMerger", {"model": "@apply.MODEL"}, "Joint-Modulation Merger"),
-    "guider": Node("BasicGuider", {"model": "@merge.MODEL", "conditioning": "@tiny.prompt"}),
-    **sampling(steps=1, denoise=1.0),
-    "sample": without(sampling(steps=1, denoise=1.0)["sample"], "plan"),
-    "decode": Node("PatchVSR_PatchDecoder", {"latent": "@sample.LATENT"}),
-    "blend": Node("PatchVSR_Blender", {"tiles": "@decode.tiles", "window": "linear", "color_fix": "none"}),
-    "refine": changed(finishing("", "none", refine_strength=1.0, rounds=8)["refine"]),
-    **saving(),
-}
-"""Plan, latent and model bring along what the nodes after them need."""
-
 WIRED = {
     **STAGES,
     **plan("@tiny.VAE"),
 }
 """For graphs in columns: with a picture of the plan."""
 TINY_LOAD = load_group(["tiny"])
-
-FOLDED = 225
-"""How wide a folded node is in Nodes 2.0; in the other renderer it is less."""
-
-TINY = Example(
-    name="patchvsr_tiny",
-    id="7b1f0c52-6a54-4f0e-9d38-2f6d1f3c9a01",
-    nodes={
-        **STAGES,
-        "parts": replace(STAGES["parts"], title="Frames & Sound"),
-        "join": replace(STAGES["join"], title="Join"),
-        "refine": replace(STAGES["refine"], title="Refine & Fidelity"),
-    },
-    groups=[
-        Group("Load", LOAD, [], (0, 0, 245, 785)),
-        Group("Read me", LOAD, [], (0, 865, 950, 320)),
-        Group("1 Plan patches", PLAN, [], (251, 0, 259, 785)),
-        Group("2 Encode, add context", PLAN, [], (516, 0, 259, 785)),
-        Group("3 Joint modulation", MODEL, [], (781, 0, 259, 785)),
-        Group("4 Denoise", SAMPLE, [], (1046, 0, 259, 785)),
-        Group("5 Blend & finish", FINISH, [], (1311, 0, 259, 785)),
-        Group("Save", FINISH, [], (1311, 865, 259, 140)),
-    ],
-    places={
-        "tiny": Place(10, 155, FOLDED, folded=True),
-        "video": Place(10, 430, FOLDED, folded=True),
-        "parts": Place(10, 490, FOLDED, folded=True),
-        "plan": Place(263, 155),
-        "context": Place(528, 155),
-        "encode": Place(528, 330),
-        "apply": Place(793, 155),
-        "merge": Place(793, 500),
-        "noise": Place(1063, 155, FOLDED, folded=True),
-        "guider": Place(1063, 200, FOLDED, folded=True),
-        "solver": Place(1063, 245, FOLDED, folded=True),
-        "sigmas": Place(1063, 290, FOLDED, folded=True),
-        "sample": Place(1058, 365),
-        "decode": Place(1323, 155),
-        "blend": Place(1323, 340),
-        "refine": Place(1323, 505),
-        "join": Place(1328, 925, FOLDED, folded=True),
-        "save": Place(1328, 970, FOLDED, folded=True),
-        "note": Place(15, 945, 920),
-    },
-    ways={
-        "context.adapter": [(257, 60), (513, 60)],
-        "apply.model": [(257, 78), (778, 78)],
-        "apply.adapter": [(257, 96), (778, 96)],
-        "guider.conditioning": [(257, 114), (1043, 114)],
-        "sample.latent": [(778, 740), (1043, 740)],
-        "refine.source": [(257, 805), (1308, 805)],
-        "join.audio": [(257, 823), (1308, 823)],
-        "join.fps": [(257, 841), (1308, 841)],
-    },
-)
 
 PREVIEW = Example(
     name="patchvsr_preview",
