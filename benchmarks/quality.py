@@ -124,7 +124,6 @@ COMPARED = {
     "bicubic": "bicubic",
     "SPAN": "SPAN",
     "Real-ESRGAN x4plus": "Real-ESRGAN",
-    "detail 0": "PatchVSR, detail 0",
     "default": "PatchVSR",
     "detail 1": "PatchVSR, detail 1",
     "original": "original",

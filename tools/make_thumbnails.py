@@ -30,6 +30,7 @@ from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.realtime.exr_passes import read_passes
 from patchvsr_core.realtime.upscaler import load_fast
 from patchvsr_core.resample import resize
+from patchvsr_core.settings import Settings
 from patchvsr_core.video.reader import iter_frames, to_tensor
 
 SCALE, COUNT = 4, 5
@@ -52,7 +53,7 @@ class Footage:
     width: int = 960
     """Of the frame, pixels, before it is reduced to a quarter."""
     frame: int = 0
-    detail: float = 0.5
+    detail: float = Settings.detail
     grain: float = 0.0
     """Deviation of the noise of a black and white print; 0: as it is, in colour."""
     note: str = ""

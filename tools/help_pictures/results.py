@@ -11,6 +11,7 @@ from patchvsr_core.preview.draw import draw_flow
 from patchvsr_core.preview.patch_preview import upsample_nearest
 from patchvsr_core.realtime.exr_passes import read_passes
 from patchvsr_core.realtime.upscaler import load_fast
+from patchvsr_core.settings import Settings
 from patchvsr_core.training.renders import light_noise
 from patchvsr_core.video import read_clip
 
@@ -57,7 +58,11 @@ def dap() -> np.ndarray:
 
 def patch_preview() -> np.ndarray:
     """What Patch Preview shows of one patch."""
-    clips = {"input": upsample_nearest(sample(), TARGET), "bicubic": enlarged(sample()), "PatchVSR": restored(0.0)}
+    clips = {
+        "input": upsample_nearest(sample(), TARGET),
+        "bicubic": enlarged(sample()),
+        "PatchVSR": restored(Settings.detail),
+    }
     named = [Version(name, cut(clip[SHOWN], PATCH)[None]) for name, clip in clips.items()]
     return bytes_of(side_by_side(named)[0].numpy())
 
