@@ -179,6 +179,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Make the icon and the banner of the Comfy Registry.")
     parser.add_argument("--font", type=Path, default=FONTS, help="folder with the .otf files of Inter")
     fonts = parser.parse_args().font
+    if not list(fonts.glob("InterDisplay-*.otf")):
+        parser.error(f"{fonts} holds no InterDisplay-*.otf; install fonts-inter, or name its folder with --font")
     torch.set_grad_enabled(False)
     draw(ICON).save(DOCS / "icon.png", optimize=True)
     banner(fonts).save(DOCS / "banner.jpg", quality=90, subsampling=0, optimize=True)
