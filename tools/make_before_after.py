@@ -2,8 +2,8 @@
 
     python tools/make_before_after.py FOLDER
 
-FOLDER holds the networks of others, see ``benchmarks/other_networks.py``. Takes a minute or two on a CPU, most of it for
-Real-ESRGAN's single frame.
+FOLDER holds the networks of others, see ``benchmarks/other_networks.py``. Takes a minute or two on a CPU, most of it
+for Real-ESRGAN's single frame.
 """
 
 from __future__ import annotations
