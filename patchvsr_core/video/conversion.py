@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .info import SWS_COLORSPACE
+from .swscale import convert
 
 SWS_BICUBIC, SWS_ACCURATE_RND, SWS_FULL_CHR_H_INT = 1 << 2, 1 << 18, 1 << 13
 """swscale's numbers; PyAV passes them on, but names the last two only from 18.0 on."""
@@ -22,6 +23,6 @@ def from_rgb(frame: Any, pix_fmt: str, matrix: int, color_range: int) -> Any:
     """
     if matrix == BT2020:
         frame.colorspace = BT2020  # the result begins as a copy; PyAV before 18 leaves out this one among its numbers
-    return frame.reformat(
-        format=pix_fmt, dst_colorspace=SWS_COLORSPACE[matrix], dst_color_range=color_range, interpolation=PRECISE
+    return convert(
+        frame, format=pix_fmt, dst_colorspace=SWS_COLORSPACE[matrix], dst_color_range=color_range, interpolation=PRECISE
     )

@@ -16,6 +16,7 @@ import numpy as np
 from av.filter import Graph
 
 from ..errors import phrase
+from .swscale import convert
 
 AUTO, KEEP, FRAME, FIELD, FILM = "auto", "keep", "frame", "field", "film"
 CHOICES = (AUTO, KEEP, FRAME, FIELD)
@@ -143,7 +144,7 @@ class _Counts:
             self.frames += 1
             self.flagged += frame.interlaced_frame
             least = INTERLACED_SMALL if frame.height < SMALL and not frame.interlaced_frame else INTERLACED
-            shown = [*shown[-2:], frame.to_ndarray(format="gray")[:, ::2].astype(np.int16)]
+            shown = [*shown[-2:], convert(frame, format="gray").to_ndarray()[:, ::2].astype(np.int16)]
             if len(shown) == 3 and shown[0].shape == shown[2].shape and len(shown[0]) >= 16:
                 self._compare(shown[0], shown[1], shown[2], start + number, least)
 

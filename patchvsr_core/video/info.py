@@ -20,6 +20,7 @@ from .hdr import DOLBY_VISION, TRANSFERS, LightMetadata, read_light_metadata
 from .local_files import open_input
 from .orientation import orientation, warn_if_slanted
 from .sequence import first_image, is_sequence
+from .swscale import convert
 
 MIN_PYAV = (17, 1)
 """The first PyAV that converts colours by the matrix and range of both frames, and sets time bases of audio streams."""
@@ -274,7 +275,7 @@ def _has_alpha(container: InputContainer, stream: VideoStream, first: av.VideoFr
 
 
 def _is_transparent(frame: av.VideoFrame) -> bool:
-    return bool(frame.to_ndarray(format="rgba")[..., 3].min() < 255)
+    return bool(convert(frame, format="rgba").to_ndarray()[..., 3].min() < 255)
 
 
 def may_have_alpha(layout: av.VideoFormat) -> bool:

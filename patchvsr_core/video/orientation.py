@@ -9,6 +9,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.sidedata.sidedata import SideDataContainer
 
 log = logging.getLogger("patchvsr")
 SLANT = 0.02
@@ -49,8 +50,8 @@ def warn_if_slanted(name: str, frame: av.VideoFrame) -> None:
 
 
 def _matrix(frame: av.VideoFrame) -> tuple[tuple[int, int], tuple[int, int]] | None:
-    side_data: Any = frame.side_data  # which PyAV's types take for a mapping
-    for data in side_data:
+    found: Any = SideDataContainer(frame)  # frame.side_data would refer to itself and outlive its last use
+    for data in (found[index] for index in range(len(found))):
         if data.type.name == "DISPLAYMATRIX":
             a, b, _, c, d, *_ = struct.unpack("=9i", bytes(data)[:36])
             return (a, b), (c, d)

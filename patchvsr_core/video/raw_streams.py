@@ -16,6 +16,7 @@ from .conversion import PRECISE, from_rgb
 from .info import FULL_RANGE, SWS_COLORSPACE, UNKNOWN, Picture, VideoInfo, assumed_matrix, probe
 from .local_files import open_input
 from .passthrough import PassthroughStreams
+from .swscale import convert
 
 log = logging.getLogger("patchvsr")
 MILLISECOND = Fraction(1, 1000)
@@ -114,7 +115,7 @@ def _converted(result: Path, kind: str, source: VideoInfo, *, full_range: bool) 
     with open_input(result) as container:
         for frame in container.decode(video=0):
             if is_rgb:
-                made = frame.reformat(format=kind, interpolation=PRECISE)
+                made = convert(frame, format=kind, interpolation=PRECISE)
             else:
                 made = from_rgb(frame, kind, tags.matrix, FULL_RANGE if full_range else LIMITED_RANGE)
             made.pts, made.time_base = frame.pts, frame.time_base

@@ -26,6 +26,7 @@ from .info import (
     probe,
 )
 from .orientation import orientation
+from .swscale import convert
 from .timeline import Timeline, scan
 
 __all__ = ["Clip", "Timeline", "iter_frames", "read_clip", "read_frames", "scan", "to_tensor"]
@@ -93,7 +94,7 @@ def _pixels(frame: av.VideoFrame) -> Tensor:
     options: dict[str, Any] = {}
     if not frame.format.is_rgb and frame.colorspace != RGB:
         options["src_colorspace"] = SWS_COLORSPACE[assumed_matrix(frame.colorspace, frame.width, frame.height)]
-    array = frame.to_ndarray(format=names[bits][has_alpha], interpolation=PRECISE, **options)
+    array = convert(frame, format=names[bits][has_alpha], interpolation=PRECISE, **options).to_ndarray()
     upright = orientation(frame).apply(array).astype(np.float32)
     return torch.from_numpy(upright / (2**bits - 1))
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..errors import MediaError, OutputError
 from ..srgb import to_linear
+from .swscale import convert
 
 IMAGES = {".png", ".exr", ".tif", ".tiff", ".jpg", ".jpeg", ".webp", ".bmp"}
 NUMBER = re.compile(r"%0?\d*d")
@@ -126,7 +127,7 @@ def write_image(path: Path, frame: Tensor, depth: int = 16, pixel_aspect: Fracti
     kind = image_kind(path, depth)
     has_alpha = frame.shape[-1] == 4
     picture = VideoFrame.from_ndarray(kind.pixels(frame), format=kind.given[has_alpha])
-    picture = picture.reformat(format=kind.coded[has_alpha])
+    picture = convert(picture, format=kind.coded[has_alpha])
     context = av.CodecContext.create(kind.codec, "w")
     assert isinstance(context, av.VideoCodecContext)
     context.width, context.height, context.pix_fmt = picture.width, picture.height, picture.format.name

@@ -21,6 +21,7 @@ from .info import VideoInfo, opened, picture_stream, probe
 from .losses import find_losses, sentence
 from .sequence import is_sequence
 from .shot_detection import ShotDetector, thumbnail_size
+from .swscale import convert
 from .traces import begins_anew
 from .truncation import missing_bytes
 
@@ -133,8 +134,8 @@ class _Look:
     def __call__(self, frame: av.VideoFrame) -> None:
         if self.finder is not None:
             width, height = thumbnail_size(frame.width, frame.height)
-            thumb = frame.to_ndarray(format="rgb24", width=width, height=height, interpolation=Interpolation.AREA)
-            if self.finder.begins_shot(thumb):
+            thumb = convert(frame, format="rgb24", width=width, height=height, interpolation=Interpolation.AREA)
+            if self.finder.begins_shot(thumb.to_ndarray()):
                 self.cuts = (*self.cuts, self.count)
         self.count += 1
         if self.calls:

@@ -23,6 +23,7 @@ from .hidden_names import check_name, partial_of
 from .info import Picture
 from .local_files import local_url
 from .sequence import DEFAULT_NAME, folder_of, image_kind, is_named, is_sequence, pattern, to_integers
+from .swscale import convert
 
 DETERMINISTIC = {"fflags": "+bitexact"}
 """Without this option Matroska files contain random numbers and are not reproducible."""
@@ -87,7 +88,7 @@ class VideoWriter:
             pixels = to_integers(frame if self.picture.alpha else frame[..., :3], 16 if self.picture.depth > 8 else 8)
             shown = VideoFrame.from_ndarray(pixels, format=names[self.picture.alpha])
             if self.encoder.is_rgb:
-                shown = shown.reformat(format=self.encoder.pix_fmt, dst_color_range=color_range, interpolation=PRECISE)
+                shown = convert(shown, format=self.encoder.pix_fmt, dst_color_range=color_range, interpolation=PRECISE)
             else:
                 shown = from_rgb(shown, self.encoder.pix_fmt, matrix, color_range)
             shown.color_primaries, shown.color_trc = self.picture.primaries, self.picture.transfer
