@@ -45,7 +45,8 @@ class ChunkState:
     after: dict[str, Tensor] | None = None
     """State that this chunk leaves; None for none."""
     on_final: Callable[[Tensor], None] | None = None
-    """Takes each frame of the result, (H, W, 3), as soon as nothing changes it any more, in order; work that finishes
+    """Takes each frame of the result, (H, W, 3), as soon as nothing changes it any more, in order. Work that hands its
+    frames on there returns none of them, (0, H, W, 3), so that memory does not grow with the chunk; work that finishes
     all frames at once leaves it alone."""
 
 

@@ -134,10 +134,10 @@ class FastUpscaler:
             state: left by the previous segment, and updated in place; empty at the beginning. None for a clip on
                 its own.
             on_frame: called with (frames done, total frames).
-            on_final: called with each frame of the result; it must not change it.
+            on_final: takes each frame of the result, which is then not returned.
 
         Returns:
-            (T, *size, 3) float32 in [0, 1] on the device of ``frames``.
+            (T, *size, 3) float32 in [0, 1] on the device of ``frames``; (0, *size, 3) with ``on_final``.
 
         Raises:
             MediaError: when a pass does not have the shape of the frames.
@@ -148,15 +148,17 @@ class FastUpscaler:
         if self.name == "rdg":
             check_surfaces(frames, passes)
             _check_motion(frames, passes.flows, continues=bool(memory))
-        result = torch.empty(count, *size, 3, device=frames.device)
+        result = torch.empty(0 if on_final else count, *size, 3, device=frames.device)
         for index in range(count):
             if index in cuts:
                 memory = {}
             image = frames[index : index + 1, ..., :3].to(self.device, torch.float32)
             upsampled, memory = self._checked_step(image, passes, index - count, memory)
-            result[index] = resize(upsampled.float().clamp(0, 1).movedim(1, -1), size)[0].clamp(0, 1)
-            if on_final is not None:
-                on_final(result[index])
+            made = resize(upsampled.float().clamp(0, 1).movedim(1, -1), size)[0].clamp(0, 1).to(frames.device)
+            if on_final is None:
+                result[index] = made
+            else:
+                on_final(made)
             if on_frame is not None:
                 on_frame(index + 1, count)
         if state is not None:
@@ -230,7 +232,7 @@ def upscale_chunk(
         pass_files: render passes of the whole file.
 
     Returns:
-        (T, *target, 3) float32 in [0, 1].
+        (T, *target, 3) float32 in [0, 1]; none where ``chunk_state.on_final`` takes them.
     """
     chunk_state.after = dict(chunk_state.before or {})
     passes = RenderPasses()

@@ -38,7 +38,7 @@ LEAST_TILE_PX = 128
 PREVIOUS, STATE = "restorer frame", "restorer state {}"
 """What a chunk leaves to the next: the frame before it, and the forward state of every tile."""
 Finish = Callable[[int, Tensor], Tensor]
-"""(number of the first frame, (W, H, W, 3) restored frames) to as many frames, which nothing changes any more."""
+"""(number of the first frame, (W, H, W, 3) restored frames) to what is kept of them: as many frames, or none."""
 LIVE_FEATURES = 6
 """Maps of features of one frame that a step of a recurrence holds at once."""
 
@@ -97,8 +97,8 @@ def restore_clip(
         finish: what becomes of every window before the next one is restored.
 
     Returns:
-        (T, *size, 3) float32 in [0, 1] where ``frames`` are, or of the size that ``finish`` makes. The processes of
-        the current group divide the tiles, and each has all frames.
+        (T, *size, 3) float32 in [0, 1] where ``frames`` are, or of the size that ``finish`` makes, and none where it
+        keeps none. The processes of the current group divide the tiles, and each has all frames.
     """
     height, width = int(frames.shape[1]), int(frames.shape[2])
     size = size or (SCALE * height, SCALE * width)
@@ -127,8 +127,9 @@ def restore_clip(
         made = resize(large.movedim(1, -1).clamp_(0, 1), size).clamp_(0, 1)
         made = made if finish is None else finish(first, made)
         if result is None:  # planar in memory, as what comes next works on it
-            result = clip.new_empty(len(frames), 3, *made.shape[1:3]).movedim(1, -1)
-        result[first:last] = made
+            result = clip.new_empty(len(frames) if len(made) else 0, 3, *made.shape[1:3]).movedim(1, -1)
+        if len(made):
+            result[first:last] = made
         report(last, len(frames))
     assert result is not None, "a clip has frames"
     return result

@@ -15,9 +15,15 @@ ROUNDS = 4
 """Of back-projection, which keeps the edges of a matte crisp."""
 
 
+def is_in_range(frames: Tensor) -> bool:
+    """Whether all colours of (T, h, w, 3 or 4) frames are in [0, 1], so that a model may see them as they are."""
+    darkest, brightest = frames[..., :3].aminmax()
+    return bool(darkest >= 0 and brightest <= 1)
+
+
 def shown(frames: Tensor) -> Tensor:
-    """What a model sees of (T, h, w, 3 or 4) frames."""
-    return frames[..., :3].clamp(0, 1)
+    """What a model sees of (T, h, w, 3 or 4) frames: their colours, without a copy where they need no change."""
+    return frames[..., :3].contiguous() if is_in_range(frames) else frames[..., :3].clamp(0, 1)
 
 
 def with_extras(work: Callable[..., Tensor], frames: Tensor, target: tuple[int, int], *others: Any) -> Tensor:
@@ -28,9 +34,8 @@ def with_extras(work: Callable[..., Tensor], frames: Tensor, target: tuple[int, 
     """
     seen = shown(frames)
     result = work(seen, target, *others)
-    excess = frames[..., :3] - seen
-    if excess.any():
-        result = result + resize(excess, target)
+    if not is_in_range(frames):
+        result = result + resize(frames[..., :3] - seen, target)
     return with_matte(result, frames)
 
 

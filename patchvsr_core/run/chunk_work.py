@@ -24,7 +24,7 @@ from ..video.chunk_files import write_frames
 from ..video.encode_beside import EncodeBeside
 from ..video.journal import Journal
 from ..video.reader import Timeline
-from .alpha import shown, with_extras
+from .alpha import is_in_range, shown, with_extras
 from .chunk_frames import ChunkFrames
 from .job import Job
 from .malloc import trim_malloc
@@ -61,38 +61,56 @@ def make_chunks(
         make = partial(work, noise=partial(chunk_noise, chunks, number, _seed(job)), chunk_state=chunk_state)
         if job.strength.has_effect:
             make = partial(_held, job.strength, make)
-        # the result has no name: it is gone before the next one is made
         taken = frames.take(chunks[number], None if following is None else chunks[following])
         made = partial(with_extras, make, taken, job.target, models, job.settings, report)
-        beside = EncodeBeside(partial(_encode, journal, job, chunks, number))
-        if _is_final_at_once(job, taken) and not _has_to_wait(journal, chunks, number, numbers):
-            chunk_state.on_final = _Passing(journal, chunks, number, beside.put)
-        _keep(journal, job, chunks, number, numbers, _made(made, beside), chunk_state, is_encoded=beside.has_begun)
+        is_final = not job.strength.has_effect and taken.shape[-1] == 3 and is_in_range(taken)
+        _make_chunk(journal, job, chunks, number, numbers, made, chunk_state, is_final_at_once=is_final)
+        del taken, made  # before the next ones are there
         trim_malloc()
 
 
-def _made(made: Callable[[], Tensor], beside: EncodeBeside) -> Tensor:
+def _make_chunk(
+    journal: Journal,
+    job: Job,
+    chunks: tuple[Chunk, ...],
+    number: int,
+    numbers: Collection[int],
+    made: Callable[[], Tensor],
+    chunk_state: ChunkState,
+    *,
+    is_final_at_once: bool,
+) -> None:
+    """Make a chunk and store it.
+
+    Args:
+        made: the work; it returns all frames, or none where ``chunk_state.on_final`` took them.
+        is_final_at_once: what the work makes is shown, and nothing is added to it.
+    """
+    beside = EncodeBeside(partial(_encode, journal, job, chunks, number))
+    passing = _Passing(journal, chunks, number, beside.put)
+    if is_final_at_once and not _has_to_wait(journal, chunks, number, numbers):
+        chunk_state.on_final = passing
     with beside:
-        return made()
-
-
-def _is_final_at_once(job: Job, frames: Tensor) -> bool:
-    """Whether what the work makes of frames is shown: nothing is added to it."""
-    return not job.strength.has_effect and frames.shape[-1] == 3 and bool(torch.equal(shown(frames), frames))
+        result = made()
+        if len(result):
+            beside.abandon()  # these are to be kept, not those that were handed on before memory ran out
+    _keep(journal, job, chunks, number, numbers, result, passing.tail(result), chunk_state)
 
 
 class _Passing:
-    """Passes frames on as they are made, the first ones faded in, without those with which the next chunk begins."""
+    """Passes frames on as they are made, the first ones faded in; keeps those with which the next chunk begins."""
 
     def __init__(self, journal: Journal, chunks: tuple[Chunk, ...], number: int, put: Callable[[Tensor], None]) -> None:
         self._journal, self._chunks, self._number, self._put = journal, chunks, number, put
         self._lead: list[Tensor] = []
+        self._tail: list[Tensor] = []
         self._taken = 0
 
     def __call__(self, frame: Tensor) -> None:
         """Take the next frame, (H, W, 3)."""
         self._taken += 1
         if self._taken > _own_frames(self._chunks, self._number):
+            self._tail.append(frame)
             return
         lead = self._chunks[self._number].lead
         if self._taken > lead:
@@ -105,6 +123,12 @@ class _Passing:
             self._lead.clear()
             for each in opening:
                 self._put(each)
+
+    def tail(self, result: Tensor) -> Tensor:
+        """The frames with which the next chunk begins, among the returned ones or else among those taken here."""
+        if len(result) or not self._tail:
+            return result[_own_frames(self._chunks, self._number) :]
+        return torch.stack(self._tail)
 
 
 def follow_chunks(
@@ -176,19 +200,22 @@ def _keep(
     number: int,
     numbers: Collection[int],
     result: Tensor,
+    tail: Tensor,
     chunk_state: ChunkState,
-    *,
-    is_encoded: bool,
 ) -> None:
-    """Fade in from the chunk before, and store what is final; the rest waits for the chunk after."""
-    own = _own_frames(chunks, number)
+    """Fade in from the chunk before, and store what is final; the rest waits for the chunk after.
+
+    Args:
+        result: all frames; none where they are encoded already.
+        tail: the frames with which the next chunk begins.
+    """
     if _is_continued(chunks, number):
-        journal.save_tail(number, result[own:], chunk_state.after or {})
+        journal.save_tail(number, tail, chunk_state.after or {})
     if _has_to_wait(journal, chunks, number, numbers):
         journal.save_waiting(number, result)
         journal.seal(number, with_tail=_is_continued(chunks, number), is_waiting=True)
         return
-    if not is_encoded:
+    if len(result):
         _fade_in(journal, chunks, number, result)
         _encode(journal, job, chunks, number, result)
     journal.seal(number, with_tail=_is_continued(chunks, number))

@@ -52,7 +52,7 @@ class OOMBackoff:
         noise: Any,
         chunk_state: Any = None,
     ) -> Tensor:
-        """Shaped as what ``work`` returns.
+        """Shaped as what ``work`` returns; after memory ran out, all frames of the chunk.
 
         Raises:
             the error of ``work``, when nothing can be reduced any further.
@@ -63,6 +63,8 @@ class OOMBackoff:
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error) or not self._step_down(self._limited(settings), len(frames)):
                     raise
+            if chunk_state is not None:
+                chunk_state.on_final = None  # it may have some frames already; now all of them are returned
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
 

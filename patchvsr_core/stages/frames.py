@@ -194,12 +194,12 @@ def _finish_window(
     first: int,
     frames: Tensor,
 ) -> Tensor:
-    """Restored frames from ``first`` on, finished and handed on while the next ones are restored."""
+    """Finish restored frames from ``first`` on and hand them on, while the next ones are restored; none are kept."""
     own = source[first : first + len(frames)]
     made = back_project_onto_input(resize(frames, target), own, settings, degradation).clamp_(0, 1)
     for frame in made:
         on_final(frame.cpu())
-    return made
+    return made[:0]
 
 
 def _agreeing(frames: Tensor, source: Tensor, settings: Settings, report: OnProgress, degradation: float) -> Tensor:

@@ -61,7 +61,7 @@ def upscale_clip(
         timed: measures encoding and decoding.
 
     Returns:
-        (T, height, width, 3) in [0, 1]; this process's own frames.
+        (T, height, width, 3) in [0, 1]; this process's own frames, and none where ``chunk_state.on_final`` took them.
     """
     plan = make_plan(len(frames), (int(frames.shape[1]), int(frames.shape[2])), target, models, settings)
     check_steps(plan, step_count(settings))

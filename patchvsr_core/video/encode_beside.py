@@ -32,10 +32,9 @@ class EncodeBeside:
         self._is_abandoned = self._has_ended = False
         self._thread: threading.Thread | None = None
 
-    @property
-    def has_begun(self) -> bool:
-        """Whether any frame was put."""
-        return self._thread is not None
+    def abandon(self) -> None:
+        """Keep nothing of what was put: no more frames come, and at the end of the context none are encoded."""
+        self._is_abandoned = True
 
     def put(self, frame: Tensor) -> None:
         """Hand a frame over; waits while too many wait already.
@@ -58,7 +57,7 @@ class EncodeBeside:
     ) -> None:
         if self._thread is None:
             return
-        self._is_abandoned = error is not None
+        self._is_abandoned |= error is not None
         self._frames.put(None)
         self._thread.join()
         if error is None and self._error is not None:

@@ -29,7 +29,17 @@ from .orientation import orientation
 from .swscale import convert
 from .timeline import Timeline, scan
 
-__all__ = ["Clip", "Timeline", "iter_frames", "read_clip", "read_frames", "scan", "to_tensor"]
+__all__ = [
+    "Clip",
+    "Timeline",
+    "iter_frames",
+    "read_clip",
+    "read_frames",
+    "scan",
+    "to_floats",
+    "to_tensor",
+    "upright_pixels",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,26 +87,40 @@ def to_tensor(frame: av.VideoFrame, alpha: bool | None = None) -> Tensor:
     Args:
         alpha: whether to return an alpha channel; None if the frame has one.
     """
+    return to_floats(upright_pixels(frame, alpha))
+
+
+def to_floats(pixels: np.ndarray) -> Tensor:
+    """Pixels of :func:`upright_pixels` as float32, integers in [0, 1]."""
+    if pixels.dtype == np.float32:
+        return torch.from_numpy(pixels)
+    return torch.from_numpy(pixels.astype(np.float32) / np.iinfo(pixels.dtype).max)
+
+
+def upright_pixels(frame: av.VideoFrame, alpha: bool | None = None) -> np.ndarray:
+    """As :func:`to_tensor`, (H, W, 3 or 4) in uint8 or uint16 as decoded; of floating-point images float32."""
     pixels = _pixels(frame)
     if alpha is None or alpha == (pixels.shape[-1] == 4):
         return pixels
-    return torch.cat([pixels, torch.ones_like(pixels[..., :1])], -1) if alpha else pixels[..., :3]
+    if not alpha:
+        return np.ascontiguousarray(pixels[..., :3])
+    opaque = 1 if pixels.dtype == np.float32 else np.iinfo(pixels.dtype).max
+    return np.concatenate([pixels, np.full_like(pixels[..., :1], opaque)], -1)
 
 
-def _pixels(frame: av.VideoFrame) -> Tensor:
+def _pixels(frame: av.VideoFrame) -> np.ndarray:
     components = frame.format.components
     has_alpha = may_have_alpha(frame.format)
     if is_float(frame.format):
         linear = _planes(frame)
-        return torch.cat([to_display(linear[..., :3]), linear[..., 3:].clamp(0, 1)], -1)
+        return torch.cat([to_display(linear[..., :3]), linear[..., 3:].clamp(0, 1)], -1).numpy()
     bits = 8 if max(component.bits for component in components) <= 8 else 16
     names = {8: ("rgb24", "rgba"), 16: ("rgb48le", "rgba64le")}
     options: dict[str, Any] = {}
     if not frame.format.is_rgb and frame.colorspace != RGB:
         options["src_colorspace"] = SWS_COLORSPACE[assumed_matrix(frame.colorspace, frame.width, frame.height)]
     array = convert(frame, format=names[bits][has_alpha], interpolation=PRECISE, **options).to_ndarray()
-    upright = orientation(frame).apply(array).astype(np.float32)
-    return torch.from_numpy(upright / (2**bits - 1))
+    return np.array(orientation(frame).apply(array), order="C")  # a copy, as the array may lie within the frame
 
 
 def _planes(frame: av.VideoFrame) -> Tensor:

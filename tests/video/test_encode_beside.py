@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from torch import Tensor
 from patchvsr_core.errors import OutputError
 from patchvsr_core.realtime.upscaler import load_fast, upscale_chunk
 from patchvsr_core.run.job import Job
+from patchvsr_core.run.oom_backoff import OOMBackoff
 from patchvsr_core.run.video_job import upscale_file
+from patchvsr_core.settings import TINY
 from patchvsr_core.video import probe
 from patchvsr_core.video.encode_beside import WAITING_FRAMES, EncodeBeside
 from patchvsr_core.video.reader import read_clip, scan
@@ -111,7 +114,7 @@ def test_chunks_that_fade_are_encoded_beside_the_work_too(tmp_path: Path, handin
         handed.append(chunk_state.on_final is not None)
         for frame in made if handing else ():
             chunk_state.on_final(frame)
-        return made
+        return made[:0] if handing else made
 
     source = write(tmp_path / "in.mp4", colors(13, 24, 32))
     run(Job(probe(source), tmp_path / "out.mp4", (48, 64), None, chunk_frames=6, overlap_frames=2), work)
@@ -119,6 +122,26 @@ def test_chunks_that_fade_are_encoded_beside_the_work_too(tmp_path: Path, handin
     levels = [round(float(frame.mean()), 2) for frame in read_clip(tmp_path / "out.mp4").frames]
     assert len(levels) == 13 and levels == sorted(levels), levels
     assert len(set(levels)) == len(handed) + 2 * (len(handed) - 1), "two frames of every fade lie between its chunks"
+
+
+def test_what_was_handed_on_before_memory_ran_out_is_made_anew(tmp_path: Path) -> None:
+    """The second attempt returns all frames of the chunk, and they alone are encoded."""
+    attempts: list[int] = []
+
+    def work(frames: Tensor, *others: Any, noise: Any, chunk_state: Any) -> Tensor:
+        attempts.append(len(frames))
+        made = torch.full((len(frames), 48, 64, 3), 0.5)
+        if len(attempts) > 1:
+            return made
+        for frame in made[:4]:
+            chunk_state.on_final(torch.ones_like(frame))
+        raise MemoryError
+
+    job = replace(a_job(tmp_path, "out.mp4"), settings=replace(TINY, patches_at_once=2))
+    run(job, OOMBackoff(work))
+    result = read_clip(job.output).frames
+    assert len(attempts) == 3 + 1, "the first of three chunks was begun anew"
+    assert len(result) == 13 and (result - 0.5).abs().max() < 0.02
 
 
 def test_work_that_fails_leaves_no_file_of_a_chunk(tmp_path: Path) -> None:

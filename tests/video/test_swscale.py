@@ -35,11 +35,11 @@ def test_a_decoded_frame_goes_with_its_last_use(tmp_path: Path) -> None:
     path = write(tmp_path / "in.mp4", colors(FRAMES, 32, 48))
     with without_collector():
         read = sum(1 for frame in iter_frames(path) if to_tensor(frame).shape == (32, 48, 3))
-        left = [each for each in gc.get_objects() if isinstance(each, av.VideoFrame)]
+        left = [each for each in gc.get_objects() if type(each) is av.VideoFrame]
     assert read == FRAMES and not left
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts the threads of the process as Linux lists them")
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads as Linux lists them")
 def test_converting_starts_no_threads() -> None:
     frames = [av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24") for _ in range(FRAMES)]
     before = len(list(Path("/proc/self/task").iterdir()))

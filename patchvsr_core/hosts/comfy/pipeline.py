@@ -126,7 +126,7 @@ def upscale_native(
         chunk_state: takes propagation along the motion on from the clip before and to the one after.
 
     Returns:
-        (T, height, width, 3) float32 in [0, 1] on the CPU.
+        (T, height, width, 3) float32 in [0, 1] on the CPU; none where ``chunk_state.on_final`` took them.
     """
     check_no_propagation(models.model)
     if models.family.stills and len(frames) > 1:

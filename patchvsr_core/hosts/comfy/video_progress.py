@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from ...errors import phrase
 from ...errors import say as translate
+from ...plan.chunks import ChunkState
 from ...run.forecast_text import seconds_text
 from .progress import check_interrupt, running_node
 
@@ -72,12 +74,26 @@ class VideoProgress:
     def showing(self, work: Callable[..., Tensor]) -> Callable[..., Tensor]:
         """``work`` on a chunk, whose middle frame is shown on the node when it is there."""
 
-        def run(*values: Any, **options: Any) -> Tensor:
-            made = work(*values, **options)
-            self._show(made[len(made) // 2])
+        def run(frames: Tensor, *values: Any, chunk_state: ChunkState, **options: Any) -> Tensor:
+            if chunk_state.on_final is not None:
+                chunk_state.on_final = self._seeing(chunk_state.on_final, len(frames) // 2)
+            made = work(frames, *values, chunk_state=chunk_state, **options)
+            if len(made):
+                self._show(made[len(made) // 2])
             return made
 
         return run
+
+    def _seeing(self, on_final: Callable[[Tensor], None], number: int) -> Callable[[Tensor], None]:
+        """Hand frames on, and show one of them."""
+        numbers = itertools.count()
+
+        def take(frame: Tensor) -> None:
+            on_final(frame)
+            if next(numbers) == number:
+                self._show(frame)
+
+        return take
 
     def _show(self, frame: Tensor | None = None) -> None:
         check_interrupt()

@@ -54,7 +54,8 @@ def upscale(
         group: processes that share the work; all are called with the same arguments.
 
     Returns:
-        (T, height, width, 3) float32 in [0, 1] on the CPU; all frames for the leader of the group.
+        (T, height, width, 3) float32 in [0, 1] on the CPU; all frames for the leader of the group, and none where
+        ``chunk_state.on_final`` took them.
     """
     settings = settings or models.defaults
     check_divisible(settings, group)
