@@ -13,12 +13,14 @@ import argparse
 import json
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -34,6 +36,7 @@ from patchvsr_core.run.cost import PIXEL_BYTES, run_memory, stream_memory
 from patchvsr_core.run.malloc import tune_malloc
 from patchvsr_core.settings import BICUBIC, RESTORER
 from patchvsr_core.stages import make_plan
+from patchvsr_core.video.encode_beside import WAITING_FRAMES
 
 WARM_UP = (1, 16, 16)
 NOTES = (
@@ -54,6 +57,8 @@ class Case:
     refiner: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     """What differs from the model's own."""
+    hands_on: bool = False
+    """Whether frames are taken as soon as they are made, as a job that encodes them does."""
 
     @property
     def target(self) -> tuple[int, int]:
@@ -65,6 +70,7 @@ OFF = {"refine_strength": 0.0}
 CASES = {
     "restorer": Case((8, 90, 160), settings=ALONE),
     "restorer, long chunk": Case((40, 72, 128), settings=ALONE),
+    "restorer, handing on": Case((40, 90, 160), settings=ALONE, hands_on=True),
     "restorer, large": Case((2, 270, 480), settings=ALONE),
     "restorer, tiles": Case((4, 480, 640), 2, settings=ALONE),
     "restorer and patches": Case((8, 90, 160), settings=ALONE | {"patch_detail": 0.5}),
@@ -87,6 +93,7 @@ CASES = {
     "tiny, conditional refiner": Case((8, 60, 96), refiner="conditional"),
     "dap": Case((16, 180, 320), network="dap"),
     "dap, large": Case((4, 360, 640), network="dap"),
+    "dap, handing on": Case((40, 180, 320), network="dap", hands_on=True),
     "rdg": Case((16, 180, 320), network="rdg"),
     "rdg, large": Case((4, 360, 640), network="rdg"),
 }
@@ -98,8 +105,14 @@ def tiny_run(case: Case, device: str) -> tuple[int, Callable[[], object]]:
     settings = replace(models.defaults, **{"base_layer": BICUBIC, **case.settings})
     upscale(torch.rand(*WARM_UP, 3), (64, 64), models, settings)  # libraries get what they keep
     plan = make_plan(case.clip[0], case.clip[1:], case.target, models, settings)
-    memory = run_memory(plan, models.networks, settings, models.patches_at_once(plan, settings))
-    return memory.peak, lambda: upscale(torch.rand(*case.clip, 3), case.target, models, settings)
+    together = models.patches_at_once(plan, settings)
+    memory = run_memory(plan, models.networks, settings, together, keeps_result=not case.hands_on)
+
+    def upscaled() -> object:
+        frames, ahead = read(case)
+        return upscale(frames, case.target, models, settings, chunk_state=taken(case)), ahead
+
+    return memory.peak, upscaled
 
 
 def fast_run(case: Case, device: str) -> tuple[int, Callable[[], object]]:
@@ -109,13 +122,26 @@ def fast_run(case: Case, device: str) -> tuple[int, Callable[[], object]]:
     work = partial(upscale_chunk, upscaler=upscaler, settings=None, report=lambda *_: None, noise=None)
     work(torch.rand(*WARM_UP, 3), (64, 64), chunk_state=ChunkState())
     result = case.target[0] * case.target[1] * PIXEL_BYTES
-    expected = stream_memory(frames, (height, width), result, upscaler.working_bytes((height, width)))
+    working = upscaler.working_bytes((height, width))
+    expected = stream_memory(frames, (height, width), result, working, keeps_result=not case.hands_on)
 
     def upscaled() -> object:
-        read = [torch.rand(height, width, 3) for _ in range(frames)]  # as a job reads and stacks them
-        return work(torch.stack(read), case.target, chunk_state=ChunkState())
+        clip, ahead = read(case)
+        return work(clip, case.target, chunk_state=taken(case)), ahead
 
     return expected, upscaled
+
+
+def read(case: Case) -> tuple[torch.Tensor, object]:
+    """(noise, what is read meanwhile)."""
+    ahead = [np.ones((*case.clip[1:], 3), np.uint16) for _ in range(case.clip[0] if case.hands_on else 0)]
+    return torch.rand(*case.clip, 3), ahead
+
+
+def taken(case: Case) -> ChunkState:
+    """What takes the frames of a result, as many at a time as a job keeps."""
+    waiting: deque[torch.Tensor] = deque(maxlen=WAITING_FRAMES + 1)
+    return ChunkState(on_final=waiting.append if case.hands_on else None)
 
 
 def run_case(name: str, device: str) -> dict[str, Any]:

@@ -38,6 +38,8 @@ class DiffusionEngine:
     group: ProcessGroup = SINGLE
     given: tuple[str, ...] = ()
     """Settings that the user chose."""
+    adds_to_result: bool = False
+    """Whether frames of the result are final only when their chunk is."""
 
     @property
     def identity(self) -> str:
@@ -64,7 +66,15 @@ class DiffusionEngine:
         if length is None:
             source, together = (self.info.height, self.info.width), self.group.local_size
             length = self.group.all_reduce_min(
-                chunk_frames(frames, source, self.target, self.models, self.settings, together=together)
+                chunk_frames(
+                    frames,
+                    source,
+                    self.target,
+                    self.models,
+                    self.settings,
+                    together=together,
+                    keeps_result=self._keeps_result,
+                )
             )
         return length, min(2, length // 3) if overlap is None else overlap
 
@@ -72,7 +82,7 @@ class DiffusionEngine:
         """See :meth:`engine.Engine.cost`; writing takes next to nothing beside the rest."""
         longest = max(chunk.length for chunk in chunks)
         plan = make_plan(longest, (self.info.height, self.info.width), self.target, self.models, self.settings)
-        cost = estimate(plan, self.models, self.settings)
+        cost = estimate(plan, self.models, self.settings, keeps_result=self._keeps_result)
         seconds = cost.seconds * len(chunks) / self.group.size
         if cost.evaluations == 0:
             work = (("work", "the restorer alone"),)
@@ -86,6 +96,11 @@ class DiffusionEngine:
             ("work", f"{cost.evaluations} patch evaluations a chunk in {step_count(self.settings)} steps"),
         ]
         return Cost(seconds, cost.memory_bytes, tuple(details))
+
+    @property
+    def _keeps_result(self) -> bool:
+        """See :func:`run.cost.run_memory`; a group gathers its frames."""
+        return self.adds_to_result or self.info.picture.alpha or self.group.size > 1
 
 
 def diffusion_engine(
@@ -108,7 +123,8 @@ def diffusion_engine(
         given["base_layer"] = UPSCALER
     settings = replace(models.defaults, **given)
     check_divisible(settings, group)
-    return DiffusionEngine(info, target, models, settings, group, tuple(given))
+    adds_to_result = options.get("strength_map") is not None
+    return DiffusionEngine(info, target, models, settings, group, tuple(given), adds_to_result)
 
 
 def _idle_note(given: Iterable[str]) -> str:

@@ -79,7 +79,15 @@ def load_engine(
         return diffusion_engine(info, target, vars(options), group)
     from .realtime_engine import fast_engine
 
-    return fast_engine(info, target, options.fast, options.device, options.passes, options.precision)
+    return fast_engine(
+        info,
+        target,
+        options.fast,
+        options.device,
+        options.passes,
+        options.precision,
+        adds_to_result=options.strength_map is not None,
+    )
 
 
 def chunk_lengths(options: argparse.Namespace, engine: Engine, frames: int) -> tuple[int, int]:

@@ -49,6 +49,8 @@ class FastEngine:
     carries_state: bool = True
     passes: PassFiles | None = None
     """Render passes of the clip, one file of each frame."""
+    adds_to_result: bool = False
+    """Whether frames of the result are final only when their chunk is."""
 
     @property
     def identity(self) -> str:
@@ -70,7 +72,9 @@ class FastEngine:
         if self.passes is not None:
             self.passes.check_length(frames)
         working = self.models.working_bytes(self._source)
-        fit = streamed_frames(frames, self._source, self._frame_bytes, working, self.models.device)
+        fit = streamed_frames(
+            frames, self._source, self._frame_bytes, working, self.models.device, **self._kept_with_a_chunk
+        )
         return length or fit, 0
 
     def cost(self, chunks: Sequence[Chunk], output: Path, encoding: Encoding) -> Cost:
@@ -80,7 +84,8 @@ class FastEngine:
         network = frame_seconds(self.models, colors, self.target)
         writing = writing_seconds(frames, self.target, output, self.info, encoding)
         longest = max(chunk.length for chunk in chunks)
-        memory = stream_memory(longest, self._source, self._frame_bytes, self.models.working_bytes(self._source))
+        working = self.models.working_bytes(self._source)
+        memory = stream_memory(longest, self._source, self._frame_bytes, working, **self._kept_with_a_chunk)
         details = (
             ("network", f"{self.models.name}, {network:.3g} s a frame on {self.models.device}"),
             ("writing", "not measured, no space" if writing is None else f"{writing:.3g} s a frame"),
@@ -93,10 +98,15 @@ class FastEngine:
 
     @property
     def _frame_bytes(self) -> int:
-        """Of a frame of the result, of its copy with transparency, and of its render passes."""
+        """Of a frame of the result, and of its copy with transparency."""
         channels = 3 + 5 * self.info.picture.alpha
-        passes = self.info.width * self.info.height * PASS_VALUES if self.passes else 0
-        return (self.target[0] * self.target[1] * channels + passes) * torch.float32.itemsize
+        return self.target[0] * self.target[1] * channels * torch.float32.itemsize
+
+    @property
+    def _kept_with_a_chunk(self) -> dict[str, int]:
+        """Choices of :func:`cost.stream_memory`."""
+        passes = self.info.width * self.info.height * PASS_VALUES * torch.float32.itemsize if self.passes else 0
+        return {"pass_bytes": passes, "keeps_result": self.adds_to_result or self.info.picture.alpha}
 
 
 def fast_engine(
@@ -106,6 +116,8 @@ def fast_engine(
     device: str,
     passes: str | None = None,
     precision: str = AUTO,
+    *,
+    adds_to_result: bool = False,
 ) -> FastEngine:
     """Load a network by name or path.
 
@@ -113,6 +125,7 @@ def fast_engine(
         passes: multi-layer EXR files with the render passes of the clip, :data:`NO_PASSES`, or None for those that the
             input itself has.
         precision: see :func:`devices.network_dtype`; GPUs work in half precision.
+        adds_to_result: see :class:`FastEngine`.
 
     Raises:
         ModelError, MediaError, PlanError: in one sentence.
@@ -127,7 +140,7 @@ def fast_engine(
         if upscaler.name != "rdg":
             raise PlanError("Only the network rdg sees render passes; choose --fast rdg, or leave --passes out.")
         found = open_passes(passes, (info.height, info.width))
-    return FastEngine(info, target, upscaler, passes=found)
+    return FastEngine(info, target, upscaler, passes=found, adds_to_result=adds_to_result)
 
 
 def frame_seconds(upscaler: FastUpscaler, frames: Tensor, target: tuple[int, int]) -> float:

@@ -39,8 +39,11 @@ class Estimate:
     seconds: float
 
 
-def estimate(plan: PatchPlan, models: Models, settings: Settings) -> Estimate:
+def estimate(plan: PatchPlan, models: Models, settings: Settings, *, keeps_result: bool = True) -> Estimate:
     """Count what a plan takes, by the model of :mod:`run.throughput`, at the speed that :func:`measure` finds.
+
+    Args:
+        keeps_result: see :func:`run.cost.run_memory`.
 
     Raises:
         PlanError: for a plan that the settings cannot run.
@@ -49,7 +52,8 @@ def estimate(plan: PatchPlan, models: Models, settings: Settings) -> Estimate:
     work = work_of(plan, settings, is_lossless=models.codec.is_lossless)
     seconds = run_seconds(work, measure(plan, models, settings, work))
     assert seconds is not None, "all that takes time was timed"
-    memory = run_memory(plan, models.networks, settings, models.patches_at_once(plan, settings))
+    together = models.patches_at_once(plan, settings)
+    memory = run_memory(plan, models.networks, settings, together, keeps_result=keeps_result)
     return Estimate(work.evaluations, memory.peak, seconds)
 
 

@@ -18,17 +18,26 @@ from ..plan.planner import plan_tiles
 from ..propagation.attention import cache_bytes
 from ..propagation.canvas import MEASURED_PX
 from ..resample import PIXELS_PER_BATCH
+from ..restorer.restore import WINDOW_FRAMES
 from ..restorer.restore import working_bytes as restoring_bytes
 from ..sampling.conditions import CACHE_BYTES
 from ..sampling.schedules import step_count
 from ..sampling.solvers import SOLVERS
 from ..settings import BICUBIC, RESTORER, Settings
 from ..stages import attention_options, runs_diffusion
+from ..video.encode_beside import WAITING_FRAMES
+from .malloc import KEPT_BYTES
 from .throughput import tokens_of
 
 FLOAT_BYTES = 4
 PIXEL_BYTES = 3 * FLOAT_BYTES
 """Of a frame, per pixel."""
+AHEAD_BYTES = 6
+"""Of a frame that was read ahead, per pixel: integers of up to 16 bits."""
+HANDED_ON_FRAMES = WAITING_FRAMES + 2
+"""Of a result that is encoded while it is made: those that wait, the one that is encoded and the one that is made."""
+HANDED_ON_WINDOWS = 2
+"""Of the restorer: the one whose frames wait or are encoded, and its copy that is finished."""
 OVERHEAD_BYTES = 32 * 2**20
 """What libraries and the allocator add to any run."""
 UNTUNED_BYTES = 128 * 2**20
@@ -98,15 +107,22 @@ def patch_bytes(plan: PatchPlan, base: BaseSpec, item_bytes: int) -> int:
     return tokens_of(plan) * (BLOCK_COPIES * base.width + 2 * base.ffn) * item_bytes
 
 
-def run_memory(plan: PatchPlan, networks: Networks, settings: Settings, patches_at_once: int = 1) -> Memory:
-    """Of a whole run in one call, in which a stage frees what the next one does not need."""
+def run_memory(
+    plan: PatchPlan, networks: Networks, settings: Settings, patches_at_once: int = 1, *, keeps_result: bool = True
+) -> Memory:
+    """Of a whole run in one call, in which a stage frees what the next one does not need.
+
+    Args:
+        keeps_result: False where the restorer's frames are encoded as they are made, while the next chunk is read; of
+            frames that are denoised all are kept.
+    """
     sizes = _Sizes(plan.canvas, networks, settings)
     clip, latent, result = sizes.clip, sizes.latent, sizes.result
     base_layer = result if settings.base_layer != BICUBIC else 0
     held = clip + OVERHEAD_BYTES
     at_end = held + result + max(sizes.projecting, sizes.restoring)
     if not runs_diffusion(settings, is_lossless=not networks.has_vae):
-        return Memory(0, 0, 0, 0, finish=at_end)
+        return Memory(0, 0, 0, 0, finish=at_end if keeps_result else held + sizes.handing_on)
     return Memory(
         encode=held + latent + base_layer + sizes.encoding,
         denoise=held + _denoising(plan, networks, settings, patches_at_once),
@@ -131,15 +147,29 @@ def node_memory(canvas: Canvas, networks: Networks, settings: Settings) -> Memor
     )
 
 
-def stream_memory(frames: int, source: tuple[int, int], frame_bytes: int, working_bytes: int) -> int:
-    """Of a chunk that a real-time network upscales frame by frame.
+def stream_memory(
+    frames: int,
+    source: tuple[int, int],
+    frame_bytes: int,
+    working_bytes: int,
+    *,
+    pass_bytes: int = 0,
+    keeps_result: bool = False,
+) -> int:
+    """Of a chunk that a real-time network upscales frame by frame, while the next one is read.
 
     Args:
-        source: (height, width) of the input, which is read and stacked.
+        source: (height, width) of the input.
         frame_bytes: of a frame of the result.
         working_bytes: of the frame at work.
+        pass_bytes: of the render passes of a frame.
+        keeps_result: whether something is added to the result at its end, as transparency or a strength map;
+            otherwise its frames are encoded as they are made.
     """
-    return OVERHEAD_BYTES + working_bytes + frames * (frame_bytes + 2 * math.prod(source) * PIXEL_BYTES)
+    held = frames if keeps_result else min(frames, HANDED_ON_FRAMES)
+    read = math.prod(source) * (PIXEL_BYTES + AHEAD_BYTES) + pass_bytes
+    holes = min(KEPT_BYTES, working_bytes)  # freed arrays of a frame that the allocator keeps for the next one
+    return OVERHEAD_BYTES + working_bytes + holes + frames * read + held * frame_bytes
 
 
 def _denoising(plan: PatchPlan, networks: Networks, settings: Settings, patches_at_once: int) -> int:
@@ -222,6 +252,13 @@ class _Sizes:
             return 0
         flows = self._canvas.frames * math.prod(self._canvas.source) * 4 * FLOAT_BYTES
         return flows + restoring_bytes(self._canvas.frames, self._canvas.source)
+
+    @property
+    def handing_on(self) -> int:
+        """The restorer at work, the windows that wait to be encoded, and the next chunk, which is read."""
+        ahead = self._canvas.frames * math.prod(self._canvas.source) * AHEAD_BYTES
+        share = min(1.0, HANDED_ON_WINDOWS * WINDOW_FRAMES / self._canvas.frames)
+        return ahead + self.restoring + round(share * self.result)
 
     @property
     def projecting(self) -> int:

@@ -56,11 +56,13 @@ def chunk_frames(
     settings: Settings,
     *,
     together: int = 1,
+    keeps_result: bool = True,
 ) -> int:
     """The longest useful chunk that fits into memory, by the model of :mod:`.cost`.
 
     Args:
         together: processes that share the main memory.
+        keeps_result: see :func:`cost.run_memory`.
 
     Raises:
         PlanError: when not even a few frames fit.
@@ -73,7 +75,8 @@ def chunk_frames(
     needed: dict[int, int] = {}
     for length in (min(length, frames) for length in lengths):
         plan = make_plan(length, source, target, models, settings)
-        needed[length] = run_memory(plan, models.networks, settings, max(1, settings.patches_at_once)).peak
+        patches = max(1, settings.patches_at_once)
+        needed[length] = run_memory(plan, models.networks, settings, patches, keeps_result=keeps_result).peak
         if needed[length] <= min(budget, ENOUGH_BYTES):
             return length
     fit = [length for length, one in needed.items() if one <= budget and length <= window]
@@ -88,7 +91,14 @@ def chunk_frames(
 
 
 def streamed_frames(
-    frames: int, source: tuple[int, int], frame_bytes: int, working_bytes: int, device: torch.device
+    frames: int,
+    source: tuple[int, int],
+    frame_bytes: int,
+    working_bytes: int,
+    device: torch.device,
+    *,
+    pass_bytes: int = 0,
+    keeps_result: bool = False,
 ) -> int:
     """The longest useful chunk of what upscales frame by frame.
 
@@ -96,6 +106,7 @@ def streamed_frames(
         source: (height, width) of the input.
         frame_bytes: what a frame of the result takes.
         working_bytes: what the frame at work takes, on ``device``.
+        pass_bytes, keeps_result: see :func:`cost.stream_memory`.
 
     Raises:
         PlanError: when not even one frame fits.
@@ -107,5 +118,8 @@ def streamed_frames(
         )
     working = working_bytes if device.type == "cpu" else 0
     budget = min(SHARE * free_bytes(torch.device("cpu")), ENOUGH_BYTES + working)
-    fixed, one = (stream_memory(count, source, frame_bytes, working) for count in (0, 1))
-    return max(1, min(frames, STREAMED, int((budget - fixed) // (one - fixed))))
+    for length in range(min(frames, STREAMED), 1, -1):
+        needed = stream_memory(length, source, frame_bytes, working, pass_bytes=pass_bytes, keeps_result=keeps_result)
+        if needed <= budget:
+            return length
+    return 1

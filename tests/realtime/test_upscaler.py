@@ -200,7 +200,7 @@ def test_a_run_can_be_stopped_after_every_frame_and_then_remembers_nothing(path:
 
 
 def test_a_frame_too_large_for_memory_is_told_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    room = partial(streamed_frames, 1000, (1080, 1920), 10**8, 5 * 10**9, torch.device("cpu"))
+    room = partial(streamed_frames, 1000, (1080, 1920), 10**8, 5 * 10**9, torch.device("cpu"), keeps_result=True)
     monkeypatch.setattr("patchvsr_core.run.memory.free_bytes", lambda device: 4 * 10**9)
     with pytest.raises(PlanError, match=r"1920x1080 needs about 4\.7 GiB .* 3\.7 GiB are free"):
         room()

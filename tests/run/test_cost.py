@@ -30,7 +30,9 @@ def tiny() -> Models:
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="this system does not tell peaks")
-@pytest.mark.parametrize("name", ["restorer", "tiny, small", "tiny, propagation", "dap", "rdg"])
+@pytest.mark.parametrize(
+    "name", ["restorer", "restorer, handing on", "tiny, small", "tiny, propagation", "dap", "dap, handing on", "rdg"]
+)
 def test_the_expected_peak_is_the_measured_one(name: str) -> None:
     done = subprocess.run(
         [sys.executable, str(SCRIPT), "--one", name, "--threads", "1"],

@@ -108,10 +108,11 @@ def upscale_video(
             chunk, overlap = unfinished_chunks(output) or (chunk, overlap)
         source = (info.height, info.width)
         used = load_realtime("dap", source) if models is None else models
+        keeps_result = info.picture.alpha or strength.has_effect
         if isinstance(used, FastUpscaler):
-            chunk, overlap = chunk or _streamed(frames, source, target, info, used), 0
+            chunk, overlap = chunk or _streamed(frames, info, target, used, keeps_result=keeps_result), 0
         else:
-            chunk = chunk or chunk_frames(frames, source, target, used, settings)
+            chunk = chunk or chunk_frames(frames, source, target, used, settings, keeps_result=keeps_result)
         job = Job(info, output, target, settings, chunk, min(overlap, chunk // 3), encoding, fresh, strength, notes)
         dtype = used.dtype if isinstance(used, FastUpscaler) else network_dtype(get_torch_device())
         job = replace(job, precision=precision_name(dtype), is_resumable=not has_time_of_day(prefix))
@@ -119,12 +120,12 @@ def upscale_video(
     return output
 
 
-def _streamed(
-    frames: int, source: tuple[int, int], target: tuple[int, int], info: VideoInfo, used: FastUpscaler
-) -> int:
+def _streamed(frames: int, info: VideoInfo, target: tuple[int, int], used: FastUpscaler, *, keeps_result: bool) -> int:
     """Frames in a chunk of the real-time network; with transparency each exists twice for a moment."""
+    source = (info.height, info.width)
     frame_bytes = target[0] * target[1] * (3 + 5 * info.picture.alpha) * torch.float32.itemsize
-    return streamed_frames(frames, source, frame_bytes, used.working_bytes(source), used.device)
+    working = used.working_bytes(source)
+    return streamed_frames(frames, source, frame_bytes, working, used.device, keeps_result=keeps_result)
 
 
 def _run(job: Job, timeline: Timeline, models: NativeModels | FastUpscaler) -> None:
