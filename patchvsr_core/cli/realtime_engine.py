@@ -73,7 +73,13 @@ class FastEngine:
             self.passes.check_length(frames)
         working = self.models.working_bytes(self._source)
         fit = streamed_frames(
-            frames, self._source, self._frame_bytes, working, self.models.device, **self._kept_with_a_chunk
+            frames,
+            self._source,
+            self._frame_bytes,
+            working,
+            self.models.device,
+            pass_bytes=self._pass_bytes,
+            keeps_result=self._keeps_result,
         )
         return length or fit, 0
 
@@ -85,7 +91,14 @@ class FastEngine:
         writing = writing_seconds(frames, self.target, output, self.info, encoding)
         longest = max(chunk.length for chunk in chunks)
         working = self.models.working_bytes(self._source)
-        memory = stream_memory(longest, self._source, self._frame_bytes, working, **self._kept_with_a_chunk)
+        memory = stream_memory(
+            longest,
+            self._source,
+            self._frame_bytes,
+            working,
+            pass_bytes=self._pass_bytes,
+            keeps_result=self._keeps_result,
+        )
         details = (
             ("network", f"{self.models.name}, {network:.3g} s a frame on {self.models.device}"),
             ("writing", "not measured, no space" if writing is None else f"{writing:.3g} s a frame"),
@@ -103,10 +116,14 @@ class FastEngine:
         return self.target[0] * self.target[1] * channels * torch.float32.itemsize
 
     @property
-    def _kept_with_a_chunk(self) -> dict[str, int]:
-        """Choices of :func:`cost.stream_memory`."""
-        passes = self.info.width * self.info.height * PASS_VALUES * torch.float32.itemsize if self.passes else 0
-        return {"pass_bytes": passes, "keeps_result": self.adds_to_result or self.info.picture.alpha}
+    def _pass_bytes(self) -> int:
+        """Of the render passes of a frame."""
+        return self.info.width * self.info.height * PASS_VALUES * torch.float32.itemsize if self.passes else 0
+
+    @property
+    def _keeps_result(self) -> bool:
+        """See :func:`run.cost.stream_memory`."""
+        return self.adds_to_result or self.info.picture.alpha
 
 
 def fast_engine(

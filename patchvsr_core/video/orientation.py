@@ -50,7 +50,8 @@ def warn_if_slanted(name: str, frame: av.VideoFrame) -> None:
 
 
 def _matrix(frame: av.VideoFrame) -> tuple[tuple[int, int], tuple[int, int]] | None:
-    found: Any = SideDataContainer(frame)  # frame.side_data would refer to itself and outlive its last use
+    container: Any = SideDataContainer  # PyAV's types leave out that it takes a frame
+    found = container(frame)  # frame.side_data would refer to the frame, which would outlive its last use
     for data in (found[index] for index in range(len(found))):
         if data.type.name == "DISPLAYMATRIX":
             a, b, _, c, d, *_ = struct.unpack("=9i", bytes(data)[:36])

@@ -59,10 +59,21 @@ def test_it_says_chunk_frame_and_time_left(shown: Any) -> None:
     assert first == 0.25
 
 
-def test_frames_are_shown_as_they_come(shown: Any) -> None:
+@pytest.mark.parametrize("hands_on", [False, True])
+def test_the_middle_frame_is_shown_when_it_is_there(shown: Any, hands_on: bool) -> None:
+    """Whether the work returns its frames, or hands them on as they are made."""
     bar = shown.module.VideoProgress(3, shown.module.STREAMED)
     frames = torch.stack([torch.full((40, 2000, 3), shade) for shade in (0.0, 0.5, 1.0)])
-    assert bar.showing(lambda given: given)(frames) is frames
-    kind, picture, size = shown.seen[-1][1]
+    taken: list[Any] = []
+
+    def work(given: Any, *, chunk_state: Any) -> Any:
+        for frame in given if hands_on else ():
+            chunk_state.on_final(frame)
+        return given[:0] if hands_on else given
+
+    state = shown.module.ChunkState(on_final=taken.append if hands_on else None)
+    made = bar.showing(work)(frames, chunk_state=state)
+    assert (len(made), len(taken)) == ((0, 3) if hands_on else (3, 0))
+    ((kind, picture, size),) = [preview for _, preview in shown.seen if preview is not None]
     assert (kind, size) == ("JPEG", 512) and max(picture.size) <= 1024
     assert picture.getpixel((0, 0)) == (128, 128, 128)
