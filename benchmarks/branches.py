@@ -1,157 +1,80 @@
-"""What each branch of the adapter is worth on a task that cannot be solved without it.
+"""What each part of the adapter is worth on a task that cannot be solved without it: see ``branch_tasks``.
 
-Canvases of 256 px show a soft gradient under textures of 2 to 4 px, one in every quadrant. The input is an eighth of
-that: it has the gradient, but no texture. What texture a quadrant has is said by a coloured legend in the canvas's
-corner. A patch of 64 px starts from pure noise, so that
+A patch starts from pure noise, so that its gradient is known to the patch branch alone and its texture to the global
+branch alone, which needs the position of the patch to find it: the crop condition leads to the legend, the location
+mask to the frame.
 
-- the gradient is only known to the patch branch,
-- the legend only to the global branch,
-- which of its colours counts only to the crop condition and the location mask.
+Our own denoiser and adapter, small, learn a task from nothing with squared error. Then one part at a time is given what
+belongs to another canvas or patch; and networks are trained that never had the part. Crop and mask both give the
+position, so either makes the other needless: each is tried with the other one held constant.
 
-Our own denoiser and adapter, small, learn it from nothing with squared error. Then one part at a time is given what
-belongs to another canvas or patch; and networks are trained that never had the part. Where both tell the position,
-either makes the other needless: "mask alone" and "crop alone" are trained with the other one held constant.
+    python benchmarks/branches.py --seeds 3 --markdown branches.md --json branches.json
 
-    python benchmarks/branches.py --seeds 3 --markdown branches.md
+Trainings that are in the JSON file already are not repeated.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import sys
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from tables import Table, as_text, number, write_markdown
+from branch_tasks import PARTS, SCALE, TASKS, Task, draw_task, shuffled, without
+from tables import Table, as_text, conditions, mean, number, write_markdown
 
 from patchvsr_core.adapter import Adapter, AdapterConfig, BaseSpec, MicroConditions
 from patchvsr_core.hosts.diffusers.denoiser import Base, DiffusersDenoiser, new_transformer
-from patchvsr_core.plan.canvas import Canvas, location_mask
-from patchvsr_core.resample import resize, upsample_window
 
-CANVAS, PATCH, SCALE, CELL = 256, 64, 8, 8
-HALF = CANVAS // 2
-"""Sides in px of a canvas and a patch; reduction of the input; px of a latent's cell; side of a quadrant."""
-LEGEND_PX = 16
-"""Side of a colour of the legend; there are two by two of them, as the quadrants lie."""
-AMPLITUDE = 0.2
-"""Of a texture, in the range of colours."""
-COLOURS = ((0.9, 0.1, 0.1), (0.1, 0.9, 0.1), (0.1, 0.1, 0.9), (0.9, 0.9, 0.1))
 BASE = BaseSpec(channels=192, width=128, layers=3, ffn=256, text_dim=64)
 ADAPTER = AdapterConfig(BASE, width=64, head_dim=64, ffn=128, patch_blocks=1, global_blocks=2, prompt_tokens=2)
-RATE, WARMUP, BATCH = 1e-3, 100, 24
+RATE, WARMUP, BATCH = 2e-3, 100, 24
 HELD_OUT = 10**6
 """Seeds from here on are for measuring."""
 MEASURED = 16
 """Batches that are measured."""
-PARTS = ("patch branch", "global branch", "crop", "mask")
 TRAININGS: dict[str, tuple[str, ...]] = {
-    "all parts": (),
-    "mask alone": ("crop",),
     "crop alone": ("mask",),
+    "mask alone": ("crop",),
     "no position": ("crop", "mask"),
-    "no global branch": ("global branch",),
     "no patch branch": ("patch branch",),
+    "no global branch": ("global branch",),
+    "all parts": (),
 }
-"""What each training lacks."""
+"""What each training lacks; crop or mask alone: with both branches."""
+WORTH = {
+    "patch branch": ("frames", "all parts", "no patch branch"),
+    "global branch": ("frames", "all parts", "no global branch"),
+    "crop": ("legend", "crop alone", "no position"),
+    "mask": ("frames", "mask alone", "no position"),
+}
+"""Of each part: its task, the training in which it is shuffled, and the training that never had it."""
 NOTES = (
     "PSNR in dB on canvases that were not trained on. A shuffled part belongs to another canvas (branches) or to "
-    "another quadrant (crop, mask); a dash: the training does not have it."
+    "another quadrant of the same canvas (crop, mask); a dash: the training does not have it, or was not run."
 )
 
 
-@dataclass(frozen=True, eq=False)
-class Task:
-    """N patches with what is known about them; latents are (N, 192, 1, h, w)."""
+@dataclass(frozen=True)
+class Result:
+    """PSNR in dB of one training, with everything that it has and with each of its parts shuffled."""
 
-    truth: Tensor
-    condition: Tensor
-    """Latent of the upsampled input of the patch."""
-    view: Tensor
-    """Latent of the whole input at the size of a patch."""
-    location: Tensor
-    """(N, 1, h, w)."""
-    position: Tensor
-    """(N, 2) of top and left as fractions of the canvas."""
-
-
-def textures() -> Tensor:
-    """(4, 4, 4) patterns of one period whose mean over any 4 px is 0: the input cannot show them."""
-    row = torch.tensor([1.0, 1.0, -1.0, -1.0])
-    fine = torch.tensor([1.0, -1.0, 1.0, -1.0])
-    diagonal = torch.stack([row.roll(k) for k in range(4)])
-    return torch.stack([row.expand(4, 4), row[:, None].expand(4, 4), diagonal, fine[:, None] * fine])
-
-
-def soft(corners: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """(N, len(rows), len(columns), 3) of the gradient between (N, 2, 2, 3) corners, at places from 0 to 1."""
-    down, across = (torch.stack([1 - at, at], 1) for at in (rows, columns))
-    return torch.einsum("ya,xb,nabc->nyxc", down, across, corners)
-
-
-def places(first: int, count: int, of: int) -> Tensor:
-    """Where the centres of pixels lie, from 0 to 1."""
-    return (torch.arange(first, first + count) + 0.5) / of
-
-
-def draw_task(count: int, seed: int) -> Task:
-    """One patch of each of ``count`` canvases, within a quadrant and clear of the legend."""
-    generator = torch.Generator().manual_seed(seed)
-    corners = 0.3 + 0.4 * torch.rand(count, 2, 2, 3, generator=generator)
-    kinds = torch.randint(4, (count, 2, 2), generator=generator)
-    quadrant = torch.randint(2, (count, 2), generator=generator)
-    cells = torch.randint((HALF - PATCH) // CELL + 1, (count, 2), generator=generator)
-    cells[(quadrant == 0).all(1)] = (HALF - PATCH) // CELL  # the legend is in the first quadrant's other corner
-    origin = HALF * quadrant + CELL * cells
-    side = CANVAS // SCALE
-    small = soft(corners, places(0, side, side), places(0, side, side))
-    legend = torch.tensor(COLOURS)[kinds].repeat_interleave(LEGEND_PX // SCALE, 1)
-    small[:, : 2 * LEGEND_PX // SCALE, : 2 * LEGEND_PX // SCALE] = legend.repeat_interleave(LEGEND_PX // SCALE, 2)
-    whole, grid, known = Canvas(1, (side,) * 2, (CANVAS,) * 2), (PATCH // CELL,) * 2, textures()
-    truths, conditions, masks = [], [], []
-    for k, (y, x) in enumerate(origin.tolist()):
-        texture = known[kinds[k][tuple(quadrant[k])]].tile(PATCH // 4, PATCH // 4)[..., None]
-        gradient = soft(corners[k : k + 1], places(y, PATCH, CANVAS), places(x, PATCH, CANVAS))
-        truths.append(gradient + AMPLITUDE * texture)
-        conditions.append(upsample_window(small[k : k + 1], whole, slice(y, y + PATCH), slice(x, x + PATCH)))
-        masks.append(location_mask((y, x), (PATCH,) * 2, (CANVAS,) * 2, grid))
-    return Task(
-        _latent(torch.cat(truths)),
-        _latent(torch.cat(conditions)),
-        _latent(resize(small, (PATCH,) * 2)),
-        torch.stack(masks)[:, None],
-        origin / CANVAS,
-    )
-
-
-def _latent(pictures: Tensor) -> Tensor:
-    return rearrange(pictures * 2 - 1, "n (h p) (w q) c -> n (c p q) 1 h w", p=CELL, q=CELL)
-
-
-def without(task: Task, part: str) -> Task:
-    """The part says nothing."""
-    names = {"patch branch": "condition", "global branch": "view", "crop": "position", "mask": "location"}
-    return replace(task, **{names[part]: torch.zeros_like(getattr(task, names[part]))})
-
-
-def shuffled(task: Task, part: str) -> Task:
-    """The part says what is true of another canvas, or of a patch in another quadrant."""
-    if part == "patch branch":
-        return replace(task, condition=task.condition.roll(1, 0))
-    if part == "global branch":
-        return replace(task, view=task.view.roll(1, 0))
-    if part == "crop":
-        return replace(task, position=(task.position + torch.tensor([0.5, 0.0])) % 1)
-    return replace(task, location=task.location.roll(task.location.shape[-2] // 2, -2))
+    task: str
+    training: str
+    seed: int
+    steps: int
+    psnr: float
+    shuffled: dict[str, float]
 
 
 class Network(nn.Module):
@@ -172,20 +95,16 @@ class Network(nn.Module):
         return self.denoiser(noise, torch.ones(()), control)[0]
 
 
-def trained(seed: int, steps: int, lacking: tuple[str, ...], *, bfloat16: bool) -> Network:
-    """A network that learned the task without the parts that it lacks."""
+def trained(name: str, seed: int, steps: int, lacking: Sequence[str]) -> Network:
+    """A network that learned the task ``name`` without the parts that it lacks."""
     torch.manual_seed(seed)
     network, generator = Network(), torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, betas=(0.9, 0.99), fused=True)
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = RATE * min(1.0, (step + 1) / WARMUP) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
-        task = draw_task(BATCH, seed * steps + step)
-        for part in lacking:
-            task = without(task, part)
-        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-            made = network(task, generator)
-        loss = F.mse_loss(made.float(), task.truth)
+        task = _limited(draw_task(name, BATCH, seed * steps + step), lacking)
+        loss = F.mse_loss(network(task, generator), task.truth)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -196,17 +115,20 @@ def trained(seed: int, steps: int, lacking: tuple[str, ...], *, bfloat16: bool) 
 
 
 @torch.inference_mode()
-def measured(network: Network, lacking: tuple[str, ...], changed: str | None = None) -> float:
-    """PSNR on held-out canvases, one part shuffled."""
+def measured(network: Network, name: str, lacking: Sequence[str], changed: str | None = None) -> float:
+    """PSNR on held-out canvases of the task ``name``, one part shuffled."""
     errors = []
     for k in range(MEASURED):
-        task = draw_task(BATCH, HELD_OUT + k)
-        given = task if changed is None else shuffled(task, changed)
-        for part in lacking:
-            given = without(given, part)
-        made = network(given, torch.Generator().manual_seed(k))
-        errors.append(F.mse_loss(made, task.truth).item())
+        task = draw_task(name, BATCH, HELD_OUT + k)
+        given = _limited(task if changed is None else shuffled(task, changed), lacking)
+        errors.append(F.mse_loss(network(given, torch.Generator().manual_seed(k)), task.truth).item())
     return _psnr(sum(errors) / len(errors))
+
+
+def _limited(task: Task, lacking: Sequence[str]) -> Task:
+    for part in lacking:
+        task = without(task, part)
+    return task
 
 
 def _psnr(error: float) -> float:
@@ -214,34 +136,89 @@ def _psnr(error: float) -> float:
     return 10 * math.log10(4 / error)
 
 
-def row(name: str, seeds: int, steps: int, *, bfloat16: bool) -> tuple[str, ...]:
-    """Of a training: PSNR with everything, and with each part shuffled; mean over the seeds, and their least."""
-    lacking, results = TRAININGS[name], []
-    for seed in range(seeds):
-        network = trained(seed, steps, lacking, bfloat16=bfloat16)
-        shuffles = [math.nan if part in lacking else measured(network, lacking, part) for part in PARTS]
-        results.append([measured(network, lacking), *shuffles])
-        print(f"{name}, seed {seed}: {results[-1]}", file=sys.stderr, flush=True)
-    return (name, *(number(sum(column) / seeds, 2) for column in zip(*results, strict=True)))
+def result(name: str, training: str, seed: int, steps: int) -> Result:
+    """Train and measure."""
+    lacking = TRAININGS[training]
+    network = trained(name, seed, steps, lacking)
+    parts = {part: round(measured(network, name, lacking, part), 3) for part in PARTS if part not in lacking}
+    return Result(name, training, seed, steps, round(measured(network, name, lacking), 3), parts)
+
+
+def tables(results: Sequence[Result]) -> list[Table]:
+    """What each part is worth, then every training of each task; means over the seeds."""
+    shown = [Table("Worth of each part", WORTH_HEADS, tuple(_worth_row(part, results) for part in WORTH))]
+    for name in TASKS:
+        of_task = [one for one in results if one.task == name]
+        rows = [_row(training, [one for one in of_task if one.training == training]) for training in TRAININGS]
+        heads = ("training", "steps", "seeds", "PSNR", *(f"{part} shuffled" for part in PARTS))
+        shown.append(Table(f"Task {name}", heads, tuple(row for row in rows if row[2] != "0")))
+    return shown
+
+
+WORTH_HEADS = ("part", "task", "seeds", "with it", "shuffled", "worth, shuffled", "trained without", "worth, trained")
+
+
+def _worth_row(part: str, results: Sequence[Result]) -> tuple[str, ...]:
+    name, training, bare = WORTH[part]
+    whole = {one.seed: one for one in results if (one.task, one.training) == (name, training)}
+    lacking = {one.seed: one.psnr for one in results if (one.task, one.training) == (name, bare)}
+    seeds = sorted(whole.keys() & lacking.keys())
+    given = mean([whole[seed].psnr for seed in seeds])
+    shuffle = mean([whole[seed].shuffled[part] for seed in seeds])
+    never = mean([lacking[seed] for seed in seeds])
+    cells = (number(value, 2) for value in (given, shuffle, given - shuffle, never, given - never))
+    return part, name, str(len(seeds)), *cells
+
+
+def _row(training: str, of_training: Sequence[Result]) -> tuple[str, ...]:
+    steps = sorted({one.steps for one in of_training})
+    values = [mean([one.psnr for one in of_training])]
+    values += [mean([one.shuffled.get(part, math.nan) for one in of_training]) for part in PARTS]
+    counts = (", ".join(map(str, steps)), str(len(of_training)))
+    return training, *counts, *(number(value, 2) for value in values)
+
+
+def read_results(path: Path | None) -> list[Result]:
+    """What the JSON file has; nothing if there is none."""
+    if path is None or not path.exists():
+        return []
+    return [Result(**one) for one in json.loads(path.read_text(encoding="utf-8"))["results"]]
+
+
+def write(options: argparse.Namespace, results: Sequence[Result]) -> None:
+    """The files that were asked for."""
+    if options.markdown:
+        write_markdown(options.markdown, "What each branch is worth", tables(results), NOTES, sys.argv)
+    if options.json:
+        content = {**conditions(sys.argv), "rate": RATE, "batch": BATCH, "results": [asdict(one) for one in results]}
+        options.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def main() -> None:
     """Train, measure, print, and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--tasks", default=",".join(TASKS), help="names, separated by commas")
     parser.add_argument("--trainings", default=",".join(TRAININGS), help="names, separated by commas")
-    parser.add_argument("--bfloat16", action="store_true", help="train in bfloat16")
     parser.add_argument("--markdown", type=Path, metavar="FILE")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="results to add to")
     options = parser.parse_args()
-    heads = ("training", "PSNR", *(f"{part} shuffled" for part in PARTS))
-    rows: list[tuple[str, ...]] = []
-    for name in options.trainings.split(","):
-        rows.append(row(name, options.seeds, options.steps, bfloat16=options.bfloat16))
-        table = Table(f"{options.steps} steps, {options.seeds} seed(s)", heads, tuple(rows))
-        if options.markdown:  # after every training: the next one takes minutes
-            write_markdown(options.markdown, "What each branch is worth", [table], NOTES, sys.argv)
-    print(as_text(table))
+    results = read_results(options.json)
+    known = {(one.task, one.training, one.seed, one.steps) for one in results}
+    wanted = [
+        (name, training, seed, options.steps)
+        for seed in range(options.seeds)
+        for training in options.trainings.split(",")
+        for name in options.tasks.split(",")
+    ]
+    for one in wanted:
+        if one not in known:
+            results.append(result(*one))
+            print(results[-1], file=sys.stderr, flush=True)
+            write(options, results)  # after every training: the next one takes minutes
+    write(options, results)
+    print(*map(as_text, tables(results)), NOTES, sep="\n")
 
 
 if __name__ == "__main__":
