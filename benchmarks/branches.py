@@ -1,12 +1,11 @@
-"""What each part of the adapter is worth on a task that cannot be solved without it: see ``branch_tasks``.
+"""What each part of the adapter is worth on a task that cannot be solved without it: see ``branch_task``.
 
-A patch starts from pure noise, so that its gradient is known to the patch branch alone and its texture to the global
-branch alone, which needs the position of the patch to find it: the crop condition leads to the legend, the location
-mask to the frame.
+A patch starts from pure noise, so that its gradient is best known to the patch branch, and its texture to the global
+branch alone, which needs the position of the patch to find the frame that counts. The crop condition and the location
+mask both give the position, so either makes the other needless: each is tried with the other one held constant.
 
-Our own denoiser and adapter, small, learn a task from nothing with squared error. Then one part at a time is given what
-belongs to another canvas or patch; and networks are trained that never had the part. Crop and mask both give the
-position, so either makes the other needless: each is tried with the other one held constant.
+Our own denoiser and adapter, small, learn the task from nothing with squared error. Then one part at a time is given
+what belongs to another canvas or patch; and networks are trained that never had the part.
 
     python benchmarks/branches.py --seeds 3 --markdown branches.md --json branches.json
 
@@ -30,7 +29,7 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from branch_tasks import PARTS, SCALE, TASKS, Task, draw_task, shuffled, without
+from branch_task import PARTS, SCALE, Task, draw_task, shuffled, without
 from tables import Table, as_text, conditions, mean, number, write_markdown
 
 from patchvsr_core.adapter import Adapter, AdapterConfig, BaseSpec, MicroConditions
@@ -44,21 +43,21 @@ HELD_OUT = 10**6
 MEASURED = 16
 """Batches that are measured."""
 TRAININGS: dict[str, tuple[str, ...]] = {
-    "crop alone": ("mask",),
+    "all parts": (),
     "mask alone": ("crop",),
+    "crop alone": ("mask",),
     "no position": ("crop", "mask"),
     "no patch branch": ("patch branch",),
     "no global branch": ("global branch",),
-    "all parts": (),
 }
 """What each training lacks; crop or mask alone: with both branches."""
 WORTH = {
-    "patch branch": ("frames", "all parts", "no patch branch"),
-    "global branch": ("frames", "all parts", "no global branch"),
-    "crop": ("legend", "crop alone", "no position"),
-    "mask": ("frames", "mask alone", "no position"),
+    "patch branch": ("all parts", "no patch branch"),
+    "global branch": ("all parts", "no global branch"),
+    "crop": ("crop alone", "no position"),
+    "mask": ("mask alone", "no position"),
 }
-"""Of each part: its task, the training in which it is shuffled, and the training that never had it."""
+"""Of each part: the training in which it is shuffled, and the training that never had it."""
 NOTES = (
     "PSNR in dB on canvases that were not trained on. A shuffled part belongs to another canvas (branches) or to "
     "another quadrant of the same canvas (crop, mask); a dash: the training does not have it, or was not run."
@@ -69,7 +68,6 @@ NOTES = (
 class Result:
     """PSNR in dB of one training, with everything that it has and with each of its parts shuffled."""
 
-    task: str
     training: str
     seed: int
     steps: int
@@ -95,15 +93,15 @@ class Network(nn.Module):
         return self.denoiser(noise, torch.ones(()), control)[0]
 
 
-def trained(name: str, seed: int, steps: int, lacking: Sequence[str]) -> Network:
-    """A network that learned the task ``name`` without the parts that it lacks."""
+def trained(seed: int, steps: int, lacking: Sequence[str]) -> Network:
+    """A network that learned the task without the parts that it lacks."""
     torch.manual_seed(seed)
     network, generator = Network(), torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, betas=(0.9, 0.99), fused=True)
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = RATE * min(1.0, (step + 1) / WARMUP) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
-        task = _limited(draw_task(name, BATCH, seed * steps + step), lacking)
+        task = _limited(draw_task(BATCH, seed * steps + step), lacking)
         loss = F.mse_loss(network(task, generator), task.truth)
         optimizer.zero_grad()
         loss.backward()
@@ -115,11 +113,11 @@ def trained(name: str, seed: int, steps: int, lacking: Sequence[str]) -> Network
 
 
 @torch.inference_mode()
-def measured(network: Network, name: str, lacking: Sequence[str], changed: str | None = None) -> float:
-    """PSNR on held-out canvases of the task ``name``, one part shuffled."""
+def measured(network: Network, lacking: Sequence[str], changed: str | None = None) -> float:
+    """PSNR on held-out canvases, one part shuffled."""
     errors = []
     for k in range(MEASURED):
-        task = draw_task(name, BATCH, HELD_OUT + k)
+        task = draw_task(BATCH, HELD_OUT + k)
         given = _limited(task if changed is None else shuffled(task, changed), lacking)
         errors.append(F.mse_loss(network(given, torch.Generator().manual_seed(k)), task.truth).item())
     return _psnr(sum(errors) / len(errors))
@@ -136,38 +134,46 @@ def _psnr(error: float) -> float:
     return 10 * math.log10(4 / error)
 
 
-def result(name: str, training: str, seed: int, steps: int) -> Result:
+def result(training: str, seed: int, steps: int) -> Result:
     """Train and measure."""
     lacking = TRAININGS[training]
-    network = trained(name, seed, steps, lacking)
-    parts = {part: round(measured(network, name, lacking, part), 3) for part in PARTS if part not in lacking}
-    return Result(name, training, seed, steps, round(measured(network, name, lacking), 3), parts)
+    network = trained(seed, steps, lacking)
+    parts = {part: round(measured(network, lacking, part), 3) for part in PARTS if part not in lacking}
+    return Result(training, seed, steps, round(measured(network, lacking), 3), parts)
 
 
 def tables(results: Sequence[Result]) -> list[Table]:
-    """What each part is worth, then every training of each task; means over the seeds."""
-    shown = [Table("Worth of each part", WORTH_HEADS, tuple(_worth_row(part, results) for part in WORTH))]
-    for name in TASKS:
-        of_task = [one for one in results if one.task == name]
-        rows = [_row(training, [one for one in of_task if one.training == training]) for training in TRAININGS]
-        heads = ("training", "steps", "seeds", "PSNR", *(f"{part} shuffled" for part in PARTS))
-        shown.append(Table(f"Task {name}", heads, tuple(row for row in rows if row[2] != "0")))
-    return shown
+    """What each part is worth, then every training; means over the seeds."""
+    heads = ("training", "steps", "seeds", "PSNR", *(f"{part} shuffled" for part in PARTS))
+    rows = [_row(name, [one for one in results if one.training == name]) for name in TRAININGS]
+    return [
+        Table("Worth of each part", WORTH_HEADS, tuple(_worth_row(part, results) for part in WORTH)),
+        Table("All trainings", heads, tuple(row for row in rows if row[2] != "0")),
+    ]
 
 
-WORTH_HEADS = ("part", "task", "seeds", "with it", "shuffled", "worth, shuffled", "trained without", "worth, trained")
+WORTH_HEADS = (
+    "part",
+    "training",
+    "seeds",
+    "with it",
+    "shuffled",
+    "loss, shuffled",
+    "never had it",
+    "loss, never had it",
+)
 
 
 def _worth_row(part: str, results: Sequence[Result]) -> tuple[str, ...]:
-    name, training, bare = WORTH[part]
-    whole = {one.seed: one for one in results if (one.task, one.training) == (name, training)}
-    lacking = {one.seed: one.psnr for one in results if (one.task, one.training) == (name, bare)}
+    training, bare = WORTH[part]
+    whole = {one.seed: one for one in results if one.training == training}
+    lacking = {one.seed: one.psnr for one in results if one.training == bare}
     seeds = sorted(whole.keys() & lacking.keys())
     given = mean([whole[seed].psnr for seed in seeds])
     shuffle = mean([whole[seed].shuffled[part] for seed in seeds])
     never = mean([lacking[seed] for seed in seeds])
     cells = (number(value, 2) for value in (given, shuffle, given - shuffle, never, given - never))
-    return part, name, str(len(seeds)), *cells
+    return part, training, str(len(seeds)), *cells
 
 
 def _row(training: str, of_training: Sequence[Result]) -> tuple[str, ...]:
@@ -199,19 +205,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--tasks", default=",".join(TASKS), help="names, separated by commas")
     parser.add_argument("--trainings", default=",".join(TRAININGS), help="names, separated by commas")
     parser.add_argument("--markdown", type=Path, metavar="FILE")
     parser.add_argument("--json", type=Path, metavar="FILE", help="results to add to")
     options = parser.parse_args()
     results = read_results(options.json)
-    known = {(one.task, one.training, one.seed, one.steps) for one in results}
-    wanted = [
-        (name, training, seed, options.steps)
-        for seed in range(options.seeds)
-        for training in options.trainings.split(",")
-        for name in options.tasks.split(",")
-    ]
+    known = {(one.training, one.seed, one.steps) for one in results}
+    trainings = options.trainings.split(",")
+    wanted = [(training, seed, options.steps) for seed in range(options.seeds) for training in trainings]
     for one in wanted:
         if one not in known:
             results.append(result(*one))
