@@ -43,17 +43,17 @@ HELD_OUT = 10**6
 MEASURED = 16
 """Batches that are measured."""
 TRAININGS: dict[str, tuple[str, ...]] = {
-    "all parts": (),
     "mask alone": ("crop",),
     "crop alone": ("mask",),
     "no position": ("crop", "mask"),
-    "no patch branch": ("patch branch",),
-    "no global branch": ("global branch",),
+    "no patch branch": ("crop", "patch branch"),
+    "no global branch": ("crop", "global branch"),
+    "all parts": (),
 }
 """What each training lacks; crop or mask alone: with both branches."""
 WORTH = {
-    "patch branch": ("all parts", "no patch branch"),
-    "global branch": ("all parts", "no global branch"),
+    "patch branch": ("mask alone", "no patch branch"),
+    "global branch": ("mask alone", "no global branch"),
     "crop": ("crop alone", "no position"),
     "mask": ("mask alone", "no position"),
 }
@@ -203,7 +203,7 @@ def write(options: argparse.Namespace, results: Sequence[Result]) -> None:
 def main() -> None:
     """Train, measure, print, and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=700)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--trainings", default=",".join(TRAININGS), help="names, separated by commas")
     parser.add_argument("--markdown", type=Path, metavar="FILE")
