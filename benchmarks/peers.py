@@ -156,7 +156,7 @@ def scaling(options: argparse.Namespace) -> Records:
 
 def write_shots(options: argparse.Namespace, path: Path) -> Path:
     """A clip of shots that cut detection tells apart: the same frames turned, mirrored and inverted."""
-    from patchvsr_core.video.info import Picture
+    from patchvsr_core.video.picture import Picture
     from patchvsr_core.video.writer import VideoWriter
 
     small = read_pair(options.clip, SCALE, SHOT_FRAMES, "clean").small[..., :3]

@@ -13,7 +13,7 @@ from comfy_api.latest import io, ui
 
 from ..patchvsr_core.errors import PlanError
 from ..patchvsr_core.finish.strength_map import StrengthMap
-from ..patchvsr_core.hosts.comfy import as_video, complete_models, upscale_video
+from ..patchvsr_core.hosts.comfy import FileChoices, as_video, complete_models, upscale_video
 from ..patchvsr_core.plan.target_size import CUSTOM, resolve_target
 from ..patchvsr_core.settings import QUALITIES, TINY, Settings, with_quality
 from ..patchvsr_core.video.chunk_files import Encoding
@@ -25,6 +25,12 @@ from .widgets import AUTO, scale_widget, setting_widget, size_widget, target_wid
 
 MODEL_DECIDES = ("steps", "patch_px", "layout", "base_layer", "color_fix")
 """Widgets that leave the choice to the model: 0, or auto."""
+PARTS = {
+    **{name: name for name in ("model", "vae", "positive", "negative", "adapter")},
+    "upscale_model": "upscaler",
+    "models": "whole",
+}
+"""Sockets of a model's parts, and what :func:`complete_models` calls them."""
 SETTING_OF = {"cleanup": "restore_strength", "economy": "skip_interval", "color_fix": "color"}
 """Settings whose widgets keep the ids of earlier versions."""
 
@@ -194,33 +200,22 @@ class UpscaleVideo(io.ComfyNode):
         find_cuts: bool,
         keep_alpha: bool,
         keep_subtitles: bool,
-        model: Any = None,
-        vae: Any = None,
-        positive: Any = None,
-        adapter: Any = None,
-        negative: Any = None,
         size: str = "",
         strength_map: Any = None,
         fields: str = FIELDS_AUTO,
         target: str = CUSTOM,
         quality: str = QUALITIES[0],
-        upscale_model: Any = None,
-        models: Any = None,
-        **choices: Any,
+        **others: Any,
     ) -> io.NodeOutput:
         if strength_map is not None and len(strength_map) != 1:
             raise PlanError(
                 f"The strength map has {len(strength_map)} frames; Upscale Video takes one mask for the whole video."
             )
-        parts = {"model": model, "vae": vae, "positive": positive, "negative": negative, "adapter": adapter}
-        used = None if quality == "fast" else complete_models(**parts, upscaler=upscale_model, whole=models)
-        settings = with_quality(_settings(used.defaults if used else TINY, choices), quality)
+        parts = {argument: others.pop(name, None) for name, argument in PARTS.items()}
+        models = None if quality == "fast" else complete_models(**parts)
+        settings = with_quality(_settings(models.defaults if models else TINY, others), quality)
         factor, exact = resolve_target(target, scale, size)
-        notices: list[str] = []
-        path = upscale_video(
-            video,
-            used,
-            settings,
+        choices = FileChoices(
             scale=factor,
             size=exact,
             prefix=filename_prefix,
@@ -231,10 +226,11 @@ class UpscaleVideo(io.ComfyNode):
             find_cuts=find_cuts,
             fresh=when_unfinished == "start again",
             strength=StrengthMap(map=strength_map),
-            notes=workflow_tags(cls.hidden),
-            on_notice=notices.append,
             fields=fields,
         )
+        notices: list[str] = []
+        tags = workflow_tags(cls.hidden)
+        path = upscale_video(video, models, settings, choices, notes=tags, on_notice=notices.append)
         return io.NodeOutput(as_video(path), ui=_Shown([saved(path)], notices))
 
 

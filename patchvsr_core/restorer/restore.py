@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -58,6 +58,20 @@ def working_bytes(frames: int, size: tuple[int, int], config: RestorerConfig = R
 
 
 @dataclass(frozen=True, eq=False)
+class _Clip:
+    """A clip and what is known of it before it is restored."""
+
+    frames: Tensor
+    """(T, 3, h, w)."""
+    flows: ClipFlows
+    entry: Tensor
+    """(1, 2, h, w): the flow from the first frame to the one before the clip."""
+    tiles: list[tuple[Span, Span]]
+    level: Tensor
+    """(1,): of noise and compression."""
+
+
+@dataclass(frozen=True, eq=False)
 class _Window:
     """Frames that are restored together; every tensor is that of one tile."""
 
@@ -102,37 +116,54 @@ def restore_clip(
     """
     height, width = int(frames.shape[1]), int(frames.shape[2])
     size = size or (SCALE * height, SCALE * width)
-    clip = frames[..., :3].movedim(-1, 1).float()
-    flows = flows or estimate_clip_flows(clip)
-    group = current_group()
-    tiles = _plan_tiles((height, width), tile_px, group.size)
+    planes = frames[..., :3].movedim(-1, 1).float()
+    flows = flows or estimate_clip_flows(planes)
+    tiles = _plan_tiles((height, width), tile_px, current_group().size)
     chunk_state = chunk_state or ChunkState()
-    channels = restorer.config.state_channels
-    states, entry = _enter(chunk_state.before, clip, tiles)
-    level = torch.full((1,), degradation)
+    states, entry = _enter(chunk_state.before, planes, tiles)
+    clip = _Clip(planes, flows, entry, tiles, torch.full((1,), degradation))
     result: Tensor | None = None
     report = on_frames or (lambda done, total: None)
-    until = len(frames) if chunk_state.until is None else chunk_state.until
-    starts = [*range(0, until, WINDOW_FRAMES), *range(until, len(frames), WINDOW_FRAMES)]
-    for first, last in itertools.pairwise([*starts, len(frames)]):
-        large = clip.new_zeros(last - first, 3, SCALE * height, SCALE * width)
-        for k in sharded(range(len(tiles))):
-            row, column = tiles[k]
-            window = _window(clip, flows, entry, first, last, row, column)
-            restored, states[k] = _restore(restorer, window, states[k], level, partial(report, first, len(frames)))
-            _add(large, restored, row, column)
-        large = group.all_reduce(large)
+    for first, last in _spans(len(frames), chunk_state.until):
+        large = _restore_window(restorer, clip, states, first, last, partial(report, first, len(frames)))
         if last == chunk_state.until:
-            chunk_state.after = {**(chunk_state.after or {}), **_leave(clip[last - 1], states, tiles, channels)}
+            left = _leave(planes[last - 1], states, tiles, restorer.config.state_channels)
+            chunk_state.after = {**(chunk_state.after or {}), **left}
         made = resize(large.movedim(1, -1).clamp_(0, 1), size).clamp_(0, 1)
+        del large  # while the next window is restored
         made = made if finish is None else finish(first, made)
         if result is None:  # planar in memory, as what comes next works on it
-            result = clip.new_empty(len(frames) if len(made) else 0, 3, *made.shape[1:3]).movedim(1, -1)
+            result = planes.new_empty(len(frames) if len(made) else 0, 3, *made.shape[1:3]).movedim(1, -1)
         if len(made):
             result[first:last] = made
         report(last, len(frames))
     assert result is not None, "a clip has frames"
     return result
+
+
+def _spans(frames: int, until: int | None) -> Iterator[tuple[int, int]]:
+    """First frame and end of every window; one ends where the next chunk begins."""
+    until = frames if until is None else until
+    starts = [*range(0, until, WINDOW_FRAMES), *range(until, frames, WINDOW_FRAMES)]
+    return itertools.pairwise([*starts, frames])
+
+
+def _restore_window(
+    restorer: Restorer,
+    clip: _Clip,
+    states: list[Tensor | None],
+    first: int,
+    last: int,
+    on_frame: Callable[[], None],
+) -> Tensor:
+    """(W, 3, 4 h, 4 w) of the frames from ``first`` to ``last``; the tiles' states move on to the last of them."""
+    height, width = clip.frames.shape[2:]
+    large = clip.frames.new_zeros(last - first, 3, SCALE * height, SCALE * width)
+    for k in sharded(range(len(clip.tiles))):
+        window = _window(clip, first, last, *clip.tiles[k])
+        restored, states[k] = _restore_tile(restorer, window, states[k], clip.level, on_frame)
+        _add(large, restored, *clip.tiles[k])
+    return current_group().all_reduce(large)
 
 
 def _plan_tiles(size: tuple[int, int], tile_px: int, processes: int) -> list[tuple[Span, Span]]:
@@ -172,15 +203,16 @@ def _leave(
     return kept
 
 
-def _window(clip: Tensor, flows: ClipFlows, entry: Tensor, first: int, last: int, row: Span, column: Span) -> _Window:
-    ahead = min(last + LOOK_AHEAD_FRAMES, len(clip))
-    back = torch.cat([entry, flows.to_previous[:last]]) if first == 0 else flows.to_previous[first - 1 : last]
-    parts = (clip[first:ahead], flows.to_next[first : ahead - 1], back[: last - first])
-    frames, to_next, to_previous = (part[..., row.cells, column.cells][None].contiguous() for part in parts)
-    return _Window(frames, to_next, to_previous, last - first)
+def _window(clip: _Clip, first: int, last: int, row: Span, column: Span) -> _Window:
+    ahead = min(last + LOOK_AHEAD_FRAMES, len(clip.frames))
+    to_previous = clip.flows.to_previous
+    back = torch.cat([clip.entry, to_previous[:last]]) if first == 0 else to_previous[first - 1 : last]
+    parts = (clip.frames[first:ahead], clip.flows.to_next[first : ahead - 1], back[: last - first])
+    frames, to_next, back = (part[..., row.cells, column.cells][None].contiguous() for part in parts)
+    return _Window(frames, to_next, back, last - first)
 
 
-def _restore(
+def _restore_tile(
     restorer: Restorer, window: _Window, state: Tensor | None, level: Tensor, on_frame: Callable[[], None]
 ) -> tuple[Tensor, Tensor | None]:
     """((W, 3, 4 h, 4 w), forward state of the last frame); ``state`` is that of the frame before the window."""

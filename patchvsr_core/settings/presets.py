@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .settings import RESTORER, Settings
+from .names import RESTORER
+from .settings import Settings
 
 TINY = Settings(layout="overlapping", base_layer=RESTORER)
 """The tiny default: what the restorer makes of the input; with ``patch_detail``, a single step of diffusion on top, in

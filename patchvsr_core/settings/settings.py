@@ -5,18 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import PlanError
+from .names import BASE_LAYERS, BICUBIC, COLOR_FIXES, LAYOUT_NAMES, NOISE_FORMS, SCHEDULES, SOLVER_NAMES, WINDOWS
 from .option import fraction, noise_level_option, option, options_of
 
 SEEDS = 2**63
-BICUBIC, RESTORER, UPSCALER = "bicubic", "restorer", "upscaler"
-BASE_LAYERS = (BICUBIC, RESTORER, "dap", "rdg", UPSCALER)
-COLOR_FIXES = ("wavelet", "adain", "none", "lab")
-LAYOUT_NAMES = ("corner", "pairwise", "uniform", "alternating", "overlapping", "gaussian")
-NOISE_FORMS = ("latent", "lr_pixels")
-SCHEDULES = ("shifted", "star")
-SOLVER_NAMES = ("euler", "heun", "dpmpp_2m_sde")
-WINDOWS = ("linear", "cosine")
-"""Of the names the rooms have functions; a test sees that none is missing."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +29,7 @@ class Settings:
         choices=LAYOUT_NAMES,
     )
     patch_px: int = option(
-        256,
-        "Side of a patch in pixels. Larger needs more memory.",
-        group="patches",
-        widget=(64, 2048),
-        step=16,
+        256, "Side of a patch in pixels. Larger needs more memory.", group="patches", widget=(64, 2048), step=16
     )
     window_frames: int = option(
         8, "Frames that the model sees at once.", group="patches", low=1, widget=(1, 257), step=1
@@ -102,12 +90,7 @@ class Settings:
         1.0, "First noise level; below 1 a run starts from the noised input. 0: nothing is denoised.", group="sampling"
     )
     seed: int = option(
-        0,
-        "Seed of the noise; the tiny default hardly depends on it.",
-        group="sampling",
-        low=0,
-        high=SEEDS - 1,
-        step=1,
+        0, "Seed of the noise; the tiny default hardly depends on it.", group="sampling", low=0, high=SEEDS - 1, step=1
     )
     noise_level: float = noise_level_option(
         0.0,
@@ -257,21 +240,13 @@ class Settings:
         advanced=True,
     )
     tile_px: int = option(
-        512,
-        "Side of a tile. Smaller tiles need less memory.",
-        group="finishing",
-        widget=(128, 4096),
-        step=64,
+        512, "Side of a tile. Smaller tiles need less memory.", group="finishing", widget=(128, 4096), step=64
     )
     tile_overlap_px: int = option(
         64, "Pixels that neighbouring tiles share.", group="finishing", widget=(16, 512), step=16
     )
     window: str = option(
-        "linear",
-        "Shape of the cross-fade between tiles.",
-        group="finishing",
-        choices=WINDOWS,
-        flag="--tile-window",
+        "linear", "Shape of the cross-fade between tiles.", group="finishing", choices=WINDOWS, flag="--tile-window"
     )
     color: str = option(
         "none",

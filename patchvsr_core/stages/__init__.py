@@ -1,7 +1,7 @@
 """The stages of a run, the same in every host: set-up, encoding, decoding, postprocessing, and all of them in order."""
 
 from .frames import BaseLayer, Refine, back_project_onto_input, decode_frames, encode_input, postprocess
-from .run import Denoise, Noise, sample_canvas, upscale_clip
+from .run import Denoise, Host, Noise, sample_canvas, upscale_clip
 from .setup import (
     ModelParts,
     RunModels,
@@ -23,6 +23,7 @@ from .setup import (
 __all__ = [
     "BaseLayer",
     "Denoise",
+    "Host",
     "ModelParts",
     "Noise",
     "Refine",

@@ -1,13 +1,14 @@
 """A run from clip to clip, the same in every host but for the denoising itself.
 
-:func:`upscale_clip` plans, encodes, sets up, lets the host denoise, decodes and postprocesses. A host gives its models,
-a function that denoises a :class:`setup.RunSetup`, and one that runs the refiner.
+:func:`upscale_clip` plans, encodes, sets up, lets the host denoise, decodes and postprocesses. What a host does in
+its own way, it gives as a :class:`Host`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -33,32 +34,38 @@ Timed = Callable[[str, Canvas], AbstractContextManager[None]]
 """(stage, canvas) to a context around that stage."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Host:
+    """What every host does in its own way, each network under its own management of memory."""
+
+    denoise: Denoise
+    """Not called when the run starts at noise level 0, or the base layer is the whole result."""
+    refine: Refine | None = None
+    restore: Restore | None = None
+    """Runs the restorer; None: the shipped one where the frames are."""
+    upscale: Upscale | None = None
+    """Runs an image upscaler, for the base layer of that name."""
+    decoder: ConditionalDecoder | None = None
+    """Lets the input modulate the VAE's decoder."""
+    timed: Timed = lambda stage, canvas: nullcontext()
+    """Measures encoding and decoding."""
+
+
 def upscale_clip(
     frames: Tensor,
     target: tuple[int, int],
     models: RunModels,
     settings: Settings,
     report: OnProgress,
-    *,
-    denoise: Denoise,
-    refine: Refine | None,
-    restore: Restore | None = None,
-    upscale: Upscale | None = None,
-    decoder: ConditionalDecoder | None = None,
+    host: Host,
     chunk_state: ChunkState | None = None,
-    timed: Timed = lambda stage, canvas: nullcontext(),
 ) -> Tensor:
     """Upscale one clip; the processes of the current group divide the work.
 
     Args:
         frames: (T, h, w, 3) float in [0, 1]; not changed.
         target: (height, width) of the result.
-        denoise: not called when the run starts at noise level 0, or the base layer is the whole result.
-        restore: runs the restorer; None: the shipped one where the frames are.
-        upscale: runs an image upscaler, for the base layer of that name.
-        decoder: lets the input modulate the VAE's decoder.
         chunk_state: takes what recurs along the motion on from the clip before and to the one after.
-        timed: measures encoding and decoding.
 
     Returns:
         (T, height, width, 3) in [0, 1]; this process's own frames, and none where ``chunk_state.on_final`` took them.
@@ -68,28 +75,17 @@ def upscale_clip(
     degradation = current_group().broadcast_object(
         lambda: estimate_degradation(models.estimator, frames, settings.restore_strength)
     )
-
-    base_layer = BaseLayer(settings, degradation, report, chunk_state, restore, upscale)
+    base_layer = BaseLayer(settings, degradation, report, chunk_state, host.restore, host.upscale)
     if not runs_diffusion(settings, is_lossless=models.codec.is_lossless):
         return restore_input(frames, target, settings, report, base_layer)
 
     def make_frames() -> Tensor:  # the latent is gone when they are there
-        latent = sample_canvas(
-            frames,
-            plan,
-            models,
-            settings,
-            report,
-            denoise=denoise,
-            base_layer=base_layer,
-            chunk_state=chunk_state,
-            timed=timed,
-        )
-        with timed("decode", plan.canvas):
-            decoded = decode_frames(latent, frames, plan.canvas, models.codec, settings, report, decoder)
+        latent = sample_canvas(frames, plan, models, settings, report, host, base_layer, chunk_state)
+        with host.timed("decode", plan.canvas):
+            decoded = decode_frames(latent, frames, plan.canvas, models.codec, settings, report, host.decoder)
             return decoded.to(frames.device)
 
-    return postprocess(make_frames(), frames, settings, report, models.codec, refine, base_layer)
+    return postprocess(make_frames(), frames, settings, report, models.codec, host.refine, base_layer)
 
 
 def sample_canvas(
@@ -98,16 +94,14 @@ def sample_canvas(
     models: RunModels,
     settings: Settings,
     report: OnProgress,
-    *,
-    denoise: Denoise,
+    host: Host,
     base_layer: BaseLayer | None = None,
     chunk_state: ChunkState | None = None,
-    timed: Timed = lambda stage, canvas: nullcontext(),
 ) -> Tensor:
     """Encode, set up and denoise: the fused canvas, (1, C, t, h, w). See :func:`upscale_clip`."""
-    with timed("encode", plan.canvas):
+    with host.timed("encode", plan.canvas):
         base_layer = base_layer or BaseLayer(settings, 0.0, report)
         latent = encode_input(frames, plan.canvas, models.codec, settings, report, base_layer)
     if settings.start == 0:
         return latent  # nothing is to be denoised
-    return denoise(set_up_run(latent, frames, plan, models, settings, chunk_state))
+    return host.denoise(set_up_run(latent, frames, plan, models, settings, chunk_state))

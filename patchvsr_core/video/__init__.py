@@ -1,6 +1,7 @@
 """Video and image sequence input and output with PyAV: frames, timing, audio, transparency, chunks of a job."""
 
-from .info import Picture, VideoInfo, probe
+from .info import VideoInfo, probe
+from .picture import Picture
 from .reader import Clip, read_clip, read_frames, scan
 from .writer import VideoWriter
 

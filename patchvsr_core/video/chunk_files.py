@@ -16,7 +16,8 @@ from ..files import commit_folder
 from ..plan.target_size import target_pixel_aspect
 from .audio import AUTO
 from .encoders import CRF
-from .info import Picture, VideoInfo
+from .info import VideoInfo
+from .picture import Picture
 from .reader import Timeline
 from .remux import check_container, join
 from .sequence import is_sequence, name, numbers, pattern, write_image

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .info import SWS_COLORSPACE
+from .picture import SWS_COLORSPACE
 from .swscale import convert
 
 SWS_BICUBIC, SWS_ACCURATE_RND, SWS_FULL_CHR_H_INT = 1 << 2, 1 << 18, 1 << 13

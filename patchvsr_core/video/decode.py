@@ -14,7 +14,8 @@ from av.container import InputContainer
 
 from ..errors import MediaError
 from .fields import Fields, apply_fields
-from .info import alpha_decoder, opened, picture_stream
+from .info import opened, picture_stream
+from .picture import alpha_decoder
 from .sequence import images, is_sequence
 
 ABSENT = -(2**62)

@@ -9,7 +9,7 @@ import av
 
 from ..errors import OutputError, phrase
 from .encoders import CODECS, CRF, Encoder, choose_encoder
-from .info import Picture
+from .picture import Picture
 
 
 def check_encoder(

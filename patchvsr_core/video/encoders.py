@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import OutputError, phrase
 from .hdr import svt_parameters, x265_parameters
-from .info import RGB, Picture
+from .picture import RGB, Picture
 
 CRF = 16
 CRF_RANGE = (0, 51)

@@ -16,53 +16,20 @@ from av.video.stream import VideoStream
 from ..errors import MediaError
 from .animations import is_animated_webp, is_misread_apng
 from .fields import AUTO, KEEP, LOOKED_AT, Fields, choose, find_fields
-from .hdr import DOLBY_VISION, TRANSFERS, LightMetadata, read_light_metadata
+from .hdr import DOLBY_VISION
 from .local_files import open_input
 from .orientation import orientation, warn_if_slanted
+from .picture import UNKNOWN, Picture, read_picture
 from .sequence import first_image, is_sequence
-from .swscale import convert
 
 MIN_PYAV = (17, 1)
 """The first PyAV that converts colours by the matrix and range of both frames, and sets time bases of audio streams."""
 MAX_PIXELS = (2**31 - 1) // 8
 """Of a frame, with a border of 128 pixels (av_image_check_size)."""
-HD_SIZE = (1280, 576)
-"""Untagged video of at least this width, or more than this height, is BT.709, smaller BT.601, as players assume."""
-RGB, BT709, UNKNOWN, BT470BG, SMPTE170M, BT2020 = 0, 1, 2, 5, 6, 9
-"""AVCOL_SPC_*; BT470BG and SMPTE170M are BT.601."""
-SWS_COLORSPACE = {BT709: 1, 4: 4, BT470BG: 5, SMPTE170M: 5, 7: 7, 9: 9}
-"""swscale's numbers for the matrices that it supports; one for both of BT.601."""
-FULL_RANGE = 2
-"""AVCOL_RANGE_JPEG."""
-PALETTE = "pal8"
-ANIMATED = ("gif", "apng")
-"""Codecs whose frames are decoded with transparency although few files have any."""
-FLOAT_DEPTH = 32
 MOST_FPS = 1000
 """Higher frame rates are only a unit of time, as in APNG; Matroska could not tell such frames apart either."""
 SEQUENCE_FPS = Fraction(24)
 """Frame rate of image sequences, which do not store one."""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """Pixel format and colour tags of a video; numbers are libav's (ISO 23091-2)."""
-
-    depth: int = 8
-    """Bits per component; 32 is floating point."""
-    alpha: bool = False
-    matrix: int = BT709
-    primaries: int = BT709
-    transfer: int = BT709
-    full_range: bool = False
-    pixel_aspect: Fraction = Fraction(1)
-    """Width of a pixel over its height."""
-    light: LightMetadata = field(default=LightMetadata())
-
-    @property
-    def is_hdr(self) -> bool:
-        """Whether the transfer curve is PQ or HLG."""
-        return self.transfer in TRANSFERS
 
 
 @dataclass(frozen=True)
@@ -180,17 +147,6 @@ def picture_stream(path: Path, container: InputContainer) -> VideoStream:
     raise MediaError(f"{path.name} has no video stream; choose a video file.")
 
 
-def alpha_decoder(stream: VideoStream) -> av.VideoCodecContext | None:
-    """A decoder of WebM's alpha plane, which only libvpx decodes; None where there is none."""
-    has_alpha = any(name.lower() == "alpha_mode" and value == "1" for name, value in stream.metadata.items())
-    decoder = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.codec_context.name)
-    if not has_alpha or decoder is None:
-        return None
-    context = av.CodecContext.create(decoder, "r")
-    assert isinstance(context, av.VideoCodecContext)
-    return context
-
-
 def _info(path: Path, container: InputContainer) -> VideoInfo:
     stream = picture_stream(path, container)
     fps = stream.average_rate or stream.guessed_rate or Fraction(25)
@@ -210,7 +166,7 @@ def _info(path: Path, container: InputContainer) -> VideoInfo:
     if stream.codec_context.name == "apng" and is_misread_apng(path):
         raise MediaError(f"{path.name} is an animated PNG of few colours, which FFmpeg misreads; convert it to .gif.")
     first = _first_frame(container, stream)
-    picture = _picture(container, stream, first)
+    picture = read_picture(container, stream, first)
     if first is not None:
         warn_if_slanted(path.name, first)
     if picture.light.dynamic == DOLBY_VISION and stream.codec_context.color_trc == UNKNOWN:
@@ -235,65 +191,6 @@ def _rate_of_packets(path: Path, index: int) -> Fraction | None:
     length = sum((packet.duration * packet.time_base for packet in packets if packet.duration), start=Fraction(0))
     fps = (len(packets) / length).limit_denominator(1001) if length else None
     return fps if fps and fps <= MOST_FPS else None
-
-
-def _picture(container: InputContainer, stream: VideoStream, first: av.VideoFrame | None) -> Picture:
-    """Read it from the first frame where possible, as headers are not always right."""
-    context = stream.codec_context
-    layout = context.format if first is None else first.format
-    components = layout.components if layout else ()
-    depth = FLOAT_DEPTH if layout and is_float(layout) else max((c.bits for c in components), default=8)
-    alpha = _has_alpha(container, stream, first) or alpha_decoder(stream) is not None
-    pixel_aspect = stream.sample_aspect_ratio or Fraction(1)
-    light = LightMetadata() if first is None else read_light_metadata(first)
-    plain = Picture(depth=depth, alpha=alpha, pixel_aspect=pixel_aspect, light=light)
-    if (layout and layout.is_rgb) or context.colorspace == RGB:
-        if context.color_trc not in TRANSFERS:
-            return plain
-        return replace(plain, matrix=BT2020, primaries=context.color_primaries, transfer=context.color_trc)
-    matrix = assumed_matrix(context.colorspace, stream.width, stream.height)
-    tags = (context.color_primaries, context.color_trc)
-    primaries, transfer = (BT709, BT709) if tags == (UNKNOWN, UNKNOWN) and matrix == BT709 else tags
-    full = context.color_range == FULL_RANGE or (layout is not None and layout.name.startswith("yuvj"))
-    return replace(plain, matrix=matrix, primaries=primaries, transfer=transfer, full_range=full)
-
-
-def _has_alpha(container: InputContainer, stream: VideoStream, first: av.VideoFrame | None) -> bool:
-    """Whether some pixel is transparent, where a format has transparency that its pictures need not have."""
-    layout = stream.codec_context.format if first is None else first.format
-    if layout is None or not may_have_alpha(layout) or stream.codec_context.name == "mjpeg":  # of CMYK it is opaque
-        return False
-    is_animated = stream.codec_context.name in ANIMATED
-    if layout.name == PALETTE and not is_animated:
-        return first is not None and _is_transparent(first)
-    if not is_animated or first is None:
-        return True
-    try:
-        return _is_transparent(first) or any(map(_is_transparent, container.decode(stream)))
-    except av.error.FFmpegError:
-        return True  # full decoding reports what is wrong
-
-
-def _is_transparent(frame: av.VideoFrame) -> bool:
-    return bool(convert(frame, format="rgba").to_ndarray()[..., 3].min() < 255)
-
-
-def may_have_alpha(layout: av.VideoFormat) -> bool:
-    """Whether a pixel format has transparency, as a palette may."""
-    return layout.name == PALETTE or any(component.is_alpha for component in layout.components)
-
-
-def is_float(layout: av.VideoFormat) -> bool:
-    """Whether a pixel format has floating-point numbers."""
-    return "f16" in layout.name or "f32" in layout.name
-
-
-def assumed_matrix(declared: int, width: int, height: int) -> int:
-    """The declared matrix, or the one that players assume where it is missing or unsupported."""
-    if declared in SWS_COLORSPACE:
-        return declared
-    is_hd = width >= HD_SIZE[0] or height > HD_SIZE[1]
-    return BT709 if is_hd or declared != UNKNOWN else SMPTE170M
 
 
 def _first_frame(container: InputContainer, stream: VideoStream) -> av.VideoFrame | None:

@@ -13,9 +13,10 @@ import av
 import numpy as np
 
 from .conversion import PRECISE, from_rgb
-from .info import FULL_RANGE, SWS_COLORSPACE, UNKNOWN, Picture, VideoInfo, assumed_matrix, probe
+from .info import VideoInfo, probe
 from .local_files import open_input
 from .passthrough import PassthroughStreams
+from .picture import FULL_RANGE, SWS_COLORSPACE, UNKNOWN, Picture, assumed_matrix
 from .swscale import convert
 
 log = logging.getLogger("patchvsr")

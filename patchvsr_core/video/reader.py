@@ -16,16 +16,9 @@ from torch import Tensor
 from ..srgb import to_display
 from .conversion import PRECISE
 from .decode import iter_frames
-from .info import (
-    RGB,
-    SWS_COLORSPACE,
-    VideoInfo,
-    assumed_matrix,
-    is_float,
-    may_have_alpha,
-    probe,
-)
+from .info import VideoInfo, probe
 from .orientation import orientation
+from .picture import RGB, SWS_COLORSPACE, assumed_matrix, is_float, may_have_alpha
 from .swscale import convert
 from .timeline import Timeline, scan
 

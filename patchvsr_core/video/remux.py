@@ -25,10 +25,11 @@ from .encoder_trial import check_encoder
 from .encoders import FILMS
 from .hdr import LightMetadata, template_with
 from .hidden_names import partial_of
-from .info import Picture, VideoInfo
+from .info import VideoInfo
 from .local_files import local_url
 from .matroska import SPARE, display_size, put_display_size
 from .passthrough import PassthroughStreams
+from .picture import Picture
 from .picture_tags import has_camera_tags
 from .sequence import is_sequence
 from .writer import DETERMINISTIC, VideoWriter, explain_write_errors
@@ -124,26 +125,19 @@ def join(
     partial = partial_of(path)
     is_reshaped = picture.pixel_aspect != 1 and path.suffix.lower() in (".mkv", ".webm")
     orders = _checked_orders(segments, path, len(timestamps))
+    durations = _durations(timestamps, last_duration, fps, time_base, orders, is_film=path.suffix.lower() in FILMS)
+    kept: dict[str, Any] = {"origin": origin, "clock": clock, "subtitles": subtitles, "audio": audio}
     try:
         with (
             explain_write_errors(path),
             av.open(local_url(partial), "w", options=_container_options(path, notes, others_from)) as target,
         ):
             video = _picture_stream(segments[0], target, time_base, picture.light)
-            choices: dict[str, Any] = {"origin": origin, "clock": clock, "subtitles": subtitles, "audio": audio}
-            others = PassthroughStreams(others_from, target, path.suffix, **choices) if others_from else None
+            others = PassthroughStreams(others_from, target, path.suffix, **kept) if others_from else None
             _put_notes(target, notes)
             if is_reshaped:
                 video.metadata["title"] = video.metadata.get("title", "") + SPARE
-            _copy(
-                segments,
-                orders,
-                timestamps,
-                target,
-                video,
-                others,
-                _durations(timestamps, last_duration, fps, time_base, orders, is_film=path.suffix.lower() in FILMS),
-            )
+            _copy(segments, orders, timestamps, target, video, others, durations)
         with explain_write_errors(path):
             if is_reshaped:
                 put_display_size(partial, display_size(_size_of(segments[0]), picture.pixel_aspect))

@@ -20,8 +20,8 @@ from ..files import commit_file
 from .conversion import PRECISE, from_rgb
 from .encoders import CRF, FILMS, SUFFIXES, choose_encoder, tags
 from .hidden_names import check_name, partial_of
-from .info import Picture
 from .local_files import local_url
+from .picture import Picture
 from .sequence import DEFAULT_NAME, folder_of, image_kind, is_named, is_sequence, pattern, to_integers
 from .swscale import convert
 

@@ -71,7 +71,7 @@ def streamed(folder: Path) -> dict[str, Any]:
 
     from patchvsr_core.finish.strength_map import StrengthMap
     from patchvsr_core.hosts.comfy.shipped import complete_models
-    from patchvsr_core.hosts.comfy.video import upscale_video
+    from patchvsr_core.hosts.comfy.video import FileChoices, upscale_video
     from patchvsr_core.video import VideoWriter, read_clip
     from patchvsr_core.video.chunk_files import Encoding
 
@@ -94,11 +94,12 @@ def streamed(folder: Path) -> dict[str, Any]:
 
     def run(prefix: str) -> Path:
         calls.clear()
-        return upscale_video(
-            InputImpl.VideoFromFile(str(source)), models, settings, scale=4.0, size=None, prefix=prefix, suffix="mkv",
-            encoding=Encoding(codec="ffv1"), chunk=6, overlap=2, find_cuts=False, fresh=False, strength=StrengthMap(),
-            notes={}, on_notice=print,
+        choices = FileChoices(
+            scale=4.0, size=None, prefix=prefix, suffix="mkv", encoding=Encoding(codec="ffv1"), chunk=6, overlap=2,
+            find_cuts=False, fresh=False, strength=StrengthMap(),
         )  # fmt: skip
+        video = InputImpl.VideoFromFile(str(source))
+        return upscale_video(video, models, settings, choices, notes={}, on_notice=print)
 
     whole = run("whole")
     in_all = len(calls)

@@ -19,10 +19,11 @@ from .sampling import sample_focus, sample_latent
 from .shipped import complete_models, shipped_models
 from .strength_map import attach_strength
 from .tiny import is_tiny, load_tiny
-from .video import as_video, upscale_video
+from .video import FileChoices, as_video, upscale_video
 
 __all__ = [
     "EnhanceOptions",
+    "FileChoices",
     "FusionOptions",
     "NativeModels",
     "Progress",

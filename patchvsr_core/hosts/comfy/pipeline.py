@@ -18,7 +18,7 @@ from ...plan.chunks import ChunkState
 from ...progress import OnProgress
 from ...run.cost import Networks
 from ...settings import UPSCALER, Settings
-from ...stages import Noise, RunSetup, upscale_clip
+from ...stages import Host, Noise, RunSetup, upscale_clip
 from ...stages.families import FAMILIES, Family
 from ...vae.codec import Codec
 from .adapter import attach_control
@@ -134,20 +134,14 @@ def upscale_native(
             f"{models.family.title} makes single pictures, and this clip has {len(frames)} frames; take a video model."
         )
     family = family_of(models.model)
-    result = upscale_clip(
-        frames,
-        target,
-        models,
-        settings,
-        report,
+    host = Host(
         denoise=partial(_denoise, models=models, settings=settings, report=report, noise=noise),
         refine=run_refiner,
         restore=run_restorer,
         upscale=None if models.upscaler is None else partial(run_image_upscaler, models.upscaler),
-        chunk_state=chunk_state,
         timed=lambda stage, canvas: timed_stage(stage, canvas.frames, canvas.target, family),
     )
-    return result.float().cpu()
+    return upscale_clip(frames, target, models, settings, report, host, chunk_state).float().cpu()
 
 
 def _denoise(run: RunSetup, *, models: NativeModels, settings: Settings, report: OnProgress, noise: Noise) -> Tensor:

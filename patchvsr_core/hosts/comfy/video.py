@@ -6,7 +6,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -52,38 +52,46 @@ from .video_progress import DENOISED, FROM_BASE, RESTORED, STREAMED, Spans, Vide
 log = logging.getLogger("patchvsr")
 
 
+@dataclass(frozen=True, kw_only=True)
+class FileChoices:
+    """What a user chooses about a file, beside the settings of its clips."""
+
+    scale: float
+    size: str | None
+    """See :func:`plan.target_size.target_size`."""
+    prefix: str
+    """Of the file's name, as core's Save Video takes it; a run whose name has the time of day in it leaves nothing when
+    it is stopped, as no later one has that name."""
+    suffix: str
+    """Container, or ``auto`` for the input's, or one that holds its transparency."""
+    encoding: Encoding
+    chunk: int
+    """Frames in memory at once; 0: what memory allows."""
+    overlap: int
+    """Frames in which chunks fade into one another, at most a third of a chunk."""
+    find_cuts: bool
+    fresh: bool
+    """Discard what an unfinished run left."""
+    strength: StrengthMap
+    """How far the result may depart from the upsampled LR input; one map for all frames."""
+    fields: str = AUTO
+    """What is done about interlacing, see :data:`video.fields.CHOICES`."""
+
+
 def upscale_video(
     video: Any,
     models: NativeModels | None,
     settings: Settings,
+    choices: FileChoices,
     *,
-    scale: float,
-    size: str | None,
-    prefix: str,
-    suffix: str,
-    encoding: Encoding,
-    chunk: int,
-    overlap: int,
-    find_cuts: bool,
-    fresh: bool,
-    strength: StrengthMap,
     notes: Mapping[str, str],
     on_notice: Callable[[str], None],
-    fields: str = AUTO,
 ) -> Path:
     """Upscale a VIDEO into ComfyUI's output folder; a run that was stopped resumes where it was.
 
     Args:
         models: None: the real-time network alone, frame by frame, which has no settings.
-        prefix: of the file's name, as core's Save Video takes it; a run whose name has the time of day in it leaves
-            nothing when it is stopped, as no later one has that name.
-        suffix: container, or ``auto`` for the input's, or one that holds its transparency.
-        chunk: frames in memory at once; 0: what memory allows.
-        overlap: frames in which chunks fade into one another, at most a third of a chunk.
-        fresh: discard what an unfinished run left.
-        strength: how far the result may depart from the upsampled LR input; one map for all frames.
         notes: tags for the file.
-        fields: what is done about interlacing, see :data:`video.fields.CHOICES`.
         on_notice: receives a sentence about each thing that is wrong with the input; it is logged too.
 
     Returns:
@@ -92,32 +100,52 @@ def upscale_video(
     Raises:
         PatchVSRError: in one sentence.
     """
-    info = with_fields(probe(_file_of(video)), fields)
-    target = target_size((info.height, info.width), scale=scale, size=size)
-    output = _output(prefix, _suffix(info.path, suffix, encoding.picture(info).alpha), target)
+    info = with_fields(probe(_file_of(video)), choices.fields)
+    target = target_size((info.height, info.width), scale=choices.scale, size=choices.size)
+    encoding = choices.encoding
+    output = _output(choices.prefix, _suffix(info.path, choices.suffix, encoding.picture(info).alpha), target)
     with lock_target(output):
         check_target(output, info.path)
         check_output(output, target, info, encoding)
-        timeline = scan(info, find_cuts=find_cuts, on_frame=check_interrupt, strict=False)
-        for notice in timeline.notices:
-            log.warning(notice)
-            on_notice(say(notice))
+        timeline = _scan(info, choices.find_cuts, on_notice)
         frames = len(timeline.timestamps)
         check_space(output, disk_bytes(output, frames, target, info, encoding))
-        if not fresh and not chunk:
-            chunk, overlap = unfinished_chunks(output) or (chunk, overlap)
-        source = (info.height, info.width)
-        used = load_realtime("dap", source) if models is None else models
-        keeps_result = info.picture.alpha or strength.has_effect
-        if isinstance(used, FastUpscaler):
-            chunk, overlap = chunk or _streamed(frames, info, target, used, keeps_result=keeps_result), 0
-        else:
-            chunk = chunk or chunk_frames(frames, source, target, used, settings, keeps_result=keeps_result)
-        job = Job(info, output, target, settings, chunk, min(overlap, chunk // 3), encoding, fresh, strength, notes)
+        used = load_realtime("dap", (info.height, info.width)) if models is None else models
+        chunk, overlap = _chunk(choices, frames, info, output, target, settings, used)
+        job = Job(info, output, target, settings, chunk, overlap, encoding, choices.fresh, choices.strength, notes)
         dtype = used.dtype if isinstance(used, FastUpscaler) else network_dtype(get_torch_device())
-        job = replace(job, precision=precision_name(dtype), is_resumable=not has_time_of_day(prefix))
+        job = replace(job, precision=precision_name(dtype), is_resumable=not has_time_of_day(choices.prefix))
         _run(job, timeline, used)
     return output
+
+
+def _scan(info: VideoInfo, find_cuts: bool, on_notice: Callable[[str], None]) -> Timeline:
+    """Read the times of all frames; what is wrong with the file is logged, and told to whoever queued the run."""
+    timeline = scan(info, find_cuts=find_cuts, on_frame=check_interrupt, strict=False)
+    for notice in timeline.notices:
+        log.warning(notice)
+        on_notice(say(notice))
+    return timeline
+
+
+def _chunk(
+    choices: FileChoices,
+    frames: int,
+    info: VideoInfo,
+    output: Path,
+    target: tuple[int, int],
+    settings: Settings,
+    used: NativeModels | FastUpscaler,
+) -> tuple[int, int]:
+    """(frames of a chunk, frames in which chunks fade): those chosen, of an unfinished run, or what memory allows."""
+    chunk, overlap, source = choices.chunk, choices.overlap, (info.height, info.width)
+    if not choices.fresh and not chunk:
+        chunk, overlap = unfinished_chunks(output) or (chunk, overlap)
+    keeps_result = info.picture.alpha or choices.strength.has_effect
+    if isinstance(used, FastUpscaler):
+        return chunk or _streamed(frames, info, target, used, keeps_result=keeps_result), 0
+    chunk = chunk or chunk_frames(frames, source, target, used, settings, keeps_result=keeps_result)
+    return chunk, min(overlap, chunk // 3)
 
 
 def _streamed(frames: int, info: VideoInfo, target: tuple[int, int], used: FastUpscaler, *, keeps_result: bool) -> int:

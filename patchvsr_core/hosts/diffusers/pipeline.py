@@ -25,7 +25,7 @@ from ...sampling.joint_modulation import fuse
 from ...sampling.patch_skipping import PatchSkipping, find_static_patches, make_patch_skipping
 from ...sampling.solvers import SOLVERS, Solve, apply_guidance, next_level, start_bridge, start_flow
 from ...settings import Settings
-from ...stages import Denoise, Noise, RunSetup, patches_of_step, sample_canvas, steps_of_run, upscale_clip
+from ...stages import Host, Noise, RunSetup, patches_of_step, sample_canvas, steps_of_run, upscale_clip
 from ...vae.encode import seeded_noise
 from .denoiser import DiffusersDenoiser
 from .models import Models
@@ -60,20 +60,9 @@ def upscale(
     settings = settings or models.defaults
     check_divisible(settings, group)
     report = on_progress or (lambda stage, done, total: None)
+    host = _host_of(models, settings, report, noise)
     with use_group(group):
-        own = upscale_clip(
-            frames.to(models.device, torch.float32),
-            target,
-            models,
-            settings,
-            report,
-            denoise=_denoiser_of(models, settings, report, noise),
-            refine=None if models.refiner is None else partial(refine_frames, models.refiner),
-            restore=partial(restore_as_shipped, device=models.device, dtype=models.dtype),
-            upscale=None if models.upscaler is None else partial(upscale_images, models.upscaler),
-            decoder=models.decoder,
-            chunk_state=chunk_state,
-        )
+        own = upscale_clip(frames.to(models.device, torch.float32), target, models, settings, report, host, chunk_state)
         return group.gather(own, len(frames))
 
 
@@ -87,15 +76,25 @@ def sample(
     chunk_state: ChunkState | None = None,
 ) -> Tensor:
     """Encode, condition and denoise with joint modulation: the fused canvas, (1, C, t, h, w)."""
-    denoise = _denoiser_of(models, settings, report, noise)
-    return sample_canvas(frames, plan, models, settings, report, denoise=denoise, chunk_state=chunk_state)
+    host = _host_of(models, settings, report, noise)
+    return sample_canvas(frames, plan, models, settings, report, host, chunk_state=chunk_state)
 
 
-def _denoiser_of(models: Models, settings: Settings, report: OnProgress, noise: Noise | None) -> Denoise:
-    """What denoises a run with these models; a solver that cannot is refused before any work."""
-    draw = noise or partial(seeded_noise, seed=settings.seed)
-    return partial(
-        _denoise, models=models, settings=settings, report=report, noise=draw, solver=_choose_solver(models, settings)
+def _host_of(models: Models, settings: Settings, report: OnProgress, noise: Noise | None) -> Host:
+    """How the networks run here; a solver that cannot is refused before any work."""
+    return Host(
+        denoise=partial(
+            _denoise,
+            models=models,
+            settings=settings,
+            report=report,
+            noise=noise or partial(seeded_noise, seed=settings.seed),
+            solver=_choose_solver(models, settings),
+        ),
+        refine=None if models.refiner is None else partial(refine_frames, models.refiner),
+        restore=partial(restore_as_shipped, device=models.device, dtype=models.dtype),
+        upscale=None if models.upscaler is None else partial(upscale_images, models.upscaler),
+        decoder=models.decoder,
     )
 
 
