@@ -14,7 +14,7 @@ from clips import colors, write
 
 from patchvsr_core.__main__ import main
 from patchvsr_core.resample import resize
-from patchvsr_core.video import Picture, info, probe, read_clip
+from patchvsr_core.video import Picture, picture, probe, read_clip
 from patchvsr_core.video.hdr import HLG, PQ, LightMetadata, read_light_metadata
 
 P3_D65 = LightMetadata((34000, 16000, 13250, 34500, 7500, 3000, 15635, 16450, 50, 10000000), (1000, 400))
@@ -144,7 +144,7 @@ def test_dynamic_metadata_is_dropped_with_a_sentence(
     light = read_light_metadata(frame)
     assert light == LightMetadata(dynamic=name)
     source = hdr_clip(tmp_path / "in.mp4", HLG, codec="hevc")
-    monkeypatch.setattr(info, "read_light_metadata", lambda frame: light)
+    monkeypatch.setattr(picture, "read_light_metadata", lambda frame: light)
     assert upscale(source, tmp_path / "out.mp4") == 0
     assert f"The {name} metadata of in.mp4 is dropped; its base layer is upscaled." in caplog.text
 
@@ -153,7 +153,7 @@ def test_dolby_vision_without_a_base_layer_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = write(tmp_path / "in.mp4", colors(2, 64, 64), picture=Picture(depth=10, transfer=2, primaries=2, matrix=1))
-    monkeypatch.setattr(info, "read_light_metadata", lambda frame: LightMetadata(dynamic="Dolby Vision"))
+    monkeypatch.setattr(picture, "read_light_metadata", lambda frame: LightMetadata(dynamic="Dolby Vision"))
     assert upscale(source, tmp_path / "out.mp4") == 2
     assert "in.mp4 is Dolby Vision without a base layer" in capsys.readouterr().err
 
