@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import re
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+
+import pytest
 
 from patchvsr_core.__main__ import main
 from patchvsr_core.version import VERSION
@@ -37,6 +41,31 @@ def test_only_hosts_and_training_know_the_frameworks() -> None:
             assert "import comfy" not in text and "from comfy" not in text, name
         if not name.startswith(("hosts/", "training/")):
             assert "import diffusers" not in text and "from diffusers" not in text, name
+
+
+def rooms_below(package: Path) -> dict[str, set[str]]:
+    """What every folder and file at the root of a package imports of the others when it is imported."""
+    found: dict[str, set[str]] = {}
+    for path in package.rglob("*.py"):
+        parts = path.relative_to(package).with_suffix("").parts
+        below = found.setdefault(parts[0], set())
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ImportFrom) and node.level == len(parts):
+                below |= {node.module.split(".")[0]} if node.module else {alias.name for alias in node.names}
+    return found
+
+
+def test_rooms_import_one_way() -> None:
+    order = list(TopologicalSorter(rooms_below(ROOT / "patchvsr_core")).static_order())
+    assert order.index("errors") < order.index("vae") < order.index("stages") < order.index("hosts")
+
+
+def test_a_circle_of_rooms_is_found(tmp_path: Path) -> None:
+    for name, text in {"a": "from ..b import x", "b": "from ..c.d import x", "c": "from .. import a"}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file.py").write_text(text)
+    with pytest.raises(CycleError):
+        TopologicalSorter(rooms_below(tmp_path)).prepare()
 
 
 def test_the_registry_is_told_the_same_version() -> None:

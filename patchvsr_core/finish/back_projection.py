@@ -72,21 +72,26 @@ def back_project(
             on_frames(len(frames), len(frames))
         return frames
     out = torch.empty_like(frames)
-    small = int(source.shape[1]), int(source.shape[2])
     for number in range(len(frames)):
         frame = slice(number, number + 1)
-        x, y = _to_planar(frames[frame]), _to_planar(source[frame])
-        for done in range(rounds):
-            missing = share * (y - resize(x, small))
-            if tolerance and done:
-                missing = missing * (_local_rms(missing) > tolerance)
-                if not missing.any():
-                    break
-            add_resized(x, missing, strength)
+        x = _to_planar(frames[frame])
+        _project_frame(x, _to_planar(source[frame]), rounds, strength, share, tolerance)
         out[frame] = x
         if on_frames:
             on_frames(number + 1, len(frames))
     return out
+
+
+def _project_frame(x: Tensor, y: Tensor, rounds: int, strength: float, share: float, tolerance: float) -> None:
+    """Iterate on one frame in place; ``x`` (1, H, W, C) and ``y`` (1, h, w, C) are planar in memory."""
+    small = int(y.shape[1]), int(y.shape[2])
+    for done in range(rounds):
+        missing = share * (y - resize(x, small))
+        if tolerance and done:
+            missing = missing * (_local_rms(missing) > tolerance)
+            if not missing.any():
+                return
+        add_resized(x, missing, strength)
 
 
 def degradation_weight(degradation: float) -> float:

@@ -69,13 +69,7 @@ def make_base_layer(
     if name == BICUBIC:
         return None
     if name == UPSCALER:
-        if upscale is None:
-            raise PlanError(
-                "The base layer is an image upscaler, and none was given",
-                flag="name its file with --base-layer",
-                node="connect Load Upscale Model to upscale_model",
-            )
-        return upscale(frames, target, on_frames=on_frame)
+        return _given(upscale)(frames, target, on_frames=on_frame)
     size = min(SCALE * frames.shape[1], target[0]), min(SCALE * frames.shape[2], target[1])
     if name == RESTORER:
         run = restore or restore_as_shipped
@@ -89,6 +83,16 @@ def make_base_layer(
             finish=finish,
         )
     return load_fast(name, device=str(frames.device)).upscale(frames, size, on_frame=on_frame)
+
+
+def _given(upscale: Upscale | None) -> Upscale:
+    if upscale is None:
+        raise PlanError(
+            "The base layer is an image upscaler, and none was given",
+            flag="name its file with --base-layer",
+            node="connect Load Upscale Model to upscale_model",
+        )
+    return upscale
 
 
 def starts_from_base(codec: Codec) -> bool:
