@@ -11,6 +11,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+from clips import colors, write
 
 from patchvsr_core.__main__ import main
 from patchvsr_core.version import VERSION
@@ -31,6 +32,28 @@ print(sorted(heavy & {name.split(".")[0] for name in sys.modules}))
 def test_core_loads_neither_host() -> None:
     done = subprocess.run([sys.executable, "-c", PROBE], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+FAST = """
+import sys
+from patchvsr_core.__main__ import main
+assert main(["upscale", sys.argv[1], sys.argv[2], "--fast", "dap", "--device", "cpu"]) == 0
+heavy = {"diffusers", "transformers", "accelerate", "torchvision", "scipy", "sympy", "PIL", "ray", "comfy"}
+loaded = heavy & {name.split(".")[0] for name in sys.modules}
+loaded |= {name for name in ("torch._dynamo", "torch._inductor") if name in sys.modules}
+rooms = ("hosts", "training", "quality", "preview")
+loaded |= {name for name in sys.modules if name.startswith(tuple(f"patchvsr_core.{room}" for room in rooms))}
+print(sorted(loaded), file=sys.stderr)
+raise SystemExit(bool(loaded))
+"""
+
+
+def test_a_real_time_network_loads_nothing_that_only_diffusion_needs(tmp_path: Path) -> None:
+    """The first frame would wait for it: diffusers alone takes seconds to import."""
+    clip = write(tmp_path / "in.mp4", colors(3, 16, 16))
+    command = [sys.executable, "-c", FAST, str(clip), str(tmp_path / "out.mp4")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and (tmp_path / "out.mp4").exists(), done.stderr
 
 
 def test_only_hosts_and_training_know_the_frameworks() -> None:

@@ -27,6 +27,7 @@ import pieces
 import real_size
 import realtime
 import scaling
+import shares
 import speed
 import wan_speed
 
@@ -275,3 +276,17 @@ def test_the_commands_for_a_gpu_are_understood(tmp_path: Path, monkeypatch: pyte
 
 
 MEASURED = (attention, memory, real_size, realtime, scaling, speed, wan_speed)
+
+
+def test_shares_of_a_frame_are_those_of_the_run(tmp_path: Path) -> None:
+    """Every piece that runs is found under its name: a renamed function would leave its time to the rest."""
+    clip = write(tmp_path / "in.mp4", colors(4, 24, 32))
+    for arguments, named in (
+        ((), {shares.FLOW, shares.NETWORK, shares.PROJECTION}),
+        (("--fast", "dap"), {shares.NETWORK}),
+    ):
+        rows, target = shares.shares_of(clip, 4, arguments, rounds=1)
+        seconds = {row["piece"]: row["seconds"] for row in rows}
+        assert target == "128x96" and {shares.READING, shares.ENCODING, *named} <= seconds.keys()
+        assert seconds["all"] == pytest.approx(sum(seconds.values()) - seconds["all"])
+        assert rows[-1]["share"] == 100 and seconds[shares.NETWORK] > seconds[shares.READING]
