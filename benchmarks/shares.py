@@ -48,7 +48,7 @@ PROJECTION, ENCODING, REST = "back-projection", "encoding", "the rest"
 ORDER = (CUTS, READING, FLOW, NETWORK, PROJECTION, ENCODING, REST)
 PIECES: tuple[tuple[Any, str, str], ...] = (
     (restore, "estimate_clip_flows", FLOW),
-    (restore, "_restore", NETWORK),
+    (restore, "_restore_tile", NETWORK),
     (FastUpscaler, "_step", NETWORK),
     (stages, "back_project", PROJECTION),
 )
