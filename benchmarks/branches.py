@@ -143,12 +143,12 @@ def result(training: str, seed: int, steps: int) -> Result:
 
 
 def tables(results: Sequence[Result]) -> list[Table]:
-    """What each part is worth, then every training; means over the seeds."""
-    heads = ("training", "steps", "seeds", "PSNR", *(f"{part} shuffled" for part in PARTS))
-    rows = [_row(name, [one for one in results if one.training == name]) for name in TRAININGS]
+    """What each part is worth, mean over the seeds; then every training by itself."""
+    heads = ("training", "steps", "PSNR", *(f"{part} shuffled" for part in PARTS))
+    rows = [_row(one) for name in TRAININGS for one in results if one.training == name]
     return [
         Table("Worth of each part", WORTH_HEADS, tuple(_worth_row(part, results) for part in WORTH)),
-        Table("All trainings", heads, tuple(row for row in rows if row[2] != "0")),
+        Table("All trainings", heads, tuple(rows)),
     ]
 
 
@@ -176,12 +176,9 @@ def _worth_row(part: str, results: Sequence[Result]) -> tuple[str, ...]:
     return part, training, str(len(seeds)), *cells
 
 
-def _row(training: str, of_training: Sequence[Result]) -> tuple[str, ...]:
-    steps = sorted({one.steps for one in of_training})
-    values = [mean([one.psnr for one in of_training])]
-    values += [mean([one.shuffled.get(part, math.nan) for one in of_training]) for part in PARTS]
-    counts = (", ".join(map(str, steps)), str(len(of_training)))
-    return training, *counts, *(number(value, 2) for value in values)
+def _row(one: Result) -> tuple[str, ...]:
+    values = [one.psnr, *(one.shuffled.get(part, math.nan) for part in PARTS)]
+    return f"{one.training}, seed {one.seed}", str(one.steps), *(number(value, 2) for value in values)
 
 
 def read_results(path: Path | None) -> list[Result]:
