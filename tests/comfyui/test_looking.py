@@ -23,6 +23,8 @@ FRAMES, SOURCE, SIZE = 6, (64, 96), (256, 384)
 PATCH_PX, FADE_PX = 128, 32
 REACH_PX = 24
 """How far the refiner looks across a border."""
+FINISHING = ("source", "refine_strength", "rounds", "fidelity", "detail", "cleanup")
+"""Inputs that Patch Preview has in common with Refine & Fidelity."""
 
 
 @pytest.fixture(scope="module")
@@ -68,11 +70,11 @@ def difference(server: Server, graph: Graph, whole: Any, **chosen: Any) -> torch
     """Patch Preview against the same patch of the whole run, in levels of 255."""
     number = 6
     sampler = graph[key(graph, "PatchVSR_PatchSampler")]["inputs"]
-    source = graph[key(graph, "PatchVSR_RefineFidelity")]["inputs"]["source"]
+    finish = graph[key(graph, "PatchVSR_RefineFidelity")]["inputs"]
     vae = graph[key(graph, "PatchVSR_PatchPlanner")]["inputs"]["vae"]
     copy = {name: entry for name, entry in graph.items() if name not in ("png", "blended")}
-    inputs = {**sampler, "vae": vae, "source": source, "patch": number, "first_frame": 2, "frames": 2}
-    inputs |= {"neighbours": False, "refine_strength": 1.0, "rounds": 8, "fidelity": 1.0, "detail": 0.0, "cleanup": 1.0}
+    inputs = {**sampler, "vae": vae, "patch": number, "first_frame": 2, "frames": 2}
+    inputs |= {name: finish[name] for name in FINISHING} | {"neighbours": False}
     copy["look"] = {"class_type": "PatchVSR_PatchPreview", "inputs": {**inputs, **chosen}}
     copy["patch"] = save(["look", 1], f"patch {chosen}")
     entry = assert_success(server.run(copy))

@@ -18,14 +18,14 @@ SINCE = (0, 33)
 NEED = 3
 FOUND = {
     "upscale": "Upscale",
-    "video upscale": "Video Upscale (PatchVSR)",
+    "video upscale": "Video Upscale (PatchVSR Super Resolution)",
     "enhance": "PatchVSR_RefineFidelity",
     "denoise": "PatchVSR_JointModulationMerger",
     "sharpen": "PatchVSR_DetailGuidance",
     "tile": "PatchVSR_PatchPlanner",
     "4k": "PatchVSR_UpscaleVideo",
     "restore": "PatchVSR_UpscaleVideo",
-    "super resolution": "PatchVSR_UpscaleVideo",
+    "super resolution": "Video Upscale (PatchVSR Super Resolution)",
     "deflicker": "PatchVSR_FlowPropagation",
     "interlace": "PatchVSR_UpscaleVideo",
     "upscale video": "PatchVSR_UpscaleVideo",
@@ -61,4 +61,4 @@ def test_it_is_among_the_first_three(page: Any, word: str, name: str) -> None:
 
 
 def test_the_name_of_the_pack_finds_what_upscales(page: Any) -> None:
-    assert {"Video Upscale (PatchVSR)", "PatchVSR_UpscaleVideo"} <= set(page.evaluate(SEARCH, "patchvsr"))
+    assert {"Video Upscale (PatchVSR Super Resolution)", "PatchVSR_UpscaleVideo"} <= set(page.evaluate(SEARCH, "patchvsr"))

@@ -12,7 +12,7 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(missing() is not None, reason=f"the frontend tests need {missing()}"),
 ]
-FRAMES, CLIP = "Upscale", "Video Upscale (PatchVSR)"
+FRAMES, CLIP = "Upscale", "Video Upscale (PatchVSR Super Resolution)"
 TYPES = {FRAMES: "IMAGE", CLIP: "VIDEO"}
 NODES = {FRAMES: 14, CLIP: 16}
 WIDGETS = ["scale", "detail", "cleanup", "fidelity", "patch_px", "seed", "target"]

@@ -61,7 +61,7 @@ def test_a_blueprint_is_one_node_with_seven_widgets(path, pack):
         "seed",
         "target",
     ]
-    kind = {"Upscale": "IMAGE", "Video Upscale (PatchVSR)": "VIDEO"}[path.stem]
+    kind = {"Upscale": "IMAGE", "Video Upscale (PatchVSR Super Resolution)": "VIDEO"}[path.stem]
     assert [socket["type"] for socket in host["outputs"]] == [kind]
     assert [socket["type"] for socket in host["inputs"] if "widget" not in socket] == [kind]
     assert definition["description"].endswith(".") and definition["category"] == "PatchVSR"

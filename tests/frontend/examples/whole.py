@@ -14,7 +14,7 @@ SIMPLE_NOTE = """
 
 The whole pipeline behind seven widgets; open it with the arrow at its corner. You find it in the node library, under \
 *Subgraph Blueprints, PatchVSR*, and in the search (double click) as *Upscale*; the same for a video with its sound is \
-*Video Upscale (PatchVSR)*.
+*Video Upscale (PatchVSR Super Resolution)*.
 
 - **scale**: upscale factor; or choose a size by name as **target**
 - **detail**: 0 is the most probable image, 1 one as crisp as the original may have been; 0.5 for viewing
@@ -90,7 +90,7 @@ UPSCALE = Pack(
 )
 UPSCALE_CLIP = replace(
     UPSCALE,
-    title="Video Upscale (PatchVSR)",
+    title="Video Upscale (PatchVSR Super Resolution)",
     description="Upscales a clip and keeps its sound, with the model that ships with PatchVSR. All frames are in "
     "memory; the node Upscale Video takes files of any length.",
     nodes=stages("parts", *INSIDE, "join"),
