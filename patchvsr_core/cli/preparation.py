@@ -86,7 +86,7 @@ def load_engine(
         options.device,
         options.passes,
         options.precision,
-        adds_to_result=options.strength_map is not None,
+        adds_to_result=vars(options).get("strength_map") is not None,
     )
 
 

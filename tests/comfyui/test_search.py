@@ -61,4 +61,6 @@ def test_it_is_among_the_first_three(page: Any, word: str, name: str) -> None:
 
 
 def test_the_name_of_the_pack_finds_what_upscales(page: Any) -> None:
-    assert {"Video Upscale (PatchVSR Super Resolution)", "PatchVSR_UpscaleVideo"} <= set(page.evaluate(SEARCH, "patchvsr"))
+    assert {"Video Upscale (PatchVSR Super Resolution)", "PatchVSR_UpscaleVideo"} <= set(
+        page.evaluate(SEARCH, "patchvsr")
+    )
