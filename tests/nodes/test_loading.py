@@ -158,7 +158,7 @@ def test_units_of_pixels_and_frames_are_in_the_names(pack):
 
 
 def test_no_input_has_the_name_of_a_python_builtin_or_differs_from_execute(pack):
-    """Where a node takes its choices as they come, each of them is a setting."""
+    """Where a node takes its choices as they come, each of them is a setting, or an optional part of a model."""
     import inspect
 
     from patchvsr_core.settings import Settings
@@ -168,7 +168,8 @@ def test_no_input_has_the_name_of_a_python_builtin_or_differs_from_execute(pack)
         sockets = {socket.id: socket for socket in node.GET_SCHEMA().inputs}
         if choices := [key for key, argument in arguments.items() if argument.kind is argument.VAR_KEYWORD]:
             del arguments[choices[0]]
-            renamed = inspect.getmodule(node).SETTING_OF
+            renamed, parts = inspect.getmodule(node).SETTING_OF, inspect.getmodule(node).PARTS
+            assert all(sockets.pop(key).optional for key in parts), name
             rest = sockets.keys() - arguments.keys()
             assert rest and {renamed.get(key, key) for key in rest} <= Settings.__dataclass_fields__.keys(), name
             sockets = {key: socket for key, socket in sockets.items() if key not in rest}
