@@ -13,10 +13,11 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import psutil
 import torch
@@ -148,6 +149,20 @@ class Watch:
             name = self._open[-1]
             self.seconds[name] = self.seconds.get(name, 0.0) + now - self._since
         self._since = now
+
+
+@contextmanager
+def replaced(places: Sequence[tuple[Any, str, str]], timing: Callable[[str, Any], Any]) -> Iterator[ExitStack]:
+    """Functions within are measured.
+
+    Args:
+        places: where each is looked up, its name there, and the piece that its time belongs to.
+        timing: the function that takes the place of one, given the piece and the function.
+    """
+    with ExitStack() as stack:
+        for owner, attribute, name in places:
+            stack.enter_context(patch.object(owner, attribute, timing(name, getattr(owner, attribute))))
+        yield stack
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from diffusers import WanTransformer3DModel
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from measuring import Watch
+from measuring import Watch, replaced
 
 from patchvsr_core.adapter import Adapter
 from patchvsr_core.finish import refine
@@ -49,9 +49,7 @@ ORDER = ("encode", *STEP, "decode", REFINER, FLOW, "refine: the rest", "fidelity
 def watched_pipeline() -> Iterator[Watch]:
     """Runs of the pipeline within are watched."""
     watch = Watch()
-    with ExitStack() as stack:
-        for owner, attribute, name in PIECES:
-            stack.enter_context(patch.object(owner, attribute, watch.timing(name, getattr(owner, attribute))))
+    with replaced(PIECES, watch.timing) as stack:
         solvers = {name: replace(solver, solve=watch.timing(AROUND, solver.solve)) for name, solver in SOLVERS.items()}
         stack.enter_context(patch.dict(SOLVERS, solvers))
         yield watch

@@ -15,19 +15,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from measuring import Column, Records, add_common, named, parsed, progress, publish
+from measuring import Column, Records, add_common, named, parsed, progress, publish, replaced
 from tables import ROOT
 
 from patchvsr_core.cli.engine import Engine
@@ -84,9 +83,7 @@ class Pieces:
 def watched() -> Iterator[Pieces]:
     """Runs within are measured piece by piece."""
     pieces = Pieces()
-    with ExitStack() as stack:
-        for owner, attribute, name in PIECES:
-            stack.enter_context(patch.object(owner, attribute, pieces.timing(name, getattr(owner, attribute))))
+    with replaced(PIECES, pieces.timing):
         yield pieces
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from clips import colors, write
+from training_runs import check_learning_and_resuming
 
 from patchvsr_core.errors import MediaError
 from patchvsr_core.plan.target_size import SCALE
@@ -21,7 +22,6 @@ from patchvsr_core.training.config import TrainConfig, load_config
 from patchvsr_core.training.dap_task import FILE, DAPTask, StreamBatches
 from patchvsr_core.training.losses import charbonnier
 from patchvsr_core.training.packed import pack_footage
-from patchvsr_core.training.trainer import Trainer
 
 SMALL = DAPConfig(channels=8, features=8, keys=4, levels=3, points=2, blocks=1)
 
@@ -68,21 +68,7 @@ def test_crops_fit_their_inputs(packed: Path) -> None:
 
 def test_training_lowers_the_loss_and_resumes(packed: Path, tmp_path: Path) -> None:
     config = replace(_config(), steps=30, warmup=1, learning_rate=3e-2)
-
-    def loss(trainer: Trainer) -> float:
-        batches = StreamBatches(packed, config)
-        with torch.no_grad():
-            losses = [trainer.task(batches[k], torch.Generator(), 0)[0] for k in range(4)]
-        return float(torch.stack(losses).mean())
-
-    torch.manual_seed(0)
-    trainer = Trainer(DAPTask(config), StreamBatches(packed, config), config, tmp_path / "run")
-    before = loss(trainer)
-    trainer.run()
-    assert loss(trainer) < 0.8 * before
-    resumed = Trainer(DAPTask(config), StreamBatches(packed, config), config, tmp_path / "run")
-    assert resumed.step == 30
-    assert loss(resumed) == pytest.approx(loss(trainer), rel=1e-6)
+    check_learning_and_resuming(DAPTask, StreamBatches(packed, config), config, tmp_path / "run")
 
 
 def test_command_line(photographs: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from clips import colors, write
 from safetensors.torch import load_file
+from training_runs import check_learning_and_resuming
 
 from patchvsr_core.errors import MediaError, PatchVSRError
 from patchvsr_core.realtime.rdg import load_rdg
@@ -19,7 +20,6 @@ from patchvsr_core.realtime.upscaler import SHIPPED
 from patchvsr_core.training.__main__ import main
 from patchvsr_core.training.config import TrainConfig, load_config
 from patchvsr_core.training.rdg_task import ClipBatches, RDGTask, keep_clips
-from patchvsr_core.training.trainer import Trainer
 
 
 @pytest.fixture(scope="module")
@@ -127,21 +127,7 @@ def test_some_renders_have_no_noise(kept: Path) -> None:
 
 def test_training_lowers_the_loss_and_resumes(kept: Path, tmp_path: Path) -> None:
     config = replace(_config(0.5), steps=30, warmup=1, learning_rate=3e-3)
-
-    def loss(trainer: Trainer) -> float:
-        batches = ClipBatches(kept, config)
-        with torch.no_grad():
-            losses = [trainer.task(batches[k], torch.Generator(), 0)[0] for k in range(4)]
-        return float(torch.stack(losses).mean())
-
-    torch.manual_seed(0)
-    trainer = Trainer(RDGTask(config), ClipBatches(kept, config), config, tmp_path / "run")
-    before = loss(trainer)
-    trainer.run()
-    assert loss(trainer) < 0.8 * before
-    resumed = Trainer(RDGTask(config), ClipBatches(kept, config), config, tmp_path / "run")
-    assert resumed.step == 30
-    assert loss(resumed) == pytest.approx(loss(trainer), rel=1e-6)
+    check_learning_and_resuming(RDGTask, ClipBatches(kept, config), config, tmp_path / "run")
 
 
 def test_command_line(photographs: Path, tmp_path: Path) -> None:
