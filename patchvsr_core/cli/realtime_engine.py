@@ -36,6 +36,8 @@ NO_PASSES = "none"
 WRITTEN_PX = 2**25
 WRITTEN_FRAMES = 2
 """What is encoded to measure the speed of that, at most: the first frame of the result waits for it."""
+SHORT_SECONDS = 10.0
+"""Of the network. A run that takes no longer starts at once: measuring how fast it is written would be a part of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +90,12 @@ class FastEngine:
         frames = read_frames(self.info.path, WRITTEN_FRAMES)
         colors = frames[..., :3].clamp(0, 1)
         network = frame_seconds(self.models, colors, self.target)
-        writing = writing_seconds(frames, self.target, output, self.info, encoding)
+        count = sum(chunk.length for chunk in chunks)
+        writing: float | None = None
+        unmeasured = "a short run"
+        if network * count > SHORT_SECONDS:
+            writing = writing_seconds(frames, self.target, output, self.info, encoding)
+            unmeasured = "no space"
         longest = max(chunk.length for chunk in chunks)
         working = self.models.working_bytes(self._source)
         memory = stream_memory(
@@ -101,9 +108,9 @@ class FastEngine:
         )
         details = (
             ("network", f"{self.models.name}, {network:.3g} s a frame on {self.models.device}"),
-            ("writing", "not measured, no space" if writing is None else f"{writing:.3g} s a frame"),
+            ("writing", f"not measured, {unmeasured}" if writing is None else f"{writing:.3g} s a frame"),
         )
-        return Cost((network + (writing or 0.0)) * sum(chunk.length for chunk in chunks), memory, details)
+        return Cost((network + (writing or 0.0)) * count, memory, details)
 
     @property
     def _source(self) -> tuple[int, int]:

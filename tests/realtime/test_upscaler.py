@@ -303,6 +303,18 @@ def test_the_announced_time_is_that_of_the_parts_really_run(
     assert cost.seconds == pytest.approx(9 * (2.0 * 2 + 2.0 / 2))
 
 
+def test_a_short_run_does_not_wait_until_its_writing_was_timed(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = fast_engine(probe(write(tmp_path / "in.mp4", colors(4, 32, 48))), (128, 192), str(path), "cpu")
+    for seconds, said in ((0.1, "a short run"), (100.0, "no space")):
+        monkeypatch.setattr("patchvsr_core.cli.realtime_engine.time_call", lambda work, seconds=seconds: seconds)
+        monkeypatch.setattr("patchvsr_core.cli.realtime_engine.writing_seconds", lambda *given: None)
+        cost = engine.cost(plan_chunks(4, (), 4, 0), tmp_path / "out.mp4", Encoding())
+        assert cost.seconds == pytest.approx(4 * seconds)
+        assert dict(cost.details)["writing"] == f"not measured, {said}"
+
+
 def test_the_command_line(path: Path, tmp_path: Path) -> None:
     source = with_audio(tmp_path / "in.mp4", colors(7, 26, 34))
     done = call("upscale", source, tmp_path / "out.mp4", "--fast", path, "--scale", 3, "--chunk-frames", 3)
