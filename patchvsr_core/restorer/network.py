@@ -213,6 +213,30 @@ def blend_restorers(faithful: Restorer, crisp: Restorer, detail: float) -> Resto
     return blended
 
 
+def deepen(network: Restorer, config: RestorerConfig) -> Restorer:
+    """A deeper network that does what a trained one does: new residual blocks come last in their rows and add nothing.
+
+    Their last layers start at zero (Chen et al., Net2Net, ICLR 2016).
+
+    Args:
+        config: has at least as many blocks.
+
+    Raises:
+        ValueError: for any other difference of size.
+    """
+    deeper = Restorer(config)
+    for name, row in deeper.named_children():
+        if isinstance(row, nn.Sequential):
+            for block in list(row)[len(network.get_submodule(name)) :]:  # type: ignore[arg-type]
+                assert isinstance(block, _Residual)
+                nn.init.zeros_(block.conv2.weight)
+    known, own = network.state_dict(), deeper.state_dict()
+    if any(name not in own or own[name].shape != value.shape for name, value in known.items()):
+        raise ValueError("only the number of blocks may grow")
+    deeper.load_state_dict(own | known)
+    return deeper
+
+
 def save_restorer(network: Restorer, path: str | Path) -> None:
     """Write a network with its configuration, in half precision."""
     write_weights(path, network, network.config, FORMAT, torch.float16)

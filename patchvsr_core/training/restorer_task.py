@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch.utils.data import Dataset
 
 from ..optical_flow.estimators import dis
 from ..plan.target_size import SCALE
-from ..restorer.network import Restorer, load_restorer, save_restorer
+from ..restorer.network import Restorer, deepen, load_restorer, save_restorer
 from ..restorer.restore import restore_clip
 from ..restorer.shipped import CRISP_FILE, FILE
 from . import losses
@@ -116,12 +117,15 @@ class RestorerTask(nn.Module):
         """A new network adds little to bicubic by itself."""
 
     def load_weights(self, folder: Path) -> None:
-        """Start from an exported network.
+        """Start from an exported network, which may have fewer blocks than the configuration.
 
         Raises:
             ModelError: when there is none, or it has other sizes than the configuration.
         """
-        load_part(self, "restorer", load_restorer(folder / FILE), folder)
+        found = load_restorer(folder / FILE)
+        with suppress(ValueError):  # what does not fit is named below
+            found = deepen(found, self.restorer.config)
+        load_part(self, "restorer", found, folder)
 
 
 def _precompute(config: TrainConfig, options: Namespace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from patchvsr_core.errors import ModelError
 from patchvsr_core.plan.target_size import SCALE
 from patchvsr_core.resample import resize
 from patchvsr_core.restorer import Restorer, RestorerConfig, load_restorer, save_restorer
-from patchvsr_core.restorer.network import blend_restorers, picture, upsampled, warped
+from patchvsr_core.restorer.network import blend_restorers, deepen, picture, upsampled, warped
 from patchvsr_core.restorer.restore import restore_clip
 from patchvsr_core.restorer.shipped import shipped_restorer
 
@@ -194,6 +195,22 @@ def test_a_blend_has_the_weights_in_between() -> None:
         for made, first, second in zip(*(net.parameters() for net in (blended, one, other)), strict=True):
             torch.testing.assert_close(made, (1 - share) * first + share * second)
     assert blended is not one and not torch.equal(blended.stem.weight, one.stem.weight), "neither end is changed"
+
+
+@torch.no_grad()
+def test_a_deeper_network_starts_as_the_one_it_was_made_of(network: Restorer) -> None:
+    deeper = deepen(network, RestorerConfig(channels=8, stem_blocks=2, backward_blocks=1, forward_blocks=3))
+    clip = _clip(3)
+    made, expected = (each(clip, *_flows(clip, 0.5)) for each in (deeper, network))
+    assert torch.equal(made.frames, expected.frames) and torch.equal(made.features, expected.features)
+    for block in (deeper.stem_blocks[1], *deeper.forward_blocks[1:]):
+        assert not block.conv2.weight.any() and block.conv1.weight.any(), "what is new can learn"
+
+
+@pytest.mark.parametrize("change", [{"channels": 16}, {"stem_blocks": 0}, {"hidden": 2}])
+def test_only_the_number_of_blocks_may_grow(network: Restorer, change: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="number of blocks"):
+        deepen(network, replace(SMALL, **change))
 
 
 def test_the_shipped_ends_meet_in_between() -> None:

@@ -254,6 +254,9 @@ def test_command_line(footage: Path, tmp_path: Path) -> None:
     assert main([*train, "--out", str(tmp_path / "more"), "--init", str(out / "weights")]) == 0
     with pytest.raises(ModelError, match="other sizes"):
         RestorerTask(_config()).load_weights(out / "weights")
+    deeper = RestorerTask(replace(_config(), restorer=replace(SMALL, channels=8, forward_blocks=3)))
+    deeper.load_weights(out / "weights")
+    assert not deeper.restorer.forward_blocks[2].conv2.weight.any(), "blocks that are new add nothing yet"
 
 
 def test_a_blend_lies_between_two_runs(tmp_path: Path) -> None:
