@@ -14,15 +14,14 @@ from torch.utils.data import Dataset
 
 from ..plan.target_size import SCALE
 from ..realtime.dap import DAP, load_dap, save_dap
-from ..realtime.upscaler import SHIPPED, FastUpscaler
+from ..realtime.upscaler import SHIPPED
 from . import losses
 from .config import TrainConfig
-from .export import update_manifest
 from .initial_weights import load_part
 from .packed import PackedFootage, pack_footage
 from .packed_crops import draw_crop
-from .registry import Run, Score, TrainingTask, register
-from .validation import validate
+from .realtime import realtime_task
+from .registry import register
 
 FILE = SHIPPED["dap"]
 
@@ -99,23 +98,4 @@ def _precompute(config: TrainConfig, options: Namespace) -> None:
     pack_footage(options.data, options.out, config.data)
 
 
-def _make_run(config: TrainConfig, options: Namespace) -> Run:
-    torch.manual_seed(config.seed)
-    return Run(DAPTask(config), StreamBatches(options.data, config))
-
-
-def _make_score(task: DAPTask, config: TrainConfig, options: Namespace) -> Score:
-    def score(sheet: Path) -> dict[str, float]:
-        return validate(FastUpscaler(task.network, device=options.device).upscale, options.validate, SCALE, sheet)
-
-    return score
-
-
-def _export(config: TrainConfig, average: dict[str, Tensor], target: Path, base: Path | None) -> None:
-    task = DAPTask(config)
-    task.load_state_dict(average)
-    save_dap(task.network, target / FILE)
-    update_manifest(target, config, f"config of {FILE}")
-
-
-register(TrainingTask("dap", _make_run, _export, _precompute, _make_score))
+register(realtime_task("dap", DAPTask, StreamBatches, _precompute, save_dap))

@@ -23,16 +23,15 @@ from ..plan.target_size import SCALE
 from ..realtime.gbuffers import estimate_normals, make_gbuffers
 from ..realtime.rdg import RDG, load_rdg, save_rdg
 from ..realtime.rdg_blocks import BUFFERS
-from ..realtime.upscaler import SHIPPED, FastUpscaler
+from ..realtime.upscaler import SHIPPED
 from . import losses
 from .config import DataConfig, TrainConfig
 from .crops import Crops
-from .export import update_manifest
 from .footage import PHOTOGRAPH, read_photograph
 from .initial_weights import load_part
-from .registry import Run, Score, TrainingTask, register
+from .realtime import realtime_task
+from .registry import register
 from .renders import light_noise, render_clip
-from .validation import validate
 
 INDEX = "clips.json"
 FILE = SHIPPED["rdg"]
@@ -214,23 +213,4 @@ def _precompute(config: TrainConfig, options: Namespace) -> None:
     keep_clips(config, options.data, options.out, range(options.first, options.first + options.samples))
 
 
-def _make_run(config: TrainConfig, options: Namespace) -> Run:
-    torch.manual_seed(config.seed)
-    return Run(RDGTask(config), ClipBatches(options.data, config))
-
-
-def _make_score(task: RDGTask, config: TrainConfig, options: Namespace) -> Score:
-    def score(sheet: Path) -> dict[str, float]:
-        return validate(FastUpscaler(task.network, device=options.device).upscale, options.validate, SCALE, sheet)
-
-    return score
-
-
-def _export(config: TrainConfig, average: dict[str, Tensor], target: Path, base: Path | None) -> None:
-    task = RDGTask(config)
-    task.load_state_dict(average)
-    save_rdg(task.network, target / FILE)
-    update_manifest(target, config, f"config of {FILE}")
-
-
-register(TrainingTask("rdg", _make_run, _export, _precompute, _make_score))
+register(realtime_task("rdg", RDGTask, ClipBatches, _precompute, save_rdg))
