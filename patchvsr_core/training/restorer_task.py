@@ -105,7 +105,13 @@ class RestorerTask(nn.Module):
         }
         loss = terms["result"] + BACKWARD_WEIGHT * terms["backward"]
         look, judged = appearance_loss(
-            made.frames, batch.truth, generator, self.config.objective, self.distance, self.discriminator
+            made.frames,
+            batch.truth,
+            generator,
+            self.config.objective,
+            self.distance,
+            self.discriminator,
+            batch.degradation,
         )
         return loss + look, terms | judged
 
