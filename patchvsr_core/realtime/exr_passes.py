@@ -51,9 +51,10 @@ def read_passes(
         on_frame: called with (frames read, total frames).
 
     Returns:
-        ((T, h, w, 3) frames in [0, 1], transparent areas over black; (T, h, w) alpha in [0, 1] or None; passes, None
-        where the files have none). The albedo is Diffuse Color plus Glossy Color with the sRGB curve, and may
-        exceed 1; depth is infinite where a ray hit nothing; normals are in world space, as stored.
+        ((T, h, w, 3) frames in [0, 1], transparent areas over black; (T, h, w) alpha in [0, 1], 1 in a file without, or
+        None where no file has any; passes, None where the files have none). The albedo is Diffuse Color plus Glossy
+        Color with the sRGB curve, and may exceed 1; depth is infinite where a ray hit nothing; normals are in world
+        space, as stored.
 
     Raises:
         MediaError: when files are missing, damaged, of different sizes or without a Combined pass.
@@ -73,7 +74,7 @@ def read_files(
             pass_channels = _find_passes(picture, view_layer)
         for name, plane in _read(picture, pass_channels, exposure).items():
             if name not in values:
-                values[name] = torch.empty(len(files), *plane.shape)
+                values[name] = torch.ones(len(files), *plane.shape)  # alpha alone may be missing in some of them
             _check_size(plane, values[name][0], file, files[0])
             values[name][index] = plane
         if on_frame is not None:

@@ -285,6 +285,17 @@ def test_a_frame_unlike_the_others(tmp_path: Path, missing: str, width: int, wor
         read_passes(tmp_path)
 
 
+@pytest.mark.parametrize("without", [0, 1])
+def test_a_frame_without_alpha_is_opaque(tmp_path: Path, without: int) -> None:
+    for index in range(2):
+        channels = channels_of(frame_values(index))
+        if index == without:
+            del channels["ViewLayer.Combined.A"]
+        write_exr(tmp_path / f"{index}.exr", channels)
+    alpha = read_passes(tmp_path)[1]
+    assert alpha is not None and alpha[without].eq(1).all() and not alpha[1 - without].eq(1).all()
+
+
 def test_a_part_that_is_cut(tmp_path: Path) -> None:
     """What is left opens without complaint, but lacks its last part."""
     plane = np.random.default_rng(0).random((HEIGHT, WIDTH), np.float32)
