@@ -82,12 +82,14 @@ class CanvasPropagation:
         self.forward, self.backward = (motion.movedim(0, 1)[None] for motion in flows_between_latents(flows, canvas))
         self.chunk_state = chunk_state or ChunkState()
         self._entry_flows: ClipFlows | None = None
-        if self.chunk_state.before is not None and source is not None:
-            pair = torch.stack([self.chunk_state.before[SOURCE].to(source), source[0]])
+        earlier = (self.chunk_state.before or {}).get(SOURCE)
+        if earlier is not None and source is not None:
+            pair = torch.stack([earlier.to(source), source[0]])
             self._entry_flows = estimate_clip_flows(_upsample(pair, flows.size).movedim(-1, 1), estimator)
         if self.chunk_state.until is not None and source is not None:
             self.last = (self.chunk_state.until - 1) // canvas.stride_frames
-            self.chunk_state.after = {SOURCE: source[self.last * canvas.stride_frames].clone()}
+            last = source[self.last * canvas.stride_frames].clone()
+            self.chunk_state.after = {**(self.chunk_state.after or {}), SOURCE: last}  # beside the restorer's
 
     def __call__(
         self, x0: Tensor, sigma: float, following: float, step: int, *, noise_kept: float | None = 1.0

@@ -65,6 +65,7 @@ class OOMBackoff:
                     raise
             if chunk_state is not None:
                 chunk_state.on_final = None  # it may have some frames already; now all of them are returned
+                chunk_state.after = None  # of work that was not finished
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
 

@@ -68,6 +68,16 @@ def test_motion_between_latent_frames_is_that_of_all_frames_between() -> None:
     assert torch.equal(backward[:, 0, :, 32:], -forward[:, 0, :, :32])
 
 
+def test_a_state_is_left_beside_those_of_others_and_begins_anew_where_there_was_none() -> None:
+    """The restorer leaves its own before, where a model starts from its frames."""
+    restored = {"restorer frame": torch.zeros(1, 3, 8, 8)}
+    state = ChunkState(before=dict(restored), until=2, after=dict(restored))
+    clip = moving(3, (8, 8))
+    run = measure_propagation(PropagationOptions(), Canvas(3, (8, 8), (32, 32)), clip, pixels=True, chunk_state=state)
+    run(torch.randn(1, 192, 3, 4, 4), 1.0, 0.0, 0)
+    assert state.after is not None and {*state.after} == {"restorer frame", "source", "step 0"}
+
+
 def test_steps_outside_the_interval_and_weight_zero_change_nothing() -> None:
     canvas = Canvas(2, (8, 8), (32, 32))
     x0 = torch.randn(1, 192, 2, 4, 4)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from patchvsr_core.plan.chunks import cross_fade
+from patchvsr_core.plan.chunks import ChunkState, cross_fade
 from patchvsr_core.run.oom_backoff import OOMBackoff, is_out_of_memory
 from patchvsr_core.settings import TINY, Settings
 from patchvsr_core.vae.encode import seeded_noise
@@ -77,6 +77,18 @@ def test_every_step_is_told(caplog: pytest.LogCaptureFixture) -> None:
         "tiles of 256 px.",
         "11 frames at once.",
     ]
+
+
+def test_work_that_ran_out_of_memory_leaves_no_state() -> None:
+    def work(frames: Tensor, *others: Any, noise: Any, chunk_state: ChunkState | None = None) -> Tensor:
+        if chunk_state is not None:
+            chunk_state.after = {"begun": torch.zeros(1)}
+            raise MemoryError
+        return frames
+
+    state = ChunkState(until=8)
+    OOMBackoff(work)(torch.zeros(9, 1, 1, 1), (1, 1), None, TINY, None, noise=noise, chunk_state=state)
+    assert state.after is None
 
 
 def test_in_the_end_the_error_is_told() -> None:
