@@ -63,14 +63,16 @@ def measure(plan: PatchPlan, models: Models, settings: Settings, work: Work) -> 
     stages = {"fidelity": _fidelity_seconds(models, settings)}
     if work.restores:
         stages["base"] = _restorer_seconds(models)
-    if work.evaluations == 0:
+    if not work.uses_codec:
         return Throughput(stages=stages)
-    adapter, patch = _patch_seconds(plan, models)
     megapixels = plan.canvas.frames * plan.canvas.target[0] * plan.canvas.target[1] / 1e6
     stages["codec"] = _codec_seconds(plan.canvas, models, settings) / megapixels
     if models.refiner is not None and settings.refine_strength > 0:
         times = 2 if work.restores else 1  # with detail and without
         stages["refine"] = times * _refiner_seconds(models.refiner)
+    if work.evaluations == 0:
+        return Throughput(stages=stages)
+    adapter, patch = _patch_seconds(plan, models)
     return Throughput({tokens_of(plan): patch}, stages, adapter=adapter)
 
 

@@ -27,6 +27,8 @@ class Work:
     """Positions of patches, each of which the adapter evaluates once."""
     restores: bool = False
     """Whether the restorer makes the base layer."""
+    uses_codec: bool = True
+    """Whether a canvas is encoded and decoded: not where the restorer makes the whole result."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,14 @@ def run_seconds(work: Work, throughput: Throughput) -> float | None:
         return None
     megapixels = work.pixels / 1e6
     begun = megapixels * restoring if work.restores and restoring is not None else 0.0
-    if work.evaluations == 0:
+    if not work.uses_codec:
         return begun + megapixels * stages.get("fidelity", 0.0)
-    each = throughput.patch_seconds(work.tokens)
-    if each is None:
-        return None
-    denoising = work.evaluations * each + work.positions * throughput.adapter
+    denoising = 0.0
+    if work.evaluations:
+        each = throughput.patch_seconds(work.tokens)
+        if each is None:
+            return None
+        denoising = work.evaluations * each + work.positions * throughput.adapter
     return begun + denoising + megapixels * sum(stages.values())
 
 
@@ -78,6 +82,8 @@ def work_of(plan: PatchPlan, settings: Settings, *, is_lossless: bool = False) -
     canvas = plan.canvas
     pixels, restores = canvas.frames * math.prod(canvas.target), settings.base_layer == RESTORER
     if not runs_diffusion(settings, is_lossless=is_lossless):
+        return Work(0, tokens_of(plan), pixels, restores=restores, uses_codec=False)
+    if settings.start == 0:  # nothing is denoised
         return Work(0, tokens_of(plan), pixels, restores=restores)
     steps = steps_of_run(settings)
     levels = noise_levels(settings).tolist()

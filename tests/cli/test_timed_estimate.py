@@ -49,6 +49,17 @@ def test_the_adapter_looks_at_every_place_once(monkeypatch: pytest.MonkeyPatch) 
     assert estimate(plan, models, settings).seconds == 15
 
 
+def test_from_noise_level_0_nothing_is_denoised_but_a_canvas_is_encoded_and_decoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one_second_a_patch(monkeypatch, adapter=1.0, base=1.0)
+    monkeypatch.setattr("patchvsr_core.cli.timed_estimate._codec_seconds", lambda *_: 3.0)
+    models = load_models("tiny")
+    settings = replace(models.defaults, base_layer="bicubic", patch_px=64, start=0.0)
+    found = estimate(make_plan(4, (64, 96), (128, 192), models, settings), models, settings)
+    assert found.evaluations == 0 and found.seconds == pytest.approx(3)
+
+
 def test_without_patches_the_restorer_takes_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     one_second_a_patch(monkeypatch, adapter=1.0, base=1.0)
     monkeypatch.setattr("patchvsr_core.cli.timed_estimate._restorer_seconds", lambda models: 2.0)
