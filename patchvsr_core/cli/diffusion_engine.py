@@ -16,11 +16,12 @@ from ..plan.chunks import Chunk
 from ..run.memory import chunk_frames
 from ..run.oom_backoff import OOMBackoff, Work
 from ..sampling.schedules import step_count
-from ..settings import BASE_LAYERS, MODEL_FILES, OPTIONS, UPSCALER, Settings, flag_of
-from ..stages import carries_state, make_plan
+from ..settings import BASE_LAYERS, MODEL_FILES, OPTIONS, Settings, flag_of
+from ..stages import carries_state, make_plan, runs_diffusion
 from ..video.chunk_files import Encoding
 from ..video.info import VideoInfo
 from .engine import Cost
+from .flags import chosen_settings
 from .timed_estimate import estimate
 
 OF_THE_RESTORER = {"base_layer", "detail", "patch_detail", "fidelity_rounds", "fidelity_strength", "restore_strength"}
@@ -84,7 +85,7 @@ class DiffusionEngine:
         plan = make_plan(longest, (self.info.height, self.info.width), self.target, self.models, self.settings)
         cost = estimate(plan, self.models, self.settings, keeps_result=self._keeps_result)
         seconds = cost.seconds * len(chunks) / self.group.size
-        if cost.evaluations == 0:
+        if not runs_diffusion(self.settings, is_lossless=self.models.codec.is_lossless):
             work = (("work", "the restorer alone"),)
             return Cost(seconds, cost.memory_bytes, work, _idle_note(self.given))
         kinds = [patch.kind for patch in plan.patches]
@@ -114,13 +115,11 @@ def diffusion_engine(
     files = {name: options[name] for name in MODEL_FILES}
     device = options["device"] if group.device is None else str(group.device)
     base_layer = options.get("base_layer")
-    upscaler = base_layer if base_layer is not None and base_layer not in BASE_LAYERS else None
+    upscaler = None if base_layer in (None, *BASE_LAYERS) else base_layer
     models = load_models(
         options["model"] or "tiny", **files, upscaler=upscaler, device=device, precision=options["precision"]
     )
-    given = {name: options[name] for name in OPTIONS if options.get(name) is not None}
-    if upscaler is not None:
-        given["base_layer"] = UPSCALER
+    given = chosen_settings(options)
     settings = replace(models.defaults, **given)
     check_divisible(settings, group)
     adds_to_result = options.get("strength_map") is not None

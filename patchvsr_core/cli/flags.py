@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from ..settings import OPTIONS, TINY, WAN, WAN_PLAIN, Option, Settings, flag_of
+from ..settings import BASE_LAYERS, OPTIONS, TINY, UPSCALER, WAN, WAN_PLAIN, Option, Settings, flag_of
 
 TYPES = {"int": int, "float": float, "str": str}
 """Of the fields' values, by their annotations."""
@@ -44,6 +44,18 @@ def add_settings(command: argparse.ArgumentParser) -> None:
         if chosen.group not in groups:
             groups[chosen.group] = command.add_argument_group(chosen.group)
         _add_flag(groups[chosen.group], declared.name, str(declared.type), chosen)
+
+
+def chosen_settings(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that the user chose, by their names; the file of an image upscaler is the base layer ``upscaler``.
+
+    Args:
+        options: of the command line, None where nothing was chosen.
+    """
+    given = {name: options[name] for name in OPTIONS if options.get(name) is not None}
+    if given.get("base_layer", UPSCALER) not in BASE_LAYERS:
+        given["base_layer"] = UPSCALER
+    return given
 
 
 def _add_flag(group: Any, name: str, kind: str, chosen: Option) -> None:

@@ -14,12 +14,12 @@ from ..run.job import Job
 from ..run.parts import join_parts, open_part, upscale_part
 from ..run.shares import Part, plan_shares
 from ..run.video_job import job_chunks
-from ..settings import OPTIONS
 from ..video.journal import read_unfinished, unfinished_chunks
 from ..video.reader import Timeline
 from ..video.target_lock import lock_setup
 from .bar import Bar
 from .engine import Engine
+from .flags import chosen_settings
 from .preparation import encoding_of, probe_job, read_strength_map
 
 PrintEstimate = Callable[[Job, Engine, Sequence[Chunk], int], None]
@@ -75,6 +75,5 @@ def join(options: argparse.Namespace, output: Path) -> str:
     info, target, timeline = probe_job(options, output, encoding)
     length, overlap = unfinished_chunks(output) or (0, 0)
     job = Job(info, output, target, None, length, overlap, encoding, strength=read_strength_map(options))
-    given = {name: getattr(options, name) for name in OPTIONS if getattr(options, name, None) is not None}
-    join_parts(job, timeline, record, {} if options.fast else given)
+    join_parts(job, timeline, record, {} if options.fast else chosen_settings(vars(options)))
     return f"{len(timeline.timestamps)} frames of {target[1]}x{target[0]}, joined"
