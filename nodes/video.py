@@ -92,7 +92,8 @@ class UpscaleVideo(io.ComfyNode):
                     options=["auto", *CODECS],
                     default="auto",
                     advanced=True,
-                    tooltip="auto: H.264; in webm VP9, or AV1 for 10 bits; ProRes or FFV1 for transparency.",
+                    tooltip="auto: H.264, for HDR HEVC; in webm VP9, or AV1 for 10 bits; ProRes or FFV1 for "
+                    "transparency.",
                 ),
                 io.Int.Input(
                     "crf",
@@ -145,7 +146,12 @@ class UpscaleVideo(io.ComfyNode):
                 io.Boolean.Input(
                     "keep_subtitles", default=True, advanced=True, tooltip="Copy subtitles and their fonts."
                 ),
-                setting_widget("propagation", more="See Flow Propagation.", optional=True, advanced=True),
+                setting_widget(
+                    "propagation",
+                    more="See Flow Propagation. No effect on the restorer, which alone makes the picture by default.",
+                    optional=True,
+                    advanced=True,
+                ),
                 setting_widget("guidance_rescale", optional=True, advanced=True),
                 setting_widget("base_layer", own=True, optional=True),
                 setting_widget("skip_interval", "economy", optional=True),
