@@ -51,7 +51,7 @@ def load_image_upscaler(path: str | Path, device: str | torch.device = "cpu") ->
         spandrel = import_module("spandrel")  # optional
     except (ImportError, RuntimeError) as error:  # the latter is torchvision's, without which it does not load
         raise ModelError(
-            f"{path.name} takes spandrel and torchvision, which cannot be imported ({error}); run pip install spandrel."
+            f"{path.name} needs spandrel and torchvision, which cannot be imported ({error}); run pip install spandrel."
         ) from error
     try:
         model = spandrel.ModelLoader(device="cpu").load_from_file(path)
@@ -69,7 +69,7 @@ def describe(model: Any, network: Callable[[Tensor], Tensor], device: torch.devi
         ModelError: for one of other pictures than RGB, and one that does not upscale.
     """
     if getattr(model, "input_channels", 3) != 3 or getattr(model, "output_channels", 3) != 3 or model.scale < 1:
-        raise ModelError("The image upscaler is not one of RGB pictures; choose another one.")
+        raise ModelError("The image upscaler does not take RGB pictures; choose another one.")
     return ImageUpscaler(network, int(model.scale), device)
 
 

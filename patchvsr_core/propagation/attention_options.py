@@ -35,7 +35,7 @@ class AttentionOptions:
         if self.choice not in CHOICES:
             raise PlanError(f"Choice {self.choice!r} of frames is unknown; choose one of {', '.join(CHOICES)}.")
         if self.frames < 1:
-            raise PlanError(f"Temporal attention to {self.frames} frames is none; use at least 1.")
+            raise PlanError(f"Temporal attention needs at least 1 frame of the neighbouring window, not {self.frames}.")
         if min(self.softening) < 1:
             raise PlanError(f"A softening of {min(self.softening)} sharpens the negative branch; use 1 or more.")
         if self.reach is not None and self.reach < 0:

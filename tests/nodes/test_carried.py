@@ -65,5 +65,5 @@ def test_one_wire_brings_all_parts_of_the_model(pack):
     assert all(
         one is other for one, other in zip(parts, (used.model, used.vae, used.adapter, used.positive), strict=True)
     )
-    with pytest.raises(pack.part("patchvsr_core.errors").PlanError, match="but model, vae came too; disconnect"):
+    with pytest.raises(pack.part("patchvsr_core.errors").PlanError, match="or disconnect model, vae"):
         complete_models(model=parts[0], vae=parts[1], whole=whole)

@@ -43,7 +43,7 @@ def complete_models(
         twice = [*(["model"] if model is not None else []), *lone]
         if twice:
             raise PlanError(
-                f"models has all parts of a model, but {', '.join(twice)} came too; disconnect one of both."
+                f"models already brings all parts of a model; disconnect it, or disconnect {', '.join(twice)}."
             )
         return replace(whole, upscaler=upscaler)
     if model is None:
