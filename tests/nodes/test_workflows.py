@@ -58,7 +58,7 @@ EXPECTED = {
         "PatchVSR_FlowPropagation": {"weight": 0.5},
         "PatchVSR_AttentionPropagation": {"lazy": True},
         "PatchVSR_DetailGuidance": {"softening_end": 1.5},
-        "PatchVSR_ConditionalRefiner": {"detail": 0.5},
+        "PatchVSR_ConditionalRefiner": {"strength": 0.5, "detail": 0.5},
     },
     "patchvsr_simple": {
         "LoadVideo": {"file": "patchvsr_sample.mp4"},

@@ -102,7 +102,7 @@ EVERYTHING = Example(
         "apply": changed(WAN21.nodes["apply"], model="@guidance.MODEL", churn=0.0),
         "guider": changed(WAN21.nodes["guider"], cfg=3.0),
         "sigmas": Node("PatchVSR_StarSchedule", {"start": 0.4}),
-        **conditional(),
+        "refine": changed(conditional()["refine"], strength=0.5),
         **report(),
     },
     groups=[
