@@ -32,7 +32,7 @@ from patchvsr_core.hosts.diffusers.models import load_models
 from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.plan.chunks import ChunkState
 from patchvsr_core.realtime.upscaler import load_fast, upscale_chunk
-from patchvsr_core.run.cost import PIXEL_BYTES, run_memory, stream_memory
+from patchvsr_core.run.cost import Stream, run_memory, stream_memory
 from patchvsr_core.run.malloc import tune_malloc
 from patchvsr_core.settings import BICUBIC, RESTORER
 from patchvsr_core.stages import make_plan
@@ -121,9 +121,9 @@ def fast_run(case: Case, device: str) -> tuple[int, Callable[[], object]]:
     upscaler = load_fast(case.network, device=device)
     work = partial(upscale_chunk, upscaler=upscaler, settings=None, report=lambda *_: None, noise=None)
     work(torch.rand(*WARM_UP, 3), (64, 64), chunk_state=ChunkState())
-    result = case.target[0] * case.target[1] * PIXEL_BYTES
-    working = upscaler.working_bytes((height, width))
-    expected = stream_memory(frames, (height, width), result, working, keeps_result=not case.hands_on)
+    source = height, width
+    stream = Stream(source, case.target, upscaler.working_bytes(source), adds_to_result=not case.hands_on)
+    expected = stream_memory(frames, stream)
 
     def upscaled() -> object:
         clip, ahead = read(case)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from ..plan.chunks import Chunk
 from ..realtime.exr_passes import PassFiles, has_passes, open_passes
 from ..realtime.upscaler import FastUpscaler, State, load_fast, upscale_chunk
 from ..resample import resize
-from ..run.cost import stream_memory
+from ..run.cost import Stream, stream_memory
 from ..run.memory import streamed_frames
 from ..run.oom_backoff import Work
 from ..video.chunk_files import Encoding, chunk_suffix, write_chunk
@@ -42,7 +43,7 @@ SHORT_SECONDS = 10.0
 
 @dataclass(frozen=True, eq=False)
 class FastEngine:
-    """See :class:`realtime_engine.Engine`."""
+    """See :class:`engine.Engine`."""
 
     info: VideoInfo
     target: tuple[int, int]
@@ -70,23 +71,13 @@ class FastEngine:
         return partial(upscale_chunk, pass_files=self.passes)
 
     def chunks(self, frames: int, length: int | None, overlap: int | None) -> tuple[int, int]:
-        """See :meth:`realtime_engine.Engine.chunks`; no overlap, as the state is passed on."""
+        """See :meth:`engine.Engine.chunks`; no overlap, as the state is passed on."""
         if self.passes is not None:
             self.passes.check_length(frames)
-        working = self.models.working_bytes(self._source)
-        fit = streamed_frames(
-            frames,
-            self._source,
-            self._frame_bytes,
-            working,
-            self.models.device,
-            pass_bytes=self._pass_bytes,
-            keeps_result=self._keeps_result,
-        )
-        return length or fit, 0
+        return length or streamed_frames(frames, self._stream, self.models.device), 0
 
     def cost(self, chunks: Sequence[Chunk], output: Path, encoding: Encoding) -> Cost:
-        """See :meth:`realtime_engine.Engine.cost`."""
+        """See :meth:`engine.Engine.cost`."""
         frames = read_frames(self.info.path, WRITTEN_FRAMES)
         colors = frames[..., :3].clamp(0, 1)
         network = frame_seconds(self.models, colors, self.target)
@@ -96,16 +87,7 @@ class FastEngine:
         if network * count > SHORT_SECONDS:
             writing = writing_seconds(frames, self.target, output, self.info, encoding)
             unmeasured = "no space"
-        longest = max(chunk.length for chunk in chunks)
-        working = self.models.working_bytes(self._source)
-        memory = stream_memory(
-            longest,
-            self._source,
-            self._frame_bytes,
-            working,
-            pass_bytes=self._pass_bytes,
-            keeps_result=self._keeps_result,
-        )
+        memory = stream_memory(max(chunk.length for chunk in chunks), self._stream)
         details = (
             ("network", f"{self.models.name}, {network:.3g} s a frame on {self.models.device}"),
             ("writing", f"not measured, {unmeasured}" if writing is None else f"{writing:.3g} s a frame"),
@@ -113,24 +95,16 @@ class FastEngine:
         return Cost((network + (writing or 0.0)) * count, memory, details)
 
     @property
-    def _source(self) -> tuple[int, int]:
-        return self.info.height, self.info.width
-
-    @property
-    def _frame_bytes(self) -> int:
-        """Of a frame of the result, and of its copy with transparency."""
-        channels = 3 + 5 * self.info.picture.alpha
-        return self.target[0] * self.target[1] * channels * torch.float32.itemsize
-
-    @property
-    def _pass_bytes(self) -> int:
-        """Of the render passes of a frame."""
-        return self.info.width * self.info.height * PASS_VALUES * torch.float32.itemsize if self.passes else 0
-
-    @property
-    def _keeps_result(self) -> bool:
-        """See :func:`run.cost.stream_memory`."""
-        return self.adds_to_result or self.info.picture.alpha
+    def _stream(self) -> Stream:
+        source = self.info.height, self.info.width
+        return Stream(
+            source,
+            self.target,
+            self.models.working_bytes(source),
+            has_alpha=self.info.picture.alpha,
+            pass_bytes=math.prod(source) * PASS_VALUES * torch.float32.itemsize if self.passes else 0,
+            adds_to_result=self.adds_to_result,
+        )
 
 
 def fast_engine(

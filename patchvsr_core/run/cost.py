@@ -102,6 +102,33 @@ class Memory:
         return max(getattr(self, stage.name) for stage in fields(self))
 
 
+@dataclass(frozen=True)
+class Stream:
+    """A clip that a real-time network upscales frame by frame, as far as memory depends on it."""
+
+    source: tuple[int, int]
+    """(height, width) of the input."""
+    target: tuple[int, int]
+    """(height, width) of the result."""
+    working_bytes: int
+    """Of the frame at work."""
+    has_alpha: bool = False
+    pass_bytes: int = 0
+    """Of the render passes of a frame."""
+    adds_to_result: bool = False
+    """Whether something is added to all frames of a chunk at its end, as a strength map is."""
+
+    @property
+    def frame_bytes(self) -> int:
+        """Of a frame of the result; with transparency it exists a second time, with a fourth channel."""
+        return math.prod(self.target) * (3 + 5 * self.has_alpha) * FLOAT_BYTES
+
+    @property
+    def keeps_result(self) -> bool:
+        """Whether a chunk is final only as a whole; otherwise its frames are encoded as they are made."""
+        return self.adds_to_result or self.has_alpha
+
+
 def patch_bytes(plan: PatchPlan, base: BaseSpec, item_bytes: int) -> int:
     """What a patch takes while a Wan works on it, beside the weights."""
     return tokens_of(plan) * (BLOCK_COPIES * base.width + 2 * base.ffn) * item_bytes
@@ -147,29 +174,12 @@ def node_memory(canvas: Canvas, networks: Networks, settings: Settings) -> Memor
     )
 
 
-def stream_memory(
-    frames: int,
-    source: tuple[int, int],
-    frame_bytes: int,
-    working_bytes: int,
-    *,
-    pass_bytes: int = 0,
-    keeps_result: bool = False,
-) -> int:
-    """Of a chunk that a real-time network upscales frame by frame, while the next one is read.
-
-    Args:
-        source: (height, width) of the input.
-        frame_bytes: of a frame of the result.
-        working_bytes: of the frame at work.
-        pass_bytes: of the render passes of a frame.
-        keeps_result: whether something is added to the result at its end, as transparency or a strength map;
-            otherwise its frames are encoded as they are made.
-    """
-    held = frames if keeps_result else min(frames, HANDED_ON_FRAMES)
-    read = math.prod(source) * (PIXEL_BYTES + AHEAD_BYTES) + pass_bytes
-    holes = min(KEPT_BYTES, working_bytes)  # freed arrays of a frame that the allocator keeps for the next one
-    return OVERHEAD_BYTES + working_bytes + holes + frames * read + held * frame_bytes
+def stream_memory(frames: int, stream: Stream) -> int:
+    """Of a chunk of so many frames that a real-time network upscales, while the next one is read."""
+    held = frames if stream.keeps_result else min(frames, HANDED_ON_FRAMES)
+    read = math.prod(stream.source) * (PIXEL_BYTES + AHEAD_BYTES) + stream.pass_bytes
+    holes = min(KEPT_BYTES, stream.working_bytes)  # freed arrays of a frame that the allocator keeps for the next one
+    return OVERHEAD_BYTES + stream.working_bytes + holes + frames * read + held * stream.frame_bytes
 
 
 def _denoising(plan: PatchPlan, networks: Networks, settings: Settings, patches_at_once: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol
 
 import torch
@@ -11,7 +12,7 @@ from ..errors import PlanError
 from ..plan.canvas import PatchPlan
 from ..settings import Settings
 from ..stages import ModelParts, make_plan
-from .cost import Networks, run_memory, stream_memory
+from .cost import Networks, Stream, run_memory, stream_memory
 from .throughput import tokens_of
 
 SHARE = 0.8
@@ -90,36 +91,24 @@ def chunk_frames(
     )
 
 
-def streamed_frames(
-    frames: int,
-    source: tuple[int, int],
-    frame_bytes: int,
-    working_bytes: int,
-    device: torch.device,
-    *,
-    pass_bytes: int = 0,
-    keeps_result: bool = False,
-) -> int:
+def streamed_frames(frames: int, stream: Stream, device: torch.device) -> int:
     """The longest useful chunk of what upscales frame by frame.
 
     Args:
-        source: (height, width) of the input.
-        frame_bytes: what a frame of the result takes.
-        working_bytes: what the frame at work takes, on ``device``.
-        pass_bytes, keeps_result: see :func:`cost.stream_memory`.
+        device: where the frame at work takes memory.
 
     Raises:
         PlanError: when not even one frame fits.
     """
-    if working_bytes > free_bytes(device):
+    if stream.working_bytes > free_bytes(device):
+        height, width = stream.source
         raise PlanError(
-            f"A frame of {source[1]}x{source[0]} needs about {working_bytes / 2**30:.1f} GiB of memory in this "
+            f"A frame of {width}x{height} needs about {stream.working_bytes / 2**30:.1f} GiB of memory in this "
             f"network, and {free_bytes(device) / 2**30:.1f} GiB are free; choose a smaller network or input."
         )
-    working = working_bytes if device.type == "cpu" else 0
-    budget = min(SHARE * free_bytes(torch.device("cpu")), ENOUGH_BYTES + working)
+    in_main = stream if device.type == "cpu" else replace(stream, working_bytes=0)
+    budget = min(SHARE * free_bytes(torch.device("cpu")), ENOUGH_BYTES + in_main.working_bytes)
     for length in range(min(frames, STREAMED), 1, -1):
-        needed = stream_memory(length, source, frame_bytes, working, pass_bytes=pass_bytes, keeps_result=keeps_result)
-        if needed <= budget:
+        if stream_memory(length, in_main) <= budget:
             return length
     return 1

@@ -24,6 +24,7 @@ from patchvsr_core.realtime.gbuffers import RenderPasses, make_gbuffers
 from patchvsr_core.realtime.rdg import load_rdg, save_rdg
 from patchvsr_core.realtime.upscaler import FastUpscaler, State, load_fast, upscale_chunk
 from patchvsr_core.resample import resize
+from patchvsr_core.run.cost import Stream
 from patchvsr_core.run.job import Job
 from patchvsr_core.run.memory import streamed_frames
 from patchvsr_core.run.video_job import upscale_file
@@ -200,15 +201,18 @@ def test_a_run_can_be_stopped_after_every_frame_and_then_remembers_nothing(path:
 
 
 def test_a_frame_too_large_for_memory_is_told_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    room = partial(streamed_frames, 1000, (1080, 1920), 10**8, 5 * 10**9, torch.device("cpu"), keeps_result=True)
+    stream = Stream((1080, 1920), (2500, 3333), 5 * 10**9, adds_to_result=True)
+    room = partial(streamed_frames, 1000, device=torch.device("cpu"))
     monkeypatch.setattr("patchvsr_core.run.memory.free_bytes", lambda device: 4 * 10**9)
     with pytest.raises(PlanError, match=r"1920x1080 needs about 4\.7 GiB .* 3\.7 GiB are free"):
-        room()
+        room(stream)
     monkeypatch.setattr("patchvsr_core.run.memory.free_bytes", lambda device: 10**10)
-    assert room() == 21, "of eight tenths, what the frame at work leaves"
-    assert room(keeps_result=False) == 61, "frames of a result that are encoded as they are made take no room"
+    assert room(stream) == 21, "of eight tenths, what the frame at work leaves"
+    assert room(replace(stream, adds_to_result=False)) == 61, (
+        "frames of a result that are encoded as they are made take no room"
+    )
     monkeypatch.setattr("patchvsr_core.run.memory.free_bytes", lambda device: 10**12)
-    assert room() == 46 and streamed_frames(1000, (1, 1), 1, 1, torch.device("cpu")) == 64
+    assert room(stream) == 46 and room(Stream((1, 1), (1, 1), 1)) == 64
 
 
 # Files

@@ -22,6 +22,7 @@ from ...finish.base_layer import starts_from_base
 from ...finish.strength_map import StrengthMap
 from ...plan.target_size import target_size
 from ...realtime.upscaler import FastUpscaler, upscale_chunk
+from ...run.cost import Stream
 from ...run.job import Job
 from ...run.memory import chunk_frames, streamed_frames
 from ...run.oom_backoff import OOMBackoff
@@ -141,19 +142,13 @@ def _chunk(
     chunk, overlap, source = choices.chunk, choices.overlap, (info.height, info.width)
     if not choices.fresh and not chunk:
         chunk, overlap = unfinished_chunks(output) or (chunk, overlap)
-    keeps_result = info.picture.alpha or choices.strength.has_effect
     if isinstance(used, FastUpscaler):
-        return chunk or _streamed(frames, info, target, used, keeps_result=keeps_result), 0
+        alpha, adds = info.picture.alpha, choices.strength.has_effect
+        stream = Stream(source, target, used.working_bytes(source), has_alpha=alpha, adds_to_result=adds)
+        return chunk or streamed_frames(frames, stream, used.device), 0
+    keeps_result = info.picture.alpha or choices.strength.has_effect
     chunk = chunk or chunk_frames(frames, source, target, used, settings, keeps_result=keeps_result)
     return chunk, min(overlap, chunk // 3)
-
-
-def _streamed(frames: int, info: VideoInfo, target: tuple[int, int], used: FastUpscaler, *, keeps_result: bool) -> int:
-    """Frames in a chunk of the real-time network; with transparency each exists twice for a moment."""
-    source = (info.height, info.width)
-    frame_bytes = target[0] * target[1] * (3 + 5 * info.picture.alpha) * torch.float32.itemsize
-    working = used.working_bytes(source)
-    return streamed_frames(frames, source, frame_bytes, working, used.device, keeps_result=keeps_result)
 
 
 def _run(job: Job, timeline: Timeline, models: NativeModels | FastUpscaler) -> None:
