@@ -6,6 +6,7 @@ with any other base layer.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -17,7 +18,6 @@ from torch import Tensor
 
 from ..errors import ModelError, phrase
 from ..errors.finite import check_finite
-from ..plan.canvas import Span
 from ..plan.planner import tile_axis
 from ..progress import OnDone
 from ..resample import resize
@@ -114,17 +114,8 @@ def _upscale_tiles(upscaler: ImageUpscaler, picture: Tensor, tile_px: int) -> Te
     scale, (height, width) = upscaler.scale, picture.shape[2:]
     out = picture.new_zeros((1, 3, scale * height, scale * width))
     rows, columns = (tile_axis(side, min(tile_px, side), min(OVERLAP_PX, side - 1)) for side in (height, width))
-    for row in rows:
-        for column in columns:
-            tile = upscaler.network(picture[..., row.cells, column.cells].to(upscaler.device)).to(out)
-            weight = torch.outer(_enlarged(row, scale), _enlarged(column, scale)).to(out)
-            out[..., _scaled(row, scale), _scaled(column, scale)] += tile * weight
+    for row, column in itertools.product(rows, columns):
+        tile = upscaler.network(picture[..., row.cells, column.cells].to(upscaler.device)).to(out)
+        down, across = row.scaled(scale), column.scaled(scale)
+        out[..., down.cells, across.cells] += tile * torch.outer(down.weights(out), across.weights(out))
     return out
-
-
-def _enlarged(span: Span, scale: int) -> Tensor:
-    return torch.from_numpy(span.weight).float().repeat_interleave(scale)
-
-
-def _scaled(span: Span, scale: int) -> slice:
-    return slice(scale * span.start, scale * span.stop)

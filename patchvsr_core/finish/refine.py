@@ -134,7 +134,8 @@ def _refine_tiles(
     weight = refiner.head.weight
     out = torch.zeros_like(frames, dtype=torch.float32)
     for row, column in tiles:
-        rows, columns = (slice(span.start * FOLD, span.stop * FOLD) for span in (row, column))
+        down, across = row.scaled(FOLD), column.scaled(FOLD)
+        rows, columns = down.cells, across.cells
         refined = _reflected_window(frames, rows, columns).to(out)
         if region is None or (overlap(rows, region[0]) and overlap(columns, region[1])):
             decoded = refined.movedim(-1, 1).to(weight)
@@ -142,8 +143,7 @@ def _refine_tiles(
             neighbours = align_window(source, flows, canvas, rows, columns).movedim(-1, 1).to(weight)
             refined = refiner(decoded, upsampled, neighbours, canvas.scale, *controls)
             refined = check_finite(refined, phrase("refiner"), refiner).to(out).movedim(1, -1)
-        kept = [span.weights(out).repeat_interleave(FOLD) for span in (row, column)]
-        refined *= torch.outer(*kept)[..., None]
+        refined *= torch.outer(down.weights(out), across.weights(out))[..., None]
         place = out[:, rows, columns]
         place += refined[:, : place.shape[1], : place.shape[2]]
     return out

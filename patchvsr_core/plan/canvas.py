@@ -101,6 +101,10 @@ class Span:
     def cells(self) -> slice:
         return slice(self.start, self.stop)
 
+    def scaled(self, factor: int) -> Span:
+        """The same window where every cell is ``factor`` of them, each with its weight."""
+        return Span(factor * self.start, self.weight.repeat(factor), self.is_border)
+
     def weights(self, like: Tensor) -> Tensor:
         """(length,) weights with the device and dtype of ``like``."""
         return torch.from_numpy(self.weight).to(like.device, like.dtype)

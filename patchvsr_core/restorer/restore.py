@@ -233,6 +233,5 @@ def _restore_tile(
 
 def _add(large: Tensor, restored: Tensor, row: Span, column: Span) -> None:
     """Add a tile where it belongs, with the weights of its fade."""
-    rows, columns = (slice(SCALE * span.start, SCALE * span.stop) for span in (row, column))
-    weights = (span.weights(restored).repeat_interleave(SCALE) for span in (row, column))
-    large[:, :, rows, columns] += restored * torch.outer(*weights)
+    rows, columns = row.scaled(SCALE), column.scaled(SCALE)
+    large[:, :, rows.cells, columns.cells] += restored * torch.outer(rows.weights(restored), columns.weights(restored))

@@ -134,7 +134,7 @@ def _decode_conditioned(
             f"The conditional decoder is for a Wan VAE of {planned[0]} pixels and {planned[1]} frames per latent "
             "cell, which this VAE is not; decode without it, or use the VAE that it was trained with."
         )
-    rows, columns = (slice(span.start * canvas.stride_px, span.stop * canvas.stride_px) for span in window)
+    rows, columns = (span.scaled(canvas.stride_px).cells for span in window)
     upsampled = upsample_window(given.source, canvas, rows, columns).clamp(0, 1)
     with modulate_decoder(first, given.decoder, given.decoder.encode_condition(upsampled), given.strength):
         return codec.decode(latent)

@@ -54,9 +54,7 @@ def encode_canvas(
     latent: Tensor | None = None
     stride = canvas.stride_px
     for row, column in sharded(tuple(grid), on_tile):
-        rows = slice(row.start * stride, row.stop * stride)
-        columns = slice(column.start * stride, column.stop * stride)
-        upsampled = upsample_window(frames, canvas, rows, columns)
+        upsampled = upsample_window(frames, canvas, row.scaled(stride).cells, column.scaled(stride).cells)
         tile = codec.encode(upsampled.clamp(0, 1) if clip else upsampled).float()
         check_finite(tile, "VAE", getattr(codec, "vae", None))
         if latent is None:
