@@ -7,7 +7,7 @@ are cross-faded.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -48,6 +48,10 @@ class ChunkState:
     """Takes each frame of the result, (H, W, 3), as soon as nothing changes it any more, in order. Work that hands its
     frames on there returns none of them, (0, H, W, 3), so that memory does not grow with the chunk; work that finishes
     all frames at once leaves it alone."""
+
+    def leave(self, state: Mapping[str, Tensor]) -> None:
+        """Leave some state to the next chunk, beside what other stages leave."""
+        self.after = {**(self.after or {}), **state}
 
 
 def plan_chunks(frames: int, cuts: Sequence[int], length: int, overlap: int) -> tuple[Chunk, ...]:

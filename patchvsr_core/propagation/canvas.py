@@ -81,6 +81,7 @@ class CanvasPropagation:
         self.interpolation = options.interpolation or ("bicubic" if pixels else "nearest")
         self.forward, self.backward = (motion.movedim(0, 1)[None] for motion in flows_between_latents(flows, canvas))
         self.chunk_state = chunk_state or ChunkState()
+        self.last: int | None = None
         self._entry_flows: ClipFlows | None = None
         earlier = (self.chunk_state.before or {}).get(SOURCE)
         if earlier is not None and source is not None:
@@ -88,8 +89,7 @@ class CanvasPropagation:
             self._entry_flows = estimate_clip_flows(_upsample(pair, flows.size).movedim(-1, 1), estimator)
         if self.chunk_state.until is not None and source is not None:
             self.last = (self.chunk_state.until - 1) // canvas.stride_frames
-            last = source[self.last * canvas.stride_frames].clone()
-            self.chunk_state.after = {**(self.chunk_state.after or {}), SOURCE: last}  # beside the restorer's
+            self.chunk_state.leave({SOURCE: source[self.last * canvas.stride_frames].clone()})
 
     def __call__(
         self, x0: Tensor, sigma: float, following: float, step: int, *, noise_kept: float | None = 1.0
@@ -122,8 +122,8 @@ class CanvasPropagation:
             alpha2=options.alpha2,
             before=self._before(step),
         )
-        if self.chunk_state.after is not None:
-            self.chunk_state.after[STEP.format(step)] = seen[:, :, self.last].cpu().clone()
+        if self.last is not None:
+            self.chunk_state.leave({STEP.format(step): seen[:, :, self.last].cpu().clone()})
         corrected = samples.clone()
         corrected[..., :height, :width] = seen
         latent = self._to_latent(corrected)

@@ -19,6 +19,7 @@ from ..errors import phrase
 from ..errors.finite import mark_source
 from ..files import explain_read_errors, fill_module, parse_config, read_weights, write_weights
 from ..plan.target_size import SCALE
+from ..resample.folded import REACH_PX, bicubic_taps
 from .deformable_gather import sample_points
 
 FORMAT = "patchvsr-dap"
@@ -219,14 +220,11 @@ class _BicubicUpsample(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        impulses = torch.eye(25, dtype=torch.float64, device="cpu").view(25, 1, 5, 5)
-        around = F.interpolate(impulses, scale_factor=SCALE, mode="bicubic", align_corners=False)
-        taps = around[:, 0, 2 * SCALE : 3 * SCALE, 2 * SCALE : 3 * SCALE].reshape(25, SCALE**2).T
         self.taps: Tensor
-        self.register_buffer("taps", (taps * self.ONE).round().int().view(-1, 1, 5, 5).repeat(3, 1, 1, 1), False)
+        self.register_buffer("taps", (bicubic_taps() * self.ONE).round().int().repeat(3, 1, 1, 1), False)
 
     def forward(self, frame: Tensor) -> Tensor:
-        padded = F.pad(frame, (2, 2, 2, 2), mode="replicate")
+        padded = F.pad(frame, (REACH_PX,) * 4, mode="replicate")
         return F.conv2d(padded, (self.taps.float() / self.ONE).to(frame.dtype), groups=3)
 
 

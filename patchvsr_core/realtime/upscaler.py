@@ -143,24 +143,21 @@ class FastUpscaler:
             MediaError: when a pass does not have the shape of the frames.
         """
         count, height, width, _ = frames.shape
+        report = on_frame or (lambda done, total: None)
         size = size or (SCALE * height, SCALE * width)
         memory = {name: values.to(self.device) for name, values in (state or {}).items()}
         if self.name == "rdg":
-            check_surfaces(frames, passes)
-            _check_motion(frames, passes.flows, continues=bool(memory))
+            _check_passes(frames, passes, continues=bool(memory))
         result = torch.empty(0 if on_final else count, *size, 3, device=frames.device)
         for index in range(count):
-            if index in cuts:
-                memory = {}
             image = frames[index : index + 1, ..., :3].to(self.device, torch.float32)
-            upsampled, memory = self._checked_step(image, passes, index - count, memory)
+            upsampled, memory = self._checked_step(image, passes, index - count, {} if index in cuts else memory)
             made = resize(upsampled.float().clamp(0, 1).movedim(1, -1), size)[0].clamp(0, 1).to(frames.device)
             if on_final is None:
                 result[index] = made
             else:
                 on_final(made)
-            if on_frame is not None:
-                on_frame(index + 1, count)
+            report(index + 1, count)
         if state is not None:
             state.clear()
             state.update(memory)
@@ -248,7 +245,14 @@ def upscale_chunk(
     )
 
 
-def _check_motion(frames: Tensor, flows: ClipFlows | None, *, continues: bool) -> None:
+def _check_passes(frames: Tensor, passes: RenderPasses, *, continues: bool) -> None:
+    """Raise unless the passes have the shape of the clip; the motion that of one more frame where a shot goes on.
+
+    Raises:
+        MediaError: naming the pass.
+    """
+    check_surfaces(frames, passes)
+    flows = passes.flows
     if flows is None:
         return
     count, height, width, _ = frames.shape

@@ -6,16 +6,12 @@ memory, as convolutions there give and take them.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..plan.target_size import SCALE
-
-REACH_PX = 2
-"""How far bicubic interpolation by 4 looks from a pixel of the input."""
+from ..resample.folded import REACH_PX, bicubic_taps
 
 
 def unfold(folded: Tensor) -> Tensor:
@@ -57,18 +53,7 @@ def folded_bicubic(frames: Tensor, channels: int) -> Tensor:
     """
     count, colours, height, width = frames.shape
     padded = F.pad(frames, (REACH_PX,) * 4, mode="replicate").contiguous(memory_format=torch.channels_last)
-    taps = _bicubic_taps().to(frames.device).repeat(colours, 1, 1, 1)
+    taps = bicubic_taps().float().to(frames.device).repeat(colours, 1, 1, 1)
     folded = F.conv2d(padded, taps, groups=colours)
     beyond = folded.new_zeros(count, (channels - colours) * SCALE**2, height, width)
     return torch.cat([folded, beyond], 1).contiguous(memory_format=torch.channels_last)
-
-
-@lru_cache(maxsize=1)
-def _bicubic_taps() -> Tensor:
-    """(16, 1, 5, 5): the weights of the pixels around one for each of the 16 that it becomes."""
-    side = 2 * REACH_PX + 1
-    with torch.inference_mode(False):
-        impulses = torch.eye(side**2, dtype=torch.float64).view(side**2, 1, side, side)
-        large = F.interpolate(impulses, scale_factor=SCALE, mode="bicubic", align_corners=False)
-        centre = slice(REACH_PX * SCALE, (REACH_PX + 1) * SCALE)
-        return large[:, 0, centre, centre].reshape(side**2, SCALE**2).T.float().reshape(-1, 1, side, side)

@@ -117,7 +117,7 @@ def restore_clip(
     height, width = int(frames.shape[1]), int(frames.shape[2])
     size = size or (SCALE * height, SCALE * width)
     planes = frames[..., :3].movedim(-1, 1).float()
-    flows = flows or estimate_clip_flows(planes)
+    flows = estimate_clip_flows(planes) if flows is None else flows
     tiles = _plan_tiles((height, width), tile_px, current_group().size)
     chunk_state = chunk_state or ChunkState()
     states, entry = _enter(chunk_state.before, planes, tiles)
@@ -125,19 +125,28 @@ def restore_clip(
     result: Tensor | None = None
     report = on_frames or (lambda done, total: None)
     for first, last in _spans(len(frames), chunk_state.until):
-        large = _restore_window(restorer, clip, states, first, last, partial(report, first, len(frames)))
+        on_frame = partial(report, first, len(frames))
+        made = _to_size(_restore_window(restorer, clip, states, first, last, on_frame), size)
         if last == chunk_state.until:
-            left = _leave(planes[last - 1], states, tiles, restorer.config.state_channels)
-            chunk_state.after = {**(chunk_state.after or {}), **left}
-        made = resize(large.movedim(1, -1).clamp_(0, 1), size).clamp_(0, 1)
-        del large  # while the next window is restored
+            chunk_state.leave(_leave(planes[last - 1], states, tiles, restorer.config.state_channels))
         made = made if finish is None else finish(first, made)
-        if result is None:  # planar in memory, as what comes next works on it
-            result = planes.new_empty(len(frames) if len(made) else 0, 3, *made.shape[1:3]).movedim(1, -1)
-        if len(made):
-            result[first:last] = made
+        result = _keep(result, made, first, planes)
         report(last, len(frames))
     assert result is not None, "a clip has frames"
+    return result
+
+
+def _to_size(large: Tensor, size: tuple[int, int]) -> Tensor:
+    """(W, 3, 4 h, 4 w), which may be changed, to (W, *size, 3) in [0, 1]."""
+    return resize(large.movedim(1, -1).clamp_(0, 1), size).clamp_(0, 1)
+
+
+def _keep(result: Tensor | None, made: Tensor, first: int, clip: Tensor) -> Tensor:
+    """The result, (T, H, W, 3) and planar in memory for what comes next, with a window's frames; none without any."""
+    if result is None:
+        result = clip.new_empty(len(clip) if len(made) else 0, 3, *made.shape[1:3]).movedim(1, -1)
+    if len(made):
+        result[first : first + len(made)] = made
     return result
 
 

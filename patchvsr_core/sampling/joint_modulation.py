@@ -56,9 +56,9 @@ def fuse(
     group = current_group()
     running, skipped = (patches, []) if skip_policy is None else skip_policy.split(patches, step)
     fused = skip_policy.reuse(skipped, x.device) if skip_policy is not None and skipped and group.is_leader else []
-    own, done = group.shard(running), 0
-    if skipped and on_patches:
-        on_patches(len(skipped), len(patches))
+    own, done, report = group.shard(running), 0, on_patches or (lambda done, total: None)
+    if skipped:
+        report(len(skipped), len(patches))
     calls = attention.calls(step, own, patches_at_once) if attention else batch_calls(own, patches_at_once)
     for call in calls:
         if attention:
@@ -68,8 +68,7 @@ def fuse(
             fused = fused or [torch.zeros_like(x, dtype=torch.float32) for _ in predictions]
             _add_predictions(fused, predictions, call.patches)
             done += len(call.patches)
-        if on_patches:
-            on_patches(len(skipped) + group.done_by_all(done, len(running)), len(patches))
+        report(len(skipped) + group.done_by_all(done, len(running)), len(patches))
     fused = group.all_reduce_canvases(fused, x)
     if attention:
         attention.leave(fused[0])

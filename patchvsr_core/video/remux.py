@@ -128,17 +128,14 @@ def join(
     durations = _durations(timestamps, last_duration, fps, time_base, orders, is_film=path.suffix.lower() in FILMS)
     kept: dict[str, Any] = {"origin": origin, "clock": clock, "subtitles": subtitles, "audio": audio}
     try:
-        with (
-            explain_write_errors(path),
-            av.open(local_url(partial), "w", options=_container_options(path, notes, others_from)) as target,
-        ):
-            video = _picture_stream(segments[0], target, time_base, picture.light)
-            others = PassthroughStreams(others_from, target, path.suffix, **kept) if others_from else None
-            _put_notes(target, notes)
-            if is_reshaped:
-                video.metadata["title"] = video.metadata.get("title", "") + SPARE
-            _copy(segments, orders, timestamps, target, video, others, durations)
         with explain_write_errors(path):
+            with av.open(local_url(partial), "w", options=_container_options(path, notes, others_from)) as target:
+                video = _picture_stream(segments[0], target, time_base, picture.light)
+                others = PassthroughStreams(others_from, target, path.suffix, **kept) if others_from else None
+                _put_notes(target, notes)
+                if is_reshaped:
+                    video.metadata["title"] = video.metadata.get("title", "") + SPARE
+                _copy(segments, orders, timestamps, target, video, others, durations)
             if is_reshaped:
                 put_display_size(partial, display_size(_size_of(segments[0]), picture.pixel_aspect))
             commit_file(partial, path)
