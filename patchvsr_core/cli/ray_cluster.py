@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,16 +14,22 @@ from typing import Any
 
 from ..errors import ModelError, PatchVSRError, PlanError
 from ..plan.chunks import Chunk
-from ..settings import MODEL_FILES, Settings
+from ..realtime.upscaler import SHIPPED
+from ..settings import BASE_LAYERS, MODEL_FILES, Settings
 from ..video import VideoInfo
 from ..video.chunk_files import Encoding
 from ..video.parcels import Parcel, pack
 from .engine import Cost
 from .ray_worker import Networks, Order, UnseenInputError, input_files, make_share, query_engine
+from .realtime_engine import NO_PASSES
 
 log = logging.getLogger("patchvsr")
 AUTO = "auto"
 CLIENT = "ray://"
+TAKE_PATHS = (*MODEL_FILES, "model", "fast", "base_layer", "strength_map", "passes")
+"""Options that name a file or folder, or what ships."""
+SHIPPED_NAMES = {"tiny", "conditional", NO_PASSES, *SHIPPED, *BASE_LAYERS}
+"""A file or folder may happen to be called the same."""
 TRIES = 3
 """Workers that may be lost in a row without any of them finishing a chunk of the share."""
 
@@ -138,14 +144,20 @@ def connected(options: argparse.Namespace, info: VideoInfo, target: tuple[int, i
     try:
         device, demands = _demands(options, ray.cluster_resources())
         sizes = sum(file.stat().st_size for file in input_files(info))
-        chosen = {**vars(options), "device": device, "run": None}
-        for name in (*MODEL_FILES, "model", "fast", "base_layer", "strength_map", "passes"):
-            if chosen.get(name) and Path(chosen[name]).exists():
-                chosen[name] = str(Path(chosen[name]).resolve())
+        chosen = {**with_absolute_paths(vars(options)), "device": device, "run": None}
         yield Cluster(ray, Networks(chosen, info, target, int(demands["num_cpus"]), sizes), demands)
     finally:
         if is_ours:
             ray.shutdown()
+
+
+def with_absolute_paths(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of the command line for a worker in another folder; names of what ships are no paths."""
+    given = {
+        name: options.get(name) for name in (*MODEL_FILES, "model", "fast", "base_layer", "strength_map", "passes")
+    }
+    paths = {name: Path(value) for name, value in given.items() if value and value not in SHIPPED_NAMES}
+    return {**options, **{name: str(path.resolve()) for name, path in paths.items() if path.exists()}}
 
 
 def _ray() -> Any:

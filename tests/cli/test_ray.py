@@ -21,7 +21,7 @@ from patchvsr_core.__main__ import main
 from patchvsr_core.cli import ray_cluster, ray_run
 from patchvsr_core.cli.parser import make_parser
 from patchvsr_core.cli.preparation import encoding_of, probe_job
-from patchvsr_core.cli.ray_cluster import RemoteEngine, connected
+from patchvsr_core.cli.ray_cluster import RemoteEngine, connected, with_absolute_paths
 from patchvsr_core.cli.ray_run import upscale_on_cluster
 from patchvsr_core.cli.ray_worker import Made, Order
 from patchvsr_core.cli.worker_folders import make_worker_folder
@@ -54,6 +54,17 @@ def case(request: pytest.FixtureRequest, source: Path, tmp_path_factory: pytest.
     if request.param is PATCHES:
         clip = write(folder / "in.mp4", colors(18, 32, 48))
     return clip, request.param, upscale(clip, folder / "whole.mp4", *request.param)
+
+
+def test_workers_elsewhere_are_given_whole_paths_but_names_of_what_ships_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("tiny", "restorer", "rdg"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "map.png").write_bytes(b"")
+    given = {"model": "tiny", "base_layer": "restorer", "fast": "rdg", "vae": None, "strength_map": "map.png", "crf": 1}
+    assert with_absolute_paths(given) == {**given, "strength_map": str(tmp_path.resolve() / "map.png")}
 
 
 @pytest.fixture(scope="module")
