@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
@@ -19,7 +18,7 @@ from . import losses
 from .config import TrainConfig
 from .initial_weights import load_part
 from .packed import PackedFootage, pack_footage
-from .packed_crops import draw_crop
+from .packed_crops import begin_batch, draw_crop
 from .realtime import realtime_task
 from .registry import register
 
@@ -37,19 +36,13 @@ class StreamBatch:
 
 
 class StreamBatches(Dataset[StreamBatch]):
-    """Crops of packed footage; batch number k is a pure function of the seed and k.
-
-    A batch has ``data.batch`` clips of the longest kind, and more of shorter ones.
-    """
+    """Crops of packed footage; see :func:`packed_crops.begin_batch`."""
 
     def __init__(self, folder: Path, config: TrainConfig) -> None:
         self.footage, self.config = PackedFootage(folder, config.data), config
 
     def __getitem__(self, index: int) -> StreamBatch:
-        data = self.config.data
-        rng = np.random.default_rng((self.config.seed, index))
-        frames, side = int(rng.choice(data.frames)), int(rng.choice(data.crop_px)) // SCALE
-        count = max(1, data.batch * max(data.frames) // frames)
+        rng, frames, side, count = begin_batch(self.config, index)
         crops = [draw_crop(rng, self.footage, frames, side, SCALE)[:2] for _ in range(count)]
         truth, clip = (torch.stack(part).movedim(-1, 2).contiguous() for part in zip(*crops, strict=True))
         return StreamBatch(truth, clip)

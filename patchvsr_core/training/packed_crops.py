@@ -7,12 +7,26 @@ import torch
 from torch import Tensor
 
 from ..finish.degradation import degradation_level, trusted_level
-from .config import DataConfig
+from ..plan.target_size import SCALE
+from .config import DataConfig, TrainConfig
 from .degrade import draw_degradation, make_input
 from .packed import PackedFootage
 
 MISJUDGED = 0.15
 """Deviation of the logarithm of the factor by which a degradation is misjudged, as the estimate of a run is."""
+
+
+def begin_batch(config: TrainConfig, index: int) -> tuple[np.random.Generator, int, int, int]:
+    """What batch number ``index`` is drawn with, a function of it and the seed alone.
+
+    Returns:
+        (generator, frames of a clip, side of a crop in pixels of the input, clips): ``data.batch`` clips of the longest
+        kind, and more of shorter ones.
+    """
+    data = config.data
+    rng = np.random.default_rng((config.seed, index))
+    frames, side = int(rng.choice(data.frames)), int(rng.choice(data.crop_px)) // SCALE
+    return rng, frames, side, max(1, data.batch * max(data.frames) // frames)
 
 
 def draw_crop(

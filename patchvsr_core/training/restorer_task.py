@@ -25,7 +25,7 @@ from .discriminator import Discriminator, without_discriminator
 from .export import update_manifest
 from .initial_weights import load_part
 from .packed import PackedFootage, pack_footage
-from .packed_crops import draw_crop
+from .packed_crops import begin_batch, draw_crop
 from .perceptual_loss import Distance, appearance_loss, make_distance
 from .registry import Run, Score, TrainingTask, register
 from .validation import validate
@@ -52,19 +52,13 @@ class MovingBatch:
 
 
 class MovingBatches(Dataset[MovingBatch]):
-    """Crops of packed footage; batch number k is a pure function of the seed and k.
-
-    A batch has ``data.batch`` clips of the longest kind, and more of shorter ones.
-    """
+    """Crops of packed footage; see :func:`packed_crops.begin_batch`."""
 
     def __init__(self, folder: Path, config: TrainConfig) -> None:
         self.footage, self.config, self.flow = PackedFootage(folder, config.data), config, dis()
 
     def __getitem__(self, index: int) -> MovingBatch:
-        data = self.config.data
-        rng = np.random.default_rng((self.config.seed, index))
-        frames, side = int(rng.choice(data.frames)), int(rng.choice(data.crop_px)) // SCALE
-        count = max(1, data.batch * max(data.frames) // frames)
+        rng, frames, side, count = begin_batch(self.config, index)
         crops = [self._crop(rng, frames, side) for _ in range(count)]
         return MovingBatch(*(torch.stack(part) for part in zip(*crops, strict=True)))
 
