@@ -110,8 +110,8 @@ class RestorerTask(nn.Module):
         return loss + look, terms | judged
 
     def optimizer_groups(self) -> list[dict[str, Any]]:
-        """All learn alike."""
-        return [{"params": list(self.restorer.parameters()), "peak": self.config.learning_rate, "from": 0}]
+        """All learn alike, the discriminator too."""
+        return [{"params": list(self.parameters()), "peak": self.config.learning_rate, "from": 0}]
 
     def initialise(self, batches: Any) -> None:
         """A new network adds little to bicubic by itself."""
