@@ -134,7 +134,7 @@ def forecast(
     one_window = replace(canvas, frames=min(canvas.frames, settings.window_frames))
     plan = plan_canvas(one_window, settings)
     windows = count_windows(canvas, settings.window_frames, settings.overlap_frames)
-    work = work_of(plan, settings, is_lossless=request.family == "tiny")
+    work = work_of(plan, settings, is_lossless=family.is_lossless)
     work = replace(work, evaluations=windows * work.evaluations, pixels=canvas.frames * target[0] * target[1])
     networks = Networks(family.channels, refiner=refiner)
     tokens = (TOKEN_CELLS // family.token_cells) ** 2

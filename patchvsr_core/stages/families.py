@@ -54,6 +54,11 @@ class Family:
     """Whether the upsampled input is given to the model as a condition, made for every chunk."""
 
     @property
+    def is_lossless(self) -> bool:
+        """Whether a latent is the pixels themselves, rearranged; see :class:`vae.codec.Codec`."""
+        return self.channels == 3 * self.stride_px**2
+
+    @property
     def frames(self) -> str:
         """Lengths of a clip that fit without padding, such as ``4n+1``."""
         if self.stills:
