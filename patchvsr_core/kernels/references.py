@@ -22,7 +22,7 @@ def blend_reference(
     size: Sequence[int],
     dtype: torch.dtype,
 ) -> Tensor:
-    """Tiles (t, h, w, C) at ``starts`` along time, rows and columns: frames (T, H, W, C), see :func:`gather_blend`."""
+    """Tiles (t, h, w, C) at ``starts`` along time, rows, columns: frames (T, H, W, C), see :func:`blend.gather_blend`."""
     frames = torch.zeros((*size, tiles[0].shape[3]), device=tiles[0].device)
     for tile, index in zip(tiles, itertools.product(*(range(len(begin)) for begin in starts)), strict=True):
         first = [begin[k] for begin, k in zip(starts, index, strict=True)]
@@ -41,7 +41,7 @@ def add_reference(
     weights_yx: Sequence[Tensor],
     origins: Sequence[int],
 ) -> None:
-    """Patches (N, C, t, h, w) weighted and added to a canvas (C, T, H, W), see :func:`blend_into`."""
+    """Patches (N, C, t, h, w) weighted and added to a canvas (C, T, H, W), see :func:`blend.blend_into`."""
     for number, patch in enumerate(patches):
         weight = weights_t[number][:, None, None] * weights_yx[number]
         covered_cells(canvas, patch, origins[3 * number : 3 * number + 3]).addcmul_(patch.to(canvas.dtype), weight)
@@ -57,7 +57,7 @@ def mix_reference(
     alpha1: float,
     alpha2: float,
 ) -> Tensor:
-    """A frame mixed with its neighbour along the motion where the motion returns, see :func:`mix_along_flow`."""
+    """A frame mixed with its neighbour along the motion where the motion returns, see :func:`warp.mix_along_flow`."""
     agrees = consistency(there, back, alpha1, alpha2)
     mixed = torch.lerp(frame, warp(neighbour, there, interpolation), (weight * agrees).to(frame.dtype))
     return mixed.contiguous()

@@ -213,7 +213,7 @@ class _Residual(nn.Module):
 
 
 class _BicubicUpsample(nn.Module):
-    """Bicubic upsampling by 4 as a convolution before :func:`pixel_shuffle`, in the dtype of the frame."""
+    """Bicubic upsampling by 4 as a convolution before ``pixel_shuffle``, in the dtype of the frame."""
 
     ONE = 2**22
     """Fixed-point scale of the weights, which are stored as integers so that ``half()`` leaves them exact."""

@@ -168,7 +168,7 @@ def set_up_run(
     The view of the whole video is encoded only where the adapter attends to it: not at strength 0.
 
     Args:
-        latent: (1, C, t, h, w) of the upsampled LR input, as :func:`encode_input` makes it.
+        latent: (1, C, t, h, w) of the upsampled LR input, as :func:`frames.encode_input` makes it.
     """
     codec, view, propagation = models.codec, None, None
     if models.has_global_branch and settings.global_strength != 0:
