@@ -22,7 +22,7 @@ def blend_reference(
     size: Sequence[int],
     dtype: torch.dtype,
 ) -> Tensor:
-    """Tiles (t, h, w, C) at ``starts`` along time, rows, columns: frames (T, H, W, C), see :func:`blend.gather_blend`."""
+    """Tiles (t, h, w, C) at ``starts`` along three axes: frames (T, H, W, C), see :func:`blend.gather_blend`."""
     frames = torch.zeros((*size, tiles[0].shape[3]), device=tiles[0].device)
     for tile, index in zip(tiles, itertools.product(*(range(len(begin)) for begin in starts)), strict=True):
         first = [begin[k] for begin, k in zip(starts, index, strict=True)]
