@@ -1,9 +1,12 @@
-"""The sRGB curve (IEC 61966-2-1) between scene-linear and display-referred values."""
+"""The sRGB curve (IEC 61966-2-1) between scene-linear and display-referred values, and luma."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in luma (BT.601)."""
 
 
 def to_display(linear: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..srgb import to_linear
+from ..srgb import to_display, to_linear
 
 TO_XYZ = (
     (0.4124564, 0.3575761, 0.1804375),
@@ -31,8 +31,7 @@ def from_lab(lab: Tensor) -> Tensor:
     f = torch.stack([y + a / 500, y, y - b / 200], 1)
     scaled = torch.where(f > DELTA, f**3, 3 * DELTA**2 * (f - 4 / 29))
     linear = _mix(torch.linalg.inv(_matrix(lab) / _white(lab)), scaled)
-    rgb = torch.where(linear > 0.0031308, 1.055 * linear.clamp(min=0) ** (1 / 2.4) - 0.055, 12.92 * linear)
-    return rgb.clamp(0, 1)
+    return to_display(linear).clamp(0, 1)
 
 
 def _cube_root(t: Tensor) -> Tensor:

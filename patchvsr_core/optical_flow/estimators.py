@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import PlanError
+from ..srgb import LUMA
 from .lucas_kanade import pyramid
 from .raft import raft
 
@@ -94,5 +95,5 @@ def _estimate_on_luma(measure: Callable[[np.ndarray, np.ndarray], np.ndarray], f
 
 def _gray(frames: Tensor) -> list[np.ndarray]:
     """8-bit luma (BT.601)."""
-    weights = torch.tensor([0.299, 0.587, 0.114], device=frames.device)
+    weights = torch.tensor(LUMA, device=frames.device)
     return list((frames.float().clamp(0, 1) * 255 * weights[:, None, None]).sum(1).round().byte().cpu().numpy())

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..srgb import LUMA
+
 MIN_SIDE_PX = 12
 """The coarsest level is the first one whose shortest side is at most twice this."""
 ITERATIONS = 3
@@ -55,7 +57,7 @@ def _coarse_to_fine(first: Tensor, second: Tensor) -> Tensor:
 
 def _brightness(frames: Tensor) -> Tensor:
     """(B, 1, H, W) luma (BT.601) of (B, 3, H, W)."""
-    weights = torch.tensor([0.299, 0.587, 0.114], device=frames.device)
+    weights = torch.tensor(LUMA, device=frames.device)
     return (frames.float().clamp(0, 1) * weights[:, None, None]).sum(1, keepdim=True)
 
 

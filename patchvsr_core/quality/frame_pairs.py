@@ -13,9 +13,7 @@ from torch import Tensor
 
 from ..errors import PlanError
 from ..resample import resize
-
-LUMA = (0.299, 0.587, 0.114)
-"""Luma weights of red, green and blue (BT.601)."""
+from ..srgb import LUMA
 
 
 def pair_with_source(frames: Tensor, source: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

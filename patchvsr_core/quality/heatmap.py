@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..srgb import to_display
 from .frame_pairs import luma
 
 CELL_PX = 4
@@ -69,4 +70,4 @@ def make_colormap() -> Tensor:
     oklab = torch.stack([low + (high - low) * position, chroma * hue.cos(), chroma * hue.sin()], -1)
     cones = oklab @ torch.tensor(OKLAB_TO_CONES, dtype=torch.float64).T
     linear = (cones**3 @ torch.tensor(CONES_TO_RGB, dtype=torch.float64).T).clamp(0, 1)
-    return torch.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055).float()
+    return to_display(linear).float()

@@ -30,6 +30,8 @@ from .rdg import RDG, load_rdg
 if TYPE_CHECKING:
     from .exr_passes import PassFiles
 
+log = logging.getLogger("patchvsr")
+
 SHIPPED = {"dap": "dap_small.safetensors", "rdg": "rdg_small.safetensors"}
 """Files of the shipped networks by name."""
 
@@ -37,6 +39,12 @@ KEPT_EXACTLY = ("frame", "noise")
 """Parts of a state that do not go through the network."""
 State = dict[str, Tensor]
 """Recurrent state by name; empty at the beginning of a shot."""
+LIVE_COPIES = 5
+"""Of DAP's features that its residual network holds at once."""
+SAMPLE_VALUES = 16
+"""Indices and weights of one sample point, and what they are made from."""
+RDG_COPIES = 20
+"""Of RDG's features at full resolution that it holds at once."""
 
 
 def load_fast(
@@ -77,14 +85,6 @@ def load_network(path: Path) -> DAP | RDG:
     if "first_conv.weight" in header.shapes:
         return load_rdg(path)
     raise ModelError(f"{path.name} is neither a DAP nor an RDG network; choose one made by PatchVSR's trainer.")
-
-
-log = logging.getLogger("patchvsr")
-
-LIVE_COPIES = 5
-"""Of DAP's features that its residual network holds at once."""
-SAMPLE_VALUES = 16
-"""Indices and weights of one sample point, and what they are made from."""
 
 
 class FastUpscaler:
@@ -170,7 +170,7 @@ class FastUpscaler:
             attending = config.channels + config.points * (config.keys + SAMPLE_VALUES)
             values = 2 * config.features + max(LIVE_COPIES * config.channels, attending)
         else:
-            values = 20 * self.network.channels
+            values = RDG_COPIES * self.network.channels
         picture = 3 * SCALE**2 * (self.dtype.itemsize + torch.float32.itemsize)
         return size[0] * size[1] * (values * self.dtype.itemsize + picture)
 
@@ -193,22 +193,31 @@ class FastUpscaler:
         dtype = next(self.network.parameters()).dtype
         memory = {name: values if name in KEPT_EXACTLY else values.to(dtype) for name, values in memory.items()}
         if isinstance(self.network, DAP):
-            levels = range(self.network.config.levels)
-            before = None
-            if memory:
-                before = DAPState(tuple(memory[f"features {level}"] for level in levels), memory["hidden"])
-            result, after = self.network.step(image.movedim(-1, 1), before)
-            return result, {"hidden": after.hidden} | {f"features {k}": x for k, x in enumerate(after.features)}
-        buffers = make_gbuffers(image, _of_frame(passes, index), published=self.network.published)
-        if memory:
-            buffers["Motion"] = _motion(image, memory["frame"], passes.flows, index)[None].to(self.device)
-        guides = {name: values[0] for name, values in buffers.items()}
-        result, kept = self.network.step(guides, [memory[f"level {k}"] for k in range(3)] if memory else None)
-        state = {"frame": image} | {f"level {k}": x for k, x in enumerate(kept)}
-        if memory and passes.flows is not None and not self.network.published:
-            state["noise"] = measure_light_noise(image, memory["frame"], guides["Motion"], memory.get("noise"))
-            result = restore_grain(result, image, state["noise"])
-        return result, state
+            return _step_dap(self.network, image, memory)
+        return _step_rdg(self.network, image, passes, index, memory)
+
+
+def _step_dap(network: DAP, image: Tensor, memory: State) -> tuple[Tensor, State]:
+    before = None
+    if memory:
+        levels = range(network.config.levels)
+        before = DAPState(tuple(memory[f"features {level}"] for level in levels), memory["hidden"])
+    result, after = network.step(image.movedim(-1, 1), before)
+    return result, {"hidden": after.hidden} | {f"features {k}": x for k, x in enumerate(after.features)}
+
+
+def _step_rdg(network: RDG, image: Tensor, passes: RenderPasses, index: int, memory: State) -> tuple[Tensor, State]:
+    """With the passes of the frame; those that are missing are estimated."""
+    buffers = make_gbuffers(image, _of_frame(passes, index), published=network.published)
+    if memory:
+        buffers["Motion"] = _motion(image, memory["frame"], passes.flows, index)[None].to(image.device)
+    guides = {name: values[0] for name, values in buffers.items()}
+    result, kept = network.step(guides, [memory[f"level {k}"] for k in range(3)] if memory else None)
+    state = {"frame": image} | {f"level {k}": x for k, x in enumerate(kept)}
+    if memory and passes.flows is not None and not network.published:
+        state["noise"] = measure_light_noise(image, memory["frame"], guides["Motion"], memory.get("noise"))
+        result = restore_grain(result, image, state["noise"])
+    return result, state
 
 
 def upscale_chunk(
@@ -246,7 +255,7 @@ def upscale_chunk(
 
 
 def _check_passes(frames: Tensor, passes: RenderPasses, *, continues: bool) -> None:
-    """Raise unless the passes have the shape of the clip; the motion that of one more frame where a shot goes on.
+    """Raise unless the passes have the shape of the clip; the motion that of one more frame where a shot continues.
 
     Raises:
         MediaError: naming the pass.

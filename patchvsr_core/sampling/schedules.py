@@ -11,9 +11,8 @@ import math
 import torch
 from torch import Tensor
 
-from ..errors import PlanError
 from ..settings import Settings
-from .solvers import sigma_schedule
+from .solvers import check_start, sigma_schedule
 
 TIMESTEPS = 1000
 START = 899
@@ -68,8 +67,7 @@ def star_schedule(start: float | None = None) -> Tensor:
     """
     levels = _flow_level(star_fast_steps()[:-1])
     if start is not None:
-        if not 0 < start <= 1:
-            raise PlanError(f"A start at noise level {start} is out of range; it must lie above 0 and up to 1.")
+        check_start(start)
         first = torch.tensor([start])
         levels = torch.cat([first, levels[levels < first]])
     return torch.cat([levels, torch.zeros(1)])

@@ -77,13 +77,22 @@ def sigma_schedule(steps: int, *, shift: float = 1.0, start: float = 1.0) -> Ten
     """
     if steps < 1:
         raise PlanError(f"{steps} steps cannot sample; use at least 1.")
-    if not 0 < start <= 1:
-        raise PlanError(f"A start at noise level {start} is out of range; it must lie above 0 and up to 1.")
+    check_start(start)
     if shift <= 0:
         raise PlanError(f"A schedule shift of {shift} is out of range; it must be positive.")
     unshifted = start / (shift - (shift - 1) * start)
     s = torch.linspace(unshifted, 0, steps + 1)
     return shift * s / (1 + (shift - 1) * s)
+
+
+def check_start(start: float) -> None:
+    """Raise unless a run can start at a noise level.
+
+    Raises:
+        PlanError: when it is not above 0 and up to 1.
+    """
+    if not 0 < start <= 1:
+        raise PlanError(f"A start at noise level {start} is out of range; it must lie above 0 and up to 1.")
 
 
 def next_level(sigma: Tensor | float, levels: Tensor) -> float | None:

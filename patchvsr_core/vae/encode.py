@@ -106,8 +106,7 @@ def augment_noise(latent: Tensor, level: float, seed: int) -> Tensor:
     Raises:
         PlanError: for a level outside [0, 1].
     """
-    if not 0 <= level <= 1:
-        raise PlanError(f"Noise augmentation of {level} is out of range; it must be between 0 and 1.")
+    _check_level(level)
     if level == 0:
         return latent
     noise = seeded_noise(latent.shape, seed ^ CONDITION_STREAM).to(latent)
@@ -127,14 +126,18 @@ def noise_pixels(frames: Tensor, level: float, seed: int) -> Tensor:
     Raises:
         PlanError: for a level outside [0, 1].
     """
-    if not 0 <= level <= 1:
-        raise PlanError(f"Noise augmentation of {level} is out of range; it must be between 0 and 1.")
+    _check_level(level)
     if level == 0:
         return frames
     roots = torch.linspace(FIRST_BETA**0.5, LAST_BETA**0.5, TIMESTEPS, dtype=torch.float64)
     kept = float((1 - roots.square()).log().cumsum(0)[min(round(level * TIMESTEPS), TIMESTEPS - 1)].exp())
     noise = seeded_noise(frames.shape, seed ^ CONDITION_STREAM).to(frames)
     return (kept**0.5 * (2 * frames - 1) + (1 - kept) ** 0.5 * noise + 1) / 2
+
+
+def _check_level(level: float) -> None:
+    if not 0 <= level <= 1:
+        raise PlanError(f"Noise augmentation of {level} is out of range; it must be between 0 and 1.")
 
 
 def encode_noised(
