@@ -131,11 +131,11 @@ class RDG(nn.Module):
         image, dtype = buffers["Image"], self.first_conv.weight.dtype
         height, width = image.shape[-2:]
         padded = Guides(
-            _padded(buffers["Motion"].float()),
-            _padded(buffers["Depth"].to(dtype)),
-            _padded(torch.cat([buffers["Normal"], buffers["BRDF"]], 1).to(dtype)),
+            _pad(buffers["Motion"].float()),
+            _pad(buffers["Depth"].to(dtype)),
+            _pad(torch.cat([buffers["Normal"], buffers["BRDF"]], 1).to(dtype)),
         )
-        first = self.first_conv(_padded(image.to(dtype)))
+        first = self.first_conv(_pad(image.to(dtype)))
         x, skips = first, []
         for encoder, down in zip(self.encoders, self.downs, strict=True):
             x = encoder(x)
@@ -168,7 +168,7 @@ class RDG(nn.Module):
         return Guides(motion, depth, surface)
 
 
-def _padded(values: Tensor) -> Tensor:
+def _pad(values: Tensor) -> Tensor:
     height, width = values.shape[-2:]
     padding = (0, -width % MULTIPLE, 0, -height % MULTIPLE)
     return F.pad(values, padding) if any(padding) else values

@@ -51,7 +51,7 @@ class AdapterTask(nn.Module):
         self.adapter = Adapter(config.adapter_config)
         if prompt is not None:
             self.adapter.prompt = nn.Parameter(prompt.float(), requires_grad=False)
-        self._denoiser = self._attached()
+        self._denoiser = self._attach()
 
     def forward(self, batch: LatentBatch, generator: torch.Generator, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Rectified flow: mean squared error of the velocity eps - x0 at a random noise level.
@@ -113,9 +113,9 @@ class AdapterTask(nn.Module):
         try:
             yield self._base[0]
         finally:
-            self._denoiser = self._attached()
+            self._denoiser = self._attach()
 
-    def _attached(self) -> DiffusersDenoiser:
+    def _attach(self) -> DiffusersDenoiser:
         return DiffusersDenoiser(self._base[0], [self.adapter.prompt], self.adapter, keep_control=True)
 
 

@@ -96,7 +96,7 @@ class LPIPS(nn.Module):
 
     def forward(self, pictures: Tensor, truth: Tensor) -> Tensor:
         """(B,) distances of (B, 3, H, W) pictures in [0, 1]."""
-        depths = zip(*(self.features(_lpips_normalised(x), self.pool) for x in (pictures, truth)), strict=True)
+        depths = zip(*(self.features(_normalise_as_lpips(x), self.pool) for x in (pictures, truth)), strict=True)
         distances = [
             ((_unit(x) - _unit(y)).square() * self.get_buffer(f"linear{index}")[:, None, None]).sum(1).mean((1, 2))
             for index, (x, y) in enumerate(depths)
@@ -121,7 +121,7 @@ class DISTS(nn.Module):
 
     def forward(self, pictures: Tensor, truth: Tensor) -> Tensor:
         """(B,) distances of (B, 3, H, W) pictures in [0, 1]."""
-        depths = [(x, *self.features(_imagenet_normalised(x), _blur_pool)) for x in (pictures, truth)]
+        depths = [(x, *self.features(_normalise_as_imagenet(x), _blur_pool)) for x in (pictures, truth)]
         channels = [x.shape[1] for x in depths[0]]
         structure, texture = (self.get_buffer(name).split(channels) for name in ("beta", "alpha"))
         likeness = pictures.new_zeros(len(pictures))
@@ -140,15 +140,15 @@ def _weight(weights: dict[str, Tensor], name: str) -> Tensor:
     return weights[name].float().contiguous()
 
 
-def _lpips_normalised(pictures: Tensor) -> Tensor:
-    return _standardised(2 * pictures - 1, LPIPS_SHIFT, LPIPS_SCALE)
+def _normalise_as_lpips(pictures: Tensor) -> Tensor:
+    return _standardise(2 * pictures - 1, LPIPS_SHIFT, LPIPS_SCALE)
 
 
-def _imagenet_normalised(pictures: Tensor) -> Tensor:
-    return _standardised(pictures, IMAGENET_MEAN, IMAGENET_DEVIATION)
+def _normalise_as_imagenet(pictures: Tensor) -> Tensor:
+    return _standardise(pictures, IMAGENET_MEAN, IMAGENET_DEVIATION)
 
 
-def _standardised(x: Tensor, mean: tuple[float, ...], deviation: tuple[float, ...]) -> Tensor:
+def _standardise(x: Tensor, mean: tuple[float, ...], deviation: tuple[float, ...]) -> Tensor:
     return (x - x.new_tensor(mean)[:, None, None]) / x.new_tensor(deviation)[:, None, None]
 
 

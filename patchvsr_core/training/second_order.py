@@ -156,9 +156,9 @@ def degrade(large: Tensor, size: tuple[int, int], degradation: Degradation | Sec
     frames = _jpeg(_apply(large, first, (height, width), generator), first.jpeg)
     frames = _apply(frames, second, size, generator)
     if degradation.sinc_before_jpeg:
-        frames = _jpeg(_finished(frames, size, degradation), second.jpeg)
+        frames = _jpeg(_finish(frames, size, degradation), second.jpeg)
     else:
-        frames = _finished(_jpeg(frames, second.jpeg), size, degradation)
+        frames = _finish(_jpeg(frames, second.jpeg), size, degradation)
     if degradation.h264:
         frames = compress_h264(frames.clamp(0, 1), degradation.h264)
     return (frames.clamp(0, 1) * LEVELS).round() / LEVELS
@@ -203,15 +203,15 @@ def _draw_size(rng: np.random.Generator) -> int:
 def _apply(frames: Tensor, one: Pass, full: tuple[int, int], generator: torch.Generator) -> Tensor:
     """Blur, resizing to ``factor`` of (height, width) ``full``, and noise."""
     height, width = full if one.factor == 1 else (max(8, round(side * one.factor)) for side in full)
-    return _noisy(_resized(_filtered(frames, one.kernel), (height, width), one.filter), one, generator)
+    return _add_noise(_resize(_filter(frames, one.kernel), (height, width), one.filter), one, generator)
 
 
-def _finished(frames: Tensor, size: tuple[int, int], degradation: SecondOrder) -> Tensor:
+def _finish(frames: Tensor, size: tuple[int, int], degradation: SecondOrder) -> Tensor:
     """At the size of the result, with the last ringing."""
-    return _filtered(_resized(frames, size, degradation.filter), degradation.sinc)
+    return _filter(_resize(frames, size, degradation.filter), degradation.sinc)
 
 
-def _noisy(frames: Tensor, one: Pass, generator: torch.Generator) -> Tensor:
+def _add_noise(frames: Tensor, one: Pass, generator: torch.Generator) -> Tensor:
     frames = frames.clamp(0, 1)
     if one.gaussian:
         shape = (*frames.shape[:3], 1 if one.gray else 3)
@@ -222,14 +222,14 @@ def _noisy(frames: Tensor, one: Pass, generator: torch.Generator) -> Tensor:
     return frames.clamp(0, 1)
 
 
-def _filtered(frames: Tensor, kernel: Kernel | None) -> Tensor:
+def _filter(frames: Tensor, kernel: Kernel | None) -> Tensor:
     if kernel is None:
         return frames
     taps = kernel.taps()
     return map_frames(frames, lambda frame: cv2.filter2D(frame, -1, taps, borderType=cv2.BORDER_REFLECT_101))
 
 
-def _resized(frames: Tensor, size: tuple[int, int], filter: str) -> Tensor:
+def _resize(frames: Tensor, size: tuple[int, int], filter: str) -> Tensor:
     if tuple(frames.shape[1:3]) == size:
         return frames
     return map_frames(frames, lambda frame: cv2.resize(frame, size[::-1], interpolation=FILTERS[filter]))

@@ -23,8 +23,8 @@ def find_usable_shots(video: np.ndarray) -> list[tuple[int, int]]:
     """
     if len(video) == 1:
         return [(0, 1)]
-    finder = ShotDetector()
-    borders = [0, *(k for k, frame in enumerate(video) if finder.begins_shot(frame)), len(video)]
+    detector = ShotDetector()
+    borders = [0, *(k for k, frame in enumerate(video) if detector.begins_shot(frame)), len(video)]
     thumbs = np.stack([_thumb(frame) for frame in video])
     change = np.abs(np.diff(thumbs, axis=0)).mean(axis=(1, 2))
     shots = [(first, end) for first, end in itertools.pairwise(borders) if end - first > 1]

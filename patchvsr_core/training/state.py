@@ -17,18 +17,18 @@ RENAMED = {"critic": "discriminator", "meter": "estimator"}
 def read_state(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     """A state as it was written, its tensors under their names of today."""
     where = "cpu" if torch.device(device).type == "cpu" else device  # several processes number the CPU, cpu:0
-    state = _moved(read_pickle(path), where)
-    return {**state, **{part: _renamed(state[part]) for part in ("model", "average") if part in state}}
+    state = _move(read_pickle(path), where)
+    return {**state, **{part: _rename(state[part]) for part in ("model", "average") if part in state}}
 
 
-def _moved(value: Any, where: torch.device | str) -> Any:
+def _move(value: Any, where: torch.device | str) -> Any:
     """All tensors of a state on a device."""
     if isinstance(value, Tensor):
         return value.to(where)
     if isinstance(value, dict):
-        return {name: _moved(part, where) for name, part in value.items()}
-    return type(value)(_moved(part, where) for part in value) if isinstance(value, (list, tuple)) else value
+        return {name: _move(part, where) for name, part in value.items()}
+    return type(value)(_move(part, where) for part in value) if isinstance(value, (list, tuple)) else value
 
 
-def _renamed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _rename(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {".".join(RENAMED.get(part, part) for part in name.split(".")): value for name, value in tensors.items()}

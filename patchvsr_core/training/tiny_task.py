@@ -96,7 +96,7 @@ class TinyDefault(nn.Module):
     def forward(self, batch: Batch, generator: torch.Generator, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """(loss, its readable parts) of one batch; every draw comes from ``generator``."""
         objective, truth = self.config.objective, batch.truth
-        x, sigma, condition, level = self._noised(batch, generator)
+        x, sigma, condition, level = self._draw_point(batch, generator)
         view = noised_view(self.adapter, batch.view, level, generator)
         decoded = self._denoise(replace(batch, view=view), x, sigma, condition, level)
         terms = {"bicubic": losses.charbonnier(batch.upsampled, truth), "base": losses.charbonnier(decoded, truth)}
@@ -167,7 +167,7 @@ class TinyDefault(nn.Module):
         )
         return _frames(self._denoiser(x, sigma, control)[0].float())
 
-    def _noised(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _draw_point(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """(state, sigma, noise-augmented condition, its level) of a point on the bridge."""
         objective, device = self.config.objective, batch.truth.device
         draw = torch.rand(5, generator=generator).tolist()

@@ -76,13 +76,13 @@ def decode_tiles(
     network = "VAE" if condition is None else phrase("VAE with its conditional decoder")
     modules = (getattr(codec, "vae", None), None if condition is None else condition.decoder)
 
-    def decoded(window: tuple[Span, Span]) -> Tensor:
+    def decode_window(window: tuple[Span, Span]) -> Tensor:
         part = latent[..., window[0].cells, window[1].cells]
         tile = codec.decode(part) if condition is None else _decode_conditioned(codec, part, canvas, window, condition)
         return check_finite(tile[: canvas.frames], network, *modules)
 
     group, pixels = current_group(), []
-    for done, tile in enumerate(group.broadcast_each(tuple(grid), decoded), start=1):
+    for done, tile in enumerate(group.broadcast_each(tuple(grid), decode_window), start=1):
         pixels.append(group.local_frames(tile))
         if on_tile:
             on_tile(done, len(grid))

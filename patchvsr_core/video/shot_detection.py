@@ -59,9 +59,9 @@ class ShotDetector:
 
 def detect_cuts(frames: Tensor) -> tuple[int, ...]:
     """Detect the first frames of new shots in a clip, (T, H, W, 3 or more) in [0, 1]."""
-    finder = ShotDetector()
+    detector = ShotDetector()
     shown = ((frame[..., :3].clamp(0, 1) * 255).round().byte().cpu().numpy() for frame in frames)
-    return tuple(index for index, frame in enumerate(shown) if finder.begins_shot(frame))
+    return tuple(index for index, frame in enumerate(shown) if detector.begins_shot(frame))
 
 
 def _thumbnail(frame: np.ndarray) -> np.ndarray:

@@ -126,16 +126,16 @@ class _Look:
         on_frame: Callable[[], None] | None,
         on_decoded: Callable[[av.VideoFrame], None] | None,
     ) -> None:
-        self.finder = ShotDetector() if find_cuts else None
+        self.detector = ShotDetector() if find_cuts else None
         self.calls, self.on_frame = on_decoded, on_frame
         self.count = 0
         self.cuts: tuple[int, ...] = ()
 
     def __call__(self, frame: av.VideoFrame) -> None:
-        if self.finder is not None:
+        if self.detector is not None:
             width, height = thumbnail_size(frame.width, frame.height)
             thumb = convert(frame, format="rgb24", width=width, height=height, interpolation=Interpolation.AREA)
-            if self.finder.begins_shot(thumb.to_ndarray()):
+            if self.detector.begins_shot(thumb.to_ndarray()):
                 self.cuts = (*self.cuts, self.count)
         self.count += 1
         if self.calls:
@@ -167,11 +167,11 @@ def _timeline(info: VideoInfo, record: Record, cuts: tuple[int, ...], *, strict:
         notices.append(phrase(f"{said}{KEPT}."))
     last = _last_duration(record, moved, times, facts, is_damaged=bool(lost))
     if info.fields.filters:
-        times, last = _filtered(times, last, record.ordinals, info.fields)
+        times, last = _retime(times, last, record.ordinals, info.fields)
     return Timeline(times, info.time_base, cuts, last, tuple(notices), clock, bool(lost))
 
 
-def _filtered(
+def _retime(
     times: Sequence[int], last: int, ordinals: Sequence[Fraction], fields: Fields
 ) -> tuple[tuple[int, ...], int]:
     """When the frames that filters made are shown, and the last one's duration, in the finer time base.
