@@ -142,10 +142,11 @@ def _make_score(task: RestorerTask, config: TrainConfig, options: Namespace) -> 
 
 
 def _export(config: TrainConfig, average: dict[str, Tensor], target: Path, base: Path | None) -> None:
-    """What learned with a discriminator is the crisp end."""
+    """What learned how pictures look is the crisp end."""
     task = RestorerTask(config)
     task.restorer.load_state_dict({n.removeprefix("restorer."): v for n, v in without_discriminator(average).items()})
-    file = CRISP_FILE if config.objective.adversarial_weight else FILE
+    looks = config.objective.perceptual_weight or config.objective.adversarial_weight
+    file = CRISP_FILE if looks else FILE
     save_restorer(task.restorer, target / file)
     update_manifest(target, config, f"config of {file}")
 

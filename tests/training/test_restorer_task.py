@@ -24,6 +24,7 @@ from patchvsr_core.training.export import Blend, export_run
 from patchvsr_core.training.muon import LIKE_ADAM, Muon, orthogonalise
 from patchvsr_core.training.packed import MOST_PX, PackedFootage, pack_footage
 from patchvsr_core.training.perceptual_loss import appearance_loss
+from patchvsr_core.training.registry import find_task
 from patchvsr_core.training.restorer_task import BACKWARD_WEIGHT, CRISP_FILE, FILE, MovingBatches, RestorerTask
 from patchvsr_core.training.trainer import Trainer
 from patchvsr_core.training.validation import psnr
@@ -280,6 +281,16 @@ def test_a_blend_lies_between_two_runs(tmp_path: Path) -> None:
         export_run(config, tmp_path / "1", tmp_path / "out", blend=Blend(tmp_path / "2"))
     with pytest.raises(PatchVSRError, match="--share"):
         Blend(tmp_path / "0", 1.5)
+
+
+@pytest.mark.parametrize(
+    ("looks", "file"), [({}, FILE), ({"perceptual_weight": 0.3}, CRISP_FILE), ({"adversarial_weight": 0.1}, CRISP_FILE)]
+)
+def test_what_learned_how_pictures_look_is_the_crisp_end(tmp_path: Path, looks: dict[str, float], file: str) -> None:
+    config = _config(objective=Objective(**looks))
+    average = RestorerTask(config).state_dict()
+    find_task("restorer").export(config, average, tmp_path, None)
+    assert [path.name for path in tmp_path.glob("*.safetensors")] == [file]
 
 
 def test_one_frame_of_each_clip_is_looked_at(packed_footage: Path) -> None:
