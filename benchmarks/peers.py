@@ -45,7 +45,7 @@ OTHERS = ("SPAN", "Real-ESRGAN x4plus")
 BICUBIC = "bicubic"
 WARM_FRAMES = 2
 COUNTS = (1, 2, 4)
-SHOT_FRAMES = 6
+SHOT_FRAMES = 12
 """Of the clip for scaling, which has one shot for every process twice: a shot is made by one of them."""
 NOTES = (
     "Seconds of CPU time of one thread for a megapixel of output, from frames to frames: without loading, a first "

@@ -101,9 +101,6 @@ class Objective:
     perceptual_weight: float = 0.0
     """Of LPIPS (VGG-16) between the frames of a restorer or a conditional decoder and the truth, beside the error of
     their pixels; 0: none."""
-    perceptual_degraded: float = 0.0
-    """By how much that weight grows with each level of degradation of a restorer's input: the less an input tells, the
-    more it counts how the result looks."""
     detailed: float = 0.4
     """Share of steps that train the refiner for detail above 0."""
 

@@ -38,14 +38,14 @@ def make_distance(config: TrainConfig, options: Namespace) -> Distance | None:
 
 
 def distance_of_frames(distance: Distance, frames: Tensor, truth: Tensor, generator: torch.Generator) -> Tensor:
-    """Distance of one frame of each clip, (N,), drawn anew at every step: all of them cost more than they teach.
+    """Mean distance of one frame of each clip, drawn anew at every step: all of them cost more than they teach.
 
     Args:
         frames, truth: (N, T, 3, H, W).
     """
     clips = torch.arange(len(frames))
     drawn = torch.randint(frames.shape[1], (len(frames),), generator=generator)
-    return distance(frames[clips, drawn].clamp(0, 1), truth[clips, drawn])
+    return distance(frames[clips, drawn].clamp(0, 1), truth[clips, drawn]).mean()
 
 
 def appearance_loss(
@@ -55,21 +55,17 @@ def appearance_loss(
     objective: Objective,
     distance: Distance | None,
     discriminator: Discriminator | None,
-    degradation: Tensor | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """(loss, its readable parts) of how frames look; 0 where neither judges them.
 
     Args:
         frames, truth: (N, T, 3, H, W) in [0, 1].
         objective: the weights of both.
-        degradation: (N,) levels of the inputs; None: clean.
     """
     loss, terms = frames.new_zeros(()), {}
     if distance is not None:
-        look = distance_of_frames(distance, frames, truth, generator)
-        counts = 1 if degradation is None else 1 + objective.perceptual_degraded * degradation
-        loss = loss + objective.perceptual_weight * (counts * look).mean()
-        terms["look"] = look.mean()
+        terms["look"] = distance_of_frames(distance, frames, truth, generator)
+        loss = loss + objective.perceptual_weight * terms["look"]
     if discriminator is not None:
         planes = frames.movedim(2, -1), truth.movedim(2, -1)
         loss = loss + adversarial_loss(discriminator, *planes, objective.adversarial_weight)

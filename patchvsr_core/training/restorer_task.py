@@ -99,13 +99,7 @@ class RestorerTask(nn.Module):
         }
         loss = terms["result"] + BACKWARD_WEIGHT * terms["backward"]
         look, judged = appearance_loss(
-            made.frames,
-            batch.truth,
-            generator,
-            self.config.objective,
-            self.distance,
-            self.discriminator,
-            batch.degradation,
+            made.frames, batch.truth, generator, self.config.objective, self.distance, self.discriminator
         )
         return loss + look, terms | judged
 
