@@ -7,10 +7,12 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+import cv2
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, set_seed
@@ -96,7 +98,8 @@ class Trainer:
         stopping = threading.Event()
         previous = signal.signal(signal.SIGTERM, lambda number, frame: stopping.set())
         smooth: dict[str, float] = {}
-        batches = iter(self._loader())
+        with _opencv_in_one_thread():
+            batches = iter(self._loader())
         try:
             with tqdm(initial=self.step, total=self.config.steps, unit="step", mininterval=10) as bar:
                 while self.step < self.config.steps:
@@ -208,6 +211,17 @@ def _with_own_discriminator(own: dict[str, Tensor], read: dict[str, Tensor]) -> 
     """What a task loads of another run's weights: a discriminator may be new, or no longer needed."""
     judging = {name: read.get(name, value) for name, value in own.items() if name.startswith(PREFIX)}
     return judging | without_discriminator(read)
+
+
+@contextmanager
+def _opencv_in_one_thread() -> Iterator[None]:
+    """For the start of workers: a process that is forked while OpenCV's threads are busy may wait for them forever."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def _outlive_signals(worker: int) -> None:

@@ -8,6 +8,7 @@ from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import pytest
 import torch
 from torch import nn
@@ -21,6 +22,7 @@ from patchvsr_core.training.factory import make_trainer
 from patchvsr_core.training.refiner_task import RefinerTask
 from patchvsr_core.training.registry import Run, TrainingTask, find_task, register, task_names
 from patchvsr_core.training.state import read_state
+from patchvsr_core.training.trainer import Trainer
 
 SHIPPED = sorted((Path(registry.__file__).parent / "configs").glob("*.toml"))
 
@@ -110,6 +112,26 @@ class _Line(nn.Module):
 class _Numbers(torch.utils.data.Dataset[torch.Tensor]):
     def __getitem__(self, index: int) -> torch.Tensor:
         return torch.tensor([1.0, 2.0])
+
+
+class _Threads(torch.utils.data.Dataset[torch.Tensor]):
+    def __getitem__(self, index: int) -> torch.Tensor:
+        return torch.tensor([float(cv2.getNumThreads())])
+
+
+def test_a_worker_never_waits_for_threads_of_opencv_that_it_does_not_have(
+    small: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenCV can hang in a process that was forked while its threads were busy; with one thread it waits for none."""
+    seen: list[float] = []
+    monkeypatch.setattr("patchvsr_core.training.trainer.move_batch", lambda batch, device: seen.append(batch) or batch)
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(3)
+    try:
+        Trainer(_Line(), _Threads(), replace(small, steps=2, validate_every=9), tmp_path / "run").run()
+        assert [float(batch) for batch in seen] == [1.0, 1.0] and cv2.getNumThreads() == 3
+    finally:
+        cv2.setNumThreads(before)
 
 
 def test_a_new_network_is_one_registration(small: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

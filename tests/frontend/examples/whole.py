@@ -44,7 +44,7 @@ twice the result.
 **Resume**: cancelled, crashed or out of memory? Queue it again with nothing changed, and it resumes where it \
 stopped. Choose *start again* if you changed settings.
 
-**Cost**: about 25 s per frame on two CPU cores: try two seconds of your clip first. Nothing to download. The result \
+**Cost**: about 8 s per frame on two CPU cores: try two seconds of your clip first. Nothing to download. The result \
 is in ComfyUI's *output/video*.
 """
 INSIDE = ("tiny", "plan", "encode", "context", "apply", "merge")
