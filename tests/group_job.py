@@ -53,9 +53,8 @@ def results(group: ProcessGroup, models: Path) -> Iterator[tuple[str, Tensor]]:
     yield "many options", upscale(clip(3, 20, 30), (80, 120), tiny, along, chunk_state=chunk_state, group=group)
     assert chunk_state.after is not None
     yield "chunk_state", torch.cat([x.flatten() for x in chunk_state.after.values()])
-    wan = load_models(
-        str(models / "wan.safetensors"), vae=models / "vae.safetensors", adapter=models / "adapter.safetensors"
-    )
+    files = {"vae": models / "vae.safetensors", "adapter": models / "adapter.safetensors"}
+    wan = load_models(str(models / "wan.safetensors"), **files, precision="float32")
     guided = Settings(
         patch_px=32, window_frames=5, overlap_frames=1, steps=2, guidance=3.0, guidance_rescale=0.2, softening=1.5,
         noise_level=0.1, tile_px=48, tile_overlap_px=16, color="wavelet", projection_steps=1, start=0.5,
