@@ -98,14 +98,16 @@ def peak_bytes(work: Work, device: str) -> float:
         work()
         torch.cuda.synchronize()
         return torch.cuda.max_memory_allocated() - held
-    held = psutil.Process().memory_info().rss
+    held = psutil.Process().memory_info()
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # Linux: the peak counts from here
     except OSError:
         return math.nan
     work()
+    taken_back = max(0, held.shared - psutil.Process().memory_info().shared)  # pages of libraries, by the system
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) * 2**10 - held
+    peak = int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) * 2**10
+    return peak + taken_back - held.rss
 
 
 class Watch:

@@ -21,8 +21,6 @@ from patchvsr_core.stages import make_plan
 
 PATCHES = replace(TINY, base_layer=BICUBIC)
 """With diffusion, which the restorer leaves out."""
-SLACK_MIB = 32
-"""By how much the peak of one and the same run differs from time to time: the system takes pages back as it likes."""
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "cost.py"
 
 
@@ -44,7 +42,7 @@ def test_the_expected_peak_is_the_measured_one(name: str) -> None:
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     row = json.loads(done.stdout)
-    assert row["ratio"] > 0.8 and row["expected"] < 1.4 * row["measured"] + SLACK_MIB, row
+    assert 0.8 < row["ratio"] < 1.4, row
 
 
 def test_the_published_table_is_within_the_bounds() -> None:
