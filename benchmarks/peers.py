@@ -45,6 +45,7 @@ OTHERS = ("SPAN", "Real-ESRGAN x4plus")
 BICUBIC = "bicubic"
 WARM_FRAMES = 2
 COUNTS = (1, 2, 4)
+TITLES = {"peers": "Beside what people would use instead", "scaling": "Several processes and machines"}
 SHOT_FRAMES = 12
 """Of the clip for scaling, which has one shot for every process twice: a shot is made by one of them."""
 NOTES = (
@@ -241,7 +242,7 @@ def main() -> None:
     if options.only:
         return measure_one(options)
     parts: list[Records] = []
-    title = "Beside what people would use instead"
+    title = TITLES[options.parts[0]]
     for part, work in (("peers", compare), ("scaling", scaling)):
         if part in options.parts:
             parts.append(work(options))

@@ -153,9 +153,7 @@ def connected(options: argparse.Namespace, info: VideoInfo, target: tuple[int, i
 
 def with_absolute_paths(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options of the command line for a worker in another folder; names of what ships are no paths."""
-    given = {
-        name: options.get(name) for name in (*MODEL_FILES, "model", "fast", "base_layer", "strength_map", "passes")
-    }
+    given = {name: options.get(name) for name in TAKE_PATHS}
     paths = {name: Path(value) for name, value in given.items() if value and value not in SHIPPED_NAMES}
     return {**options, **{name: str(path.resolve()) for name, path in paths.items() if path.exists()}}
 
