@@ -14,7 +14,7 @@ from ..patchvsr_core.run.alpha import with_matte
 from ..patchvsr_core.vae.decode import InputCondition, decode_tiles
 from ..patchvsr_core.weights import shipped
 from .bypass import check_blended, check_matte
-from .finishing import agreeing
+from .finishing import agreeing, sharp_frames_notice
 from .sockets import Plan, Stage, Tiles
 from .validation import in_order
 from .widgets import finishing_widgets, setting_widget, tile_widgets
@@ -69,10 +69,11 @@ class ConditionalRefiner(io.ComfyNode):
         check_pair(frames, source)
         path = _path(refiner)
         degradation = estimate_degradation(refiner_at(path).estimator, source, cleanup)
+        notice = sharp_frames_notice(frames, source, strength)
         if strength > 0:
             frames = run_refiner(frames, source, strength, detail, degradation, Progress(), path=path)
         result = agreeing(frames, source, rounds, fidelity, cleanup, degradation)
-        return io.NodeOutput(with_matte(result, given))
+        return io.NodeOutput(with_matte(result, given), ui=notice)
 
 
 class ConditionalDecoder(io.ComfyNode):

@@ -67,7 +67,7 @@ class UpscaleVideo(io.ComfyNode):
                 io.ModelPatch.Input("adapter", optional=True, tooltip="An adapter made for this model."),
                 io.Conditioning.Input("negative", optional=True, tooltip="Needed if guidance is not 1."),
                 scale_widget(),
-                setting_widget("detail"),
+                setting_widget("detail", more="With another model it counts only where base_layer is restorer."),
                 setting_widget("restore_strength", "cleanup"),
                 setting_widget(
                     "seed",

@@ -12,7 +12,14 @@ TINY = Settings(layout="overlapping", base_layer=RESTORER)
 which one grid is as good as three."""
 
 WAN = Settings(
-    patch_px=512, window_frames=81, overlap_frames=16, steps=20, shift=5.0, color="wavelet", noise_level=0.25
+    patch_px=512,
+    window_frames=81,
+    overlap_frames=16,
+    steps=20,
+    shift=5.0,
+    color="wavelet",
+    noise_level=0.25,
+    refine_strength=0.0,
 )
 """A Wan with an adapter: from noise, at the size and length that it was trained for."""
 
@@ -28,6 +35,7 @@ WAN_PLAIN = Settings(
     projection_steps=1,
     eta=0.2,
     propagation_start=0.1,
+    refine_strength=0.0,
 )
 """A stock Wan without an adapter: a detail enhancer that starts from the noised input."""
 

@@ -256,7 +256,12 @@ class Settings:
         group="finishing",
         choices=COLOR_FIXES,
     )
-    refine_strength: float = fraction(1.0, "Strength of the refiner; 0 turns it off.", group="finishing")
+    refine_strength: float = fraction(
+        1.0,
+        "Strength of the refiner, which makes the soft frames of the tiny default sharp. 0 with any other model: its "
+        "frames are sharp already, and would get halos.",
+        group="finishing",
+    )
     detail: float = fraction(
         0.5,
         "What to aim for: the most probable image (0) or one as crisp as the original may have been (1). 0.5 is for "

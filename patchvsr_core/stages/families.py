@@ -17,7 +17,7 @@ STILLS = replace(WAN_PLAIN, patch_px=1024, window_frames=1, overlap_frames=0)
 """An image model without an adapter: every frame on its own, at the size that it was trained at."""
 DIFFUSION = replace(STILLS, eta=0.0, shift=1.0)
 """One whose noise is added to the picture instead of taking its place: eta is for flows."""
-ONE_STEP = Settings(patch_px=1024, window_frames=21, overlap_frames=4, color="lab")
+ONE_STEP = Settings(patch_px=1024, window_frames=21, overlap_frames=4, color="lab", refine_strength=0.0)
 """A model made for super-resolution, which is given the input as a condition: one step from noise."""
 
 

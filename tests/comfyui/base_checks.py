@@ -337,7 +337,7 @@ def upscaled(base: SmallBase) -> float:
         text[0][1] = {name: value for name, value in text[0][1].items() if name not in base.made_by_pipeline}
     models = host.NativeModels(base.load(), LinearVAE(base), *prompts)
     assert models.family is FAMILIES[base.family]
-    settings = replace(models.defaults, patch_px=64, window_frames=5, overlap_frames=1, steps=2, refine_strength=0.0)
+    settings = replace(models.defaults, patch_px=64, window_frames=5, overlap_frames=1, steps=2)
     clip, target, seen = a_clip(base), (70, 104), set()
     out = host.upscale_native(
         clip, target, models, settings, lambda stage, done, total: seen.add(stage), noise=torch.zeros

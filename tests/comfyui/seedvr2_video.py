@@ -80,7 +80,7 @@ def streamed(folder: Path) -> dict[str, Any]:
     with VideoWriter(source, SOURCE, range(FRAMES), Fraction(1, 24), fps=Fraction(24), codec="ffv1") as writer:
         writer.write(clip)
     models = complete_models(BASES["seedvr2"].load(), small_vae())
-    settings = replace(models.defaults, patch_px=64, refine_strength=0.0, patches_at_once=1)
+    settings = replace(models.defaults, patch_px=64, patches_at_once=1)
     network = models.model.model.diffusion_model
     forward, calls, stop_at = network.forward, [], [0]
 

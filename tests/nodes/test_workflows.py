@@ -36,7 +36,7 @@ EXPECTED = {
         "PatchVSR_PatchPlanner": {"patch_px": 512, "window_frames": 81, "overlap_frames": 16},
         "PatchVSR_ApplyPatchVSR": {"structure_lock": 0.5, "projection_steps": 1, "churn": 0.2},
         "PatchVSR_Blender": {"color_fix": "wavelet"},
-        "PatchVSR_RefineFidelity": {"refine_strength": 0.5, "rounds": 8},
+        "PatchVSR_RefineFidelity": {"refine_strength": 0, "rounds": 8},
     },
     "patchvsr_upscale_a_video": {
         "PatchVSR_OpticalFlow": {"method": "dis"},
@@ -58,7 +58,7 @@ EXPECTED = {
         "PatchVSR_FlowPropagation": {"weight": 0.5},
         "PatchVSR_AttentionPropagation": {"lazy": True},
         "PatchVSR_DetailGuidance": {"softening_end": 1.5},
-        "PatchVSR_ConditionalRefiner": {"strength": 0.5, "detail": 0.5},
+        "PatchVSR_RefineFidelity": {"refine_strength": 0, "detail": 0.5},
     },
     "patchvsr_simple": {
         "LoadVideo": {"file": "patchvsr_sample.mp4"},
@@ -92,7 +92,7 @@ EXPECTED = {
     "patchvsr_old_film": {
         "BasicScheduler": {"scheduler": "simple", "steps": 10, "denoise": 0.3},
         "PatchVSR_FlowPropagation": {"weight": 0.5},
-        "PatchVSR_RefineFidelity": {"refine_strength": 0.5, "cleanup": 1},
+        "PatchVSR_RefineFidelity": {"refine_strength": 0, "cleanup": 1},
     },
     "patchvsr_rewired": {
         "BasicScheduler": {"scheduler": "simple", "steps": 4, "denoise": 1},
@@ -180,7 +180,7 @@ NODES = {
     "patchvsr_dc_vsr": [*STAGES, *PLAIN, "AttentionPropagation", "DetailGuidance"],
     "patchvsr_star": [*STAGES, *PLAIN, "DetailGuidance", "StarSchedule"],
     "patchvsr_everything": [
-        *(*STAGES, *FLOW, *CONDITIONAL),
+        *(*STAGES, *FLOW, *PLAIN, "QualityReport"),
         *("AttentionPropagation", "DetailGuidance", "StarSchedule"),
     ],
     "patchvsr_simple": [*TINY, *PLAIN],

@@ -25,6 +25,13 @@ def test_the_defaults_of_every_family_make_a_plan(name: str) -> None:
         assert not family.images or plan.patch_size[0] == 1, "frames of an image model do not know one another"
 
 
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_refiner_sharpens_no_frames_but_the_soft_ones_of_the_tiny_default(name: str) -> None:
+    family = FAMILIES[name]
+    for settings in (family.settings, family.without_adapter):
+        assert settings.refine_strength == (1.0 if name == "tiny" else 0.0)
+
+
 @pytest.mark.parametrize(
     ("classes", "images", "name"),
     [

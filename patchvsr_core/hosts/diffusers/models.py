@@ -180,7 +180,13 @@ def _with_refiner(models: Models, name: str | Path | None) -> Models:
         return models
     path = shipped("tiny_conditional.safetensors") if name == "conditional" else Path(name)
     refiner, estimator = _refiner(path, models.device, models.dtype)
-    return replace(models, refiner=refiner, estimator=estimator, identity=f"{models.identity} {fingerprint(path)}")
+    return replace(
+        models,
+        refiner=refiner,
+        estimator=estimator,
+        identity=f"{models.identity} {fingerprint(path)}",
+        defaults=replace(models.defaults, refine_strength=Settings.refine_strength),
+    )
 
 
 def _decoder(path: str | Path, models: Models) -> ConditionalDecoder:

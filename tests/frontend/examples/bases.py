@@ -229,7 +229,7 @@ IMAGE_FLUX = Example(
         "decode": finishing("@model.VAE", "wavelet")["decode"],
         "blend": changed(finishing("@model.VAE", "wavelet")["blend"], image="@parts.IMAGE"),
         "refine": changed(
-            finishing("@model.VAE", "wavelet", refine_strength=0.5, rounds=8)["refine"], source="@parts.IMAGE"
+            finishing("@model.VAE", "wavelet", refine_strength=0.0, rounds=8)["refine"], source="@parts.IMAGE"
         ),
         "save": Node("SaveImage", {"images": "@refine.IMAGE", "filename_prefix": "PatchVSR_flux"}, size=(420, 440)),
     },
@@ -261,7 +261,7 @@ LTX_GRAPH = Example(
         "merge": WAN21.nodes["merge"],
         "guider": changed(WAN21.nodes["guider"], positive="@rate.positive", negative="@rate.negative", cfg=3.0),
         **sampling(steps=10, denoise=0.3),
-        **finishing("@model.VAE", "wavelet", refine_strength=0.5, rounds=8),
+        **finishing("@model.VAE", "wavelet", refine_strength=0.0, rounds=8),
         **saving(prefix="video/PatchVSR_ltx"),
     },
     groups=[

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .declarations import MODEL, PLAN, Example, Group, Node
-from .parts import FINISH_GROUP, PLAN_GROUP, REPORT_GROUP, SAMPLE_GROUP, along, changed, conditional, flow, note, report
+from .parts import FINISH_GROUP, PLAN_GROUP, REPORT_GROUP, SAMPLE_GROUP, along, changed, flow, note, report
 from .wan import FILES, WAN21, WAN_LOAD
 
 DCVSR_NOTE = """
@@ -32,8 +32,8 @@ them, with STAR's frequency loss.
 EVERYTHING_NOTE = """
 ## Everything at once, on Wan 2.1
 
-Prompt, guidance, STAR's noise levels, attention between patches, detail guidance, propagation along the motion, the \
-conditional refiner and a report. Bypass (Ctrl+B) nodes to compare with and without them.
+Prompt, guidance, STAR's noise levels, attention between patches, detail guidance, propagation along the motion and a \
+report. Bypass (Ctrl+B) nodes to compare with and without them.
 
 **Cost**: patches in *The plan* x windows of 81 frames x 4 steps x 2 for guidance; SAP half as much again.
 """
@@ -102,7 +102,6 @@ EVERYTHING = Example(
         "apply": changed(WAN21.nodes["apply"], model="@guidance.MODEL", churn=0.0),
         "guider": changed(WAN21.nodes["guider"], cfg=3.0),
         "sigmas": Node("PatchVSR_StarSchedule", {"start": 0.4}),
-        "refine": changed(conditional()["refine"], strength=0.5),
         **report(),
     },
     groups=[

@@ -143,7 +143,7 @@ WAN21 = Example(
             },
         ),
         **sampling(steps=10, denoise=0.3),
-        **finishing("@vae.VAE", "wavelet", refine_strength=0.5, rounds=8),
+        **finishing("@vae.VAE", "wavelet", refine_strength=0.0, rounds=8),
         **saving(),
     },
     groups=[
@@ -180,7 +180,7 @@ WAN21_ADAPTER = Example(
         "merge": WAN21.nodes["merge"],
         "guider": Node("BasicGuider", {"model": "@merge.MODEL", "conditioning": "@adapter.prompt"}),
         **sampling(steps=20, denoise=1.0),
-        **finishing("@vae.VAE", "wavelet", refine_strength=0.5, rounds=8),
+        **finishing("@vae.VAE", "wavelet", refine_strength=0.0, rounds=8),
         **saving(),
     },
     groups=[

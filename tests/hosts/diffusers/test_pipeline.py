@@ -205,7 +205,8 @@ def test_every_system_at_once_on_a_wan(wan_files: dict[str, Path], tmp_path: Pat
         name: save({"p": torch.randn(3, 64)}, tmp_path / f"{name}.safetensors") for name in ("prompt", "negative")
     }
     models = load_models(str(wan_files["model"]), **files, **prompts)
-    assert models.prompt.shape == (1, 3, 64) and models.refiner is not None
+    assert models.prompt.shape == (1, 3, 64)
+    assert models.refiner is not None and models.defaults.refine_strength == 1, "a refiner that is named runs"
     plain = replace(
         models.defaults,
         base_layer="bicubic",
