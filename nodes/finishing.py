@@ -81,7 +81,7 @@ class RefineFidelity(io.ComfyNode):
             frames = blend_base_layer(
                 frames.clone() if refine_strength == 0 else frames,
                 base_layer[..., :3],
-                base_layer_weight("dap", detail=detail, degradation=degradation),
+                base_layer_weight(detail=detail, degradation=degradation),
             )
         result = agreeing(frames, source, rounds, fidelity, cleanup, degradation)
         if strength.has_effect:

@@ -91,9 +91,9 @@ class Panel {
       const answer = response.ok ? await response.json() : {}
       if (answer.error) this.fail(answer.error)
       else if (answer.lines) this.show(answer, element)
-      else this.fail('Start ComfyUI again to see the plan here.')
+      else this.fail(words().restart)
     } catch {
-      this.fail('ComfyUI does not answer.')
+      this.fail(words().no_answer)
       setTimeout(() => (this.asked = ''), RETRY_MS)
     }
   }
@@ -141,6 +141,7 @@ class Panel {
       question[name] = valueOf(node, name) ?? report?.[name]
       if (question[name] === undefined) return { missing: 'not_run' }
     }
+    if (question.base_layer === 'auto' && feeding(node, 'upscale_model')) question.base_layer = 'upscaler'
     Object.assign(question, kind.node === 'planner' ? this.sampling() : { has_adapter: builtIn || !!feeding(node, 'adapter') })
     return { question, element: clip.element }
   }

@@ -8,6 +8,8 @@ const ENGLISH = {
   no_vae: 'Connect a VAE to see the plan.',
   no_picture: 'This file has no picture.',
   not_run: 'Queue once to see the plan.',
+  restart: 'Start ComfyUI again to see the plan here.',
+  no_answer: 'ComfyUI does not answer.',
   show_advanced: 'Show advanced inputs',
   hide_advanced: 'Hide advanced inputs'
 }

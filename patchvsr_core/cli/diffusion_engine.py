@@ -16,7 +16,7 @@ from ..plan.chunks import Chunk
 from ..run.memory import chunk_frames
 from ..run.oom_backoff import OOMBackoff, Work
 from ..sampling.schedules import step_count
-from ..settings import BASE_LAYERS, MODEL_FILES, OPTIONS, Settings, flag_of
+from ..settings import BASE_LAYERS, MODEL_FILES, OPTIONS, RESTORER, UPSCALER, Settings, flag_of
 from ..stages import carries_state, make_plan, runs_diffusion
 from ..video.chunk_files import Encoding
 from ..video.info import VideoInfo
@@ -24,7 +24,7 @@ from .engine import Cost
 from .flags import chosen_settings
 from .timed_estimate import estimate
 
-OF_THE_RESTORER = {"base_layer", "detail", "patch_detail", "fidelity_rounds", "fidelity_strength", "restore_strength"}
+OF_THE_BASE_LAYER = {"base_layer", "patch_detail", "fidelity_rounds", "fidelity_strength", "restore_strength"}
 """Settings that count where nothing is denoised."""
 
 
@@ -86,8 +86,8 @@ class DiffusionEngine:
         cost = estimate(plan, self.models, self.settings, keeps_result=self._keeps_result)
         seconds = cost.seconds * len(chunks) / self.group.size
         if not runs_diffusion(self.settings, is_lossless=self.models.codec.is_lossless):
-            work = (("work", "the restorer alone"),)
-            return Cost(seconds, cost.memory_bytes, work, _idle_note(self.given))
+            work = (("work", f"the {_network_of(self.settings)} alone"),)
+            return Cost(seconds, cost.memory_bytes, work, _idle_note(self.given, self.settings))
         kinds = [patch.kind for patch in plan.patches]
         frames, height, width = plan.patch_size
         details = [
@@ -126,12 +126,19 @@ def diffusion_engine(
     return DiffusionEngine(info, target, models, settings, group, tuple(given), adds_to_result)
 
 
-def _idle_note(given: Iterable[str]) -> str:
-    """Which of the settings that were given have no effect, as the restorer makes the whole picture."""
-    idle = [flag_of(name, OPTIONS[name]) for name in given if name not in OF_THE_RESTORER]
+def _network_of(settings: Settings) -> str:
+    """What makes the base layer, in words."""
+    return {RESTORER: "restorer", UPSCALER: "image upscaler"}.get(settings.base_layer, settings.base_layer.upper())
+
+
+def _idle_note(given: Iterable[str], settings: Settings) -> str:
+    """Which of the settings that were given have no effect, as the base layer is the whole picture."""
+    in_use = OF_THE_BASE_LAYER | ({"detail"} if settings.base_layer == RESTORER else set())
+    idle = [flag_of(name, OPTIONS[name]) for name in given if name not in in_use]
     if not idle:
         return ""
     return (
-        f"The restorer makes the whole picture and {', '.join(idle)} {'has' if len(idle) == 1 else 'have'} no effect; "
+        f"The {_network_of(settings)} makes the whole picture and {', '.join(idle)} "
+        f"{'has' if len(idle) == 1 else 'have'} no effect; "
         "add --patch-detail 0.5 or --base-layer bicubic to denoise patches."
     )

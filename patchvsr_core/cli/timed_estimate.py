@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from ..devices import time_warm_call
 from ..finish.back_projection import back_project
+from ..finish.base_layer import make_base_layer
+from ..finish.image_upscaler import upscale_images
 from ..finish.refine import Refiner, refine_frames
 from ..hosts.diffusers.denoiser import DiffusersDenoiser
 from ..hosts.diffusers.models import Models
@@ -21,7 +24,7 @@ from ..run.throughput import Throughput, Work, run_seconds, tokens_of, work_of
 from ..sampling.conditions import Controls
 from ..sampling.joint_modulation import check_steps
 from ..sampling.schedules import step_count
-from ..settings import Settings
+from ..settings import BICUBIC, RESTORER, Settings
 
 PIECE_PX = 256
 PIECE_FRAMES = 4
@@ -61,14 +64,15 @@ def estimate(plan: PatchPlan, models: Models, settings: Settings, *, keeps_resul
 def measure(plan: PatchPlan, models: Models, settings: Settings, work: Work) -> Throughput:
     """Run on noise what the work is made of: one patch, one tile, a small refinement, a small clip."""
     stages = {"fidelity": _fidelity_seconds(models, settings)}
-    if work.restores:
-        stages["base"] = _restorer_seconds(models)
+    if settings.base_layer != BICUBIC:
+        stages[settings.base_layer] = _base_layer_seconds(models, settings)
     if not work.uses_codec:
         return Throughput(stages=stages)
     megapixels = plan.canvas.frames * plan.canvas.target[0] * plan.canvas.target[1] / 1e6
     stages["codec"] = _codec_seconds(plan.canvas, models, settings) / megapixels
     if models.refiner is not None and settings.refine_strength > 0:
-        times = 2 if work.restores else 1  # with detail and without
+        adds_detail = models.codec.is_lossless and settings.base_layer != BICUBIC
+        times = 2 if adds_detail else 1  # with detail and without
         stages["refine"] = times * _refiner_seconds(models.refiner)
     if work.evaluations == 0:
         return Throughput(stages=stages)
@@ -103,10 +107,14 @@ def _codec_seconds(canvas: Canvas, models: Models, settings: Settings) -> float:
     return len(tiles) * both * canvas.latent_frames / frames
 
 
-def _restorer_seconds(models: Models) -> float:
-    """The restorer, with the flow that guides it, per megapixel of the result."""
+def _base_layer_seconds(models: Models, settings: Settings) -> float:
+    """What makes the base layer, the restorer with the flow that guides it, per megapixel of the result."""
     _, source = _small_clip(models.device)
-    return _per_megapixel(lambda: restore_as_shipped(source, device=models.device, dtype=models.dtype))
+    if settings.base_layer == RESTORER:
+        return _per_megapixel(lambda: restore_as_shipped(source, device=models.device, dtype=models.dtype))
+    upscale = None if models.upscaler is None else partial(upscale_images, models.upscaler)
+    size = (PIECE_PX, PIECE_PX)
+    return _per_megapixel(lambda: make_base_layer(settings.base_layer, source, size, upscale=upscale))
 
 
 def _refiner_seconds(refiner: Refiner) -> float:

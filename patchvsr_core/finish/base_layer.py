@@ -2,11 +2,10 @@
 image upscaler.
 
 A model that starts from the upsampled input starts from the base layer instead. The shipped model
-and its refiner predict what bicubic lacks, so a sharper start would be sharpened twice; with them
-the base layer comes in at the end. The restorer's frames are as probable or as crisp as ``detail``
-demands by themselves: with ``patch_detail`` 0 they are the whole result, and above it what makes the
-refined patches crisper is added to them. Of the frames of other networks and the model's the mean is
-taken: averaging two estimates with uncorrelated errors lowers the error.
+and its refiner predict what bicubic lacks, so a sharper start would be sharpened twice: beside them a
+network's base layer is the whole result with ``patch_detail`` 0, and above it what makes the refined
+patches crisper is added to it. In a graph of single nodes, whose patches are denoised in any case,
+the mean of both is taken: averaging two estimates with uncorrelated errors lowers the error.
 """
 
 from __future__ import annotations
@@ -27,12 +26,14 @@ from ..settings import BICUBIC, RESTORER, UPSCALER, Settings
 from ..vae.codec import Codec
 
 MEAN_WEIGHT = 0.6
-"""Weight of a real-time network's frames in the blend, for a clean input and ``detail`` 0."""
+"""Weight of the base layer's frames in the mean, for a clean input and ``detail`` 0."""
 
 Restore = Callable[..., Tensor]
 """(frames, size) to restored frames; takes ``detail`` and the choices of :func:`restorer.restore.restore_clip`."""
 Upscale = Callable[..., Tensor]
 """(frames, target) to upscaled frames, see :func:`image_upscaler.upscale_images`."""
+Fast = Callable[..., Tensor]
+"""(name, frames, size) to upscaled frames, see :meth:`realtime.upscaler.FastUpscaler.upscale`."""
 
 
 def make_base_layer(
@@ -46,6 +47,7 @@ def make_base_layer(
     chunk_state: ChunkState | None = None,
     restore: Restore | None = None,
     upscale: Upscale | None = None,
+    fast: Fast | None = None,
     finish: Finish | None = None,
 ) -> Tensor | None:
     """Upscale a clip to (height, width), but by no more than 4; None for bicubic.
@@ -58,6 +60,7 @@ def make_base_layer(
         chunk_state: takes the restorer's state on from the chunk before and to the one after.
         restore: runs the restorer; None: the shipped one where the frames are.
         upscale: runs an image upscaler.
+        fast: runs a real-time network; None: the shipped one where the frames are.
         finish: of the restorer alone: what is made of each of its windows, see :func:`restorer.restore.restore_clip`.
 
     Returns:
@@ -82,6 +85,10 @@ def make_base_layer(
             on_frames=on_frame,
             finish=finish,
         )
+    return (fast or _run_fast)(name, frames, size, on_frame=on_frame)
+
+
+def _run_fast(name: str, frames: Tensor, size: tuple[int, int], *, on_frame: OnDone | None = None) -> Tensor:
     return load_fast(name, device=str(frames.device)).upscale(frames, size, on_frame=on_frame)
 
 
@@ -100,20 +107,19 @@ def starts_from_base(codec: Codec) -> bool:
     return not codec.is_lossless
 
 
-def base_layer_weight(name: str, *, detail: float = Settings.detail, degradation: float = 0.0) -> float:
-    """The weight of another network's frames in the mean; 0 for bicubic, which is no layer of its own.
+def base_layer_weight(*, detail: float = Settings.detail, degradation: float = 0.0) -> float:
+    """The weight of another network's frames in the mean with the refined ones.
 
     Args:
-        name: one of :data:`settings.BASE_LAYERS`.
         detail: 0 to 1; the weight falls linearly to 0 at 1, where the crispest result is wanted.
-        degradation: level of the input, see :func:`degradation.estimate_degradation`. A real-time network amplifies
+        degradation: level of the input, see :func:`degradation.estimate_degradation`. Another network amplifies
             artifacts that the refiner removes, so its weight falls linearly to 0 at level 1.
     """
-    return 0.0 if name == BICUBIC else MEAN_WEIGHT * (1 - detail) * max(0.0, 1 - degradation)
+    return MEAN_WEIGHT * (1 - detail) * max(0.0, 1 - degradation)
 
 
 def add_detail(base: Tensor, crisp: Tensor, probable: Tensor) -> Tensor:
-    """Add to the restorer's frames what makes the refined patches crisper than the most probable ones.
+    """Add to the base layer what makes the refined patches crisper than the most probable ones.
 
     Args:
         base: (T, H, W, 3); modified in place.

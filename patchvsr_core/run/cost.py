@@ -149,13 +149,14 @@ def run_memory(
     held = clip + OVERHEAD_BYTES
     at_end = held + result + max(sizes.projecting, sizes.restoring)
     if not runs_diffusion(settings, is_lossless=not networks.has_vae):
-        return Memory(0, 0, 0, 0, finish=at_end if keeps_result else held + sizes.handing_on)
+        hands_on = settings.base_layer == RESTORER and not keeps_result
+        return Memory(0, 0, 0, 0, finish=held + sizes.handing_on if hands_on else at_end)
     return Memory(
         encode=held + latent + base_layer + sizes.encoding,
         denoise=held + _denoising(plan, networks, settings, patches_at_once),
         decode=held + latent + sizes.tiles + max(result, sizes.decoding),
         refine=held + result + sizes.refining,
-        finish=at_end + base_layer + (result if settings.base_layer == RESTORER else 0),
+        finish=at_end + 2 * base_layer,
     )
 
 

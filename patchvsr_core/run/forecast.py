@@ -92,6 +92,8 @@ class Forecast:
     windows: int
     """Temporal windows."""
     steps: int
+    base_layer: str
+    """What makes it: one of :data:`settings.BASE_LAYERS`."""
     evaluations: int
     """Of patches, over all steps, windows and prompts."""
     result_bytes: int
@@ -149,6 +151,7 @@ def forecast(
         counts={kind: sum(patch.kind == kind for patch in plan.patches) for kind in KINDS},
         windows=windows,
         steps=step_count(settings),
+        base_layer=work.base_layer,
         evaluations=work.evaluations,
         result_bytes=work.pixels * PIXEL_BYTES,
         working_bytes=node_memory(canvas, networks, settings).peak,

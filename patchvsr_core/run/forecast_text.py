@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import reduce
 
 from ..plan.positions import KINDS
+from ..settings import RESTORER, UPSCALER
 from .forecast import Forecast
 
 MIB = 2**20
@@ -14,6 +15,8 @@ LONG_SECONDS = 3600
 """Beyond these a request is pointed out: few mean it."""
 ROUGH_SECONDS = 1800
 """To which a guess is rounded."""
+ALONE = {RESTORER: "restored", UPSCALER: "upscaler"}
+"""Texts for a base layer that is the whole result; of others, ``fast``."""
 Words = Mapping[str, str]
 """Texts of a language by name, with places for what is filled in."""
 
@@ -36,6 +39,7 @@ ENGLISH: Words = {
     "restored": "%(size)s · restorer alone",
     "restoring_time": "time ~%(time)s (measured here)",
     "fast": "%(size)s · real-time network alone",
+    "upscaler": "%(size)s · image upscaler alone",
     "far": "%(factor)s times as large as the clip: more than 8 times invents most of the picture.",
     "long": "This takes about %(time)s.",
     "guessed_long": "This may take %(time)s or more: a guess, as no run was timed here yet.",
@@ -46,8 +50,10 @@ ENGLISH: Words = {
     "no_vae": "Connect a VAE to see the plan.",
     "no_picture": "This file has no picture.",
     "not_run": "Queue once to see the plan.",
+    "restart": "Start ComfyUI again to see the plan here.",
+    "no_answer": "ComfyUI does not answer.",
 }
-"""All of them; the last four are said where there is nothing to forecast from yet, the two before on a button."""
+"""All of them; the last six are said where there is nothing to forecast from, the two before on a button."""
 
 
 def planner_lines(found: Forecast, *, guessed: bool, words: Words = ENGLISH) -> list[str]:
@@ -76,7 +82,7 @@ def video_lines(found: Forecast, words: Words = ENGLISH, *, fast: bool = False) 
         return [words["fast"] % {"size": size_text(found.target)}, words["disk"] % {"file": file, "disk": disk}]
     if found.evaluations == 0:
         return [
-            words["restored"] % {"size": size_text(found.target)},
+            words[ALONE.get(found.base_layer, "fast")] % {"size": size_text(found.target)},
             words["disk"] % {"file": file, "disk": disk},
             _time(found, words),
         ]

@@ -11,6 +11,7 @@ from collections.abc import Collection
 import torch
 
 from ..adapter.config import BaseSpec
+from ..settings import RESTORER
 from .throughput import Work
 
 THREAD_SPEED = 5e10
@@ -40,7 +41,7 @@ def least_seconds(work: Work, bases: Collection[BaseSpec], speed: float) -> floa
         bases: transformers of which any may be meant.
         speed: of the device, in operations per second.
     """
-    operations = RESTORING * work.pixels / 1e6 if work.restores else 0.0
+    operations = RESTORING * work.pixels / 1e6 if work.base_layer == RESTORER else 0.0
     if work.evaluations:
         if not bases:
             return None

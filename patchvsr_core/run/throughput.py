@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from ..plan.canvas import TOKEN_CELLS, PatchPlan
 from ..sampling.schedules import noise_levels
-from ..settings import RESTORER, Settings
+from ..settings import BASE_LAYERS, BICUBIC, Settings
 from ..stages import runs_auxiliary, runs_diffusion, steps_of_run
 
 
@@ -25,10 +25,10 @@ class Work:
     """Of all frames of the result."""
     positions: int = 0
     """Positions of patches, each of which the adapter evaluates once."""
-    restores: bool = False
-    """Whether the restorer makes the base layer."""
+    base_layer: str = BICUBIC
+    """What makes the base layer: one of :data:`settings.BASE_LAYERS`."""
     uses_codec: bool = True
-    """Whether a canvas is encoded and decoded: not where the restorer makes the whole result."""
+    """Whether a canvas is encoded and decoded: not where the base layer is the whole result."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Throughput:
     patches: Mapping[int, float] = field(default_factory=dict)
     """Seconds per evaluation of a patch, by its tokens."""
     stages: Mapping[str, float] = field(default_factory=dict)
-    """Seconds per megapixel of all frames of the result, by stage; ``base`` is the restorer."""
+    """Seconds per megapixel of all frames of the result, by stage; base layers by their names."""
     adapter: float = 0.0
     """Seconds that the adapter takes for one position."""
     attention_tokens: float = math.inf
@@ -57,11 +57,11 @@ class Throughput:
 def run_seconds(work: Work, throughput: Throughput) -> float | None:
     """How long some work takes; None when what takes most of it was never timed."""
     stages = dict(throughput.stages)
-    restoring = stages.pop("base", None)
-    if work.restores and restoring is None:
+    base_layers = {BICUBIC: 0.0, **{name: stages.pop(name) for name in BASE_LAYERS if name in stages}}
+    if work.base_layer not in base_layers:
         return None
     megapixels = work.pixels / 1e6
-    begun = megapixels * restoring if work.restores and restoring is not None else 0.0
+    begun = megapixels * base_layers[work.base_layer]
     if not work.uses_codec:
         return begun + megapixels * stages.get("fidelity", 0.0)
     denoising = 0.0
@@ -80,11 +80,11 @@ def work_of(plan: PatchPlan, settings: Settings, *, is_lossless: bool = False) -
         is_lossless: of the model's codec; with one the base layer may be the whole result.
     """
     canvas = plan.canvas
-    pixels, restores = canvas.frames * math.prod(canvas.target), settings.base_layer == RESTORER
+    pixels, base_layer = canvas.frames * math.prod(canvas.target), settings.base_layer
     if not runs_diffusion(settings, is_lossless=is_lossless):
-        return Work(0, tokens_of(plan), pixels, restores=restores, uses_codec=False)
+        return Work(0, tokens_of(plan), pixels, base_layer=base_layer, uses_codec=False)
     if settings.start == 0:  # nothing is denoised
-        return Work(0, tokens_of(plan), pixels, restores=restores)
+        return Work(0, tokens_of(plan), pixels, base_layer=base_layer)
     steps = steps_of_run(settings)
     levels = noise_levels(settings).tolist()
     grids = Counter((step % plan.phases, runs_auxiliary(settings, levels[step])) for step in steps)
@@ -98,7 +98,7 @@ def work_of(plan: PatchPlan, settings: Settings, *, is_lossless: bool = False) -
         tokens_of(plan),
         pixels,
         len({patch.origin for grid in patches.values() for patch in grid}),
-        restores,
+        base_layer,
     )
 
 

@@ -16,6 +16,7 @@ from statistics import median_low
 from typing import Any
 
 from ..adapter import BaseSpec
+from ..settings import RESTORER
 from ..stages.families import same_codec
 from .throughput import Throughput
 
@@ -31,6 +32,8 @@ SIZES = r"(?P<width>[1-9]\d{0,5})x(?P<layers>[1-9]\d{0,3})x(?P<ffn>[1-9]\d{0,5})
 """Of a base; none is 0, as what is scaled is divided by them."""
 PATCH = re.compile(rf"patch\|(?P<family>\w{{1,20}}) {SIZES}\|([1-9]\d{{0,8}})")
 STAGE = re.compile(r"stage\|(?P<stage>\w{1,20})(\|(?P<family>\w{1,20}))?")
+FORMERLY = {"base": RESTORER}
+"""Stages that files of earlier versions know by another name."""
 
 Runs = dict[str, dict[str, list[float]]]
 """Seconds of the last runs, oldest first, by device and kind of work; what was timed last comes last."""
@@ -129,7 +132,7 @@ def _stages(times: Iterable[tuple[str, float]], families: Collection[str]) -> It
     for kind, seconds in times:
         found = STAGE.fullmatch(kind)
         if found is not None and found["family"] in (None, *families):
-            yield found["stage"], seconds
+            yield FORMERLY.get(found["stage"], found["stage"]), seconds
 
 
 def _kinds(by_kind: dict[str, Any]) -> dict[str, list[float]]:

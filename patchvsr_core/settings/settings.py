@@ -234,7 +234,8 @@ class Settings:
         BICUBIC,
         "What upsamples the input before patches are denoised. restorer: a network that takes detail from the "
         "neighbouring frames, for everything. dap: faster, frame by frame. rdg: for renders. upscaler: an image "
-        "upscaler of yours (ESRGAN, SPAN, DAT and the like). bicubic: no network.",
+        "upscaler of yours (ESRGAN, SPAN, DAT and the like). bicubic: no network. With the tiny default a network "
+        "makes the whole picture; with bicubic patches do.",
         group="finishing",
         choices=BASE_LAYERS,
         advanced=True,

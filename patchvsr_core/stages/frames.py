@@ -10,15 +10,7 @@ from torch import Tensor
 
 from ..distributed import current_group
 from ..finish.back_projection import TOLERANCE, back_project
-from ..finish.base_layer import (
-    Restore,
-    Upscale,
-    add_detail,
-    base_layer_weight,
-    blend_base_layer,
-    make_base_layer,
-    starts_from_base,
-)
+from ..finish.base_layer import Fast, Restore, Upscale, add_detail, make_base_layer, starts_from_base
 from ..finish.color_fix import match_colors
 from ..plan.canvas import Canvas
 from ..plan.chunks import ChunkState
@@ -48,6 +40,8 @@ class BaseLayer:
     """Runs the restorer; None: the shipped one where the frames are."""
     upscale: Upscale | None = None
     """Runs an image upscaler."""
+    fast: Fast | None = None
+    """Runs a real-time network; None: the shipped one where the frames are."""
 
     def __call__(self, frames: Tensor, target: tuple[int, int], finish: Finish | None = None) -> Tensor | None:
         """See :func:`finish.base_layer.make_base_layer`."""
@@ -61,13 +55,9 @@ class BaseLayer:
             chunk_state=self.chunk_state,
             restore=self.restore,
             upscale=self.upscale,
+            fast=self.fast,
             finish=finish,
         )
-
-    @property
-    def weight(self) -> float:
-        """Its weight where it is blended in at the end."""
-        return base_layer_weight(self.settings.base_layer, detail=self.settings.detail, degradation=self.degradation)
 
 
 def encode_input(
@@ -136,12 +126,10 @@ def postprocess(
     size = (int(frames.shape[1]), int(frames.shape[2]))
     refined = partial(_refine, frames, source, settings, report, refine, base_layer.degradation)
     base = None if starts_from_base(codec) else base_layer(source, size)
-    if base is not None and settings.base_layer == RESTORER:
-        frames = add_detail(resize(base[own], size), refined(settings.patch_detail), refined(0.0))
-    else:
+    if base is None:
         frames = refined(settings.detail)
-        if base is not None:
-            frames = blend_base_layer(frames, resize(base[own], size), base_layer.weight)
+    else:
+        frames = add_detail(resize(base[own], size), refined(settings.patch_detail), refined(0.0))
     del base, refined
     return _agreeing(frames, source, settings, report, base_layer.degradation)
 
@@ -174,7 +162,8 @@ def restore_input(
 ) -> Tensor:
     """The base layer as the whole result, made to agree with the input; as :func:`postprocess` otherwise."""
     state = base_layer.chunk_state
-    if state is not None and state.on_final is not None and current_group().size == 1:
+    hands_on = settings.base_layer == RESTORER and current_group().size == 1
+    if hands_on and state is not None and state.on_final is not None:
         finish = partial(_finish_window, source, target, settings, base_layer.degradation, state.on_final)
         result = base_layer(source, target, finish)
         assert result is not None, "bicubic is never the whole result"

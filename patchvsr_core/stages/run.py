@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..distributed import current_group
-from ..finish.base_layer import Restore, Upscale
+from ..finish.base_layer import Fast, Restore, Upscale
 from ..finish.degradation import estimate_degradation
 from ..plan.canvas import Canvas, PatchPlan
 from ..plan.chunks import ChunkState
@@ -45,6 +45,8 @@ class Host:
     """Runs the restorer; None: the shipped one where the frames are."""
     upscale: Upscale | None = None
     """Runs an image upscaler, for the base layer of that name."""
+    fast: Fast | None = None
+    """Runs a real-time network, for the base layer of its name; None: the shipped one where the frames are."""
     decoder: ConditionalDecoder | None = None
     """Lets the input modulate the VAE's decoder."""
     timed: Timed = lambda stage, canvas: nullcontext()
@@ -75,7 +77,7 @@ def upscale_clip(
     degradation = current_group().broadcast_object(
         lambda: estimate_degradation(models.estimator, frames, settings.restore_strength)
     )
-    base_layer = BaseLayer(settings, degradation, report, chunk_state, host.restore, host.upscale)
+    base_layer = BaseLayer(settings, degradation, report, chunk_state, host.restore, host.upscale, host.fast)
     if not runs_diffusion(settings, is_lossless=models.codec.is_lossless):
         return restore_input(frames, target, settings, report, base_layer)
 

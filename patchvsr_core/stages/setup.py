@@ -19,7 +19,7 @@ from ..propagation.canvas import CanvasPropagation, PropagationOptions, measure_
 from ..sampling.conditions import PatchConditions
 from ..sampling.schedules import noise_levels, step_count
 from ..sampling.solvers import SOLVERS
-from ..settings import RESTORER, Settings
+from ..settings import BICUBIC, RESTORER, Settings
 from ..vae.codec import Codec
 from ..vae.encode import encode_global, encode_noised
 from .families import FAMILIES, family_of_codec
@@ -87,12 +87,12 @@ def layout_for(codec: Codec) -> str:
 
 
 def runs_diffusion(settings: Settings, *, is_lossless: bool) -> bool:
-    """Whether anything is denoised: not where the restorer makes the whole result.
+    """Whether anything is denoised: not where the base layer is the whole result.
 
     Args:
         is_lossless: of the model's codec.
     """
-    return not (is_lossless and settings.base_layer == RESTORER and settings.patch_detail == 0)
+    return not (is_lossless and settings.base_layer != BICUBIC and settings.patch_detail == 0)
 
 
 def carries_state(settings: Settings) -> bool:

@@ -13,7 +13,7 @@ from patchvsr_core.stages import make_plan
 
 def one_second_a_patch(monkeypatch: pytest.MonkeyPatch, *, adapter: float, base: float) -> None:
     """In place of measured seconds; all else takes none."""
-    others = ("_codec_seconds", "_refiner_seconds", "_fidelity_seconds", "_restorer_seconds")
+    others = ("_codec_seconds", "_refiner_seconds", "_fidelity_seconds", "_base_layer_seconds")
     for name, value in (("_patch_seconds", (adapter, base)), *((name, 0.0) for name in others)):
         monkeypatch.setattr(f"patchvsr_core.cli.timed_estimate.{name}", lambda *_, value=value: value)
 
@@ -60,11 +60,12 @@ def test_from_noise_level_0_nothing_is_denoised_but_a_canvas_is_encoded_and_deco
     assert found.evaluations == 0 and found.seconds == pytest.approx(3)
 
 
-def test_without_patches_the_restorer_takes_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["restorer", "dap"])
+def test_without_patches_the_base_layer_takes_the_time(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     one_second_a_patch(monkeypatch, adapter=1.0, base=1.0)
-    monkeypatch.setattr("patchvsr_core.cli.timed_estimate._restorer_seconds", lambda models: 2.0)
+    monkeypatch.setattr("patchvsr_core.cli.timed_estimate._base_layer_seconds", lambda *_: 2.0)
     models = load_models("tiny")
-    settings = replace(models.defaults, patch_px=64, layout="corner")
+    settings = replace(models.defaults, base_layer=name, patch_px=64, layout="corner")
     plan = make_plan(4, (64, 96), (128, 192), models, settings)
     restoring = 2 * 4 * 128 * 192 / 1e6
     alone = estimate(plan, models, settings)

@@ -36,7 +36,9 @@ def test_the_base_of_the_tiny_default_is_guessed_as_it_was_measured() -> None:
 
 def test_the_restorer_is_guessed_as_it_was_measured() -> None:
     (row,) = (row for row in rows("peers.json", "peers") if row["name"] == "balanced (default)")
-    assert least_seconds(Work(0, 1, 10**6, restores=True), (), THREAD_SPEED) == pytest.approx(row["cpu"], rel=0.2)
+    assert least_seconds(Work(0, 1, 10**6, base_layer="restorer"), (), THREAD_SPEED) == pytest.approx(
+        row["cpu"], rel=0.2
+    )
 
 
 def test_an_evaluation_grows_with_the_square_where_attention_takes_most() -> None:
@@ -71,9 +73,20 @@ def test_a_short_run_is_not() -> None:
 
 
 def test_what_was_measured_takes_the_place_of_a_guess() -> None:
-    found = forecast(FILM, Throughput(stages={"base": 1.0}), speed=2 * THREAD_SPEED)
+    found = forecast(FILM, Throughput(stages={"restorer": 1.0}), speed=2 * THREAD_SPEED)
     assert found.guess is None
     assert warning_line(found).startswith("This takes about")
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [("restorer", "restorer alone"), ("dap", "real-time network alone"), ("upscaler", "image upscaler alone")],
+)
+def test_what_makes_the_whole_picture_is_named_and_timed_by_itself(name: str, line: str) -> None:
+    found = forecast(replace(FILM, base_layer=name), Throughput(stages={name: 2.0}))
+    assert found.evaluations == 0 and line in video_lines(found)[0]
+    assert found.seconds == pytest.approx(2 * found.result_bytes / 12e6)
+    assert forecast(replace(FILM, base_layer=name), Throughput(stages={"rdg": 2.0})).seconds is None
 
 
 def test_a_family_without_a_transformer_is_not_guessed() -> None:

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from ...finish.image_upscaler import ImageUpscaler, describe, upscale_images
 from ...progress import OnDone
+from ...settings import UPSCALER
+from .run_times import timed_stage
 
 TILE_BYTES = 512 * 512 * 3 * 4 * 384
 """What a network of scale 1 may take for a tile, by core's own reckoning."""
@@ -25,7 +27,8 @@ def run_image_upscaler(
     Raises:
         ModelError: for one of other pictures than RGB.
     """
-    return upscale_images(_loaded(model), frames, target, on_frames=on_frames)
+    with timed_stage(UPSCALER, len(frames), target):
+        return upscale_images(_loaded(model), frames, target, on_frames=on_frames)
 
 
 def _loaded(model: Any) -> ImageUpscaler:

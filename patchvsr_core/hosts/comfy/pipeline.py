@@ -30,6 +30,7 @@ from .joint_modulation import FusionOptions, attach_joint_modulation
 from .layout import as_batch, as_canvas, is_image_model
 from .loading import adapter_of, family_of, sizes_of
 from .propagation import attach_propagation, attach_rescale, check_no_propagation
+from .realtime import run_fast_base
 from .refiner import run_refiner, shipped_refiner
 from .restorer import run_restorer
 from .run_times import timed_stage
@@ -139,6 +140,7 @@ def upscale_native(
         refine=run_refiner,
         restore=run_restorer,
         upscale=None if models.upscaler is None else partial(run_image_upscaler, models.upscaler),
+        fast=run_fast_base,
         timed=lambda stage, canvas: timed_stage(stage, canvas.frames, canvas.target, family),
     )
     return upscale_clip(frames, target, models, settings, report, host, chunk_state).float().cpu()

@@ -14,12 +14,14 @@ from torch import Tensor
 from ...devices import network_dtype
 from ...errors import ModelError
 from ...files import sha256
+from ...progress import OnDone
 from ...realtime.gbuffers import RenderPasses
 from ...realtime.optimize import prepare
 from ...realtime.upscaler import FastUpscaler, load_network, network_path
 from ...run.alpha import with_extras
 from ...video.shot_detection import detect_cuts
 from .progress import Progress
+from .run_times import timed_stage
 
 TITLES = {"dap": "DAP Upscale", "rdg": "RDG Upscale"}
 """Nodes that run a kind of network."""
@@ -55,6 +57,19 @@ def run_fast(
         raise ModelError(f"{name} is a network of {TITLES[upscaler.name]}; use that node, or choose another file.")
     cuts = detect_cuts(frames) if find_cuts else ()
     return with_extras(partial(upscaler.upscale, passes=passes, cuts=cuts, on_frame=Progress()), frames, target)
+
+
+def run_fast_base(name: str, frames: Tensor, size: tuple[int, int], *, on_frame: OnDone | None = None) -> Tensor:
+    """Upscale a clip by a shipped network for the base layer; computes on ComfyUI's device.
+
+    Args:
+        name: ``dap`` or ``rdg``.
+        frames: (T, h, w, 3) in [0, 1].
+        size: (height, width) of the result.
+    """
+    upscaler = load_realtime(name, (int(frames.shape[1]), int(frames.shape[2])))
+    with timed_stage(name, len(frames), size):
+        return upscaler.upscale(frames, size, on_frame=on_frame)
 
 
 def load_realtime(network: str | Path, source: tuple[int, int]) -> FastUpscaler:

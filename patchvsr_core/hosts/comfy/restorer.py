@@ -14,6 +14,7 @@ from ...plan.chunks import ChunkState
 from ...progress import OnDone
 from ...restorer.restore import Finish, restore_clip, working_bytes
 from ...restorer.shipped import shipped_restorer
+from ...settings import RESTORER
 from .run_times import timed_stage
 
 
@@ -35,7 +36,7 @@ def run_restorer(
     patcher = _patcher(detail)
     needed = working_bytes(len(frames), (int(frames.shape[1]), int(frames.shape[2])))
     comfy.model_management.load_models_gpu([patcher], memory_required=needed)
-    with timed_stage("base", len(frames), size):
+    with timed_stage(RESTORER, len(frames), size):
         return restore_clip(
             patcher.model,
             frames,
