@@ -16,13 +16,13 @@ THUMB_PX = 96
 
 
 def find_usable_shots(video: np.ndarray) -> list[tuple[int, int]]:
-    """(first, end) of every shot that moves and is sharp; a video of one frame is one shot.
+    """(first, end) of every shot that moves and is sharp; a video of one frame is one shot, of none there is none.
 
     Args:
         video: (T, H, W, 3) uint8.
     """
-    if len(video) == 1:
-        return [(0, 1)]
+    if len(video) < 2:
+        return [(0, 1)][: len(video)]
     detector = ShotDetector()
     borders = [0, *(k for k, frame in enumerate(video) if detector.begins_shot(frame)), len(video)]
     thumbs = np.stack([_thumb(frame) for frame in video])

@@ -208,6 +208,7 @@ def test_shots_end_at_cuts_and_leave_out_what_teaches_nothing() -> None:
     video = np.concatenate([moving[0], moving[1], still, soft])
     assert find_usable_shots(moving[0]) == [(0, 6)]
     assert find_usable_shots(still) == [] and find_usable_shots(soft) == []
+    assert find_usable_shots(still[:1]) == [(0, 1)] and find_usable_shots(still[:0]) == []
     shots = find_usable_shots(np.concatenate(moving))
     assert shots == [(0, 6), (6, 12)]
     assert find_usable_shots(video)[:2] == shots
