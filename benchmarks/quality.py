@@ -31,6 +31,7 @@ from pictures import Versions, contact_sheet, middle, save_versions, write_png
 from tables import Table, as_text, mean, number, write_markdown
 
 from patchvsr_core.finish.back_projection import TOLERANCE, back_project
+from patchvsr_core.finish.degradation import estimate_degradation
 from patchvsr_core.finish.refine import load_refiner
 from patchvsr_core.hosts.diffusers.models import Models, load_models
 from patchvsr_core.hosts.diffusers.pipeline import upscale
@@ -39,8 +40,8 @@ from patchvsr_core.realtime.upscaler import load_fast
 from patchvsr_core.resample import resize
 from patchvsr_core.restorer import load_restorer
 from patchvsr_core.restorer.restore import restore_clip
-from patchvsr_core.settings import BICUBIC, with_quality
-from patchvsr_core.stages import make_plan
+from patchvsr_core.settings import BICUBIC, UPSCALER, with_quality
+from patchvsr_core.stages import back_project_onto_input, make_plan
 
 Method = Callable[[Tensor, tuple[int, int], Models], Tensor]
 """(T, h, w, 3) frames and (height, width) to (T, height, width, 3) frames."""
@@ -99,6 +100,17 @@ def fast(name: str) -> Method:
     return lambda small, size, models: load_fast(name).upscale(small, size)
 
 
+def as_base_layer(method: Method) -> Method:
+    """What Upscale Video makes of an image upscaler that is connected to it: its frames, brought back to the input."""
+
+    def run(small: Tensor, size: tuple[int, int], models: Models) -> Tensor:
+        upscaler = replace(models.defaults, base_layer=UPSCALER)
+        degradation = estimate_degradation(models.estimator, small)
+        return back_project_onto_input(method(small, size, models), small, upscaler, degradation).clamp(0, 1)
+
+    return run
+
+
 METHODS: dict[str, Method] = {
     "bicubic": bicubic,
     "bicubic + back-projection": projected,
@@ -120,6 +132,7 @@ METHODS: dict[str, Method] = {
 USUAL = ("bicubic", "bicubic + back-projection", "DAP small", "detail 0", "default", "detail 1")
 RESTORER = "restorer"
 WITHOUT_PATCHES = {RESTORER, "bicubic", "bicubic + back-projection", "DAP small", "RDG small", *FILES}
+WITHOUT_PATCHES |= {f"{name} as base layer" for name in FILES}
 COMPARED = {
     "bicubic": "bicubic",
     "SPAN": "SPAN",
@@ -219,6 +232,7 @@ def parsed() -> argparse.Namespace:
         del options.metrics[name]
     if options.others:
         METHODS.update(others(options.others))
+        METHODS.update({f"{name} as base layer": as_base_layer(METHODS[name]) for name in FILES})
     options.input = _chosen(parser, options.input, list(INPUTS))
     options.methods = list(METHODS) if options.methods == "all" else _chosen(parser, options.methods, list(METHODS))
     if options.restorer:

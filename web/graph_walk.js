@@ -1,4 +1,4 @@
-// Where an input of a node comes from: through reroutes, bypassed nodes and the borders of subgraphs.
+// Where an input of a node comes from: through reroutes, bypassed nodes and the borders of subgraphs; and its widgets.
 
 const SUBGRAPH_INPUT = -10
 const BYPASSED = 4
@@ -78,6 +78,14 @@ export function upstream(node, name) {
 
 export function widgetOf(node, name) {
   return node?.widgets?.find((widget) => widget.name === name)
+}
+
+/** Show that a widget has no effect, or that it has. */
+export function grey(widget, off) {
+  if (widget.disabled === off && widget.options?.disabled === off) return
+  widget.disabled = off
+  if (widget.options) widget.options.disabled = off
+  window.app?.graph?.setDirtyCanvas?.(true, true)
 }
 
 /** What a widget will be when the graph runs; undefined when another node decides it. */

@@ -3,7 +3,7 @@
 // target decides; where it is custom, size does if it is filled in, and is then shown; otherwise scale does.
 
 import { app } from '../../scripts/app.js'
-import { keepUntilRemoved, valueOf, widgetOf } from './graph_walk.js'
+import { grey, keepUntilRemoved, valueOf, widgetOf } from './graph_walk.js'
 import { watch } from './watch.js'
 
 const NODES = ['PatchVSR_UpscaleVideo', 'PatchVSR_PatchPlanner', 'PatchVSR_DAPUpscale', 'PatchVSR_RDGUpscale']
@@ -17,13 +17,6 @@ function look(node) {
   grey(scale, !custom || exact)
   grey(size, !custom)
   hide(node, size, !exact)
-}
-
-function grey(widget, off) {
-  if (widget.disabled === off && widget.options?.disabled === off) return
-  widget.disabled = off
-  if (widget.options) widget.options.disabled = off
-  app.graph?.setDirtyCanvas?.(true, true)
 }
 
 /** A size that counts stands open; an empty one is among the advanced widgets. */

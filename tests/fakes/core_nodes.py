@@ -148,6 +148,12 @@ _ENTRIES = [
         title="Load Diffusion Model",
     ),
     _entry(
+        "UpscaleModelLoader",
+        {"UPSCALE_MODEL": "UPSCALE_MODEL"},
+        {"model_name": (["4x-ClearReality.safetensors"], {})},
+        title="Load Upscale Model",
+    ),
+    _entry(
         "VAELoader",
         {"VAE": "VAE"},
         {"vae_name": (["wan_2.1_vae.safetensors", "wan2.2_vae.safetensors", "seedvr2_ema_vae_fp16.safetensors"], {})},

@@ -91,6 +91,43 @@ def test_what_does_not_decide_the_size_is_grey(page: Any, kind: str) -> None:
     assert not page.evaluate(IS_GREY, "scale") and "size" not in page.evaluate(OPEN)
 
 
+CONNECT = """([type, output, input]) => {
+  const source = LiteGraph.createNode(type)
+  app.graph.add(source)
+  source.connect(output, made, made.findInputSlot(input))
+}"""
+GREY = "(names) => names.filter((name) => made.widgets.find((w) => w.name === name).disabled)"
+OF_DENOISING = {"seed", "steps", "guidance", "guidance_rescale", "patch_px", "layout", "patches_at_once", "propagation"}
+OF_DENOISING |= {"economy", "color_fix"}
+OF_ANY_MODEL = {"detail", "cleanup", "base_layer", "overlap_frames"}
+
+
+def test_what_has_no_effect_is_grey(page: Any) -> None:
+    """As :func:`stages.runs_diffusion` and the engines have it."""
+    add(page, "UpscaleVideo")
+    names = [*OF_DENOISING, *OF_ANY_MODEL, "filename_prefix", "crf", "find_cuts", "quality"]
+    grey = lambda: set(page.evaluate(GREY, names))  # noqa: E731
+    assert grey() == OF_DENOISING, "the restorer alone"
+    choose(page, "quality", "fast")
+    assert grey() == OF_DENOISING | OF_ANY_MODEL
+    choose(page, "quality", "best")
+    assert grey() == set()
+    choose(page, "quality", "balanced")
+    choose(page, "base_layer", "dap")
+    assert grey() == OF_DENOISING | {"detail"}
+    choose(page, "base_layer", "bicubic")
+    assert grey() == set(), "patches are denoised"
+    choose(page, "base_layer", "auto")
+    page.evaluate(CONNECT, ["UpscaleModelLoader", 0, "upscale_model"])
+    settle(page)
+    assert grey() == OF_DENOISING | {"detail"}
+    page.evaluate(CONNECT, ["UNETLoader", 0, "model"])
+    settle(page)
+    assert grey() == {"detail"}, "another model denoises"
+    choose(page, "base_layer", "restorer")
+    assert grey() == set()
+
+
 def test_a_video_is_all_that_upscale_video_needs_to_tell_the_size(page: Any) -> None:
     add(page, "UpscaleVideo")
     page.evaluate("""() => {
