@@ -61,6 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--base", type=Path, help="the Wan that the adapter is for")
     export.add_argument("--blend", type=Path, metavar="RUN", help="write what lies between this run and another")
     export.add_argument("--share", type=float, default=0.5, help="of --run in the blend, 0 to 1 (default: 0.5)")
+    export.add_argument(
+        "--onto", type=Path, metavar="RUN", help="add what the two differ in to a third run, which may have more blocks"
+    )
     export.add_argument("--to", type=Path, required=True, help="folder (tiny, --int8) or file (adapter, decoder)")
     export.set_defaults(run=_export)
     for command in (precompute, train, export):
@@ -104,7 +107,7 @@ def _export(options: argparse.Namespace) -> None:
     if options.int8:
         compress(options.int8, options.to)
         return
-    blend = None if options.blend is None else Blend(options.blend, options.share)
+    blend = None if options.blend is None else Blend(options.blend, options.share, options.onto)
     export_run(load_config(options.config), options.folder, options.to, options.base, blend)
 
 

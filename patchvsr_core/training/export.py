@@ -30,6 +30,9 @@ class Blend:
     """The folder of its state."""
     share: float = 0.5
     """Of the run that is exported, 0 to 1; the rest is the other's."""
+    onto: Path | None = None
+    """A third run that learned on from this one, perhaps with more blocks: what the exported run learned beside it is
+    added to its weights. Source: task arithmetic, Ilharco et al. (ICLR 2023)."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1:
@@ -53,8 +56,9 @@ def export_run(
     task = find_task(config.task)
     average = _read_average(run)
     if blend is not None:
-        other = without_discriminator(_read_average(blend.run))
-        average = _between(other, without_discriminator(average), blend.share)
+        other, own = (without_discriminator(weights) for weights in (_read_average(blend.run), average))
+        third = other if blend.onto is None else without_discriminator(_read_average(blend.onto))
+        average = _add_difference(third, other, own, blend.share)
     (target.parent if task.weights_file else target).mkdir(parents=True, exist_ok=True)
     task.export(config, average, target, base)
 
@@ -67,11 +71,15 @@ def _read_average(run: Path) -> dict[str, Tensor]:
     return average
 
 
-def _between(first: dict[str, Tensor], second: dict[str, Tensor], share: float) -> dict[str, Tensor]:
-    sizes = [{name: value.shape for name, value in weights.items()} for weights in (first, second)]
-    if sizes[0] != sizes[1]:
-        raise PatchVSRError("The two runs trained networks of other sizes; blend runs of one configuration.")
-    return {name: torch.lerp(value.float(), second[name].float(), share) for name, value in first.items()}
+def _add_difference(
+    onto: dict[str, Tensor], first: dict[str, Tensor], second: dict[str, Tensor], share: float
+) -> dict[str, Tensor]:
+    """A share of what the second differs from the first in, added to a third; which may be the first."""
+    sizes, other, third = ({name: value.shape for name, value in weights.items()} for weights in (first, second, onto))
+    if sizes != other or not sizes.items() <= third.items():
+        raise PatchVSRError("The runs trained networks of other sizes; blend runs of one configuration.")
+    change = {name: share * (second[name].float() - value.float()) for name, value in first.items()}
+    return {name: value.float() + change.get(name, 0.0) for name, value in onto.items()}
 
 
 def compress(files: Sequence[Path], target: Path) -> None:

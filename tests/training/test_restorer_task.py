@@ -282,6 +282,24 @@ def test_a_blend_lies_between_two_runs(tmp_path: Path) -> None:
         Blend(tmp_path / "0", 1.5)
 
 
+def test_what_two_runs_differ_in_is_added_to_a_third_with_more_blocks(tmp_path: Path) -> None:
+    config = _config()
+    deeper = replace(config, restorer=replace(SMALL, forward_blocks=2))
+    states = []
+    for k, each in enumerate((config, config, deeper)):
+        torch.manual_seed(k)
+        states.append({name: value.clone() for name, value in RestorerTask(each).state_dict().items()})
+        (tmp_path / str(k)).mkdir()
+        torch.save({"average": states[k]}, tmp_path / str(k) / "state.pt")
+    export_run(deeper, tmp_path / "1", tmp_path / "out", blend=Blend(tmp_path / "0", 0.25, tmp_path / "2"))
+    for name, value in load_restorer(tmp_path / "out" / FILE).state_dict().items():
+        key = f"restorer.{name}"
+        change = states[1][key] - states[0][key] if key in states[0] else 0.0
+        torch.testing.assert_close(value, states[2][key] + 0.25 * change, atol=2e-3, rtol=2e-3)
+    with pytest.raises(PatchVSRError, match="other sizes"):
+        export_run(config, tmp_path / "1", tmp_path / "out", blend=Blend(tmp_path / "2", 0.25, tmp_path / "0"))
+
+
 @pytest.mark.parametrize(
     ("looks", "file"), [({}, FILE), ({"perceptual_weight": 0.3}, CRISP_FILE), ({"adversarial_weight": 0.1}, CRISP_FILE)]
 )
