@@ -92,8 +92,12 @@ class RefineFidelity(io.ComfyNode):
 def sharp_frames_notice(frames: io.Image.Type, source: io.Image.Type, strength: float) -> ui.PreviewText | None:
     """What the node shows, and the log, where a refiner is to run on frames that it would give halos."""
     middle = slice(len(frames) // 2, len(frames) // 2 + 1)
-    if strength == 0 or not detail_energy(frames[middle], source[middle]) >= SHARP:
-        return None
+    is_sharp = strength > 0 and detail_energy(frames[middle], source[middle]) >= SHARP
+    return halo_notice() if is_sharp else None
+
+
+def halo_notice() -> ui.PreviewText:
+    """What a refiner does to sharp frames, in a sentence; it is logged too."""
     sentence = phrase(
         "These frames are sharp already, and the refiner gives such frames halos; set its strength to 0, unless it was "
         "trained on frames like these."

@@ -26,6 +26,7 @@ from ..patchvsr_core.sampling.joint_modulation import check_canvas
 from ..patchvsr_core.stages import defaults_for
 from ..patchvsr_core.vae.encode import check_frames
 from .bypass import check_conditioned
+from .finishing import halo_notice
 from .sampling import sampling_sockets
 from .sockets import Plan, Stage
 from .widgets import finishing_widgets, setting_widget
@@ -125,7 +126,10 @@ class PatchPreview(io.ComfyNode):
             degradation=estimate_input_degradation(source, cleanup),
         )
         comparison = look.side_by_side()
-        return io.NodeOutput(comparison, look.result, number, ui=ui.PreviewImage(comparison, cls=cls))
+        shown = ui.PreviewImage(comparison, cls=cls).as_dict()
+        if refine_strength > 0 and not is_tiny(guider.model_patcher):
+            shown |= halo_notice().as_dict()
+        return io.NodeOutput(comparison, look.result, number, ui=shown)
 
 
 class Compare(io.ComfyNode):

@@ -84,6 +84,13 @@ def test_only_what_is_needed_runs(pack, tiny, whole):
     assert "patchvsr_focus" not in parts["guider"].model_options["transformer_options"], "the guider is as it was"
 
 
+@pytest.mark.parametrize(("strength", "says_so"), [(1.0, True), (0.0, False)])
+def test_it_says_what_the_refiner_does_to_another_model(pack, tiny, whole, caplog, monkeypatch, strength, says_so):
+    monkeypatch.setattr(pack.part("nodes.looking"), "is_tiny", lambda model: False)
+    preview(pack, tiny, whole, patch=1, refine_strength=strength)
+    assert ("sharp already" in caplog.text) == says_so
+
+
 def test_the_pictures_stand_side_by_side(pack, tiny, whole):
     comparison, result, _ = preview(pack, tiny, whole, patch=2)
     frames, height, width, _ = result.shape
