@@ -28,10 +28,13 @@ from fakes.workflow import BLUEPRINTS, example
 from small_models import random_adapter, random_vae, random_wan, save
 
 from patchvsr_core.adapter import BaseSpec, save_adapter
+from patchvsr_core.finish.base_layer import base_layer_weight, blend_base_layer
+from patchvsr_core.finish.degradation import estimate_degradation
 from patchvsr_core.hosts.diffusers.models import load_models
 from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.realtime.exr_passes import read_passes
 from patchvsr_core.realtime.upscaler import load_fast
+from patchvsr_core.stages import back_project_onto_input
 from patchvsr_core.video import VideoWriter, read_clip
 
 ROOT = Path(__file__).parents[2]
@@ -143,8 +146,11 @@ def test_preview_and_base_layer_give_the_frames_of_the_command_line(
     frames = read_clip(server.base / "input" / short_clip).frames
     size = frames.shape[1] * 4, frames.shape[2] * 4
     models = load_models("tiny")
-    final = upscale(frames, size, models, replace(models.defaults, base_layer="dap"))
-    for name, expected in (("preview", load_fast("dap").upscale(frames)), ("final", final)):
+    patches = upscale(frames, size, models, replace(models.defaults, base_layer="bicubic", fidelity_rounds=0))
+    base, degradation = load_fast("dap").upscale(frames), estimate_degradation(models.estimator, frames)
+    final = blend_base_layer(patches.clone(), base, base_layer_weight(degradation=degradation))
+    final = back_project_onto_input(final, frames, models.defaults, degradation)
+    for name, expected in (("preview", base), ("final", final.clamp(0, 1))):
         assert psnr(pictures(server, entry, name), (expected * 255).round() / 255) > 45
 
 
