@@ -34,11 +34,11 @@ class RestorerConfig:
 
     channels: int = 64
     """Of all feature maps."""
-    stem_blocks: int = 2
+    stem_blocks: int = 4
     """Residual blocks on every frame, before the recurrences."""
     backward_blocks: int = 3
     """Residual blocks of a step from the last frame to the first."""
-    forward_blocks: int = 6
+    forward_blocks: int = 10
     """Residual blocks of a step from the first frame to the last; they make the result."""
     hidden: int = 1
     """Channels of the state at the large size, beside its picture."""
