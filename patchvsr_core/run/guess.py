@@ -20,7 +20,7 @@ MULTIPROCESSOR_SPEED = 4e11
 """Operations per second of a multiprocessor of a CUDA GPU."""
 OTHER_SPEED = 5e12
 """Operations per second of any other device."""
-RESTORING = 4.3e10
+RESTORING = 5.5e10
 """Operations of the restorer for a megapixel of the result, as many as a thread does at :data:`THREAD_SPEED` while it
 restores one in bfloat16; in single precision it takes almost twice as long."""
 
