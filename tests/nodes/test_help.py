@@ -273,6 +273,7 @@ def test_the_browser_is_served_pages_and_pictures_and_only_known_scripts():
         "advanced_widgets",
         "error_toast",
         "families",
+        "idle_widgets",
         "socket_colors",
         "target_size",
         "templates",
