@@ -150,7 +150,7 @@ _ENTRIES = [
     _entry(
         "UpscaleModelLoader",
         {"UPSCALE_MODEL": "UPSCALE_MODEL"},
-        {"model_name": (["4x-ClearReality.safetensors"], {})},
+        {"model_name": ("COMBO", {"options": ["4x-ClearReality.safetensors"]})},
         title="Load Upscale Model",
     ),
     _entry(

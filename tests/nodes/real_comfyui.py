@@ -15,6 +15,7 @@ import sys
 from typing import Any
 
 CORE_MODULES = (
+    "nodes_upscale_model",
     *("nodes_video", "nodes_custom_sampler", "nodes_model_advanced", "nodes_preview_any"),
     *("nodes_post_processing", "nodes_images", "nodes_lt", "nodes_seedvr"),
 )
