@@ -40,7 +40,7 @@ from patchvsr_core.realtime.upscaler import load_fast
 from patchvsr_core.resample import resize
 from patchvsr_core.restorer import load_restorer
 from patchvsr_core.restorer.restore import restore_clip
-from patchvsr_core.settings import BICUBIC, UPSCALER, with_quality
+from patchvsr_core.settings import BICUBIC, with_quality
 from patchvsr_core.stages import back_project_onto_input, make_plan
 
 Method = Callable[[Tensor, tuple[int, int], Models], Tensor]
@@ -104,9 +104,8 @@ def as_base_layer(method: Method) -> Method:
     """What Upscale Video makes of an image upscaler that is connected to it: its frames, brought back to the input."""
 
     def run(small: Tensor, size: tuple[int, int], models: Models) -> Tensor:
-        upscaler = replace(models.defaults, base_layer=UPSCALER)
         degradation = estimate_degradation(models.estimator, small)
-        return back_project_onto_input(method(small, size, models), small, upscaler, degradation).clamp(0, 1)
+        return back_project_onto_input(method(small, size, models), small, models.defaults, degradation).clamp(0, 1)
 
     return run
 

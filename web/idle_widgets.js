@@ -26,10 +26,11 @@ function idleOf(node) {
   const [quality, baseLayer] = ['quality', 'base_layer'].map((name) => valueOf(node, name))
   if (quality === 'fast') return FAST
   if (quality === undefined || baseLayer === undefined) return []
-  const restores = baseLayer === 'restorer' || (isBuiltIn(node) && baseLayer === 'auto' && !feeding(node, 'upscale_model'))
-  const detail = restores || (isBuiltIn(node) && (quality === 'best' || baseLayer === 'bicubic')) ? [] : ['detail']
-  const denoises = !isBuiltIn(node) || quality === 'best' || baseLayer === 'bicubic'
-  return denoises ? detail : [...DENOISING, ...detail]
+  const builtIn = isBuiltIn(node)
+  const refines = builtIn && baseLayer === 'bicubic' // the only case in which detail is the refiner's
+  const restores = baseLayer === 'restorer' || (builtIn && baseLayer === 'auto' && !feeding(node, 'upscale_model'))
+  const denoises = !builtIn || refines || quality === 'best'
+  return [...(denoises ? [] : DENOISING), ...(refines || restores ? [] : ['detail'])]
 }
 
 function isBuiltIn(node) {

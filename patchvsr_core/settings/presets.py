@@ -11,31 +11,20 @@ TINY = Settings(layout="overlapping", base_layer=RESTORER)
 """The tiny default: what the restorer makes of the input; with ``patch_detail``, a single step of diffusion on top, in
 which one grid is as good as three."""
 
-WAN = Settings(
-    patch_px=512,
-    window_frames=81,
-    overlap_frames=16,
-    steps=20,
-    shift=5.0,
-    color="wavelet",
-    noise_level=0.25,
-    refine_strength=0.0,
-)
-"""A Wan with an adapter: from noise, at the size and length that it was trained for."""
+_ANY_WAN = Settings(patch_px=512, window_frames=81, overlap_frames=16, shift=5.0, color="wavelet", refine_strength=0.0)
+"""At the size and length that they were trained for; their frames are sharp without the refiner."""
 
-WAN_PLAIN = Settings(
-    patch_px=512,
-    window_frames=81,
-    overlap_frames=16,
+WAN = replace(_ANY_WAN, steps=20, noise_level=0.25)
+"""A Wan with an adapter: from noise."""
+
+WAN_PLAIN = replace(
+    _ANY_WAN,
     steps=10,
-    shift=5.0,
     start=0.3,
-    color="wavelet",
     low_frequency_guidance=0.5,
     projection_steps=1,
     eta=0.2,
     propagation_start=0.1,
-    refine_strength=0.0,
 )
 """A stock Wan without an adapter: a detail enhancer that starts from the noised input."""
 

@@ -115,6 +115,9 @@ def test_what_has_no_effect_is_grey(page: Any) -> None:
     choose(page, "quality", "balanced")
     choose(page, "base_layer", "dap")
     assert grey() == OF_DENOISING | {"detail"}
+    choose(page, "quality", "best")
+    assert grey() == {"detail"}, "what patches add to another network's frames has a strength of its own"
+    choose(page, "quality", "balanced")
     choose(page, "base_layer", "bicubic")
     assert grey() == set(), "patches are denoised"
     choose(page, "base_layer", "auto")
