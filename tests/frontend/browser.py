@@ -8,9 +8,11 @@ import shutil
 import tempfile
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 FLAGS = [
     "--headless=new",
@@ -84,7 +86,7 @@ def open_frontend(
     Args:
         also_installed: per node and input, files that the page is told the server has.
     """
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import Error, sync_playwright
 
     body = json.dumps(SETTINGS).encode()
     request = urllib.request.Request(f"{server}/settings", data=body, headers={"Content-Type": "application/json"})
@@ -102,7 +104,19 @@ def open_frontend(
             page.wait_for_function(IS_READY, timeout=120_000)
             yield page
         finally:
-            context.close()
+            with suppress(Error):  # one that was ended is closed
+                context.close()
+
+
+def end_browsers() -> None:
+    """End what this process has opened, and what drives it, so that a call that still waits for an answer fails.
+
+    Neither running a script in a page nor closing the browser has a time limit of its own.
+    """
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            if any("playwright" in part or "chrom" in part for part in child.cmdline()[:2]):
+                child.kill()
 
 
 def settle(page: Any, turns: int = 3) -> None:
