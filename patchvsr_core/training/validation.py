@@ -37,7 +37,7 @@ def validate(method: Method, folder: Path, scale: int, sheet: Path) -> dict[str,
     """
     rows, scores = [], []
     for path in sorted(file for file in folder.rglob("*") if file.suffix.lower() in VIDEO):
-        truth = _middle(read_frames(path, FRAMES), SIDE_PX // (8 * scale) * 8 * scale)
+        truth = _middle(read_frames(path, FRAMES), scale)
         size = int(truth.shape[1]), int(truth.shape[2])
         small = make_input(truth, (size[0] // scale, size[1] // scale))
         bicubic = resize(small, size)
@@ -56,8 +56,8 @@ def psnr(frames: Tensor, truth: Tensor) -> float:
     return float(-10 * (frames.clamp(0, 1) - truth).square().mean().clamp(min=1e-10).log10())
 
 
-def _middle(frames: Tensor, side: int) -> Tensor:
-    height, width = (min(side, length // 32 * 32) for length in frames.shape[1:3])
+def _middle(frames: Tensor, scale: int) -> Tensor:
+    height, width = (min(SIDE_PX, length) // scale * scale for length in frames.shape[1:3])
     top, left = (frames.shape[1] - height) // 2, (frames.shape[2] - width) // 2
     return frames[:, top : top + height, left : left + width]
 
