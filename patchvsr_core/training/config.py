@@ -49,6 +49,8 @@ class DataConfig:
     """Share of clips whose colour channels change places: colours of all kinds, of which footage has few."""
     degraded: float = 0.0
     """Share of clips whose input is blurred, noisy or compressed."""
+    compressed: float = 0.0
+    """Share of these that H.264 alone degrades; the others as :func:`degrade.draw_degradation` draws."""
     second_order: float = 0.0
     """Share of these that are degraded twice over, as Real-ESRGAN does; see :mod:`second_order`."""
     kept_px: int = 256
@@ -101,6 +103,8 @@ class Objective:
     perceptual_weight: float = 0.0
     """Of LPIPS (VGG-16) between the frames of a restorer or a conditional decoder and the truth, beside the error of
     their pixels; 0: none."""
+    compressed_perceptual_weight: float = 0.0
+    """What is added to that for a restorer's clip that was compressed and nothing else."""
     detailed: float = 0.4
     """Share of steps that train the refiner for detail above 0."""
 

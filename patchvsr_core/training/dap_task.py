@@ -43,8 +43,9 @@ class StreamBatches(Dataset[StreamBatch]):
 
     def __getitem__(self, index: int) -> StreamBatch:
         rng, frames, side, count = begin_batch(self.config, index)
-        crops = [draw_crop(rng, self.footage, frames, side, SCALE)[:2] for _ in range(count)]
-        truth, clip = (torch.stack(part).movedim(-1, 2).contiguous() for part in zip(*crops, strict=True))
+        crops = [draw_crop(rng, self.footage, frames, side, SCALE) for _ in range(count)]
+        pairs = ([crop.large for crop in crops], [crop.small for crop in crops])
+        truth, clip = (torch.stack(part).movedim(-1, 2).contiguous() for part in pairs)
         return StreamBatch(truth, clip)
 
 

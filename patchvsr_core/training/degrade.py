@@ -55,6 +55,11 @@ class Degradation:
     def is_clean(self) -> bool:
         return not (any(self.blur) or self.noise or self.jpeg or self.h264)
 
+    @property
+    def is_compression(self) -> bool:
+        """Compressed, and nothing else."""
+        return bool(self.jpeg or self.h264) and not (any(self.blur) or self.noise)
+
 
 def draw_degradation(rng: np.random.Generator) -> Degradation:
     """Several kinds at once or none; weak ones are as likely as strong ones."""
@@ -69,6 +74,11 @@ def draw_degradation(rng: np.random.Generator) -> Degradation:
         h264=int(rng.integers(*H264_CRF)) if is_h264 else 0,
         seed=int(rng.integers(2**31)),
     )
+
+
+def draw_h264(rng: np.random.Generator) -> Degradation:
+    """H.264 alone, from good to bad."""
+    return Degradation(h264=int(rng.integers(*H264_CRF)))
 
 
 def make_input(large: Tensor, size: tuple[int, int], degradation: Degradation = Degradation()) -> Tensor:

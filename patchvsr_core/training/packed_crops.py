@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,7 +11,7 @@ from torch import Tensor
 from ..finish.degradation import degradation_level, trusted_level
 from ..plan.target_size import SCALE
 from .config import DataConfig, TrainConfig
-from .degrade import draw_degradation, make_input
+from .degrade import Degradation, draw_degradation, draw_h264, make_input
 from .packed import PackedFootage
 
 MISJUDGED = 0.15
@@ -29,30 +31,41 @@ def begin_batch(config: TrainConfig, index: int) -> tuple[np.random.Generator, i
     return rng, frames, side, max(1, data.batch * max(data.frames) // frames)
 
 
-def draw_crop(
-    rng: np.random.Generator, footage: PackedFootage, frames: int, side: int, scale: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """A clip, what is left of it at the size of the input, and the level of its degradation.
+@dataclass(frozen=True, eq=False)
+class Crop:
+    """A clip of T frames, and what is left of it at the size of the input."""
+
+    large: Tensor
+    """(T, scale * h, scale * w, 3) in [0, 1]."""
+    small: Tensor
+    """(T, h, w, 3) in [0, 1]."""
+    level: float
+    """Of the degradation as a run would estimate it, see :func:`degradation.estimate_degradation`."""
+    degradation: Degradation
+
+
+def draw_crop(rng: np.random.Generator, footage: PackedFootage, frames: int, side: int, scale: int) -> Crop:
+    """A clip of footage, reduced and at times degraded.
 
     Args:
         side: height and width in pixels of the input.
-
-    Returns:
-        (T, scale * side, scale * side, 3) and (T, side, side, 3) in [0, 1], and the level as a run would estimate it,
-        see :func:`degradation.estimate_degradation`.
     """
+    data = footage.config
     large = torch.from_numpy(footage.draw(rng, frames, side * scale)).float() / 255
-    if rng.random() < footage.config.recoloured:
+    if rng.random() < data.recoloured:
         large = large[..., rng.permutation(3)]
-    return large, *_make_input(rng, large, side, footage.config)
-
-
-def _make_input(rng: np.random.Generator, large: Tensor, side: int, data: DataConfig) -> tuple[Tensor, Tensor]:
-    """(T, side, side, 3) of what is to be restored, and the level of its degradation."""
-    if not data.degraded or rng.random() >= data.degraded:
-        return make_input(large, (side, side)), torch.tensor(0.0)
-    degradation = draw_degradation(rng)
+    degradation = _draw_degradation(rng, data)
     small = make_input(large, (side, side), degradation)
+    if degradation.is_clean:
+        return Crop(large, small, 0.0, degradation)
     clean = make_input(large, (side, side), degradation.blur_only())
     level = float(degradation_level((small - clean).square().mean().sqrt()))
-    return small, torch.tensor(trusted_level(level * float(np.exp(MISJUDGED * rng.normal()))))
+    return Crop(large, small, trusted_level(level * float(np.exp(MISJUDGED * rng.normal()))), degradation)
+
+
+def _draw_degradation(rng: np.random.Generator, data: DataConfig) -> Degradation:
+    if not data.degraded or rng.random() >= data.degraded:
+        return Degradation()
+    if data.compressed and rng.random() < data.compressed:
+        return draw_h264(rng)
+    return draw_degradation(rng)

@@ -26,26 +26,26 @@ def make_distance(config: TrainConfig, options: Namespace) -> Distance | None:
     Raises:
         PatchVSRError: when its weights were not named.
     """
-    if not config.objective.perceptual_weight:
+    if not (config.objective.perceptual_weight or config.objective.compressed_perceptual_weight):
         return None
     if options.perceptual is None:
         raise PatchVSRError(
             "This configuration trains with LPIPS; name the file of its weights with --perceptual FILE, or set "
-            "perceptual_weight to 0."
+            "perceptual_weight and compressed_perceptual_weight to 0."
         )
     lpips = LPIPS(options.perceptual, "vgg16").to(options.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return lpips.forward
 
 
 def distance_of_frames(distance: Distance, frames: Tensor, truth: Tensor, generator: torch.Generator) -> Tensor:
-    """Mean distance of one frame of each clip, drawn anew at every step: all of them cost more than they teach.
+    """(N,) distance of one frame of each clip, drawn anew at every step: all of them cost more than they teach.
 
     Args:
         frames, truth: (N, T, 3, H, W).
     """
     clips = torch.arange(len(frames))
     drawn = torch.randint(frames.shape[1], (len(frames),), generator=generator)
-    return distance(frames[clips, drawn].clamp(0, 1), truth[clips, drawn]).mean()
+    return distance(frames[clips, drawn].clamp(0, 1), truth[clips, drawn])
 
 
 def appearance_loss(
@@ -55,17 +55,24 @@ def appearance_loss(
     objective: Objective,
     distance: Distance | None,
     discriminator: Discriminator | None,
+    weights: Tensor | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """(loss, its readable parts) of how frames look; 0 where neither judges them.
 
     Args:
         frames, truth: (N, T, 3, H, W) in [0, 1].
         objective: the weights of both.
+        weights: (N,) of the distance of each clip; None: as the objective says.
     """
     loss, terms = frames.new_zeros(()), {}
     if distance is not None:
-        terms["look"] = distance_of_frames(distance, frames, truth, generator)
-        loss = loss + objective.perceptual_weight * terms["look"]
+        if weights is None:
+            weights = frames.new_full((len(frames),), objective.perceptual_weight)
+        counts = weights > 0
+        if counts.any():
+            distances = distance_of_frames(distance, frames[counts], truth[counts], generator)
+            terms["look"] = distances.mean()
+            loss = loss + (weights[counts] * distances).sum() / len(frames)
     if discriminator is not None:
         planes = frames.movedim(2, -1), truth.movedim(2, -1)
         loss = loss + adversarial_loss(discriminator, *planes, objective.adversarial_weight)

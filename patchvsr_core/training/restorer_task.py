@@ -49,6 +49,8 @@ class MovingBatch:
     to_previous: Tensor
     degradation: Tensor
     """(N,) level as a run would estimate it, see :func:`degradation.estimate_degradation`."""
+    compressed: Tensor
+    """(N,) 1 for a clip that was compressed and nothing else, otherwise 0."""
 
 
 class MovingBatches(Dataset[MovingBatch]):
@@ -65,15 +67,16 @@ class MovingBatches(Dataset[MovingBatch]):
     def _crop(self, rng: np.random.Generator, frames: int, side: int) -> tuple[Tensor, ...]:
         """In the order of :class:`MovingBatch`, without the first axis."""
         view = side + 2 * MARGIN_PX
-        large, small, level = draw_crop(rng, self.footage, frames, view, SCALE)
-        small, truth = small.movedim(-1, 1), large.movedim(-1, 1)
+        crop = draw_crop(rng, self.footage, frames, view, SCALE)
+        small, truth = crop.small.movedim(-1, 1), crop.large.movedim(-1, 1)
         to_next, to_previous = small.new_zeros(0, 2, view, view), small.new_zeros(0, 2, view, view)
         if frames > 1:
             to_next, to_previous = self.flow(small[:-1], small[1:]), self.flow(small[1:], small[:-1])
         middle = slice(MARGIN_PX, MARGIN_PX + side)
         wide = slice(MARGIN_PX * SCALE, (MARGIN_PX + side) * SCALE)
         cut = (x[..., middle, middle].contiguous() for x in (small, to_next, to_previous))
-        return (truth[..., wide, wide].contiguous(), *cut, level)
+        told = torch.tensor(crop.level), torch.tensor(float(crop.degradation.is_compression))
+        return (truth[..., wide, wide].contiguous(), *cut, *told)
 
 
 class RestorerTask(nn.Module):
@@ -98,8 +101,10 @@ class RestorerTask(nn.Module):
             "backward": losses.charbonnier(made.backward_frames, batch.truth),
         }
         loss = terms["result"] + BACKWARD_WEIGHT * terms["backward"]
+        objective = self.config.objective
+        weights = objective.perceptual_weight + objective.compressed_perceptual_weight * batch.compressed
         look, judged = appearance_loss(
-            made.frames, batch.truth, generator, self.config.objective, self.distance, self.discriminator
+            made.frames, batch.truth, generator, objective, self.distance, self.discriminator, weights
         )
         return loss + look, terms | judged
 

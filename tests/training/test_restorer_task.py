@@ -169,6 +169,17 @@ def test_degraded_inputs_come_with_their_level(packed_footage: Path) -> None:
     assert levels.max() > 0.1 and len(levels.unique()) > 3
 
 
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_share_of_the_degraded_clips_is_compressed_and_nothing_else(packed_footage: Path, share: float) -> None:
+    config = _config()
+    batches = MovingBatches(packed_footage, replace(config, data=replace(config.data, degraded=1.0, compressed=share)))
+    drawn = [batches[number] for number in range(12)]
+    compressed = torch.cat([batch.compressed for batch in drawn])
+    assert compressed.all() if share else compressed.mean() < 0.9
+    assert all(batch.degradation[batch.compressed > 0].all() for batch in drawn), "each has its level"
+    assert not any(MovingBatches(packed_footage, config)[number].compressed.any() for number in range(4))
+
+
 def _mean_psnr(task: RestorerTask, batches: MovingBatches, numbers: range) -> tuple[float, float]:
     """(of the network, of bicubic)."""
     ours, bicubic = [], []
@@ -243,6 +254,7 @@ def test_command_line(footage: Path, tmp_path: Path) -> None:
     clips = tmp_path / "clips"
     clips.mkdir()
     write(clips / "clip.mp4", colors(3, 96, 128))
+    write(clips / "small.mp4", colors(3, 30, 26))
     train = ["train", *common, "--data", str(tmp_path / "packed")]
     assert main([*train, "--out", str(out), "--validate", str(clips)]) == 0
     looked = json.loads((out / "log.jsonl").read_text().splitlines()[-1])
@@ -420,3 +432,19 @@ def test_a_discriminator_joins_and_leaves(packed_footage: Path, tmp_path: Path) 
     for name, value in blended.items():
         torch.testing.assert_close(value, start[f"restorer.{name}"].half().float())
     export_run(judged, tmp_path / "judged", tmp_path / "out")
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_how_compressed_clips_look_counts_more_or_alone(packed_footage: Path, weight: float) -> None:
+    config = _config(objective=Objective(perceptual_weight=weight, compressed_perceptual_weight=1.0))
+    batch = next(b for b in map(MovingBatches(packed_footage, config).__getitem__, range(20)) if len(b.clip) == 3)
+    batch = replace(batch, compressed=torch.tensor([0.0, 1.0, 0.0]))
+    given = {3: torch.tensor([0.2, 0.4, 0.6]), 1: torch.tensor([0.4])}
+    torch.manual_seed(0)
+    task = RestorerTask(config, lambda pictures, truth: given[len(pictures)])
+    loss, terms = task(batch, torch.Generator(), 0)
+    look = loss - terms["result"] - BACKWARD_WEIGHT * terms["backward"]
+    torch.testing.assert_close(look, torch.tensor((weight * 1.2 + 0.4) / 3))
+    torch.testing.assert_close(terms["look"], torch.tensor(0.4))
+    _, judged = task(replace(batch, compressed=torch.zeros(3)), torch.Generator(), 0)
+    assert ("look" in judged) == (weight > 0), "what does not count is not computed"
