@@ -12,7 +12,7 @@ from frontend.browser import end_browsers
 
 __all__ = ["pack"]
 LONGEST_S = 300.0
-"""Of one test with the fixtures that begin and end with it; the slowest takes 40 s on two busy cores."""
+"""Of one test, with the fixtures that begin and end with it."""
 
 
 @pytest.hookimpl(wrapper=True)
