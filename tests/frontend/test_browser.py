@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from typing import Any
 
@@ -20,7 +19,7 @@ pytestmark = [
 def test_a_call_without_an_answer_fails_when_the_browser_is_ended(pack: Any) -> None:
     from playwright.sync_api import Error
 
-    info = json.loads(json.dumps({**CORE_NODES, **pack.object_info()}))
+    info = {**CORE_NODES, **pack.object_info()}
     with StubServer(static_folder(), info) as server, open_frontend(server.address) as page:
         page.evaluate("() => { window.kept = new Promise(() => {}) }")
         ending = threading.Timer(1, end_browsers)
