@@ -50,7 +50,7 @@ class DataConfig:
     degraded: float = 0.0
     """Share of clips whose input is blurred, noisy or compressed."""
     compressed: float = 0.0
-    """Share of these that H.264 alone degrades; the others as :func:`degrade.draw_degradation` draws."""
+    """Share of these that H.264 alone degrades; see :func:`degrade.draw_degradation`."""
     second_order: float = 0.0
     """Share of these that are degraded twice over, as Real-ESRGAN does; see :mod:`second_order`."""
     kept_px: int = 256

@@ -61,8 +61,14 @@ class Degradation:
         return bool(self.jpeg or self.h264) and not (any(self.blur) or self.noise)
 
 
-def draw_degradation(rng: np.random.Generator) -> Degradation:
-    """Several kinds at once or none; weak ones are as likely as strong ones."""
+def draw_degradation(rng: np.random.Generator, compressed: float = 0.0) -> Degradation:
+    """Several kinds at once or none; weak ones are as likely as strong ones.
+
+    Args:
+        compressed: share that H.264 alone degrades.
+    """
+    if compressed and rng.random() < compressed:
+        return Degradation(h264=int(rng.integers(*H264_CRF)))
     is_blurred, is_noisy, is_jpeg, is_h264 = rng.random(4) < LIKELY
     first, second = rng.uniform(0.1, STRONGEST_BLUR, 2)
     return Degradation(
@@ -74,11 +80,6 @@ def draw_degradation(rng: np.random.Generator) -> Degradation:
         h264=int(rng.integers(*H264_CRF)) if is_h264 else 0,
         seed=int(rng.integers(2**31)),
     )
-
-
-def draw_h264(rng: np.random.Generator) -> Degradation:
-    """H.264 alone, from good to bad."""
-    return Degradation(h264=int(rng.integers(*H264_CRF)))
 
 
 def make_input(large: Tensor, size: tuple[int, int], degradation: Degradation = Degradation()) -> Tensor:

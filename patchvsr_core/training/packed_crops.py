@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ..finish.degradation import degradation_level, trusted_level
 from ..plan.target_size import SCALE
-from .config import DataConfig, TrainConfig
-from .degrade import Degradation, draw_degradation, draw_h264, make_input
+from .config import TrainConfig
+from .degrade import Degradation, draw_degradation, make_input
 from .packed import PackedFootage
 
 MISJUDGED = 0.15
@@ -32,7 +32,7 @@ def begin_batch(config: TrainConfig, index: int) -> tuple[np.random.Generator, i
 
 
 @dataclass(frozen=True, eq=False)
-class Crop:
+class PackedCrop:
     """A clip of T frames, and what is left of it at the size of the input."""
 
     large: Tensor
@@ -44,7 +44,7 @@ class Crop:
     degradation: Degradation
 
 
-def draw_crop(rng: np.random.Generator, footage: PackedFootage, frames: int, side: int, scale: int) -> Crop:
+def draw_crop(rng: np.random.Generator, footage: PackedFootage, frames: int, side: int, scale: int) -> PackedCrop:
     """A clip of footage, reduced and at times degraded.
 
     Args:
@@ -54,18 +54,11 @@ def draw_crop(rng: np.random.Generator, footage: PackedFootage, frames: int, sid
     large = torch.from_numpy(footage.draw(rng, frames, side * scale)).float() / 255
     if rng.random() < data.recoloured:
         large = large[..., rng.permutation(3)]
-    degradation = _draw_degradation(rng, data)
+    is_degraded = data.degraded and rng.random() < data.degraded
+    degradation = draw_degradation(rng, data.compressed) if is_degraded else Degradation()
     small = make_input(large, (side, side), degradation)
     if degradation.is_clean:
-        return Crop(large, small, 0.0, degradation)
+        return PackedCrop(large, small, 0.0, degradation)
     clean = make_input(large, (side, side), degradation.blur_only())
     level = float(degradation_level((small - clean).square().mean().sqrt()))
-    return Crop(large, small, trusted_level(level * float(np.exp(MISJUDGED * rng.normal()))), degradation)
-
-
-def _draw_degradation(rng: np.random.Generator, data: DataConfig) -> Degradation:
-    if not data.degraded or rng.random() >= data.degraded:
-        return Degradation()
-    if data.compressed and rng.random() < data.compressed:
-        return draw_h264(rng)
-    return draw_degradation(rng)
+    return PackedCrop(large, small, trusted_level(level * float(np.exp(MISJUDGED * rng.normal()))), degradation)

@@ -55,19 +55,20 @@ def appearance_loss(
     objective: Objective,
     distance: Distance | None,
     discriminator: Discriminator | None,
-    weights: Tensor | None = None,
+    compressed: Tensor | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """(loss, its readable parts) of how frames look; 0 where neither judges them.
 
     Args:
         frames, truth: (N, T, 3, H, W) in [0, 1].
         objective: the weights of both.
-        weights: (N,) of the distance of each clip; None: as the objective says.
+        compressed: (N,) 1 for a clip that was compressed and nothing else, otherwise 0; None: no clip was.
     """
     loss, terms = frames.new_zeros(()), {}
     if distance is not None:
-        if weights is None:
-            weights = frames.new_full((len(frames),), objective.perceptual_weight)
+        weights = frames.new_full((len(frames),), objective.perceptual_weight)
+        if compressed is not None:
+            weights = weights + objective.compressed_perceptual_weight * compressed
         counts = weights > 0
         if counts.any():
             distances = distance_of_frames(distance, frames[counts], truth[counts], generator)

@@ -102,9 +102,8 @@ class RestorerTask(nn.Module):
         }
         loss = terms["result"] + BACKWARD_WEIGHT * terms["backward"]
         objective = self.config.objective
-        weights = objective.perceptual_weight + objective.compressed_perceptual_weight * batch.compressed
         look, judged = appearance_loss(
-            made.frames, batch.truth, generator, objective, self.distance, self.discriminator, weights
+            made.frames, batch.truth, generator, objective, self.distance, self.discriminator, batch.compressed
         )
         return loss + look, terms | judged
 

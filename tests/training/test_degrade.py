@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from patchvsr_core.resample import resize
-from patchvsr_core.training.degrade import Degradation, add_noise_and_compression, blur, draw_degradation, draw_h264
+from patchvsr_core.training.degrade import Degradation, add_noise_and_compression, blur, draw_degradation
 
 
 @pytest.fixture
@@ -74,8 +74,8 @@ def test_draws_cover_every_kind_and_clean_clips() -> None:
 
 
 def test_compression_is_told_from_what_has_more_than_that() -> None:
-    assert all(draw_h264(np.random.default_rng(k)).is_compression for k in range(20))
-    assert len({draw_h264(np.random.default_rng(k)).h264 for k in range(20)}) > 5
+    assert all(draw_degradation(np.random.default_rng(k), 1.0).is_compression for k in range(20))
+    assert len({draw_degradation(np.random.default_rng(k), 1.0).h264 for k in range(20)}) > 5
     assert Degradation(jpeg=60).is_compression
     for other in (Degradation(), Degradation(blur=(1, 0), h264=20), Degradation(noise=0.01, h264=20)):
         assert not other.is_compression
