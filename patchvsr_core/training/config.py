@@ -45,6 +45,8 @@ class DataConfig:
     """Precomputed samples in a batch."""
     occluders: float = 0.0
     """Share of moving photographs in front of which something passes."""
+    line_work: float = 0.0
+    """Share of photographs over which bars, grids, wires or letters are drawn; see :mod:`line_work`."""
     recoloured: float = 0.0
     """Share of clips whose colour channels change places: colours of all kinds, of which footage has few."""
     degraded: float = 0.0

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from ..errors import MediaError
 from .config import DataConfig
 from .footage import PHOTOGRAPH, VIDEO, decode_video, read_photograph
+from .line_work import draw_line_work
 
 INDEX, PIXELS = "packed.json", "packed.bin"
 MOST_PX = 1280
@@ -155,7 +156,7 @@ class PackedFootage:
         still = self._view(self.photographs[rng.choice(len(self.photographs), p=self.photograph_shares)])
         kind = rng.random()
         if frames == 1 or kind < STILL:
-            return np.repeat(_draw_window(rng, still, (side, side)), frames, 0)
+            return np.repeat(self._draw_view(rng, still, (side, side))[None], frames, 0)
         path = np.cumsum(rng.normal(0, SPEED_PX, 2) + rng.normal(0, SHAKE_PX, (frames, 2)), 0)
         path = np.round(path - path.min(0)).astype(int)
         room = path.max(0)
@@ -164,10 +165,16 @@ class PackedFootage:
             path, room = path * 0, room * 0
         turning = kind < STILL + TURNING
         margin = min(side // 8, (limit - int(room.max())) // 2) if turning else 0
-        view = _draw_window(rng, still, (side + room[0] + 2 * margin, side + room[1] + 2 * margin))[0]
+        view = self._draw_view(rng, still, (side + room[0] + 2 * margin, side + room[1] + 2 * margin))
         if turning:
             return _pan_and_turn(rng, view, path + margin, side)
         return np.stack([view[y : y + side, x : x + side] for y, x in path])
+
+    def _draw_view(self, rng: np.random.Generator, still: np.ndarray, size: Sequence[int]) -> np.ndarray:
+        """(height, width, 3) part of a photograph, at times with lines drawn over it."""
+        view = _draw_window(rng, still, size)[0]
+        lined = self.config.line_work and rng.random() < self.config.line_work
+        return draw_line_work(rng, view) if lined else view
 
 
 def _draw_window(rng: np.random.Generator, frames: np.ndarray, size: Sequence[int]) -> np.ndarray:
