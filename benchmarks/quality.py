@@ -83,7 +83,7 @@ def refined_by(path: Path, detail: float) -> Method:
     refiner = load_refiner(path)
 
     def run(small: Tensor, size: tuple[int, int], models: Models) -> Tensor:
-        others = replace(models, refiner=refiner.to(models.device), estimator=refiner.estimator)
+        others = replace(models, refiner=refiner.to(models.device))
         return upscale(small, size, others, replace(models.defaults, base_layer=BICUBIC, detail=detail))
 
     return run

@@ -8,8 +8,8 @@ import folder_paths
 from comfy_api.latest import io
 
 from ..patchvsr_core.finish.back_projection import check_pair
-from ..patchvsr_core.finish.degradation import estimate_degradation
-from ..patchvsr_core.hosts.comfy import Progress, as_canvas, codec_of, load_decoder, refiner_at, run_refiner
+from ..patchvsr_core.finish.degradation import estimate_input_degradation
+from ..patchvsr_core.hosts.comfy import Progress, as_canvas, codec_of, load_decoder, run_refiner
 from ..patchvsr_core.run.alpha import with_matte
 from ..patchvsr_core.vae.decode import InputCondition, decode_tiles
 from ..patchvsr_core.weights import shipped
@@ -68,7 +68,7 @@ class ConditionalRefiner(io.ComfyNode):
         given, frames, source = source, decoded[..., :3], source[..., :3]
         check_pair(frames, source)
         path = _path(refiner)
-        degradation = estimate_degradation(refiner_at(path).estimator, source, cleanup)
+        degradation = estimate_input_degradation(source, cleanup)
         notice = sharp_frames_notice(frames, source, strength)
         if strength > 0:
             frames = run_refiner(frames, source, strength, detail, degradation, Progress(), path=path)

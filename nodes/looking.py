@@ -6,12 +6,12 @@ from dataclasses import replace
 
 from comfy_api.latest import io, ui
 
+from ..patchvsr_core.finish.degradation import estimate_input_degradation
 from ..patchvsr_core.hosts.comfy import (
     as_canvas,
     clip_of,
     codec_of,
     connected,
-    estimate_input_degradation,
     is_tiny,
     plan_in,
     run_refiner,

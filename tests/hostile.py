@@ -23,6 +23,7 @@ from patchvsr_core.adapter import Adapter, AdapterConfig, BaseSpec, load_adapter
 from patchvsr_core.cli.parser import make_parser
 from patchvsr_core.errors import ModelError, PatchVSRError
 from patchvsr_core.files import read_checkpoint, store_as_int8, write_weights
+from patchvsr_core.finish.degradation import DegradationEstimator, EstimatorConfig, load_estimator, save_estimator
 from patchvsr_core.finish.refine import FORMAT, Refiner, RefinerConfig, load_refiner, refine_frames
 from patchvsr_core.hosts.diffusers.loading import load_base, load_prompt
 from patchvsr_core.hosts.diffusers.models import Models
@@ -63,6 +64,7 @@ def write_all(folder: Path) -> dict[str, tuple[Path, Callable[[Path], Any]]]:
     config = RefinerConfig(8, 2)
     write_weights(paths["refiner"], Refiner(config), config, FORMAT, torch.float32)
     save_restorer(Restorer(RestorerConfig(8, 1, 1, 1)), paths["restorer"])
+    save_estimator(DegradationEstimator(EstimatorConfig(8, 8, 2)), paths["estimator"])
     save_file({"prompt": torch.rand(4, 64)}, str(paths["prompt"]))
     return {kind: (path, USES[kind]) for kind, path in paths.items()}
 
@@ -83,6 +85,7 @@ USES: dict[str, Callable[[Path], Any]] = {
     "rdg-old": _use_rdg,
     "refiner": lambda path: refine_frames(load_refiner(path), torch.rand(2, 32, 32, 3), CLIP),
     "restorer": lambda path: restore_clip(load_restorer(path), CLIP),
+    "estimator": lambda path: load_estimator(path).estimate(CLIP),
     "prompt": lambda path: load_prompt(path, 64),
 }
 

@@ -49,10 +49,9 @@ NAMES = {
 }
 """Patterns of identifiers, and their new names."""
 ALLOWED = {
-    ("patchvsr_core/finish/refiner.py", "meter"),  # reads files in which the estimator has this name
+    ("patchvsr_core/finish/refiner.py", "meter"),  # reads files that hold an estimator of this name
     ("patchvsr_core/training/config.py", "damage"),  # reads configurations of earlier versions
     ("patchvsr_core/training/decoded_batches.py", "damage"),  # a key in files of earlier versions
-    ("patchvsr_core/training/state.py", "meter"),  # reads states of earlier versions
     ("patchvsr_core/video/reader.py", "damage"),  # that of a file
 }
 """(file, word): where it is meant as it stands."""

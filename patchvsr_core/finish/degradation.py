@@ -1,19 +1,27 @@
 """Blind degradation estimation: a small network predicts the level of noise and compression in the input.
 
-Degradation is measured as the RMS difference from the clean clip; a clean clip has 0. The refiner is
+Degradation is measured as the RMS difference from the clean clip; a clean clip has 0. Restorer and refiner are
 conditioned on it: restoring a clean clip as if it were noisy costs detail, and restoring a noisy one as if it
 were clean keeps the noise.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import phrase
-from ..errors.finite import check_finite
+from ..errors.finite import check_finite, mark_source
+from ..files import explain_read_errors, fill_module, parse_config, read_weights, write_weights
+from ..weights import shipped
 
+FORMAT = "patchvsr-estimator"
+FILE = "estimator.safetensors"
 UNCERTAIN_LEVELS = (0.5, 1.0)
 """Estimates up to the first level also occur for clean clips and are set to 0; from the second on they count fully."""
 GAIN = 32.0
@@ -32,30 +40,56 @@ def degradation_level(rms: Tensor) -> Tensor:
     return (1 + 255 * rms).log2() / 2
 
 
-class DegradationEstimator(nn.Module):
-    """Predicts :func:`degradation_level` from the mean and deviation of convolutional features over a clip."""
+@dataclass(frozen=True)
+class EstimatorConfig:
+    """Hyper-parameters, stored beside the weights."""
 
-    def __init__(self, channels: int = 24) -> None:
+    channels: int = 32
+    """Of the first two feature maps."""
+    features: int = 48
+    """Of the last two, and of the hidden layer."""
+    views: int = 4
+    """Averages of the features over places that the network chooses."""
+
+
+class DegradationEstimator(nn.Module):
+    """Predicts :func:`degradation_level` from convolutional features over a clip.
+
+    They are averaged over all places, and over those that tell most: noise shows in flat areas, blocks beside edges.
+    """
+
+    def __init__(self, config: EstimatorConfig = EstimatorConfig()) -> None:
         super().__init__()
+        self.config = config
+        channels, features = config.channels, config.features
         self.convs = nn.ModuleList(
             [
                 nn.Conv2d(6, channels, 3),
                 nn.Conv2d(channels, channels, 3, stride=2),
-                nn.Conv2d(channels, 2 * channels, 3, stride=2),
+                nn.Conv2d(channels, features, 3, stride=2),
+                nn.Conv2d(features, features, 3),
             ]
         )
-        self.hidden = nn.Linear(4 * channels, 32)
-        self.out = nn.Linear(32, 1)
+        self.views = nn.Conv2d(features, config.views, 1)
+        self.hidden = nn.Linear((2 + config.views) * features, features)
+        self.out = nn.Linear(features, 1)
 
     def forward(self, source: Tensor) -> Tensor:
         """Estimate the level of a (T, 3, h, w) clip in [0, 1]; a scalar of at least 0."""
-        pixels = _tile_to_size(source)
-        around = F.avg_pool2d(F.pad(pixels, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-        features = torch.cat([pixels - 0.5, GAIN * (pixels - around)], 1)
+        found = torch.cat([self._find_features(frame) for frame in _tile_to_size(source).split(1)])
+        places = found.movedim(1, 0).flatten(1)
+        weights = self.views(found).movedim(1, 0).flatten(1).softmax(1)
+        deviation = found.flatten(2).std(2, correction=0).mean(0)
+        pooled = torch.cat([places.mean(1), deviation, (weights @ places.T).flatten()])
+        return F.softplus(self.out(F.relu(self.hidden(pooled))))[0]
+
+    def _find_features(self, frame: Tensor) -> Tensor:
+        """(1, features, h', w') of a (1, 3, h, w) frame: frame by frame, so that memory does not grow with the clip."""
+        around = F.avg_pool2d(F.pad(frame, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+        found = torch.cat([frame - 0.5, GAIN * (frame - around)], 1)
         for conv in self.convs:
-            features = F.relu(conv(features))
-        mean, deviation = features.mean((0, 2, 3)), features.flatten(2).std(2, correction=0).mean(0)
-        return F.softplus(self.out(F.relu(self.hidden(torch.cat([mean, deviation])))))[0]
+            found = F.relu(conv(found))
+        return found
 
     @torch.inference_mode()
     def estimate(self, source: Tensor) -> float:
@@ -71,7 +105,7 @@ class DegradationEstimator(nn.Module):
 def estimate_degradation(
     estimator: DegradationEstimator | None, source: Tensor, restore_strength: float = 1.0
 ) -> float:
-    """Estimate the degradation level of a (T, h, w, 3) input in [0, 1], for the refiner and back-projection.
+    """Estimate the degradation level of a (T, h, w, 3) input in [0, 1], for restorer, refiner and back-projection.
 
     Args:
         estimator: None to treat every input as clean.
@@ -82,13 +116,47 @@ def estimate_degradation(
     return restore_strength * trusted_level(estimator.estimate(source))
 
 
+def estimate_input_degradation(source: Tensor, restore_strength: float = 1.0) -> float:
+    """What the shipped estimator says; see :func:`estimate_degradation`."""
+    return estimate_degradation(shipped_estimator(), source, restore_strength)
+
+
 def trusted_level(estimate: float) -> float:
     """The level that an estimate stands for: small ones occur for clean clips too, and count for little or nothing."""
     low, high = UNCERTAIN_LEVELS
     return estimate * min(1.0, max(0.0, (estimate - low) / (high - low)))
 
 
-def _tile_to_size(frames: Tensor, least: int = 16) -> Tensor:
+def save_estimator(estimator: DegradationEstimator, path: str | Path) -> None:
+    """Write an estimator with its configuration, in half precision."""
+    write_weights(path, estimator, estimator.config, FORMAT, torch.float16)
+
+
+def load_estimator(path: str | Path) -> DegradationEstimator:
+    """Read an estimator's file, in single precision: it measures differences of a few levels of 255.
+
+    Raises:
+        ModelError: in one sentence, what is wrong with the file.
+    """
+    path = Path(path)
+    config, tensors = read_weights(path, FORMAT, phrase("degradation estimator"))
+    with explain_read_errors(path):
+        chosen = parse_config(EstimatorConfig, config)
+        estimator = mark_source(fill_module(lambda: DegradationEstimator(chosen), tensors), path)
+    return estimator.requires_grad_(False).eval()
+
+
+@lru_cache(maxsize=1)
+def shipped_estimator() -> DegradationEstimator:
+    """The one that ships with PatchVSR, on the CPU.
+
+    Raises:
+        ModelError: when its file is missing or damaged.
+    """
+    return load_estimator(shipped(FILE))
+
+
+def _tile_to_size(frames: Tensor, least: int = 24) -> Tensor:
     """Repeat tiny frames until the convolutions fit."""
     repeats = [-(-least // length) for length in frames.shape[2:]]
     return frames.repeat(1, 1, *repeats)

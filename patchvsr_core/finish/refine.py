@@ -174,7 +174,6 @@ def load_refiner(path: str | Path, dtype: torch.dtype = torch.float32) -> Refine
     with explain_read_errors(path):
         chosen = parse_config(RefinerConfig, config)
         refiner = mark_source(fill_module(lambda: new_refiner(chosen), tensors), path)
-    mark_source(refiner.estimator, path)
     return refiner.to(dtype).requires_grad_(False).eval()
 
 

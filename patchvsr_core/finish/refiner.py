@@ -4,7 +4,7 @@ It gets the decoded frames and the bicubically upsampled input at a quarter of t
 (pixel unshuffle) and predicts a residual for the former: the idea of Upscale-A-Video's conditional
 decoder, for any codec. It also gets the previous and next input frames, warped along the optical
 flow, and every other block shifts some channels by one frame back and ahead. It is conditioned on the
-degradation level, which an estimator of its own predicts (see :mod:`.degradation`).
+level of the input's degradation (see :mod:`.degradation`).
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-from .degradation import DegradationEstimator
 
 Kind = Literal["plain", "conditional"]
 CONTROLS = 3
@@ -47,11 +45,10 @@ class Refiner(nn.Module):
     def __init__(self, config: RefinerConfig = RefinerConfig()) -> None:
         super().__init__()
         self.config = config
-        self.estimator = DegradationEstimator()
         self.head = nn.Conv2d(CONTROLS + 4 * FOLDED, config.channels, 3, padding=1)
         self.blocks = nn.ModuleList(_Block(config.channels, bool(k % 2)) for k in range(config.blocks))
         self.tail = nn.Conv2d(config.channels, FOLDED, 3, padding=1)
-        self.register_load_state_dict_pre_hook(_rename_old_keys)
+        self.register_load_state_dict_pre_hook(_drop_estimator)
         for parameter in self.tail.parameters():
             nn.init.zeros_(parameter)  # an untrained refiner changes nothing
 
@@ -100,10 +97,10 @@ class Refiner(nn.Module):
         return FOLD * (2 * len(self.blocks) + 3)
 
 
-def _rename_old_keys(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
-    """Load files and checkpoints in which the degradation estimator was called ``meter``."""
-    for name in [name for name in state if name.startswith(f"{prefix}meter.")]:
-        state[f"{prefix}estimator.{name.removeprefix(f'{prefix}meter.')}"] = state.pop(name)
+def _drop_estimator(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+    """Load files and checkpoints of earlier versions, which held the degradation estimator, too."""
+    for name in [name for name in state if name.startswith((f"{prefix}meter.", f"{prefix}estimator."))]:
+        del state[name]
 
 
 class _Block(nn.Module):

@@ -53,6 +53,8 @@ class DataConfig:
     """Share of clips whose input is blurred, noisy or compressed."""
     compressed: float = 0.0
     """Share of these that H.264 alone degrades; see :func:`degrade.draw_degradation`."""
+    noisy: float = 0.0
+    """Share of the others of these that noise alone degrades."""
     second_order: float = 0.0
     """Share of these that are degraded twice over, as Real-ESRGAN does; see :mod:`second_order`."""
     kept_px: int = 256
@@ -91,8 +93,6 @@ class Objective:
     motion_weight: float = 0.5
     detail_weight: float = 0.006
     """Of the loss that makes a result as crisp as the truth, at detail = 1."""
-    degradation_weight: float = 0.02
-    """Of the loss of the refiner's degradation estimator."""
     frequency_weight: float = 0.0
     """Of STAR's dynamic frequency loss on the base's frames; it only counts before the far end of the bridge."""
     adversarial_weight: float = 0.0
@@ -243,10 +243,12 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 _RENAMED = {
-    "objective": {"critic_weight": "adversarial_weight", "damage_weight": "degradation_weight"},
+    "objective": {"critic_weight": "adversarial_weight"},
     "dap": {"places": "points"},
 }
 """Keys of tables in earlier versions, and what they are now."""
+_DROPPED = ("damage_weight", "degradation_weight")
+"""Keys of tables in earlier versions that mean nothing now."""
 _MARKS = {
     "restorer": "restorer",
     "dap": "dap",
@@ -267,7 +269,8 @@ def _migrate(values: dict[str, Any]) -> dict[str, Any]:
     if task is not None and values.get("task", JOINT_TASK) == JOINT_TASK:
         values["task"] = task
     for table in _RENAMED.keys() & values.keys():
-        values[table] = {_RENAMED[table].get(key, key): value for key, value in values[table].items()}
+        kept = {key: value for key, value in values[table].items() if key not in _DROPPED}
+        values[table] = {_RENAMED[table].get(key, key): value for key, value in kept.items()}
     return values
 
 

@@ -101,4 +101,4 @@ class Crops:
             return Degradation()
         if config.second_order and rng.random() < config.second_order:
             return draw_second_order(rng)
-        return draw_degradation(rng, config.compressed)
+        return draw_degradation(rng, config.compressed, config.noisy)

@@ -23,6 +23,8 @@ from ..resample import resize
 STRONGEST_BLUR = 1.2
 """Deviation of the Gaussian, pixels of the reduced picture."""
 STRONGEST_NOISE = 12 / 255
+GRAY_NOISE = 0.4
+"""Share of noise that is the same in all channels."""
 JPEG_QUALITY = (40, 95)
 H264_CRF = (18, 32)
 LIKELY = (0.12, 0.5, 0.5, 0.5)
@@ -61,21 +63,25 @@ class Degradation:
         return bool(self.jpeg or self.h264) and not (any(self.blur) or self.noise)
 
 
-def draw_degradation(rng: np.random.Generator, compressed: float = 0.0) -> Degradation:
+def draw_degradation(rng: np.random.Generator, compressed: float = 0.0, noisy: float = 0.0) -> Degradation:
     """Several kinds at once or none; weak ones are as likely as strong ones.
 
     Args:
         compressed: share that H.264 alone degrades.
+        noisy: share of the others that noise alone degrades.
     """
     if compressed and rng.random() < compressed:
         return Degradation(h264=int(rng.integers(*H264_CRF)))
+    if noisy and rng.random() < noisy:
+        sigma, is_gray = float(rng.uniform(0, STRONGEST_NOISE)), bool(rng.random() < GRAY_NOISE)
+        return Degradation(noise=sigma, gray_noise=is_gray, seed=int(rng.integers(2**31)))
     is_blurred, is_noisy, is_jpeg, is_h264 = rng.random(4) < LIKELY
     first, second = rng.uniform(0.1, STRONGEST_BLUR, 2)
     return Degradation(
         blur=(float(first), float(second)) if is_blurred else (0.0, 0.0),
         blur_angle=float(rng.uniform(0, np.pi)),
         noise=float(rng.uniform(0, STRONGEST_NOISE)) if is_noisy else 0.0,
-        gray_noise=bool(rng.random() < 0.4),
+        gray_noise=bool(rng.random() < GRAY_NOISE),
         jpeg=int(rng.integers(*JPEG_QUALITY)) if is_jpeg and not is_h264 else 0,
         h264=int(rng.integers(*H264_CRF)) if is_h264 else 0,
         seed=int(rng.integers(2**31)),

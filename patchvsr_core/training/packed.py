@@ -137,7 +137,8 @@ class PackedFootage:
     def _draw_probabilities(self, entries: list[Packed]) -> np.ndarray:
         """Sampling probability of each; frames with more detail are drawn more often."""
         detail = np.array([_measure_detail(self._view(entry)) ** 0.5 for entry in entries])
-        return detail / max(detail.sum(), 1e-9)
+        shares = detail if detail.any() else np.ones(len(detail))  # all are plain
+        return shares / shares.sum()
 
     def _draw_excerpt(self, rng: np.random.Generator, frames: int, side: int) -> np.ndarray:
         video = self._view(self.excerpts[rng.choice(len(self.excerpts), p=self.excerpt_shares)])

@@ -40,7 +40,9 @@ class PackedCrop:
     small: Tensor
     """(T, h, w, 3) in [0, 1]."""
     level: float
-    """Of the degradation as a run would estimate it, see :func:`degradation.estimate_degradation`."""
+    """Of the degradation, see :func:`degradation.degradation_level`."""
+    judged: float
+    """The level as a run would estimate it, see :func:`degradation.estimate_degradation`."""
     degradation: Degradation
 
 
@@ -55,10 +57,11 @@ def draw_crop(rng: np.random.Generator, footage: PackedFootage, frames: int, sid
     if rng.random() < data.recoloured:
         large = large[..., rng.permutation(3)]
     is_degraded = data.degraded and rng.random() < data.degraded
-    degradation = draw_degradation(rng, data.compressed) if is_degraded else Degradation()
+    degradation = draw_degradation(rng, data.compressed, data.noisy) if is_degraded else Degradation()
     small = make_input(large, (side, side), degradation)
     if degradation.is_clean:
-        return PackedCrop(large, small, 0.0, degradation)
+        return PackedCrop(large, small, 0.0, 0.0, degradation)
     clean = make_input(large, (side, side), degradation.blur_only())
     level = float(degradation_level((small - clean).square().mean().sqrt()))
-    return PackedCrop(large, small, trusted_level(level * float(np.exp(MISJUDGED * rng.normal()))), degradation)
+    judged = trusted_level(level * float(np.exp(MISJUDGED * rng.normal())))
+    return PackedCrop(large, small, level, judged, degradation)

@@ -1,21 +1,18 @@
-"""What the refiner and its degradation estimator learn from, alone or together with a base."""
+"""What the refiner learns from, alone or together with a base."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..finish.degradation import degradation_level
 from ..finish.refine import Refiner
 from . import losses
-from .config import Objective, TrainConfig
+from .config import Objective
 from .discriminator import Discriminator, adversarial_loss
 
-ESTIMATOR_RATE = 4.0
-"""Learning rate of the degradation estimator, relative to the refiner's."""
 LEVEL_JITTER = 0.15
 """Deviation of the error in the degradation level that the refiner is given."""
 
@@ -46,7 +43,7 @@ def refiner_loss(
     generator: torch.Generator,
     discriminator: Discriminator | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """(loss, its readable parts) of the refiner and its degradation estimator.
+    """(loss, its readable parts) of the refiner.
 
     Args:
         decoded: (N, T, H, W, 3) the base's frames.
@@ -59,29 +56,14 @@ def refiner_loss(
     clips = zip(*stacks, given.tolist(), strict=True)
     refined = torch.stack([refiner(*clip[:3], batch.scale, detail, clip[3]) for clip in clips])
     refined = refined.movedim(2, -1).float()
-    estimate = torch.stack([refiner.estimator(clip.movedim(-1, 1)) for clip in batch.small])
-    terms = {
-        "result": losses.charbonnier(refined, batch.truth),
-        "degradation": nn.functional.smooth_l1_loss(estimate.float(), level, beta=0.2),
-    }
-    loss = terms["result"] + objective.degradation_weight * terms["degradation"]
-    loss = loss + losses.shape(refined, batch.truth, objective.spectrum_weight, objective.motion_weight)
+    terms = {"result": losses.charbonnier(refined, batch.truth)}
+    loss = terms["result"] + losses.shape(refined, batch.truth, objective.spectrum_weight, objective.motion_weight)
     if detail:
         loss = loss + objective.detail_weight * detail * losses.detail(refined, batch.truth)
     if detail and discriminator is not None:
         weight = objective.adversarial_weight * detail
         loss = loss + adversarial_loss(discriminator, refined, batch.truth, weight)
     return loss, terms
-
-
-def refiner_groups(refiner: Refiner, config: TrainConfig, first: int) -> list[dict[str, Any]]:
-    """Parameters with the peak of their learning rate and the step from which they learn; the estimator's is higher."""
-    estimator = list(refiner.estimator.parameters())
-    rest = [p for p in refiner.parameters() if all(p is not m for m in estimator)]
-    return [
-        {"params": rest, "peak": config.refiner_learning_rate, "from": first},
-        {"params": estimator, "peak": ESTIMATOR_RATE * config.refiner_learning_rate, "from": first},
-    ]
 
 
 def draw_detail(objective: Objective, generator: torch.Generator) -> float:

@@ -19,7 +19,7 @@ from .discriminator import Discriminator
 from .export import update_manifest
 from .initial_weights import load_part
 from .pipeline_validation import score_pipeline
-from .refiner_loss import draw_detail, refiner_groups, refiner_loss
+from .refiner_loss import draw_detail, refiner_loss
 from .registry import Run, Score, TrainingTask, register
 from .tiny_task import Batches, TinyDefault, pipeline_models
 
@@ -41,12 +41,8 @@ class RefinerTask(nn.Module):
         return loss, {"base": losses.charbonnier(batch.decoded, batch.truth), **terms}
 
     def optimizer_groups(self) -> list[dict[str, Any]]:
-        """See :func:`refiner_groups`; the discriminator learns at the refiner's rate."""
-        groups = refiner_groups(self.refiner, self.config, 0)
-        if self.discriminator is not None:
-            peak = self.config.refiner_learning_rate
-            groups.append({"params": list(self.discriminator.parameters()), "peak": peak, "from": 0})
-        return groups
+        """All learn alike, the discriminator too."""
+        return [{"params": list(self.parameters()), "peak": self.config.refiner_learning_rate, "from": 0}]
 
     def initialise(self, batches: Any) -> None:
         """A new refiner starts as it is made: it changes nothing."""

@@ -75,7 +75,7 @@ class MovingBatches(Dataset[MovingBatch]):
         middle = slice(MARGIN_PX, MARGIN_PX + side)
         wide = slice(MARGIN_PX * SCALE, (MARGIN_PX + side) * SCALE)
         cut = (x[..., middle, middle].contiguous() for x in (small, to_next, to_previous))
-        told = torch.tensor(crop.level), torch.tensor(float(crop.degradation.is_compression))
+        told = torch.tensor(crop.judged), torch.tensor(float(crop.degradation.is_compression))
         return (truth[..., wide, wide].contiguous(), *cut, *told)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..files import read_pickle
 
-RENAMED = {"critic": "discriminator", "meter": "estimator"}
+RENAMED = {"critic": "discriminator"}
 """Modules in states of earlier versions, and what they are called now."""
 
 

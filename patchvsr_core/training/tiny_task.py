@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from ..adapter import Adapter, MicroConditions, load_adapter, save_adapter
+from ..finish.degradation import shipped_estimator
 from ..finish.refine import load_refiner, new_refiner, save_refiner
 from ..hosts.diffusers.denoiser import Base, DiffusersDenoiser, new_transformer
 from ..hosts.diffusers.loading import load_base
@@ -33,7 +34,7 @@ from .frequency import weighted_frequency
 from .initial_weights import load_part
 from .pca_init import principal_components, whiten_
 from .pipeline_validation import score_pipeline
-from .refiner_loss import CropBatch, draw_detail, refiner_groups, refiner_loss
+from .refiner_loss import CropBatch, draw_detail, refiner_loss
 from .registry import Run, Score, TrainingTask, register
 from .wan_names import original_name
 
@@ -130,7 +131,7 @@ class TinyDefault(nn.Module):
         groups: list[dict[str, Any]] = [
             {"params": head, "peak": config.learning_rate * config.head_rate, "from": 0},
             {"params": rest, "peak": config.learning_rate, "from": 0},
-            *refiner_groups(self.refiner, config, config.joint),
+            {"params": list(self.refiner.parameters()), "peak": config.refiner_learning_rate, "from": config.joint},
         ]
         learning = [{**group, "params": [p for p in group["params"] if p.requires_grad]} for group in groups]
         return [group for group in learning if group["params"]]
@@ -204,8 +205,8 @@ def pipeline_models(task: TinyDefault) -> Models:
     """The parts as the product's pipeline takes them; weights are shared, not copied."""
     base = Base(task.base, "residual", task.config.start_noise)
     device = task.base.proj_out.weight.device
-    prompt, refiner = task.adapter.prompt.detach(), task.refiner
-    return Models(base, SpaceToDepth(), prompt, task.adapter, refiner, TINY, device, estimator=refiner.estimator)
+    prompt, estimator = task.adapter.prompt.detach(), shipped_estimator()
+    return Models(base, SpaceToDepth(), prompt, task.adapter, task.refiner, TINY, device, estimator=estimator)
 
 
 def _make_run(config: TrainConfig, options: Namespace) -> Run:

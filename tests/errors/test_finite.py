@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from patchvsr_core.adapter import load_adapter
 from patchvsr_core.errors import ModelError
+from patchvsr_core.finish.degradation import load_estimator
 from patchvsr_core.finish.refine import load_refiner, refine_frames
 from patchvsr_core.hosts.diffusers.models import load_models
 from patchvsr_core.hosts.diffusers.pipeline import upscale
@@ -42,6 +43,8 @@ def load_any(path: Path) -> object:
         return load_restorer(path)
     if "adapter" in path.name:
         return load_adapter(path)
+    if "estimator" in path.name:
+        return load_estimator(path)
     return load_refiner(path) if path.name.startswith("tiny") else load_network(path)
 
 
@@ -71,7 +74,7 @@ def test_files_with_such_weights_do_not_load(tmp_path: Path, name: str, value: f
         ("base", r"base model with its adapter \(tiny_base.safetensors, tiny_adapter.safetensors\)"),
         ("adapter", r"base model with its adapter \(tiny_base.safetensors, tiny_adapter.safetensors\)"),
         ("refiner", r"refiner \(tiny_refiner.safetensors\)"),
-        ("estimator", r"degradation estimator \(tiny_refiner.safetensors\)"),
+        ("estimator", r"degradation estimator \(estimator.safetensors\)"),
     ],
 )
 def test_the_shipped_model_names_the_network_that_fails(part: str, words: str, value: float) -> None:

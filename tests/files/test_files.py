@@ -18,6 +18,7 @@ from torch import nn
 from patchvsr_core.adapter import AdapterConfig, BaseSpec, load_adapter
 from patchvsr_core.errors import ModelError
 from patchvsr_core.files import MOST_HEADER_BYTES, fill_module, parse_config, read_header
+from patchvsr_core.finish.degradation import EstimatorConfig, load_estimator
 from patchvsr_core.finish.refine import RefinerConfig, load_refiner
 from patchvsr_core.hosts.diffusers.loading import load_base, load_prompt
 from patchvsr_core.realtime.dap import DAPConfig, load_dap
@@ -58,6 +59,7 @@ LOADERS: dict[str, Load] = {
     "base": load_base,
     "conditional-decoder": load_conditional_decoder,
     "dap": load_dap,
+    "estimator": load_estimator,
     "rdg": load_rdg,
     "refiner": load_refiner,
     "restorer": load_restorer,
@@ -89,6 +91,8 @@ def hostile_files(folder: Path) -> list[tuple[str, Path]]:
         ("refiner", written(folder / "refiner_channels", "refiner", refiner, channels=10**5)),
         ("restorer", written(folder / "restorer_channels", "restorer", restorer, channels=10**5)),
         ("restorer", written(folder / "hidden", "restorer", restorer, hidden=10**5)),
+        ("estimator", written(folder / "views", "estimator", EstimatorConfig(), views=10**5)),
+        ("estimator", written(folder / "features", "estimator", EstimatorConfig(), features=10**5)),
         (
             "conditional-decoder",
             written(folder / "stride", "conditional-decoder", ConditionalDecoderConfig(), stride_px=10**4),
@@ -167,7 +171,7 @@ def test_hyper_parameters_have_their_type_and_range(tmp_path: Path, changes: dic
         load_refiner(written(tmp_path / "weights", "refiner", RefinerConfig(), **changes))
 
 
-@pytest.mark.parametrize("kind", ["adapter", "refiner", "dap", "restorer", "conditional-decoder"])
+@pytest.mark.parametrize("kind", ["adapter", "estimator", "refiner", "dap", "restorer", "conditional-decoder"])
 @pytest.mark.parametrize("config", ["[" * 100_000, "[]", "1", '"a"', "{", '{"version": 1, "base": []}'])
 def test_configurations_that_are_none_are_explained(tmp_path: Path, kind: str, config: str) -> None:
     path = tmp_path / "weights"

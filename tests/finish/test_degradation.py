@@ -6,7 +6,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from patchvsr_core.finish.degradation import DegradationEstimator, degradation_level, estimate_degradation
+from patchvsr_core.errors import ModelError
+from patchvsr_core.finish.degradation import (
+    DegradationEstimator,
+    EstimatorConfig,
+    degradation_level,
+    estimate_degradation,
+    estimate_input_degradation,
+    load_estimator,
+    save_estimator,
+    shipped_estimator,
+)
 from patchvsr_core.finish.refine import load_refiner, refine_frames
 from patchvsr_core.resample import resize
 from patchvsr_core.training.degrade import Degradation, add_noise_and_compression, make_input
@@ -34,14 +44,37 @@ def test_any_size_is_measured(size: tuple[int, int, int]) -> None:
     assert 0 <= level < 10
 
 
-def test_the_shipped_meter_tells_damage(clean: Tensor) -> None:
-    estimator = load_refiner(shipped("tiny_refiner.safetensors")).estimator
-    kinds = [Degradation(noise=5 / 255), Degradation(noise=12 / 255), Degradation(h264=30), Degradation(jpeg=45)]
-    for kind in kinds:
-        damaged = add_noise_and_compression(clean, kind)
-        true = degradation_level((damaged - clean).square().mean().sqrt())
-        assert estimator.estimate(damaged) == pytest.approx(float(true), abs=0.45), kind
-    assert estimator.estimate(clean) < 0.35
+KINDS = [Degradation(noise=5 / 255), Degradation(noise=12 / 255), Degradation(h264=30), Degradation(jpeg=45)]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: f"noise {kind.noise:.3f} crf {kind.h264} jpeg {kind.jpeg}")
+def test_the_shipped_estimator_tells_how_degraded_a_clip_is(clean: Tensor, kind: Degradation) -> None:
+    damaged = add_noise_and_compression(clean, kind)
+    true = degradation_level((damaged - clean).square().mean().sqrt())
+    assert shipped_estimator().estimate(damaged) == pytest.approx(float(true), abs=0.35)
+
+
+def test_every_frame_of_a_clean_clip_is_taken_for_clean(clean: Tensor) -> None:
+    """A still image has but one."""
+    assert estimate_input_degradation(clean) == 0
+    assert [estimate_input_degradation(frame[None]) for frame in clean] == [0.0] * len(clean)
+
+
+def test_an_estimator_survives_its_file(tmp_path: Path) -> None:
+    estimator = DegradationEstimator(EstimatorConfig(channels=4, features=6, views=2))
+    save_estimator(estimator, tmp_path / "small.safetensors")
+    loaded = load_estimator(tmp_path / "small.safetensors")
+    clip = torch.rand(2, 30, 40, 3)
+    assert loaded.config == estimator.config
+    assert loaded.estimate(clip) == pytest.approx(estimator.estimate(clip), abs=1e-3)
+    with pytest.raises(ModelError, match="restorer"):
+        load_estimator(shipped("restorer.safetensors"))
+
+
+def test_places_of_all_frames_are_weighed_together() -> None:
+    """The same frame twice is as degraded as once."""
+    estimator, frame = DegradationEstimator(), torch.rand(1, 32, 40, 3)
+    assert estimator.estimate(frame.repeat(3, 1, 1, 1)) == pytest.approx(estimator.estimate(frame), abs=1e-5)
 
 
 def test_cleanup_removes_noise(clean: Tensor) -> None:

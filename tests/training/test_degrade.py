@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -76,6 +78,10 @@ def test_draws_cover_every_kind_and_clean_clips() -> None:
 def test_compression_is_told_from_what_has_more_than_that() -> None:
     assert all(draw_degradation(np.random.default_rng(k), 1.0).is_compression for k in range(20))
     assert len({draw_degradation(np.random.default_rng(k), 1.0).h264 for k in range(20)}) > 5
+    noisy = [draw_degradation(np.random.default_rng(k), 0.0, 1.0) for k in range(20)]
+    assert all(replace(one, noise=0.0).is_clean and one.noise > 0 for one in noisy)
+    assert len({one.noise for one in noisy}) == len({one.seed for one in noisy}) == 20
+    assert {one.gray_noise for one in noisy} == {False, True}
     assert Degradation(jpeg=60).is_compression
     for other in (Degradation(), Degradation(blur=(1, 0), h264=20), Degradation(noise=0.01, h264=20)):
         assert not other.is_compression

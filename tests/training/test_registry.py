@@ -67,11 +67,17 @@ def test_a_configuration_that_extends_nothing_may_leave_its_task_out(tmp_path: P
 
 
 def test_old_keys_of_tables_are_read(tmp_path: Path) -> None:
-    text = 'extends = "dap_small"\n[objective]\ncritic_weight = 0.3\ndamage_weight = 0.7\n[dap]\nplaces = 3'
+    text = 'extends = "dap_small"\n[objective]\ncritic_weight = 0.3\n[dap]\nplaces = 3'
     (tmp_path / "mine.toml").write_text(text)
     config = load_config(tmp_path / "mine.toml")
-    assert (config.objective.adversarial_weight, config.objective.degradation_weight) == (0.3, 0.7)
+    assert config.objective.adversarial_weight == 0.3
     assert config.dap is not None and (config.dap.points, config.dap.channels) == (3, 48)
+
+
+@pytest.mark.parametrize("key", ["damage_weight", "degradation_weight"])
+def test_a_weight_that_means_nothing_now_is_passed_over(key: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(f'extends = "tiny"\n[objective]\n{key} = 0.7')
+    assert load_config(tmp_path / "mine.toml") == load_config("tiny")
 
 
 def test_unknown_tasks_are_named_with_those_there_are(small: TrainConfig) -> None:
@@ -157,19 +163,17 @@ def test_a_new_network_is_one_registration(small: TrainConfig, tmp_path: Path, m
 
 
 def test_states_of_earlier_versions_are_read(small: TrainConfig, tmp_path: Path) -> None:
-    """The discriminator was called a critic, the degradation estimator a meter."""
+    """The discriminator was called a critic; the refiner held the degradation estimator, at first called a meter."""
     config = replace(small, task="refiner", objective=replace(small.objective, adversarial_weight=0.1))
     task = RefinerTask(config)
-    old = {
-        name.replace("discriminator.", "critic.").replace(".estimator.", ".meter."): value
-        for name, value in task.state_dict().items()
-    }
-    assert any(name.startswith("critic.") for name in old) and any(".meter." in name for name in old)
+    old = {name.replace("discriminator.", "critic."): value for name, value in task.state_dict().items()}
+    assert any(name.startswith("critic.") for name in old)
+    old |= {f"refiner.{part}.out.bias": torch.ones(1) for part in ("meter", "estimator")}
     torch.save({"step": 3, "model": old, "average": old, "optimizer": {}}, tmp_path / "state.pt")
     state = read_state(tmp_path / "state.pt")
     assert state["step"] == 3
     for part in ("model", "average"):
-        assert state[part].keys() == task.state_dict().keys()
+        RefinerTask(config).load_state_dict(state[part])
 
 
 def test_the_command_line_and_exports_load_no_accelerate() -> None:

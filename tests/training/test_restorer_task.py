@@ -128,6 +128,9 @@ def test_pictures_rich_in_detail_are_drawn_more_often(tmp_path: Path) -> None:
     footage = PackedFootage(tmp_path / "out", DataConfig())
     shares = dict(zip([entry.source for entry in footage.photographs], footage.photograph_shares, strict=True))
     assert shares["rich.png"] > 0.9 and sum(shares.values()) == pytest.approx(1)
+    (tmp_path / "rich.png").unlink()
+    pack_footage(tmp_path, tmp_path / "plain", DataConfig())
+    assert PackedFootage(tmp_path / "plain", DataConfig()).draw(np.random.default_rng(0), 2, 64).mean() == 90
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ def test_manifest_describes_what_ships() -> None:
     fast = {"dap_small.safetensors", "rdg_small.safetensors"}
     shipped = (
         fast
-        | {"restorer.safetensors", "restorer_crisp.safetensors"}
+        | {"estimator.safetensors", "restorer.safetensors", "restorer_crisp.safetensors"}
         | {f"tiny_{part}.safetensors" for part in ("base", "adapter", "refiner", "conditional")}
     )
     assert files == set(manifest["files"]) == shipped

@@ -13,7 +13,7 @@ from .pipeline import NativeModels, upscale_native
 from .progress import Progress, check_interrupt, running_node
 from .propagation import attach_propagation, attach_rescale
 from .realtime import run_fast
-from .refiner import estimate_input_degradation, refiner_at, run_refiner, shipped_refiner
+from .refiner import run_refiner, shipped_refiner
 from .run_times import guessed_speed, shape_of, throughput_of, timed_stage
 from .sampling import sample_focus, sample_latent
 from .shipped import complete_models, shipped_models
@@ -41,7 +41,6 @@ __all__ = [
     "codec_of",
     "complete_models",
     "connected",
-    "estimate_input_degradation",
     "guessed_speed",
     "is_tiny",
     "latent_of",
@@ -52,7 +51,6 @@ __all__ = [
     "model_with_plan",
     "plan_in",
     "prompt_conditioning",
-    "refiner_at",
     "run_fast",
     "run_image_upscaler",
     "run_refiner",

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...errors import PlanError
-from ...finish.degradation import DegradationEstimator
+from ...finish.degradation import DegradationEstimator, shipped_estimator
 from ...finish.refine import Refiner
 from ...plan.chunks import ChunkState
 from ...progress import OnProgress
@@ -67,7 +67,7 @@ class NativeModels:
 
     @property
     def estimator(self) -> DegradationEstimator:
-        return shipped_refiner().estimator
+        return shipped_estimator()
 
     @property
     def has_global_branch(self) -> bool:

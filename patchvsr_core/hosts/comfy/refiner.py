@@ -10,7 +10,6 @@ import comfy.model_management
 import comfy.model_patcher
 from torch import Tensor
 
-from ...finish.degradation import estimate_degradation
 from ...finish.refine import Refiner, load_refiner, refine_frames, working_bytes
 from ...progress import OnDone
 from ...weights import shipped
@@ -19,22 +18,8 @@ from .run_times import shape_of, timed_stage
 
 def shipped_refiner() -> Refiner:
     """The refiner that ships with PatchVSR; wherever ComfyUI keeps it now."""
-    return refiner_at(shipped("tiny_refiner.safetensors"))
-
-
-def refiner_at(path: Path) -> Refiner:
-    """The refiner in a file; wherever ComfyUI keeps it now.
-
-    Raises:
-        ModelError: in one sentence, what is wrong with the file.
-    """
-    refiner: Refiner = _patcher(path).model
+    refiner: Refiner = _patcher(shipped("tiny_refiner.safetensors")).model
     return refiner
-
-
-def estimate_input_degradation(source: Tensor, restore_strength: float) -> float:
-    """See :func:`finish.degradation.estimate_degradation`."""
-    return estimate_degradation(shipped_refiner().estimator, source, restore_strength)
 
 
 def run_refiner(

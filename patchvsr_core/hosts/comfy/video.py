@@ -235,7 +235,7 @@ def _output(prefix: str, suffix: str, target: tuple[int, int]) -> Path:
 
 def _identity(models: NativeModels) -> str:
     """Changes when other models, LoRAs or prompts are connected: their files are unknown, a few numbers tell them."""
-    digest = hashlib.sha256(manifest()["files"]["tiny_refiner.safetensors"]["sha256"].encode())
+    digest = hashlib.sha256(" ".join(file["sha256"] for file in manifest()["files"].values()).encode())
     for patcher in (models.model, models.adapter, getattr(models.vae, "patcher", None), models.upscaler):
         if patcher is not None:
             _add_model(digest, patcher)

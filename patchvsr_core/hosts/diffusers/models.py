@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ from ...adapter import Adapter, load_adapter
 from ...devices import AUTO, network_dtype, resolve_device
 from ...errors import ModelError
 from ...files import fingerprint
-from ...finish.degradation import DegradationEstimator
+from ...finish.degradation import FILE as ESTIMATOR_FILE
+from ...finish.degradation import DegradationEstimator, load_estimator
 from ...finish.image_upscaler import ImageUpscaler, load_image_upscaler
 from ...finish.refine import Refiner, load_refiner
 from ...plan.canvas import PatchPlan
@@ -151,7 +151,7 @@ def _load(
         own_prompt = chosen.prompt.detach()
     defaults = WAN_PLAIN if chosen is None else WAN
     identity = " ".join(fingerprint(path) for path in (model, vae, adapter) if path is not None)
-    estimator = load_refiner(shipped("tiny_refiner.safetensors")).estimator.to(where)
+    estimator = _estimator(where)
     return Models(base, codec, own_prompt, chosen, None, defaults, where, identity, estimator, dtype=dtype)
 
 
@@ -159,31 +159,25 @@ def _tiny(device: torch.device, adapter: str | Path | None, dtype: torch.dtype) 
     base = load_base(shipped("tiny_base.safetensors"), device=str(device), dtype=dtype)
     chosen = load_adapter(adapter or shipped("tiny_adapter.safetensors"), dtype=dtype).to(device)
     chosen.config.base.check_same(base.spec)
-    refiner, estimator = _refiner(shipped("tiny_refiner.safetensors"), device, dtype)
+    refiner = load_refiner(shipped("tiny_refiner.safetensors"), dtype).to(device)
     files = " ".join(file["sha256"] for file in manifest()["files"].values())
     identity = files if adapter is None else f"{files} {fingerprint(adapter)}"
     prompt = chosen.prompt.detach()
-    return Models(
-        base, SpaceToDepth(), prompt, chosen, refiner, TINY, device, identity, estimator=estimator, dtype=dtype
-    )
+    estimator = _estimator(device)
+    return Models(base, SpaceToDepth(), prompt, chosen, refiner, TINY, device, identity, estimator, dtype=dtype)
 
 
-def _refiner(path: Path, device: torch.device, dtype: torch.dtype) -> tuple[Refiner, DegradationEstimator]:
-    """A refiner, and its estimator in single precision: it measures differences of a few levels of 255."""
-    refiner = load_refiner(path).to(device)
-    estimator = copy.deepcopy(refiner.estimator)
-    return refiner.to(dtype), estimator
+def _estimator(device: torch.device) -> DegradationEstimator:
+    return load_estimator(shipped(ESTIMATOR_FILE)).to(device)
 
 
 def _with_refiner(models: Models, name: str | Path | None) -> Models:
     if name is None:
         return models
     path = shipped("tiny_conditional.safetensors") if name == "conditional" else Path(name)
-    refiner, estimator = _refiner(path, models.device, models.dtype)
     return replace(
         models,
-        refiner=refiner,
-        estimator=estimator,
+        refiner=load_refiner(path, models.dtype).to(models.device),
         identity=f"{models.identity} {fingerprint(path)}",
         defaults=replace(models.defaults, refine_strength=Settings.refine_strength),
     )
