@@ -26,6 +26,12 @@ UNCERTAIN_LEVELS = (0.5, 1.0)
 """Estimates up to the first level also occur for clean clips and are set to 0; from the second on they count fully."""
 GAIN = 32.0
 """Gain of the high-pass input channels, which carry most of the degradation."""
+SECOND_DERIVATIVE = ((1.0, -2.0, 1.0), (-2.0, 4.0, -2.0), (1.0, -2.0, 1.0))
+NORMAL_MEDIAN = 0.6745
+"""Median of the absolute value of a normal variable of deviation 1."""
+COMPRESSED_BELOW = 0.35
+"""Deviation of the noise over the RMS of the degradation. Noise of any kind has 0.46 to 1.2, x264 at crf 18 to 28 and
+JPEG at most 0.24, and so has noise that was then compressed, as little of it is left."""
 MAX_FRAMES = 8
 CROP_PX = 640
 """The estimate uses at most so many frames, and a centre crop of at most this side."""
@@ -38,6 +44,11 @@ def degradation_level(rms: Tensor) -> Tensor:
         rms: RMS difference from the clean frames, which are in [0, 1].
     """
     return (1 + 255 * rms).log2() / 2
+
+
+def degradation_rms(level: float) -> float:
+    """The RMS difference that a level stands for: the way back."""
+    return float((4**level - 1) / 255)
 
 
 @dataclass(frozen=True)
@@ -94,10 +105,7 @@ class DegradationEstimator(nn.Module):
     @torch.inference_mode()
     def estimate(self, source: Tensor) -> float:
         """Estimate the level of a (T, h, w, 3) clip in [0, 1], from a centre crop of some of its frames."""
-        frames, height, width = source.shape[:3]
-        chosen = torch.linspace(0, frames - 1, min(frames, MAX_FRAMES)).round().long()
-        top, left = (max(0, (length - CROP_PX) // 2) for length in (height, width))
-        part = source[chosen.to(source.device), top : top + CROP_PX, left : left + CROP_PX]
+        part = _choose_part(source)
         level = self(part.movedim(-1, 1).to(self.out.weight))
         return float(check_finite(level, phrase("degradation estimator"), self))
 
@@ -127,6 +135,25 @@ def trusted_level(estimate: float) -> float:
     return estimate * min(1.0, max(0.0, (estimate - low) / (high - low)))
 
 
+def is_compressed(source: Tensor, degradation: float) -> bool:
+    """Whether compression is what degrades a clip: its noise explains little of it.
+
+    The noise is measured where the picture is flat, by the median of the second derivative in both directions
+    (J. Immerkær, Fast Noise Variance Estimation, CVIU 1996, whose mean counts texture, too).
+
+    Args:
+        source: (T, h, w, 3) in [0, 1].
+        degradation: its level, see :func:`degradation_level`; 0: clean, and not compressed.
+    """
+    if degradation <= 0 or min(source.shape[1:3]) < len(SECOND_DERIVATIVE):
+        return False
+    frames = _choose_part(source)
+    kernel = torch.tensor(SECOND_DERIVATIVE, device=frames.device, dtype=torch.float32)
+    response = F.conv2d(frames.float().mean(-1)[:, None], kernel[None, None]).abs()
+    deviation = float(response.median()) / (NORMAL_MEDIAN * float(kernel.square().sum().sqrt()))
+    return deviation < COMPRESSED_BELOW * degradation_rms(degradation)
+
+
 def save_estimator(estimator: DegradationEstimator, path: str | Path) -> None:
     """Write an estimator with its configuration, in half precision."""
     write_weights(path, estimator, estimator.config, FORMAT, torch.float16)
@@ -154,6 +181,14 @@ def shipped_estimator() -> DegradationEstimator:
         ModelError: when its file is missing or damaged.
     """
     return load_estimator(shipped(FILE))
+
+
+def _choose_part(source: Tensor) -> Tensor:
+    """A centre crop of some frames of a (T, h, w, 3) clip."""
+    frames, height, width = source.shape[:3]
+    chosen = torch.linspace(0, frames - 1, min(frames, MAX_FRAMES)).round().long()
+    top, left = (max(0, (length - CROP_PX) // 2) for length in (height, width))
+    return source[chosen.to(source.device), top : top + CROP_PX, left : left + CROP_PX]
 
 
 def _tile_to_size(frames: Tensor, least: int = 24) -> Tensor:

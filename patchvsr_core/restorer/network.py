@@ -199,17 +199,20 @@ def warped(state: Tensor, flow: Tensor) -> Tensor:
     return fold(F.grid_sample(large, grid, mode="bilinear", padding_mode="border", align_corners=False))
 
 
-def blend_restorers(faithful: Restorer, crisp: Restorer, detail: float) -> Restorer:
+def blend_restorers(faithful: Restorer, crisp: Restorer, detail: float, onto: Restorer | None = None) -> Restorer:
     """A network whose weights lie between those of two, of which one was trained on from the other.
 
     Such weights make results in between (network interpolation: Wang et al., ESRGAN, ECCV Workshops 2018).
 
     Args:
         detail: 0 for the weights of the first, 1 for those of the second.
+        onto: a third that was trained on from the first: what crisp learned is added to its weights instead (task
+            arithmetic: Ilharco et al., ICLR 2023).
     """
-    blended = copy.deepcopy(faithful)
-    for parameter, other in zip(blended.parameters(), crisp.parameters(), strict=True):
-        parameter.lerp_(other, detail)
+    blended = copy.deepcopy(onto or faithful)
+    triples = zip(blended.parameters(), faithful.parameters(), crisp.parameters(), strict=True)
+    for parameter, first, second in triples:
+        parameter.add_(second - first, alpha=detail)
     return blended
 
 

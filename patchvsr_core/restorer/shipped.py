@@ -1,4 +1,4 @@
-"""The restorer that ships with PatchVSR: two files of weights, and what lies between them."""
+"""The restorer that ships with PatchVSR: files of weights, and what lies between them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..finish.degradation import is_compressed
 from ..settings import Settings
 from ..weights import shipped
 from .network import Restorer, blend_restorers, load_restorer
@@ -15,23 +16,31 @@ from .restore import restore_clip
 
 FILE, CRISP_FILE = "restorer.safetensors", "restorer_crisp.safetensors"
 """The most probable picture, and one as crisp as the original may have been."""
+COMPRESSED_FILE = "restorer_compressed.safetensors"
+"""For compressed clips, of which the most probable picture is a blur."""
 
 
 @lru_cache(maxsize=2)
 def shipped_restorer(
-    device: str = "cpu", dtype: torch.dtype = torch.float32, detail: float = Settings.detail
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    detail: float = Settings.detail,
+    *,
+    compressed: bool = False,
 ) -> Restorer:
     """Load it onto a torch device in a precision, once.
 
     Args:
         detail: 0 (most probable) to 1 (crispest).
+        compressed: with the weights for compressed clips, see :func:`degradation.is_compressed`.
 
     Raises:
         ModelError: when a file is missing or damaged.
     """
-    restorer = load_restorer(shipped(FILE))
+    restorer = load_restorer(shipped(COMPRESSED_FILE if compressed else FILE))
     if detail:
-        restorer = blend_restorers(restorer, load_restorer(shipped(CRISP_FILE)), detail)
+        faithful, crisp = load_restorer(shipped(FILE)), load_restorer(shipped(CRISP_FILE))
+        restorer = blend_restorers(faithful, crisp, detail, restorer)
     return restorer.to(device, dtype)
 
 
@@ -42,13 +51,16 @@ def restore_as_shipped(
     detail: float = Settings.detail,
     device: torch.device | None = None,
     dtype: torch.dtype = torch.float32,
+    degradation: float = 0.0,
     **choices: Any,
 ) -> Tensor:
-    """Restore a clip with the shipped weights, which are loaded when they are needed.
+    """Restore a clip with the shipped weights that suit it, which are loaded when they are needed.
 
     Args:
-        frames, size, choices: see :func:`restore.restore_clip`, also for the result.
+        frames, size, degradation, choices: see :func:`restore.restore_clip`, also for the result.
         detail, dtype: see :func:`shipped_restorer`.
         device: of the network; None: where the frames are.
     """
-    return restore_clip(shipped_restorer(str(device or frames.device), dtype, detail), frames, size, **choices)
+    where, compressed = str(device or frames.device), is_compressed(frames, degradation)
+    restorer = shipped_restorer(where, dtype, detail, compressed=compressed)
+    return restore_clip(restorer, frames, size, degradation=degradation, **choices)

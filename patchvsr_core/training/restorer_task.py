@@ -18,7 +18,7 @@ from ..optical_flow.estimators import dis
 from ..plan.target_size import SCALE
 from ..restorer.network import Restorer, deepen, load_restorer, save_restorer
 from ..restorer.restore import restore_clip
-from ..restorer.shipped import CRISP_FILE, FILE
+from ..restorer.shipped import COMPRESSED_FILE, CRISP_FILE, FILE
 from . import losses
 from .config import TrainConfig
 from .discriminator import Discriminator, without_discriminator
@@ -140,11 +140,11 @@ def _make_score(task: RestorerTask, config: TrainConfig, options: Namespace) -> 
 
 
 def _export(config: TrainConfig, average: dict[str, Tensor], target: Path, base: Path | None) -> None:
-    """What learned how pictures look is the crisp end."""
+    """What learned how pictures look is the crisp end; how compressed ones look alone, that for compressed clips."""
     task = RestorerTask(config)
     task.restorer.load_state_dict({n.removeprefix("restorer."): v for n, v in without_discriminator(average).items()})
     looks = config.objective.perceptual_weight or config.objective.adversarial_weight
-    file = CRISP_FILE if looks else FILE
+    file = CRISP_FILE if looks else COMPRESSED_FILE if config.objective.compressed_perceptual_weight else FILE
     save_restorer(task.restorer, target / file)
     update_manifest(target, config, f"config of {file}")
 

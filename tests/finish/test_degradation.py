@@ -8,11 +8,14 @@ from torch import Tensor
 
 from patchvsr_core.errors import ModelError
 from patchvsr_core.finish.degradation import (
+    COMPRESSED_BELOW,
     DegradationEstimator,
     EstimatorConfig,
     degradation_level,
+    degradation_rms,
     estimate_degradation,
     estimate_input_degradation,
+    is_compressed,
     load_estimator,
     save_estimator,
     shipped_estimator,
@@ -52,6 +55,44 @@ def test_the_shipped_estimator_tells_how_degraded_a_clip_is(clean: Tensor, kind:
     damaged = add_noise_and_compression(clean, kind)
     true = degradation_level((damaged - clean).square().mean().sqrt())
     assert shipped_estimator().estimate(damaged) == pytest.approx(float(true), abs=0.35)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (Degradation(noise=2 / 255), False),
+        (Degradation(noise=8 / 255, gray_noise=True), False),
+        (Degradation(h264=18), True),
+        (Degradation(h264=32), True),
+        (Degradation(jpeg=60), True),
+        (Degradation(noise=4 / 255, h264=26), True),
+    ],
+)
+def test_compression_is_told_from_noise(clean: Tensor, kind: Degradation, expected: bool) -> None:
+    """Noise that was then compressed is compression: little of it is left."""
+    damaged = add_noise_and_compression(clean, kind)
+    level = shipped_estimator().estimate(damaged)
+    assert is_compressed(damaged, level) is expected
+    assert is_compressed(damaged[:1], level) is expected, "a still image, too"
+
+
+def test_a_clean_clip_is_not_compressed(clean: Tensor) -> None:
+    assert not is_compressed(clean, 0.0)
+    assert not is_compressed(torch.zeros(1, 2, 9, 3), 1.0), "too small to tell"
+
+
+def test_pure_noise_has_the_deviation_that_its_level_says() -> None:
+    """On a flat picture the median of the second derivative gives the deviation of the noise."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn((1, 300, 300, 1), generator=generator).expand(-1, -1, -1, 3) * 6 / 255
+    for share, expected in ((1.05, False), (0.95, True)):
+        level = degradation_level(torch.tensor(6 / 255 / COMPRESSED_BELOW * share**-1))
+        assert is_compressed(0.5 + noise, float(level)) is expected
+
+
+def test_a_level_gives_its_rms_back() -> None:
+    for rms in (0.0, 0.004, 0.05):
+        assert degradation_rms(float(degradation_level(torch.tensor(rms)))) == pytest.approx(rms, abs=1e-7)
 
 
 def test_every_frame_of_a_clean_clip_is_taken_for_clean(clean: Tensor) -> None:

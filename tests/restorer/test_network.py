@@ -11,13 +11,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from patchvsr_core.errors import ModelError
+from patchvsr_core.finish.degradation import estimate_input_degradation
 from patchvsr_core.plan.target_size import SCALE
 from patchvsr_core.resample import resize
-from patchvsr_core.restorer import Restorer, RestorerConfig, load_restorer, save_restorer
+from patchvsr_core.restorer import Restorer, RestorerConfig, load_restorer, save_restorer, shipped
 from patchvsr_core.restorer.network import blend_restorers, deepen, picture, upsampled, warped
 from patchvsr_core.restorer.restore import restore_clip
 from patchvsr_core.restorer.shipped import shipped_restorer
+from patchvsr_core.training.degrade import Degradation, add_noise_and_compression, make_input
+from patchvsr_core.video import read_frames
 
+ORIGINAL = Path(__file__).parents[2] / "examples" / "sample_original.mp4"
 SMALL = RestorerConfig(channels=8, stem_blocks=1, backward_blocks=1, forward_blocks=1)
 
 
@@ -195,6 +199,32 @@ def test_a_blend_has_the_weights_in_between() -> None:
         for made, first, second in zip(*(net.parameters() for net in (blended, one, other)), strict=True):
             torch.testing.assert_close(made, (1 - share) * first + share * second)
     assert blended is not one and not torch.equal(blended.stem.weight, one.stem.weight), "neither end is changed"
+    third = Restorer(SMALL)
+    moved = blend_restorers(one, other, 0.25, third)
+    for made, first, second, base in zip(*(net.parameters() for net in (moved, one, other, third)), strict=True):
+        torch.testing.assert_close(made, base + 0.25 * (second - first))
+
+
+@torch.no_grad()
+def test_compressed_clips_have_weights_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those whose degradation noise does not explain; at any detail."""
+    clip = make_input(read_frames(ORIGINAL, 2), (100, 240))
+    asked: list[tuple[float, bool]] = []
+    real = shipped.shipped_restorer
+
+    def watched(device: str, dtype: torch.dtype, detail: float, *, compressed: bool) -> Restorer:
+        asked.append((detail, compressed))
+        return real(device, dtype, detail, compressed=compressed)
+
+    monkeypatch.setattr(shipped, "shipped_restorer", watched)
+    for kind, expected in ((Degradation(h264=28), True), (Degradation(noise=5 / 255), False), (Degradation(), False)):
+        given = add_noise_and_compression(clip, kind)
+        level = estimate_input_degradation(given)
+        for detail in (0.0, 0.5):
+            shipped.restore_as_shipped(given, detail=detail, degradation=level)
+            assert asked.pop() == (detail, expected)
+    plain, own = (real(detail=0.5, compressed=compressed) for compressed in (False, True))
+    assert not torch.equal(plain.stem.weight, own.stem.weight)
 
 
 @torch.no_grad()

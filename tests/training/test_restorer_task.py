@@ -24,7 +24,14 @@ from patchvsr_core.training.export import Blend, export_run
 from patchvsr_core.training.muon import LIKE_ADAM, Muon, orthogonalise
 from patchvsr_core.training.packed import MOST_PX, PackedFootage, pack_footage
 from patchvsr_core.training.registry import find_task
-from patchvsr_core.training.restorer_task import BACKWARD_WEIGHT, CRISP_FILE, FILE, MovingBatches, RestorerTask
+from patchvsr_core.training.restorer_task import (
+    BACKWARD_WEIGHT,
+    COMPRESSED_FILE,
+    CRISP_FILE,
+    FILE,
+    MovingBatches,
+    RestorerTask,
+)
 from patchvsr_core.training.trainer import Trainer
 from patchvsr_core.training.validation import psnr
 
@@ -316,7 +323,14 @@ def test_what_two_runs_differ_in_is_added_to_a_third_with_more_blocks(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("looks", "file"), [({}, FILE), ({"perceptual_weight": 0.3}, CRISP_FILE), ({"adversarial_weight": 0.1}, CRISP_FILE)]
+    ("looks", "file"),
+    [
+        ({}, FILE),
+        ({"perceptual_weight": 0.3}, CRISP_FILE),
+        ({"adversarial_weight": 0.1}, CRISP_FILE),
+        ({"compressed_perceptual_weight": 0.1}, COMPRESSED_FILE),
+        ({"compressed_perceptual_weight": 0.1, "perceptual_weight": 0.3}, CRISP_FILE),
+    ],
 )
 def test_what_learned_how_pictures_look_is_the_crisp_end(tmp_path: Path, looks: dict[str, float], file: str) -> None:
     config = _config(objective=Objective(**looks))

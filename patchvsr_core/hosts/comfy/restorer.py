@@ -10,6 +10,7 @@ import comfy.model_patcher
 from torch import Tensor
 
 from ...devices import network_dtype
+from ...finish.degradation import is_compressed
 from ...plan.chunks import ChunkState
 from ...progress import OnDone
 from ...restorer.restore import Finish, restore_clip, working_bytes
@@ -33,7 +34,7 @@ def run_restorer(
     Args:
         detail: see :func:`restorer.shipped.shipped_restorer`.
     """
-    patcher = _patcher(detail)
+    patcher = _patcher(detail, is_compressed(frames, degradation))
     needed = working_bytes(len(frames), (int(frames.shape[1]), int(frames.shape[2])))
     comfy.model_management.load_models_gpu([patcher], memory_required=needed)
     with timed_stage(RESTORER, len(frames), size):
@@ -48,11 +49,11 @@ def run_restorer(
         )
 
 
-@lru_cache(maxsize=1)
-def _patcher(detail: float) -> Any:
+@lru_cache(maxsize=2)
+def _patcher(detail: float, compressed: bool) -> Any:
     device = comfy.model_management.get_torch_device()
     return comfy.model_patcher.ModelPatcher(
-        shipped_restorer(dtype=network_dtype(device), detail=detail),
+        shipped_restorer(dtype=network_dtype(device), detail=detail, compressed=compressed),
         load_device=device,
         offload_device=comfy.model_management.unet_offload_device(),
     )
