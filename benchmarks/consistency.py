@@ -26,7 +26,7 @@ from pairs import Pair, read_pair
 from patches import load_patches
 from tables import Table, as_text, number, write_markdown
 
-from patchvsr_core.finish.degradation import estimate_degradation
+from patchvsr_core.degradation import estimate_degradation
 from patchvsr_core.finish.refine import refine_frames
 from patchvsr_core.hosts.diffusers.models import Models
 from patchvsr_core.hosts.diffusers.pipeline import upscale

@@ -30,8 +30,8 @@ from pairs import INPUTS, Pair, read_pair
 from pictures import Versions, contact_sheet, middle, save_versions, write_png
 from tables import Table, as_text, mean, number, write_markdown
 
+from patchvsr_core.degradation import estimate_degradation
 from patchvsr_core.finish.back_projection import TOLERANCE, back_project
-from patchvsr_core.finish.degradation import estimate_degradation
 from patchvsr_core.finish.refine import load_refiner
 from patchvsr_core.hosts.diffusers.models import Models, load_models
 from patchvsr_core.hosts.diffusers.pipeline import upscale

@@ -7,8 +7,8 @@ from pathlib import Path
 import folder_paths
 from comfy_api.latest import io
 
+from ..patchvsr_core.degradation import estimate_input_degradation
 from ..patchvsr_core.finish.back_projection import check_pair
-from ..patchvsr_core.finish.degradation import estimate_input_degradation
 from ..patchvsr_core.hosts.comfy import Progress, as_canvas, codec_of, load_decoder, run_refiner
 from ..patchvsr_core.run.alpha import with_matte
 from ..patchvsr_core.vae.decode import InputCondition, decode_tiles

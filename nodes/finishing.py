@@ -6,10 +6,10 @@ import logging
 
 from comfy_api.latest import io, ui
 
+from ..patchvsr_core.degradation import estimate_input_degradation
 from ..patchvsr_core.errors import phrase, say
 from ..patchvsr_core.finish.back_projection import check_pair
 from ..patchvsr_core.finish.base_layer import base_layer_weight, blend_base_layer
-from ..patchvsr_core.finish.degradation import estimate_input_degradation
 from ..patchvsr_core.finish.strength_map import StrengthMap, apply_strength_map
 from ..patchvsr_core.hosts.comfy import Progress, run_refiner, shape_of, timed_stage
 from ..patchvsr_core.quality import detail_energy

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from comfy_api.latest import io, ui
 
-from ..patchvsr_core.finish.degradation import estimate_input_degradation
+from ..patchvsr_core.degradation import estimate_input_degradation
 from ..patchvsr_core.hosts.comfy import (
     as_canvas,
     clip_of,

@@ -21,9 +21,9 @@ from small_models import random_dap, random_rdg, random_wan
 
 from patchvsr_core.adapter import Adapter, AdapterConfig, BaseSpec, load_adapter, save_adapter
 from patchvsr_core.cli.parser import make_parser
+from patchvsr_core.degradation import DegradationEstimator, EstimatorConfig, load_estimator, save_estimator
 from patchvsr_core.errors import ModelError, PatchVSRError
 from patchvsr_core.files import read_checkpoint, store_as_int8, write_weights
-from patchvsr_core.finish.degradation import DegradationEstimator, EstimatorConfig, load_estimator, save_estimator
 from patchvsr_core.finish.refine import FORMAT, Refiner, RefinerConfig, load_refiner, refine_frames
 from patchvsr_core.hosts.diffusers.loading import load_base, load_prompt
 from patchvsr_core.hosts.diffusers.models import Models

@@ -55,7 +55,7 @@ def back_project(
         source: (T, h, w, C) input y.
         rounds: maximum number of iterations; 0 returns the result unchanged.
         strength: 0 (off) to 1; below 1 keeps more of the model's own low frequencies.
-        degradation: estimated level of noise and compression in the input (see :mod:`.degradation`);
+        degradation: estimated level of noise and compression in the input (see :mod:`degradation`);
             the higher it is, the smaller the correction, so that the artifacts do not come back.
         tolerance: RMS difference below which iteration stops, because further rounds only add
             flicker (:data:`TOLERANCE` suits 8-bit inputs). It is evaluated per pixel neighbourhood,

@@ -4,7 +4,7 @@ It gets the decoded frames and the bicubically upsampled input at a quarter of t
 (pixel unshuffle) and predicts a residual for the former: the idea of Upscale-A-Video's conditional
 decoder, for any codec. It also gets the previous and next input frames, warped along the optical
 flow, and every other block shifts some channels by one frame back and ahead. It is conditioned on the
-level of the input's degradation (see :mod:`.degradation`).
+level of the input's degradation (see :mod:`degradation`).
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def preview_patch(
         source: (T, h, w, 3) input clip.
         settings: for decoding and postprocessing.
         refine: as in :func:`stages.postprocess`, with a ``region``; its temporal reach is ``reach_frames``.
-        degradation: level of the whole clip, see :func:`finish.degradation.estimate_degradation`.
+        degradation: level of the whole clip, see :func:`degradation.estimate_degradation`.
     """
     needed = focus.with_margin(reach_frames, len(source))
     around = source[needed.start : needed.stop]

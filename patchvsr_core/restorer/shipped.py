@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..finish.degradation import is_compressed
+from ..degradation import is_compressed
 from ..settings import Settings
 from ..weights import shipped
 from .network import Restorer, blend_restorers, load_restorer

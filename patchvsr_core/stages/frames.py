@@ -33,7 +33,7 @@ class BaseLayer:
 
     settings: Settings
     degradation: float
-    """Measured in the input, see :func:`finish.degradation.estimate_degradation`."""
+    """Measured in the input, see :func:`degradation.estimate_degradation`."""
     report: OnProgress
     chunk_state: ChunkState | None = None
     restore: Restore | None = None

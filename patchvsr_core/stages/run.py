@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..degradation import estimate_degradation
 from ..distributed import current_group
 from ..finish.base_layer import Fast, Restore, Upscale
-from ..finish.degradation import estimate_degradation
 from ..plan.canvas import Canvas, PatchPlan
 from ..plan.chunks import ChunkState
 from ..progress import OnProgress

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..adapter import Strengths
-from ..finish.degradation import DegradationEstimator
+from ..degradation import DegradationEstimator
 from ..finish.refine import Refiner
 from ..plan.canvas import Canvas, Patch, PatchPlan
 from ..plan.chunks import ChunkState

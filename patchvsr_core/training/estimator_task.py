@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from ..finish.degradation import FILE, DegradationEstimator, load_estimator, save_estimator
+from ..degradation import FILE, DegradationEstimator, load_estimator, save_estimator
 from ..plan.target_size import SCALE
 from .config import TrainConfig
 from .export import update_manifest

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..finish.degradation import degradation_level, trusted_level
+from ..degradation import degradation_level, trusted_level
 from ..plan.target_size import SCALE
 from .config import TrainConfig
 from .degrade import Degradation, draw_degradation, make_input

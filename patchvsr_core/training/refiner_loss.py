@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..finish.degradation import degradation_level
+from ..degradation import degradation_level
 from ..finish.refine import Refiner
 from . import losses
 from .config import Objective

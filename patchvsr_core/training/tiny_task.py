@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from ..adapter import Adapter, MicroConditions, load_adapter, save_adapter
-from ..finish.degradation import shipped_estimator
+from ..degradation import shipped_estimator
 from ..finish.refine import load_refiner, new_refiner, save_refiner
 from ..hosts.diffusers.denoiser import Base, DiffusersDenoiser, new_transformer
 from ..hosts.diffusers.loading import load_base

@@ -28,8 +28,8 @@ from fakes.workflow import BLUEPRINTS, example
 from small_models import random_adapter, random_vae, random_wan, save
 
 from patchvsr_core.adapter import BaseSpec, save_adapter
+from patchvsr_core.degradation import estimate_degradation
 from patchvsr_core.finish.base_layer import base_layer_weight, blend_base_layer
-from patchvsr_core.finish.degradation import estimate_degradation
 from patchvsr_core.hosts.diffusers.models import load_models
 from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.realtime.exr_passes import read_passes

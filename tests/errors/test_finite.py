@@ -14,8 +14,8 @@ from small_models import random_dap
 from torch import Tensor, nn
 
 from patchvsr_core.adapter import load_adapter
+from patchvsr_core.degradation import load_estimator
 from patchvsr_core.errors import ModelError
-from patchvsr_core.finish.degradation import load_estimator
 from patchvsr_core.finish.refine import load_refiner, refine_frames
 from patchvsr_core.hosts.diffusers.models import load_models
 from patchvsr_core.hosts.diffusers.pipeline import upscale

@@ -16,9 +16,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from patchvsr_core.adapter import AdapterConfig, BaseSpec, load_adapter
+from patchvsr_core.degradation import EstimatorConfig, load_estimator
 from patchvsr_core.errors import ModelError
 from patchvsr_core.files import MOST_HEADER_BYTES, fill_module, parse_config, read_header
-from patchvsr_core.finish.degradation import EstimatorConfig, load_estimator
 from patchvsr_core.finish.refine import RefinerConfig, load_refiner
 from patchvsr_core.hosts.diffusers.loading import load_base, load_prompt
 from patchvsr_core.realtime.dap import DAPConfig, load_dap

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from patchvsr_core.degradation import estimate_input_degradation
 from patchvsr_core.errors import ModelError
-from patchvsr_core.finish.degradation import estimate_input_degradation
 from patchvsr_core.plan.target_size import SCALE
 from patchvsr_core.resample import resize
 from patchvsr_core.restorer import Restorer, RestorerConfig, load_restorer, save_restorer, shipped

@@ -12,7 +12,7 @@ import pytest
 import torch
 from training_runs import check_learning_and_resuming
 
-from patchvsr_core.finish.degradation import FILE, load_estimator
+from patchvsr_core.degradation import FILE, load_estimator
 from patchvsr_core.training.__main__ import main
 from patchvsr_core.training.config import TrainConfig, load_config
 from patchvsr_core.training.estimator_task import EstimatorTask, LevelBatches
@@ -61,7 +61,7 @@ def test_the_level_is_the_true_one_and_a_run_may_misjudge_it(packed: Path) -> No
 
 
 def test_training_lowers_the_loss_and_resumes(packed: Path, tmp_path: Path) -> None:
-    config = replace(_config(), steps=40, warmup=1, learning_rate=5e-3)
+    config = replace(_config(), steps=120, warmup=1, learning_rate=5e-3)
     check_learning_and_resuming(EstimatorTask, LevelBatches(packed, config), config, tmp_path / "run")
 
 

@@ -11,8 +11,8 @@ import comfy.samplers
 import torch
 from torch import Tensor
 
+from ...degradation import DegradationEstimator, shipped_estimator
 from ...errors import PlanError
-from ...finish.degradation import DegradationEstimator, shipped_estimator
 from ...finish.refine import Refiner
 from ...plan.chunks import ChunkState
 from ...progress import OnProgress

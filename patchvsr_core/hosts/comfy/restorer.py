@@ -9,8 +9,8 @@ import comfy.model_management
 import comfy.model_patcher
 from torch import Tensor
 
+from ...degradation import is_compressed
 from ...devices import network_dtype
-from ...finish.degradation import is_compressed
 from ...plan.chunks import ChunkState
 from ...progress import OnDone
 from ...restorer.restore import Finish, restore_clip, working_bytes

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from ...adapter import Adapter, load_adapter
+from ...degradation import FILE as ESTIMATOR_FILE
+from ...degradation import DegradationEstimator, load_estimator
 from ...devices import AUTO, network_dtype, resolve_device
 from ...errors import ModelError
 from ...files import fingerprint
-from ...finish.degradation import FILE as ESTIMATOR_FILE
-from ...finish.degradation import DegradationEstimator, load_estimator
 from ...finish.image_upscaler import ImageUpscaler, load_image_upscaler
 from ...finish.refine import Refiner, load_refiner
 from ...plan.canvas import PatchPlan

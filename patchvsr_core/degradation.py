@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import phrase
-from ..errors.finite import check_finite, mark_source
-from ..files import explain_read_errors, fill_module, parse_config, read_weights, write_weights
-from ..weights import shipped
+from .errors import phrase
+from .errors.finite import check_finite, mark_source
+from .files import explain_read_errors, fill_module, parse_config, read_weights, write_weights
+from .weights import shipped
 
 FORMAT = "patchvsr-estimator"
 FILE = "estimator.safetensors"

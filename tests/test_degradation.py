@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from patchvsr_core.errors import ModelError
-from patchvsr_core.finish.degradation import (
+from patchvsr_core.degradation import (
     COMPRESSED_BELOW,
     DegradationEstimator,
     EstimatorConfig,
@@ -20,13 +19,14 @@ from patchvsr_core.finish.degradation import (
     save_estimator,
     shipped_estimator,
 )
+from patchvsr_core.errors import ModelError
 from patchvsr_core.finish.refine import load_refiner, refine_frames
 from patchvsr_core.resample import resize
 from patchvsr_core.training.degrade import Degradation, add_noise_and_compression, make_input
 from patchvsr_core.video import read_frames
 from patchvsr_core.weights import shipped
 
-ORIGINAL = Path(__file__).parents[2] / "examples" / "sample_original.mp4"
+ORIGINAL = Path(__file__).parents[1] / "examples" / "sample_original.mp4"
 
 
 @pytest.fixture(scope="module")
