@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .errors import phrase
-from .errors.finite import check_finite, mark_source
-from .files import explain_read_errors, fill_module, parse_config, read_weights, write_weights
+from .errors.finite import check_finite
+from .files import read_network, write_weights
 from .weights import shipped
 
 FORMAT = "patchvsr-estimator"
@@ -165,11 +165,8 @@ def load_estimator(path: str | Path) -> DegradationEstimator:
     Raises:
         ModelError: in one sentence, what is wrong with the file.
     """
-    path = Path(path)
-    config, tensors = read_weights(path, FORMAT, phrase("degradation estimator"))
-    with explain_read_errors(path):
-        chosen = parse_config(EstimatorConfig, config)
-        estimator = mark_source(fill_module(lambda: DegradationEstimator(chosen), tensors), path)
+    kind = phrase("degradation estimator")
+    estimator = read_network(Path(path), FORMAT, kind, EstimatorConfig, DegradationEstimator)
     return estimator.requires_grad_(False).eval()
 
 

@@ -2,7 +2,7 @@
 
 from .checkpoints import read_checkpoint, read_pickle
 from .disk import commit_file, commit_folder, fingerprint, sha256, sync_folder, weight_files
-from .modules import MOST_CHANNELS, MOST_LAYERS, check_weights, fill_module, parse_config
+from .modules import MOST_CHANNELS, MOST_LAYERS, check_weights, fill_module, parse_config, read_network
 from .weights import (
     MOST_HEADER_BYTES,
     SAFETENSORS,
@@ -33,6 +33,7 @@ __all__ = [
     "read_checkpoint",
     "read_header",
     "read_metadata",
+    "read_network",
     "read_pickle",
     "read_tensors",
     "read_weights",

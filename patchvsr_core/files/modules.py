@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import torch
 from torch import Tensor, nn
+
+from ..errors.finite import mark_source
+from .weights import explain_read_errors, read_weights
 
 MOST_CHANNELS, MOST_LAYERS = 2**17, 256
 """Hyper-parameters of a file are at most these; those of the largest Wan are 13824 and 40."""
@@ -54,6 +58,22 @@ def fill_module(make: Callable[[], Module], tensors: Mapping[str, Tensor]) -> Mo
     check_weights(tensors)
     module.load_state_dict({name: tensor.to(torch.float32, copy=True) for name, tensor in tensors.items()}, assign=True)
     return module
+
+
+def read_network(path: Path, wanted: str, kind: str, config: type[Config], make: Callable[[Config], Module]) -> Module:
+    """A network in single precision from a file that holds its hyper-parameters beside its weights.
+
+    Args:
+        wanted, kind: see :func:`weights.read_weights`.
+        config: the dataclass of its hyper-parameters.
+
+    Raises:
+        ModelError: in one sentence, what is wrong with the file.
+    """
+    values, tensors = read_weights(path, wanted, kind)
+    with explain_read_errors(path):
+        chosen = parse_config(config, values)
+        return mark_source(fill_module(lambda: make(chosen), tensors), path)
 
 
 def check_weights(tensors: Mapping[str, Tensor]) -> None:

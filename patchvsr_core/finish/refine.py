@@ -13,8 +13,8 @@ from torch import Tensor
 
 from ..distributed import ProcessGroup, current_group, sharded
 from ..errors import ModelError, phrase
-from ..errors.finite import check_finite, mark_source
-from ..files import explain_read_errors, fill_module, parse_config, read_weights, write_weights
+from ..errors.finite import check_finite
+from ..files import read_network, write_weights
 from ..optical_flow.align import align_window, estimate_neighbour_flows
 from ..plan.canvas import Canvas, Span, overlap
 from ..plan.planner import plan_tiles
@@ -169,11 +169,7 @@ def load_refiner(path: str | Path, dtype: torch.dtype = torch.float32) -> Refine
     Raises:
         ModelError: when the file is missing, damaged or not a refiner.
     """
-    path = Path(path)
-    config, tensors = read_weights(path, FORMAT, phrase("refiner"))
-    with explain_read_errors(path):
-        chosen = parse_config(RefinerConfig, config)
-        refiner = mark_source(fill_module(lambda: new_refiner(chosen), tensors), path)
+    refiner = read_network(Path(path), FORMAT, phrase("refiner"), RefinerConfig, new_refiner)
     return refiner.to(dtype).requires_grad_(False).eval()
 
 

@@ -18,8 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import phrase
-from ..errors.finite import mark_source
-from ..files import explain_read_errors, fill_module, parse_config, read_weights, write_weights
+from ..files import read_network, write_weights
 from ..plan.target_size import SCALE
 from .folding import fold, folded_bicubic, unfold
 
@@ -251,11 +250,7 @@ def load_restorer(path: str | Path) -> Restorer:
     Raises:
         ModelError: in one sentence, what is wrong with the file.
     """
-    path = Path(path)
-    config, tensors = read_weights(path, FORMAT, phrase("restorer"))
-    with explain_read_errors(path):
-        chosen = parse_config(RestorerConfig, config)
-        network = mark_source(fill_module(lambda: Restorer(chosen), tensors), path)
+    network = read_network(Path(path), FORMAT, phrase("restorer"), RestorerConfig, Restorer)
     return network.to(memory_format=torch.channels_last).requires_grad_(False).eval()  # type: ignore[call-overload]
 
 
