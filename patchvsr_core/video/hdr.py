@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import av
 
 from .local_files import local_url
 from .matroska import ebml, with_colour_elements
+from .side_data import read_side_data
 
 PQ, HLG = TRANSFERS = (16, 18)
 """AVCOL_TRC_SMPTE2084 and AVCOL_TRC_ARIB_STD_B67."""
@@ -48,8 +47,7 @@ class LightMetadata:
 
 def read_light_metadata(frame: av.VideoFrame) -> LightMetadata:
     """The metadata of a decoded frame, which has that of its container too."""
-    every: Iterable[Any] = frame.side_data  # a sequence, whose type names only its keys
-    found = {data.type.name: bytes(data) for data in every}
+    found = read_side_data(frame)
     display, levels = found.get("MASTERING_DISPLAY_METADATA"), found.get("CONTENT_LIGHT_LEVEL")
     dynamic = next((DYNAMIC[name] for name in found if name in DYNAMIC), "")
     light = None if levels is None else struct.unpack("=2I", levels[:8])

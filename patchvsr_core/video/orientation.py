@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import struct
 from dataclasses import dataclass
-from typing import Any
 
 import av
 import numpy as np
-from av.sidedata.sidedata import SideDataContainer
+
+from .side_data import read_side_data
 
 log = logging.getLogger("patchvsr")
 SLANT = 0.02
@@ -50,10 +50,8 @@ def warn_if_slanted(name: str, frame: av.VideoFrame) -> None:
 
 
 def _matrix(frame: av.VideoFrame) -> tuple[tuple[int, int], tuple[int, int]] | None:
-    container: Any = SideDataContainer  # PyAV's types leave out that it takes a frame
-    found = container(frame)  # frame.side_data would refer to the frame, which would outlive its last use
-    for data in (found[index] for index in range(len(found))):
-        if data.type.name == "DISPLAYMATRIX":
-            a, b, _, c, d, *_ = struct.unpack("=9i", bytes(data)[:36])
-            return (a, b), (c, d)
-    return None
+    matrix = read_side_data(frame).get("DISPLAYMATRIX")
+    if matrix is None:
+        return None
+    a, b, _, c, d, *_ = struct.unpack("=9i", matrix[:36])
+    return (a, b), (c, d)

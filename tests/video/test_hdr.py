@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -14,7 +13,7 @@ from clips import colors, write
 
 from patchvsr_core.__main__ import main
 from patchvsr_core.resample import resize
-from patchvsr_core.video import Picture, picture, probe, read_clip
+from patchvsr_core.video import Picture, hdr, picture, probe, read_clip
 from patchvsr_core.video.hdr import HLG, PQ, LightMetadata, read_light_metadata
 
 P3_D65 = LightMetadata((34000, 16000, 13250, 34500, 7500, 3000, 15635, 16450, 50, 10000000), (1000, 400))
@@ -137,10 +136,8 @@ def test_what_cannot_hold_hdr_is_refused_before_the_run(
 def test_dynamic_metadata_is_dropped_with_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, side_data: str, name: str
 ) -> None:
-    class Data(bytes):
-        type = SimpleNamespace(name=side_data)
-
-    frame: Any = SimpleNamespace(side_data=[Data(b"")])
+    monkeypatch.setattr(hdr, "read_side_data", lambda frame: {side_data: b""})
+    frame: Any = None
     light = read_light_metadata(frame)
     assert light == LightMetadata(dynamic=name)
     source = hdr_clip(tmp_path / "in.mp4", HLG, codec="hevc")
@@ -158,9 +155,8 @@ def test_dolby_vision_without_a_base_layer_is_refused(
     assert "in.mp4 is Dolby Vision without a base layer" in capsys.readouterr().err
 
 
-def test_unknown_display_metadata_is_none() -> None:
-    class Data(bytes):
-        type = SimpleNamespace(name="MASTERING_DISPLAY_METADATA")
-
-    frame: Any = SimpleNamespace(side_data=[Data(struct.pack("=22i", *range(20), 1, 0))])
+def test_unknown_display_metadata_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = struct.pack("=22i", *range(20), 1, 0)
+    monkeypatch.setattr(hdr, "read_side_data", lambda frame: {"MASTERING_DISPLAY_METADATA": data})
+    frame: Any = None
     assert read_light_metadata(frame) == LightMetadata()
