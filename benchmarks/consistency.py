@@ -26,7 +26,7 @@ from pairs import Pair, read_pair
 from patches import load_patches
 from tables import Table, as_text, number, write_markdown
 
-from patchvsr_core.degradation import estimate_degradation
+from patchvsr_core.degradation import measure_degradation
 from patchvsr_core.finish.refine import refine_frames
 from patchvsr_core.hosts.diffusers.models import Models
 from patchvsr_core.hosts.diffusers.pipeline import upscale
@@ -83,7 +83,7 @@ def row(name: str, pair: Pair, models: Models) -> tuple[str, ...]:
 def _finished(prediction: Tensor, pair: Pair, models: Models) -> Tensor:
     """Refiner and back-projection, as the pipeline has them."""
     assert models.refiner is not None
-    degradation = estimate_degradation(models.estimator, pair.small, models.defaults.restore_strength)
+    degradation = measure_degradation(models.estimator, pair.small).scaled(models.defaults.restore_strength)
     refine, report = partial(refine_frames, models.refiner), lambda *_: None
     return postprocess(
         prediction.clone(),

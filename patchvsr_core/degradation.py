@@ -32,6 +32,8 @@ NORMAL_MEDIAN = 0.6745
 COMPRESSED_BELOW = 0.35
 """Deviation of the noise over the RMS of the degradation. Noise of any kind has 0.46 to 1.2, x264 at crf 18 to 28 and
 JPEG at most 0.24, and so has noise that was then compressed, as little of it is left."""
+BLACK, WHITE = 2 / 255, 253 / 255
+"""Beyond them noise is cut off."""
 MAX_FRAMES = 8
 CROP_PX = 640
 """The estimate uses at most so many frames, and a centre crop of at most this side."""
@@ -49,6 +51,23 @@ def degradation_level(rms: Tensor) -> Tensor:
 def degradation_rms(level: float) -> float:
     """The RMS difference that a level stands for: the way back."""
     return float((4**level - 1) / 255)
+
+
+@dataclass(frozen=True)
+class MeasuredDegradation:
+    """What was found to degrade a clip."""
+
+    level: float = 0.0
+    """See :func:`degradation_level`."""
+    is_compressed: bool = False
+    """Whether it is compression, see :func:`is_compressed`."""
+
+    def scaled(self, strength: float) -> MeasuredDegradation:
+        """What is to be removed of it; the strength is a factor on the level."""
+        return MeasuredDegradation(strength * self.level, self.is_compressed and strength > 0)
+
+
+CLEAN = MeasuredDegradation()
 
 
 @dataclass(frozen=True)
@@ -129,6 +148,12 @@ def estimate_input_degradation(source: Tensor, restore_strength: float = 1.0) ->
     return estimate_degradation(shipped_estimator(), source, restore_strength)
 
 
+def measure_degradation(estimator: DegradationEstimator | None, source: Tensor) -> MeasuredDegradation:
+    """Level and kind of the degradation of a (T, h, w, 3) input in [0, 1]; see :func:`estimate_degradation`."""
+    level = estimate_degradation(estimator, source)
+    return MeasuredDegradation(level, is_compressed(source, level))
+
+
 def trusted_level(estimate: float) -> float:
     """The level that an estimate stands for: small ones occur for clean clips too, and count for little or nothing."""
     low, high = UNCERTAIN_LEVELS
@@ -142,15 +167,20 @@ def is_compressed(source: Tensor, degradation: float) -> bool:
     (J. Immerkær, Fast Noise Variance Estimation, CVIU 1996, whose mean counts texture, too).
 
     Args:
-        source: (T, h, w, 3) in [0, 1].
+        source: (T, h, w, 3) in [0, 1]. What is black or white in it tells nothing, as letterboxes hold no noise.
         degradation: its level, see :func:`degradation_level`; 0: clean, and not compressed.
     """
     if degradation <= 0 or min(source.shape[1:3]) < len(SECOND_DERIVATIVE):
         return False
     frames = _choose_part(source)
     kernel = torch.tensor(SECOND_DERIVATIVE, device=frames.device, dtype=torch.float32)
-    response = F.conv2d(frames.float().mean(-1)[:, None], kernel[None, None]).abs()
-    deviation = float(response.median()) / (NORMAL_MEDIAN * float(kernel.square().sum().sqrt()))
+    gray = frames.float().mean(-1)[:, None]
+    response = F.conv2d(gray, kernel[None, None]).abs()
+    middle = gray[..., 1:-1, 1:-1]
+    told = response[(middle > BLACK) & (middle < WHITE)]
+    if not len(told):
+        return False
+    deviation = float(told.median()) / (NORMAL_MEDIAN * float(kernel.square().sum().sqrt()))
     return deviation < COMPRESSED_BELOW * degradation_rms(degradation)
 
 

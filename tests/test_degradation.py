@@ -90,6 +90,15 @@ def test_pure_noise_has_the_deviation_that_its_level_says() -> None:
         assert is_compressed(0.5 + noise, float(level)) is expected
 
 
+def test_bars_around_a_picture_do_not_make_its_noise_compression(clean: Tensor) -> None:
+    """There is none in them; the whole is less degraded, the picture is not."""
+    noisy = add_noise_and_compression(clean, Degradation(noise=5 / 255))
+    level = shipped_estimator().estimate(noisy)
+    barred = torch.nn.functional.pad(noisy, (0, 0, 0, 0, 60, 60))
+    assert not is_compressed(noisy, level) and not is_compressed(barred, level)
+    assert not is_compressed(torch.zeros_like(noisy), 1.0), "all black"
+
+
 def test_a_level_gives_its_rms_back() -> None:
     for rms in (0.0, 0.004, 0.05):
         assert degradation_rms(float(degradation_level(torch.tensor(rms)))) == pytest.approx(rms, abs=1e-7)

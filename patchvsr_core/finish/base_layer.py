@@ -15,6 +15,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ..degradation import CLEAN, MeasuredDegradation
 from ..errors import PlanError
 from ..plan.chunks import ChunkState
 from ..plan.target_size import SCALE
@@ -43,7 +44,7 @@ def make_base_layer(
     on_frame: OnDone | None = None,
     *,
     detail: float = Settings.detail,
-    degradation: float = 0.0,
+    degradation: MeasuredDegradation = CLEAN,
     chunk_state: ChunkState | None = None,
     restore: Restore | None = None,
     upscale: Upscale | None = None,
@@ -56,7 +57,7 @@ def make_base_layer(
         name: one of :data:`settings.BASE_LAYERS`.
         frames: (T, h, w, 3) in [0, 1].
         detail: of the restorer, 0 (most probable) to 1 (crispest).
-        degradation: level of the input, see :func:`degradation.estimate_degradation`; the restorer removes it.
+        degradation: of the input; the restorer removes it.
         chunk_state: takes the restorer's state on from the chunk before and to the one after.
         restore: runs the restorer; None: the shipped one where the frames are.
         upscale: runs an image upscaler.

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..degradation import is_compressed
+from ..degradation import CLEAN, MeasuredDegradation
 from ..settings import Settings
 from ..weights import shipped
 from .network import Restorer, blend_restorers, load_restorer
@@ -51,16 +51,17 @@ def restore_as_shipped(
     detail: float = Settings.detail,
     device: torch.device | None = None,
     dtype: torch.dtype = torch.float32,
-    degradation: float = 0.0,
+    degradation: MeasuredDegradation = CLEAN,
     **choices: Any,
 ) -> Tensor:
     """Restore a clip with the shipped weights that suit it, which are loaded when they are needed.
 
     Args:
-        frames, size, degradation, choices: see :func:`restore.restore_clip`, also for the result.
+        frames, size, choices: see :func:`restore.restore_clip`, also for the result.
         detail, dtype: see :func:`shipped_restorer`.
         device: of the network; None: where the frames are.
+        degradation: what is to be removed from the clip.
     """
-    where, compressed = str(device or frames.device), is_compressed(frames, degradation)
-    restorer = shipped_restorer(where, dtype, detail, compressed=compressed)
-    return restore_clip(restorer, frames, size, degradation=degradation, **choices)
+    where = str(device or frames.device)
+    restorer = shipped_restorer(where, dtype, detail, compressed=degradation.is_compressed)
+    return restore_clip(restorer, frames, size, degradation=degradation.level, **choices)

@@ -8,6 +8,7 @@ from functools import partial
 
 from torch import Tensor
 
+from ..degradation import MeasuredDegradation
 from ..distributed import current_group
 from ..finish.back_projection import TOLERANCE, back_project
 from ..finish.base_layer import Fast, Restore, Upscale, add_detail, make_base_layer, starts_from_base
@@ -32,8 +33,8 @@ class BaseLayer:
     """What makes the base layer of a run."""
 
     settings: Settings
-    degradation: float
-    """Measured in the input, see :func:`degradation.estimate_degradation`."""
+    degradation: MeasuredDegradation
+    """What is to be removed from the input."""
     report: OnProgress
     chunk_state: ChunkState | None = None
     restore: Restore | None = None
@@ -124,14 +125,14 @@ def postprocess(
     """
     own = current_group().frame_span(len(source))
     size = (int(frames.shape[1]), int(frames.shape[2]))
-    refined = partial(_refine, frames, source, settings, report, refine, base_layer.degradation)
+    refined = partial(_refine, frames, source, settings, report, refine, base_layer.degradation.level)
     base = None if starts_from_base(codec) else base_layer(source, size)
     if base is None:
         frames = refined(settings.detail)
     else:
         frames = add_detail(resize(base[own], size), refined(settings.patch_detail), refined(0.0))
     del base, refined
-    return _agreeing(frames, source, settings, report, base_layer.degradation)
+    return _agreeing(frames, source, settings, report, base_layer.degradation.level)
 
 
 def _refine(
@@ -164,14 +165,14 @@ def restore_input(
     state = base_layer.chunk_state
     hands_on = settings.base_layer == RESTORER and current_group().size == 1
     if hands_on and state is not None and state.on_final is not None:
-        finish = partial(_finish_window, source, target, settings, base_layer.degradation, state.on_final)
+        finish = partial(_finish_window, source, target, settings, base_layer.degradation.level, state.on_final)
         result = base_layer(source, target, finish)
         assert result is not None, "bicubic is never the whole result"
         return result
     base = base_layer(source, target)
     assert base is not None, "bicubic is never the whole result"
     own = current_group().frame_span(len(source))
-    return _agreeing(resize(base[own], target), source, settings, report, base_layer.degradation)
+    return _agreeing(resize(base[own], target), source, settings, report, base_layer.degradation.level)
 
 
 def _finish_window(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..degradation import estimate_degradation
+from ..degradation import CLEAN, MeasuredDegradation, measure_degradation
 from ..distributed import current_group
 from ..finish.base_layer import Fast, Restore, Upscale
 from ..plan.canvas import Canvas, PatchPlan
@@ -32,6 +32,9 @@ Denoise = Callable[[RunSetup], Tensor]
 """The host's own part: the fused canvas (1, C, t, h, w) at noise level 0."""
 Timed = Callable[[str, Canvas], AbstractContextManager[None]]
 """(stage, canvas) to a context around that stage."""
+
+DEGRADATION = "degradation"
+"""What a chunk leaves to the next: the level, and 1 where it is compression."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,9 +77,7 @@ def upscale_clip(
     """
     plan = make_plan(len(frames), (int(frames.shape[1]), int(frames.shape[2])), target, models, settings)
     check_steps(plan, step_count(settings))
-    degradation = current_group().broadcast_object(
-        lambda: estimate_degradation(models.estimator, frames, settings.restore_strength)
-    )
+    degradation = _find_degradation(frames, models, settings, chunk_state or ChunkState())
     base_layer = BaseLayer(settings, degradation, report, chunk_state, host.restore, host.upscale, host.fast)
     if not runs_diffusion(settings, is_lossless=models.codec.is_lossless):
         return restore_input(frames, target, settings, report, base_layer)
@@ -88,6 +89,22 @@ def upscale_clip(
             return decoded.to(frames.device)
 
     return postprocess(make_frames(), frames, settings, report, models.codec, host.refine, base_layer)
+
+
+def _find_degradation(
+    frames: Tensor, models: RunModels, settings: Settings, chunk_state: ChunkState
+) -> MeasuredDegradation:
+    """What is to be removed from a clip; the first chunk of a shot decides for all, or its look would change midway."""
+    if not settings.restore_strength:
+        return CLEAN
+    given = (chunk_state.before or {}).get(DEGRADATION)
+    if given is None:
+        found = current_group().broadcast_object(lambda: measure_degradation(models.estimator, frames))
+    else:
+        found = MeasuredDegradation(float(given[0]), bool(given[1]))
+    if chunk_state.until is not None:
+        chunk_state.leave({DEGRADATION: torch.tensor([found.level, found.is_compressed], dtype=torch.float32)})
+    return found.scaled(settings.restore_strength)
 
 
 def sample_canvas(
@@ -102,7 +119,7 @@ def sample_canvas(
 ) -> Tensor:
     """Encode, set up and denoise: the fused canvas, (1, C, t, h, w). See :func:`upscale_clip`."""
     with host.timed("encode", plan.canvas):
-        base_layer = base_layer or BaseLayer(settings, 0.0, report)
+        base_layer = base_layer or BaseLayer(settings, CLEAN, report)
         latent = encode_input(frames, plan.canvas, models.codec, settings, report, base_layer)
     if settings.start == 0:
         return latent  # nothing is to be denoised

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from patchvsr_core.degradation import MeasuredDegradation
 from patchvsr_core.errors import PlanError
 from patchvsr_core.finish.base_layer import (
     base_layer_weight,
@@ -114,5 +115,6 @@ def test_the_degradation_is_told_to_the_restorer() -> None:
         return resize(frames, size)
 
     clip = torch.rand(2, 8, 8, 3)
-    base = make_base_layer("restorer", clip, (32, 32), degradation=0.8, restore=restore)
-    assert told == [0.8] and base is not None and base.shape == (2, 32, 32, 3)
+    found = MeasuredDegradation(0.8, is_compressed=True)
+    base = make_base_layer("restorer", clip, (32, 32), degradation=found, restore=restore)
+    assert told == [found] and base is not None and base.shape == (2, 32, 32, 3)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from patchvsr_core.degradation import estimate_input_degradation
+from patchvsr_core.degradation import measure_degradation, shipped_estimator
 from patchvsr_core.errors import ModelError
 from patchvsr_core.plan.target_size import SCALE
 from patchvsr_core.resample import resize
@@ -219,9 +219,9 @@ def test_compressed_clips_have_weights_of_their_own(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(shipped, "shipped_restorer", watched)
     for kind, expected in ((Degradation(h264=28), True), (Degradation(noise=5 / 255), False), (Degradation(), False)):
         given = add_noise_and_compression(clip, kind)
-        level = estimate_input_degradation(given)
+        found = measure_degradation(shipped_estimator(), given)
         for detail in (0.0, 0.5):
-            shipped.restore_as_shipped(given, detail=detail, degradation=level)
+            shipped.restore_as_shipped(given, detail=detail, degradation=found)
             assert asked.pop() == (detail, expected)
     plain, own = (real(detail=0.5, compressed=compressed) for compressed in (False, True))
     assert not torch.equal(plain.stem.weight, own.stem.weight)

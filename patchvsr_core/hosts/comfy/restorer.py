@@ -9,7 +9,7 @@ import comfy.model_management
 import comfy.model_patcher
 from torch import Tensor
 
-from ...degradation import is_compressed
+from ...degradation import CLEAN, MeasuredDegradation
 from ...devices import network_dtype
 from ...plan.chunks import ChunkState
 from ...progress import OnDone
@@ -24,7 +24,7 @@ def run_restorer(
     size: tuple[int, int],
     *,
     detail: float,
-    degradation: float = 0.0,
+    degradation: MeasuredDegradation = CLEAN,
     chunk_state: ChunkState | None = None,
     on_frames: OnDone | None = None,
     finish: Finish | None = None,
@@ -32,9 +32,9 @@ def run_restorer(
     """See :func:`restorer.restore.restore_clip`; computes on ComfyUI's device and answers where ``frames`` are.
 
     Args:
-        detail: see :func:`restorer.shipped.shipped_restorer`.
+        detail, degradation: see :func:`restorer.shipped.restore_as_shipped`.
     """
-    patcher = _patcher(detail, is_compressed(frames, degradation))
+    patcher = _patcher(detail, degradation.is_compressed)
     needed = working_bytes(len(frames), (int(frames.shape[1]), int(frames.shape[2])))
     comfy.model_management.load_models_gpu([patcher], memory_required=needed)
     with timed_stage(RESTORER, len(frames), size):
@@ -42,7 +42,7 @@ def run_restorer(
             patcher.model,
             frames,
             size,
-            degradation=degradation,
+            degradation=degradation.level,
             chunk_state=chunk_state,
             on_frames=on_frames,
             finish=finish,
