@@ -86,7 +86,8 @@ class PatchSkipping:
 
     def split(self, patches: Sequence[Patch], step: int) -> tuple[list[Patch], list[Patch]]:
         """The patches that run at a step, and those that are skipped."""
-        runs_all = step % self.interval == 0 or step == self.steps - 1
+        is_first = self._last is None  # a guidance node may begin late
+        runs_all = is_first or step % self.interval == 0 or step == self.steps - 1
         skipped = self._always_skipped if runs_all else self.static.flat | self.static.still
         return [p for p in patches if p.origin not in skipped], [p for p in patches if p.origin in skipped]
 

@@ -305,6 +305,28 @@ def applied(base: SmallBase) -> float:
     return max(apart(run(), plain), apart(run(skip=2), plain))
 
 
+def guided_again(base: SmallBase) -> float:
+    """Guidance nodes evaluate the positive prompt once more at every step; what is skipped for it is its own."""
+    plan, latent = plan_of(base), as_canvas(base.latent())
+    still = a_clip(base)[:1].expand(plan.canvas.frames, -1, -1, -1)
+    conditions = PatchConditions(latent, codec=codec_of(LinearVAE(base)), source=still)
+    longer = replace(base, sigmas=[*torch.linspace(base.sigmas[0], 0.1 * base.sigmas[0], 4).tolist(), 0.0])
+    skipped = attach_joint_modulation(
+        host.attach_control(base.load(), plan, conditions), plan, FusionOptions(3, skip_interval=2)
+    )
+
+    def evaluate_again(step: dict[str, Any]) -> Tensor:
+        positive, options = step["cond"], step["model_options"]
+        comfy.samplers.calc_cond_batch(step["model"], [positive], step["input"], step["sigma"], options)
+        return step["denoised"]
+
+    again = skipped.clone()
+    again.set_model_sampler_post_cfg_function(evaluate_again)
+    plain, twice = (sample(longer, model, guidance=3.0) for model in (skipped, again))
+    assert apart(plain, merged(longer, plan, 3, guidance=3.0)) > 1e-5 or base.is_image, "nothing was skipped"
+    return apart(twice, plain)
+
+
 def _runs(run: Any) -> bool:
     try:
         run()
@@ -431,5 +453,5 @@ def upscaler_is_that_of_core() -> float:
 CORE_CHECKS = (lab_is_that_of_core, upscaler_is_that_of_core)
 CHECKS = (
     one_patch, one_patch_guided, one_patch_masked, many_patches, many_patches_guided, batches, out_of_memory,
-    takes_no_batches, progress, interrupted, control_net, applied, previewed, upscaled, jumps, says_why_not, differs,
+    takes_no_batches, progress, interrupted, control_net, applied, guided_again, previewed, upscaled, jumps, says_why_not, differs,
 )  # fmt: skip

@@ -60,6 +60,11 @@ def test_apply_preview_and_upscale_video_take_every_base(found: dict, family: st
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+def test_guidance_nodes_that_call_the_model_again_change_nothing_else(found: dict, family: str) -> None:
+    assert found[family]["guided_again"] < ROUNDING
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_borders_of_patches_are_softer_than_those_of_finished_tiles(found: dict, family: str) -> None:
     assert found[family]["jumps"] < 0.5
 

@@ -330,17 +330,17 @@ def test_out_of_memory_moves_what_patches_remember_off_the_gpu(pack, tiny, caplo
     joint = chained[0].__self__
     calls, real = [], joint._with_back_off
 
-    def failing(run):
+    def failing(run, kept):
         def once():
-            calls.append(joint.attention)
+            calls.append(kept.attention)
             if len(calls) == 1:
-                joint.attention = pack.part("patchvsr_core.propagation.attention").AttentionRun(
+                kept.attention = pack.part("patchvsr_core.propagation.attention").AttentionRun(
                     model.model_options["transformer_options"]["patchvsr_attention"], plain.plan, 1
                 )
                 raise torch.OutOfMemoryError("no memory")
             return run()
 
-        return real(once)
+        return real(once, kept)
 
     joint._with_back_off = failing
     inputs = sampling(plain.merged, tiny.prompt)

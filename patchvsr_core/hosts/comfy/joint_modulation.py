@@ -67,12 +67,19 @@ def attach_joint_modulation(model: Any, plan: PatchPlan, options: FusionOptions 
     return patched
 
 
+@dataclass(eq=False)
+class _Kept:
+    """What a run keeps from step to step for one set of prompts: guidance nodes evaluate others beside the sampler's."""
+
+    skip_policy: SkipPolicy | None = None
+    attention: AttentionRun | None = None
+
+
 class _JointModulation:
     def __init__(self, plan: PatchPlan, options: FusionOptions) -> None:
         self.plan, self.options = plan, options
         self.patches_at_once = options.patches_at_once or 1
-        self.skip_policy: SkipPolicy | None = None
-        self.attention: AttentionRun | None = None
+        self.kept: dict[Any, _Kept] = {}
         self.inputs: PatchInputs | None = None
         self.negatives: frozenset[Any] = frozenset()
         self.evaluations, self.seconds = 0, 0.0
@@ -91,9 +98,10 @@ class _JointModulation:
         patches = self.plan.at_step(step, auxiliary=end <= float(sigma.max()) <= start)
         progress = _Progress(step, steps, self.options.report or comfy.utils.ProgressBar(steps).update_absolute)
         inputs = self.inputs = self.inputs or self._make_inputs(model, images)
+        kept = self.kept.setdefault(_prompts_of(conds), _Kept())
 
         def denoise(x: Tensor, sigma: Tensor, control: list[Patch]) -> list[Tensor]:
-            of_call = {**transformer_options, PATCHES: (self.plan, control), RUN: self.attention}
+            of_call = {**transformer_options, PATCHES: (self.plan, control), RUN: kept.attention}
             of_call[NEGATIVES] = self.negatives
             options = {**model_options, "transformer_options": of_call}
             self.evaluations += len(x) * sum(group is not None for group in conds)
@@ -102,10 +110,10 @@ class _JointModulation:
             return [from_batch(each, x.shape[2], images=images) for each in out]
 
         def fused() -> list[Tensor]:
-            attention = self._attention(transformer_options, steps)
-            if self.skip_policy is None:
+            attention = self._attention(kept, transformer_options, steps)
+            if kept.skip_policy is None:
                 from_input = _starts_from_input(model, schedule)
-                self.skip_policy = self._make_skip_policy(transformer_options, steps, len(conds), from_input, attention)
+                kept.skip_policy = self._make_skip_policy(transformer_options, steps, len(conds), from_input, attention)
             return fuse(
                 denoise,
                 canvas,
@@ -115,12 +123,12 @@ class _JointModulation:
                 patches_at_once=1 if has_areas(conds) else self.patches_at_once,
                 on_patches=progress,
                 attention=attention,
-                skip_policy=self.skip_policy,
+                skip_policy=kept.skip_policy,
                 step=step,
             )
 
         clock = Clock()
-        predictions = self._with_back_off(fused)
+        predictions = self._with_back_off(fused, kept)
         self.seconds += clock.seconds()
         return [as_batch(each, images=images) for each in predictions]
 
@@ -128,14 +136,14 @@ class _JointModulation:
         size = self.plan.canvas.latent_shape
         return PatchInputs(size, images, model, ControlNetCutter(size, images=images))
 
-    def _attention(self, transformer_options: dict[str, Any], steps: int) -> AttentionRun | None:
+    def _attention(self, kept: _Kept, transformer_options: dict[str, Any], steps: int) -> AttentionRun | None:
         """The run in progress; a single patch has no others to look at."""
         options = options_of(transformer_options)
         if options is None or not options.active or FOCUS in transformer_options:
             return None
-        if self.attention is None:
-            self.attention = AttentionRun(options, self.plan, steps)
-        return self.attention
+        if kept.attention is None:
+            kept.attention = AttentionRun(options, self.plan, steps)
+        return kept.attention
 
     def _make_skip_policy(
         self,
@@ -186,51 +194,56 @@ class _JointModulation:
 
         All that could fail is done before sampling, so that a finished result is never lost.
         """
-        self.attention, self.skip_policy, self.inputs = None, None, None
+        self.kept, self.inputs = {}, None
         self.negatives, timer = negatives_of(guider), PatchTimer(guider.model_patcher, self.plan)
         self.evaluations, self.seconds = 0, 0.0
         try:
             samples = executor(guider, *args, **kwargs)
         finally:
-            self.attention = self.skip_policy = self.inputs = None
+            self.kept, self.inputs = {}, None
         timer.note(self.evaluations, self.seconds)
         return samples
 
-    def _with_back_off(self, run: Callable[[], list[Tensor]]) -> list[Tensor]:
+    def _with_back_off(self, run: Callable[[], list[Tensor]], kept: _Kept) -> list[Tensor]:
         """Take less for the rest of the run when memory runs out; one patch that does not fit is a real error."""
         while True:
             try:
                 return run()
             except (RuntimeError, ValueError, TypeError) as error:
-                if not (self._step_down() if _is_out_of_memory(error) else self._one_by_one(error)):
+                if not (self._step_down(kept) if _is_out_of_memory(error) else self._one_by_one(kept, error)):
                     raise
             comfy.model_management.soft_empty_cache()
 
-    def _one_by_one(self, error: Exception) -> bool:
+    def _one_by_one(self, kept: _Kept, error: Exception) -> bool:
         """For a model that takes no batches; one that fails with a single patch too has a real error."""
         if self.patches_at_once == 1:
             return False
-        if self.attention is not None:
-            self.attention.drop_pass()
+        if kept.attention is not None:
+            kept.attention.drop_pass()
         self.patches_at_once = 1
         log.info("PatchVSR: the model took no batch of patches (%s); continuing with one at a time", error)
         return True
 
-    def _step_down(self) -> bool:
+    def _step_down(self, kept: _Kept) -> bool:
         """Fewer patches at once, then their caches in main memory; False when there is nothing left."""
-        if self.attention is not None:
-            self.attention.drop_pass()
+        if kept.attention is not None:
+            kept.attention.drop_pass()
         if self.patches_at_once > 1:
             self.patches_at_once //= 2
             log.info("PatchVSR: out of memory; continuing with %d patches at once", self.patches_at_once)
             return True
-        if self.attention is None or self.attention.options.offload:
+        if kept.attention is None or kept.attention.options.offload:
             return False
-        self.attention = AttentionRun(replace(self.attention.options, offload=True), self.plan, self.attention.steps)
+        kept.attention = AttentionRun(replace(kept.attention.options, offload=True), self.plan, kept.attention.steps)
         log.info(
             "PatchVSR: out of memory; continuing with the caches of attention propagation in main memory (offload)"
         )
         return True
+
+
+def _prompts_of(conds: Any) -> tuple[Any, ...]:
+    """Tells sets of prompts apart, by the numbers that ComfyUI gives each when a run begins."""
+    return tuple(None if group is None else tuple(cond.get("uuid") for cond in group) for group in conds)
 
 
 def _is_out_of_memory(error: Exception) -> bool:
