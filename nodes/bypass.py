@@ -12,6 +12,7 @@ Prompt = Mapping[str, Mapping[str, Any]]
 """Nodes by id: ``class_type``, and ``inputs`` whose links are [id, output]."""
 WITH_MATTE = ("RefineFidelity", "ConditionalRefiner", "DAPUpscale", "RDGUpscale", "Blender")
 """Nodes whose frames have the transparency of the clip."""
+SAMPLERS = ("PatchVSR_PatchSampler", "PatchVSR_PatchPreview")
 
 
 def check_blended(prompt: Prompt | None, frames: str) -> None:
@@ -40,14 +41,14 @@ def check_conditioned(prompt: Prompt | None) -> None:
     Raises:
         PlanError: in one sentence.
     """
-    nodes = prompt or {}
-    for kind in ("PatchVSR_PatchSampler", "PatchVSR_PatchPreview"):
-        for key in _of_type(nodes, kind):
-            if not any(nodes[part]["class_type"] == "PatchVSR_ApplyPatchVSR" for part in _upstream(nodes, key)):
-                raise PlanError(
-                    "The built-in model is not told what its patches show: Apply PatchVSR is bypassed or not "
-                    "connected; use it between the model and Joint-Modulation Merger."
-                )
+    nodes, running = prompt or {}, running_node()
+    samplers = [key for kind in SAMPLERS for key in _of_type(nodes, kind)]
+    for key in [running] if running in samplers else samplers:
+        if not any(nodes[part]["class_type"] == "PatchVSR_ApplyPatchVSR" for part in _upstream(nodes, key)):
+            raise PlanError(
+                "The built-in model is not told what its patches show: Apply PatchVSR is bypassed or not "
+                "connected; use it between the model and Joint-Modulation Merger."
+            )
 
 
 def check_matte(prompt: Prompt | None, clip: Any) -> None:

@@ -21,7 +21,7 @@ def estimate_neighbour_flows(source: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         two (T, 2, h, w), to the previous and to the next frame, in input pixels; 0 where there is no such frame.
     """
-    still = source.new_zeros(1, 2, *source.shape[1:3])
+    still = source.new_zeros(1, 2, *source.shape[1:3], dtype=torch.float32)
     if len(source) == 1:
         return still, still
     flows = estimate_clip_flows(source.movedim(-1, 1))

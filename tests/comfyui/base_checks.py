@@ -453,5 +453,6 @@ def upscaler_is_that_of_core() -> float:
 CORE_CHECKS = (lab_is_that_of_core, upscaler_is_that_of_core)
 CHECKS = (
     one_patch, one_patch_guided, one_patch_masked, many_patches, many_patches_guided, batches, out_of_memory,
-    takes_no_batches, progress, interrupted, control_net, applied, guided_again, previewed, upscaled, jumps, says_why_not, differs,
+    takes_no_batches, progress, interrupted, control_net, applied, guided_again, previewed,
+    upscaled, jumps, says_why_not, differs,
 )  # fmt: skip

@@ -61,6 +61,26 @@ def test_a_bypassed_condition_is_named(prompt: dict[str, Any], bypass: Any, pack
         bypass.check_conditioned(graph)
 
 
+def test_only_the_sampler_at_work_is_looked_at(
+    prompt: dict[str, Any], bypass: Any, pack: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another branch of the graph may have a model that needs no condition."""
+    unconditioned = bypassed(prompt, "ApplyPatchVSR", "model")
+    graph = prompt | {f"other {key}": _renamed(entry) for key, entry in unconditioned.items()}
+    (own,) = (key for key, entry in prompt.items() if entry["class_type"] == "PatchVSR_PatchSampler")
+    monkeypatch.setattr(bypass, "running_node", lambda: own)
+    bypass.check_conditioned(graph)
+    monkeypatch.setattr(bypass, "running_node", lambda: f"other {own}")
+    with pytest.raises(pack.part("patchvsr_core.errors").PlanError, match="Apply PatchVSR is bypassed"):
+        bypass.check_conditioned(graph)
+
+
+def _renamed(entry: dict[str, Any]) -> dict[str, Any]:
+    inputs = entry["inputs"].items()
+    linked = {name: [f"other {link[0]}", link[1]] if isinstance(link, list) else link for name, link in inputs}
+    return entry | {"inputs": linked}
+
+
 def test_nodes_look_before_they_work(prompt: dict[str, Any], pack: Any, tiny: Any, monkeypatch: Any) -> None:
     error = pack.part("patchvsr_core.errors").PlanError
     sampler, refine = pack["PatchSampler"], pack["RefineFidelity"]

@@ -9,7 +9,7 @@ import pytest
 import torch
 from fakes.pack import Pack
 
-from patchvsr_core.plan.canvas import Patch
+from patchvsr_core.plan.canvas import Canvas, Patch
 
 CANVAS = (5, 8, 12)
 
@@ -118,11 +118,31 @@ def test_a_mask_is_cut_with_the_patch(pack):
 
 def test_what_cannot_be_cut_says_so(pack):
     nets = pack.part("patchvsr_core.hosts.comfy.control_nets")
-    cutter = nets.ControlNetCutter(CANVAS, images=False)
+    cutter = nets.ControlNetCutter(Canvas(5, (16, 24), (64, 96)), images=False)
     for name, value in (("gligen", ("position", None, [])), ("control", SimpleNamespace(cond_hint_original=None))):
         cond = {"model_conds": {}, name: value}
         with pytest.raises(pack.part("patchvsr_core.errors").PlanError, match="cannot be cut into patches"):
             inputs(pack, cut_control=cutter).cut([[cond]], [a_patch(0, 0, 0)])
+
+
+def test_a_hint_lies_on_the_frame_and_not_on_its_padding(pack):
+    """1080 rows of a frame are padded to 1088; row 1000 of the hint belongs to row 1000."""
+    nets = pack.part("patchvsr_core.hosts.comfy.control_nets")
+
+    class Net:
+        __module__ = nets.KNOWN
+        global_average_pooling, compression_ratio, vae, upscale_algorithm = False, 8, None, "bilinear"
+        extra_concat_orig: list[torch.Tensor] = []
+        previous_controlnet = None
+
+    canvas = Canvas(1, (270, 10), (1080, 40))
+    net: Any = Net()
+    net.cond_hint_original = torch.arange(1080.0).view(1, 1, 1080, 1).expand(-1, 3, -1, 40)
+    height, width = canvas.latent_size
+    patch = Patch((0, 0, 0), (1, height, width), "primary", torch.ones(1), torch.ones(height, width))
+    made = nets.ControlNetCutter(canvas, images=False)(net, [patch]).cond_hint_original
+    assert made.shape == (1, 3, 1088, 48)
+    assert torch.equal(made[0, 0, :1080, 0], torch.arange(1080.0)) and (made[..., 1080:, :] == 1079).all()
 
 
 def test_sound_packed_with_video_is_no_canvas(pack):

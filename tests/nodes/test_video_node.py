@@ -6,6 +6,7 @@ import io
 import json
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -256,6 +257,33 @@ def test_frames_of_other_nodes(pack: Any, tiny: Any, places: Path, has_sound: bo
     assert len(read_clip(path).frames) == 6
     (kept,) = [read_clip(file) for file in (places.parent / "temp").glob("*[!d].mkv")]
     assert (kept.frames - frames).abs().max() < 0.51 / 255, "nothing is lost before the work"
+
+
+@pytest.mark.parametrize("fps", [24.0, 24000 / 1001, 30000 / 1001, 16.0])
+def test_frames_of_other_nodes_are_equally_far_apart(pack: Any, tiny: Any, places: Path, fps: float) -> None:
+    """Core gives frame rates as floating-point numbers; a file between that counts milliseconds does not show."""
+    parts = SimpleNamespace(images=a_clip(7, 26, 34), audio=None, frame_rate=Fraction(fps))
+    video = SimpleNamespace(get_components=lambda: parts, get_bit_depth=lambda: 10)
+    clip = read_clip(make(pack, tiny, video, quality="fast")[0].get_stream_source())
+    exact = Fraction(fps).limit_denominator(1001)
+    times = [time * clip.time_base for time in clip.timestamps]
+    assert {later - earlier for earlier, later in pairwise(times)} == {1 / exact}
+    assert (clip.info.fps, clip.info.picture.depth) == (exact, 10)
+
+
+def test_a_part_of_a_file_before_comfyui_could_tell(
+    pack: Any, tiny: Any, places: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before 0.23 a VIDEO has no method for its part."""
+    from comfy_api.latest import InputImpl
+
+    monkeypatch.delattr(InputImpl.VideoFromFile, "get_active_trim_window")
+    whole = as_video(source)
+    assert len(read_clip(make(pack, tiny, whole, quality="fast")[0].get_stream_source()).frames) == FRAMES
+    part = as_video(source)
+    part._VideoFromFile__duration = 0.2
+    kept = make(pack, tiny, part, quality="fast")[0].get_stream_source()
+    assert len(list((places.parent / "temp").glob("patchvsr_part_*"))) == 1 and read_clip(kept).frames.ndim == 4
 
 
 def test_guidance_needs_a_second_prompt(pack: Any, tiny: Any, places: Path, source: Path) -> None:

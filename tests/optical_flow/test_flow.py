@@ -172,3 +172,14 @@ def test_a_window_is_cut_from_the_whole() -> None:
     whole = align_window(source, flows, canvas, slice(0, 80), slice(0, 104))
     part = align_window(source, flows, canvas, slice(16, 48), slice(32, 96))
     torch.testing.assert_close(part, whole[:, 16:48, 32:96], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("frames", [1, 2])
+def test_frames_of_any_precision_are_aligned(frames: int, dtype: torch.dtype) -> None:
+    source = a_texture(20, 26).expand(frames, -1, -1, -1).movedim(1, -1)
+    flows = estimate_neighbour_flows(source.to(dtype))
+    canvas = Canvas(frames, (20, 26), (80, 104))
+    aligned = align_window(source.to(dtype), flows, canvas, slice(0, 80), slice(0, 104))
+    expected = align_window(source, estimate_neighbour_flows(source), canvas, slice(0, 80), slice(0, 104))
+    assert aligned.dtype == torch.float32 and (aligned - expected).abs().max() < 0.02

@@ -8,10 +8,11 @@ from typing import Any
 
 import comfy.utils
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import PlanError
-from ...plan.canvas import Patch
+from ...plan.canvas import Canvas, Patch
 
 KNOWN = "comfy.controlnet"
 """The module of the ControlNets that are known to scale their hint to the latent they are given."""
@@ -21,11 +22,11 @@ class ControlNetCutter:
     """Cuts the ControlNets of one run, and keeps what it cut for the next step.
 
     Args:
-        canvas: (T, H, W).
+        canvas: whose frames, without its padding, a hint shows.
         images: whether the frames are a batch of images.
     """
 
-    def __init__(self, canvas: tuple[int, int, int], *, images: bool) -> None:
+    def __init__(self, canvas: Canvas, *, images: bool) -> None:
         self.canvas, self.images = canvas, images
         self._made: dict[tuple[Any, ...], Any] = {}
 
@@ -42,7 +43,7 @@ class ControlNetCutter:
 
     def _cut(self, control: Any, patches: Sequence[Patch]) -> Any:
         hint = getattr(control, "cond_hint_original", None)
-        is_known = type(control).__module__ == KNOWN and (self.images or self.canvas[0] == 1)
+        is_known = type(control).__module__ == KNOWN and (self.images or self.canvas.latent_frames == 1)
         if not is_known or not isinstance(hint, Tensor) or hint.ndim != 4:
             raise PlanError("The conditioning has a ControlNet, which cannot be cut into patches yet; remove it.")
         made = copy.copy(control)
@@ -58,13 +59,16 @@ class ControlNetCutter:
             ]
         if control.previous_controlnet is not None:
             made.previous_controlnet = self(control.previous_controlnet, patches)
-        made.multigpu_clones = {device: self(clone, patches) for device, clone in control.multigpu_clones.items()}
+        clones = getattr(control, "multigpu_clones", {})  # since ComfyUI 0.23
+        made.multigpu_clones = {device: self(clone, patches) for device, clone in clones.items()}
         return made
 
     def _crops(self, hint: Tensor, patches: Sequence[Patch], pixels: int, how: str) -> Tensor:
         """(B, C, H', W') of any size to the patches' own parts, in the rows that a model is given."""
-        height, width = (pixels * side for side in self.canvas[1:])
-        whole = comfy.utils.common_upscale(hint, width, height, how, "center")
+        height, width = (pixels * side for side in self.canvas.latent_size)
+        seen_height, seen_width = (max(1, round(pixels * side)) for side in self.canvas.visible_cells)
+        seen = comfy.utils.common_upscale(hint, seen_width, seen_height, how, "center")
+        whole = F.pad(seen, (0, width - seen_width, 0, height - seen_height), mode="replicate")
         return torch.cat([self._crop(whole, patch, pixels) for patch in patches])
 
     def _crop(self, whole: Tensor, patch: Patch, pixels: int) -> Tensor:

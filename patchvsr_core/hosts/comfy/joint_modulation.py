@@ -69,7 +69,7 @@ def attach_joint_modulation(model: Any, plan: PatchPlan, options: FusionOptions 
 
 @dataclass(eq=False)
 class _Kept:
-    """What a run keeps from step to step for one set of prompts: guidance nodes evaluate others beside the sampler's."""
+    """What a run keeps from step to step for one set of prompts: guidance nodes evaluate others, too."""
 
     skip_policy: SkipPolicy | None = None
     attention: AttentionRun | None = None
@@ -133,8 +133,8 @@ class _JointModulation:
         return [as_batch(each, images=images) for each in predictions]
 
     def _make_inputs(self, model: Any, images: bool) -> PatchInputs:
-        size = self.plan.canvas.latent_shape
-        return PatchInputs(size, images, model, ControlNetCutter(size, images=images))
+        canvas = self.plan.canvas
+        return PatchInputs(canvas.latent_shape, images, model, ControlNetCutter(canvas, images=images))
 
     def _attention(self, kept: _Kept, transformer_options: dict[str, Any], steps: int) -> AttentionRun | None:
         """The run in progress; a single patch has no others to look at."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -51,6 +52,8 @@ from .realtime import load_realtime
 from .video_progress import DENOISED, FROM_BASE, RESTORED, STREAMED, Spans, VideoProgress
 
 log = logging.getLogger("patchvsr")
+FPS_DENOMINATOR = 1001
+"""The largest of usual frame rates: core passes them on as floating-point numbers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,14 +104,15 @@ def upscale_video(
     Raises:
         PatchVSRError: in one sentence.
     """
-    info = with_fields(probe(_file_of(video)), choices.fields)
+    source = _source_of(video)
+    info = with_fields(probe(source.path), choices.fields)
     target = target_size((info.height, info.width), scale=choices.scale, size=choices.size)
     encoding = choices.encoding
     output = _output(choices.prefix, _suffix(info.path, choices.suffix, encoding.picture(info).alpha), target)
     with lock_target(output):
         check_target(output, info.path)
         check_output(output, target, info, encoding)
-        timeline = _scan(info, choices.find_cuts, on_notice)
+        timeline = source.timed(_scan(info, choices.find_cuts, on_notice))
         frames = len(timeline.timestamps)
         check_space(output, disk_bytes(output, frames, target, info, encoding))
         used = load_realtime("dap", (info.height, info.width)) if models is None else models
@@ -179,30 +183,62 @@ def as_video(path: Path) -> Any:
     return InputImpl.VideoFromFile(str(path))
 
 
-def _file_of(video: Any) -> Path:
+@dataclass(frozen=True)
+class _Source:
+    """The file behind a VIDEO."""
+
+    path: Path
+    fps: Fraction | None = None
+    """Of frames that other nodes made: exact, where the file counts milliseconds."""
+
+    def timed(self, timeline: Timeline) -> Timeline:
+        """The times of its frames: equally far apart, where nodes made them."""
+        if self.fps is None:
+            return timeline
+        numbers = tuple(range(len(timeline.timestamps)))
+        return replace(timeline, timestamps=numbers, time_base=1 / self.fps, last_duration=1)
+
+
+def _source_of(video: Any) -> _Source:
     """The file behind a VIDEO; what has none, or is only a part of one, is written to ComfyUI's temporary folder."""
     folder = Path(folder_paths.get_temp_directory())
     folder.mkdir(parents=True, exist_ok=True)
     if not isinstance(video, InputImpl.VideoFromFile):
-        return _of_frames(video.get_components(), folder)
+        parts = video.get_components()
+        fps = Fraction(parts.frame_rate).limit_denominator(FPS_DENOMINATOR)
+        return _Source(_of_frames(parts, fps, _depth_of(video), folder), fps)
     source = video.get_stream_source()
-    if any(video.get_active_trim_window()):
+    if any(_trim_window(video)):
         path = folder / f"patchvsr_part_{id(video):x}.mp4"
-        video.save_to(str(path), format=Types.VideoContainer.MP4, codec=Types.VideoCodec.AUTO)
-        return path
+        lossless = {"crf": 0} if "crf" in inspect.signature(video.save_to).parameters else {}  # since ComfyUI 0.30
+        video.save_to(str(path), format=Types.VideoContainer.MP4, codec=Types.VideoCodec.AUTO, **lossless)
+        return _Source(path)
     if isinstance(source, str):
-        return Path(source)
+        return _Source(Path(source))
     data = source.getvalue()
     path = folder / f"patchvsr_{hashlib.sha256(data).hexdigest()[:16]}.mp4"
     path.write_bytes(data)
-    return path
+    return _Source(path)
 
 
-def _of_frames(parts: Any, folder: Path) -> Path:
+def _trim_window(video: Any) -> tuple[float, float]:
+    """First second and length of a part of a file, both 0 for all of it."""
+    if hasattr(video, "get_active_trim_window"):  # since ComfyUI 0.23
+        first, length = video.get_active_trim_window()
+        return first, length
+    return getattr(video, "_VideoFromFile__start_time", 0.0), getattr(video, "_VideoFromFile__duration", 0.0)
+
+
+def _depth_of(video: Any) -> int:
+    """Bits of frames that other nodes made, as Create Video was asked for them."""
+    return video.get_bit_depth() if hasattr(video, "get_bit_depth") else 8  # since ComfyUI 0.25
+
+
+def _of_frames(parts: Any, fps: Fraction, depth: int, folder: Path) -> Path:
     """Frames that other nodes made, without loss, and their sound."""
-    frames, fps = parts.images, Fraction(parts.frame_rate)
+    frames = parts.images
     silent = folder / f"patchvsr_{id(parts):x}.mkv"
-    picture = Picture(alpha=frames.shape[-1] == 4)
+    picture = Picture(alpha=frames.shape[-1] == 4, depth=depth)
     size = int(frames.shape[1]), int(frames.shape[2])
     with VideoWriter(silent, size, range(len(frames)), 1 / fps, fps=fps, picture=picture, codec="ffv1") as writer:
         writer.write(frames)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch.nn.functional as F
 from torch import Tensor
 
 PROGRESS_BAR_ENABLED = False
@@ -32,3 +33,8 @@ class ProgressBar:
 def repeat_to_batch_size(tensor: Tensor, batch_size: int, dim: int = 0) -> Tensor:
     copies = -(-batch_size // tensor.shape[dim])
     return tensor.repeat(*[1] * dim, copies, *[1] * (tensor.ndim - 1 - dim)).narrow(dim, 0, batch_size)
+
+
+def common_upscale(samples: Tensor, width: int, height: int, upscale_method: str, crop: str) -> Tensor:
+    """To another size; the stand-in does not crop."""
+    return F.interpolate(samples, (height, width), mode=upscale_method)
