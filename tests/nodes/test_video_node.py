@@ -125,7 +125,7 @@ def test_parts_of_a_model_are_completed_or_asked_for(pack: Any, tiny: Any) -> No
 
 def test_an_image_upscaler_makes_the_base_layer_and_another_one_another_job(pack: Any, tiny: Any) -> None:
     shipped = pack.part("patchvsr_core.hosts.comfy.shipped")
-    video = pack.part("patchvsr_core.hosts.comfy.video")
+    job_identity = pack.part("patchvsr_core.hosts.comfy.job_identity").job_identity
     plain, other = (shipped.complete_models(upscaler=upscaler) for upscaler in (None, Negative()))
     assert plain.defaults.base_layer == "restorer" and other.defaults.base_layer == "upscaler"
     seen: list[str] = []
@@ -136,7 +136,7 @@ def test_an_image_upscaler_makes_the_base_layer_and_another_one_another_job(pack
     made = host.upscale_native(clip, (40, 48), other, settings, report, noise=torch.zeros)
     assert set(seen) == {"base"}, "it makes the whole picture"
     torch.testing.assert_close(made, 1 - clip.repeat_interleave(2, 1).repeat_interleave(2, 2), atol=1e-5, rtol=0)
-    identities = {video._identity(models) for models in (plain, other, shipped.complete_models(upscaler=Negative()))}
+    identities = {job_identity(models) for models in (plain, other, shipped.complete_models(upscaler=Negative()))}
     assert len(identities) == 3, "random weights, so all three differ"
 
 
@@ -313,17 +313,42 @@ def test_the_whole_video_is_encoded_only_where_the_adapter_attends_to_it(
 
 
 def test_another_prompt_is_another_job(pack: Any, tiny: Any) -> None:
-    video = pack.part("patchvsr_core.hosts.comfy.video")
+    job_identity = pack.part("patchvsr_core.hosts.comfy.job_identity").job_identity
     models = pack.part("patchvsr_core.hosts.comfy.pipeline").NativeModels
     other = [[tiny.prompt[0][0] + 1, {}]]
     identities = [
-        video._identity(models(tiny.model, tiny.vae, tiny.prompt, None, tiny.adapter)),
-        video._identity(models(tiny.model, tiny.vae, other, None, tiny.adapter)),
-        video._identity(models(tiny.model, tiny.vae, tiny.prompt, other, tiny.adapter)),
-        video._identity(models(tiny.model, tiny.vae, tiny.prompt, None, None)),
+        job_identity(models(tiny.model, tiny.vae, tiny.prompt, None, tiny.adapter)),
+        job_identity(models(tiny.model, tiny.vae, other, None, tiny.adapter)),
+        job_identity(models(tiny.model, tiny.vae, tiny.prompt, other, tiny.adapter)),
+        job_identity(models(tiny.model, tiny.vae, tiny.prompt, None, None)),
     ]
     assert len(set(identities)) == 4
-    assert video._identity(models(tiny.model, tiny.vae, tiny.prompt, None, tiny.adapter)) == identities[0]
+    assert job_identity(models(tiny.model, tiny.vae, tiny.prompt, None, tiny.adapter)) == identities[0]
+
+
+def test_what_a_condition_holds_beside_its_prompt_makes_another_job(pack: Any, tiny: Any) -> None:
+    """Guidance, reference latents, ControlNets; while these run, they hold more than they were given."""
+    job_identity = pack.part("patchvsr_core.hosts.comfy.job_identity").job_identity
+    models = pack.part("patchvsr_core.hosts.comfy.pipeline").NativeModels
+    net = SimpleNamespace(cond_hint_original=torch.ones(1, 3, 8, 8), strength=0.5, timestep_percent_range=(0.0, 1.0))
+
+    def identity(model: Any = tiny.model, **extras: Any) -> str:
+        return job_identity(models(model, tiny.vae, [[tiny.prompt[0][0], extras]], None, tiny.adapter))
+
+    latents = [torch.zeros(1, 4, 8, 8), torch.ones(1, 4, 8, 8)]
+    shifted = tiny.model.clone()
+    shifted.object_patches = {"model_sampling": SimpleNamespace(shift=3.0)}
+    more = tiny.model.clone()
+    more.object_patches = {"model_sampling": SimpleNamespace(shift=5.0)}
+    weaker = SimpleNamespace(**{**vars(net), "strength": 0.2})
+    found = [
+        identity(), identity(guidance=1.0), identity(guidance=30.0), identity(reference_latents=latents[:1]),
+        identity(reference_latents=latents), identity(control=net), identity(control=weaker), identity(shifted),
+        identity(more),
+    ]  # fmt: skip
+    assert len(set(found)) == len(found)
+    net.timestep_range, net.cond_hint = (0.0, 1.0), torch.zeros(1)
+    assert identity(control=net) == found[5] and identity(reference_latents=latents) == found[4]
 
 
 def test_choices_that_cannot_be(pack: Any, tiny: Any, places: Path, source: Path) -> None:

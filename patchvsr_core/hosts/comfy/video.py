@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import folder_paths
-import torch
 from comfy.model_management import get_torch_device
-from comfy_api.latest import InputImpl, Types
+from comfy_api.latest import InputImpl
 
 from ...devices import network_dtype, precision_name
 from ...errors import say
@@ -30,30 +26,24 @@ from ...run.oom_backoff import OOMBackoff
 from ...run.video_job import upscale_file
 from ...settings import Settings
 from ...stages import runs_diffusion
-from ...video import Picture, VideoWriter, probe, scan
+from ...video import probe, scan
 from ...video.chunk_files import Encoding, check_output
 from ...video.disk_space import check_space, disk_bytes
 from ...video.fields import AUTO
 from ...video.info import VideoInfo, with_fields
 from ...video.journal import unfinished_chunks
-from ...video.passthrough import write_audio
 from ...video.reader import Timeline
-from ...video.remux import join
 from ...video.target_lock import lock_target
 from ...video.writer import check_target
-from ...weights import manifest
-from .attention import options_of
 from .file_names import fill_in_date, has_time_of_day
-from .loading import liem_strength_of
+from .job_identity import job_identity
 from .pipeline import NativeModels, upscale_native
 from .progress import check_interrupt
-from .propagation import RESCALED
 from .realtime import load_realtime
 from .video_progress import DENOISED, FROM_BASE, RESTORED, STREAMED, Spans, VideoProgress
+from .video_source import find_source
 
 log = logging.getLogger("patchvsr")
-FPS_DENOMINATOR = 1001
-"""The largest of usual frame rates: core passes them on as floating-point numbers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +94,7 @@ def upscale_video(
     Raises:
         PatchVSRError: in one sentence.
     """
-    source = _source_of(video)
+    source = find_source(video)
     info = with_fields(probe(source.path), choices.fields)
     target = target_size((info.height, info.width), scale=choices.scale, size=choices.size)
     encoding = choices.encoding
@@ -164,7 +154,7 @@ def _run(job: Job, timeline: Timeline, models: NativeModels | FastUpscaler) -> N
         timeline,
         models,
         work=bar.showing(upscale_chunk if fast else OOMBackoff(upscale_native)),
-        weights=models.identity if isinstance(models, FastUpscaler) else _identity(models),
+        weights=models.identity if isinstance(models, FastUpscaler) else job_identity(models),
         report=bar,
         on_chunk=bar.next_chunk,
     )
@@ -181,73 +171,6 @@ def _spans(job: Job, models: NativeModels | FastUpscaler) -> Spans:
 def as_video(path: Path) -> Any:
     """A file as a VIDEO."""
     return InputImpl.VideoFromFile(str(path))
-
-
-@dataclass(frozen=True)
-class _Source:
-    """The file behind a VIDEO."""
-
-    path: Path
-    fps: Fraction | None = None
-    """Of frames that other nodes made: exact, where the file counts milliseconds."""
-
-    def timed(self, timeline: Timeline) -> Timeline:
-        """The times of its frames: equally far apart, where nodes made them."""
-        if self.fps is None:
-            return timeline
-        numbers = tuple(range(len(timeline.timestamps)))
-        return replace(timeline, timestamps=numbers, time_base=1 / self.fps, last_duration=1)
-
-
-def _source_of(video: Any) -> _Source:
-    """The file behind a VIDEO; what has none, or is only a part of one, is written to ComfyUI's temporary folder."""
-    folder = Path(folder_paths.get_temp_directory())
-    folder.mkdir(parents=True, exist_ok=True)
-    if not isinstance(video, InputImpl.VideoFromFile):
-        parts = video.get_components()
-        fps = Fraction(parts.frame_rate).limit_denominator(FPS_DENOMINATOR)
-        return _Source(_of_frames(parts, fps, _depth_of(video), folder), fps)
-    source = video.get_stream_source()
-    if any(_trim_window(video)):
-        path = folder / f"patchvsr_part_{id(video):x}.mp4"
-        lossless = {"crf": 0} if "crf" in inspect.signature(video.save_to).parameters else {}  # since ComfyUI 0.30
-        video.save_to(str(path), format=Types.VideoContainer.MP4, codec=Types.VideoCodec.AUTO, **lossless)
-        return _Source(path)
-    if isinstance(source, str):
-        return _Source(Path(source))
-    data = source.getvalue()
-    path = folder / f"patchvsr_{hashlib.sha256(data).hexdigest()[:16]}.mp4"
-    path.write_bytes(data)
-    return _Source(path)
-
-
-def _trim_window(video: Any) -> tuple[float, float]:
-    """First second and length of a part of a file, both 0 for all of it."""
-    if hasattr(video, "get_active_trim_window"):  # since ComfyUI 0.23
-        first, length = video.get_active_trim_window()
-        return first, length
-    return getattr(video, "_VideoFromFile__start_time", 0.0), getattr(video, "_VideoFromFile__duration", 0.0)
-
-
-def _depth_of(video: Any) -> int:
-    """Bits of frames that other nodes made, as Create Video was asked for them."""
-    return video.get_bit_depth() if hasattr(video, "get_bit_depth") else 8  # since ComfyUI 0.25
-
-
-def _of_frames(parts: Any, fps: Fraction, depth: int, folder: Path) -> Path:
-    """Frames that other nodes made, without loss, and their sound."""
-    frames = parts.images
-    silent = folder / f"patchvsr_{id(parts):x}.mkv"
-    picture = Picture(alpha=frames.shape[-1] == 4, depth=depth)
-    size = int(frames.shape[1]), int(frames.shape[2])
-    with VideoWriter(silent, size, range(len(frames)), 1 / fps, fps=fps, picture=picture, codec="ffv1") as writer:
-        writer.write(frames)
-    if not parts.audio:
-        return silent
-    sound, path = folder / f"patchvsr_{id(parts):x}.m4a", silent.with_stem(f"{silent.stem}_sound")
-    write_audio(sound, parts.audio["waveform"][0], int(parts.audio["sample_rate"]))
-    join([silent], path, range(len(frames)), 1 / fps, fps, sound)
-    return path
 
 
 def _suffix(source: Path, wanted: str, has_alpha: bool) -> str:
@@ -267,36 +190,3 @@ def _output(prefix: str, suffix: str, target: tuple[int, int]) -> Path:
         fill_in_date(prefix, time.localtime()), folder_paths.get_output_directory(), target[1], target[0]
     )
     return Path(folder) / f"{name}_{counter:05}_{suffix}"
-
-
-def _identity(models: NativeModels) -> str:
-    """Changes when other models, LoRAs or prompts are connected: their files are unknown, a few numbers tell them."""
-    digest = hashlib.sha256(" ".join(file["sha256"] for file in manifest()["files"].values()).encode())
-    for patcher in (models.model, models.adapter, getattr(models.vae, "patcher", None), models.upscaler):
-        if patcher is not None:
-            _add_model(digest, patcher)
-    chosen = models.model.model_options["transformer_options"]
-    strength = None if models.adapter is None else liem_strength_of(models.adapter)
-    digest.update(repr((options_of(chosen), chosen.get(RESCALED), strength)).encode())
-    for conditioning in (models.positive, models.negative):
-        for tensor, _ in conditioning or ():
-            digest.update(_few(tensor))
-    return f"native {digest.hexdigest()}"
-
-
-def _add_model(digest: Any, patcher: Any) -> None:
-    """A model as it was loaded, whatever is patched into it for the moment, and what is to be patched in."""
-    kept = getattr(patcher, "backup", {})
-    for name, tensor in sorted(patcher.model.state_dict().items()):
-        digest.update(name.encode() + _few(kept[name].weight if name in kept else tensor))
-    for name, patches in sorted(getattr(patcher, "patches", {}).items(), key=str):
-        for strength, content, *_ in patches:
-            weights = getattr(content, "weights", content)
-            tensors = [part for part in weights if torch.is_tensor(part)] if isinstance(weights, tuple | list) else []
-            digest.update(f"{name} {strength}".encode() + b"".join(map(_few, tensors)))
-
-
-def _few(tensor: Any) -> bytes:
-    """A few numbers of a tensor."""
-    flat = tensor.detach().flatten()
-    return f"{tuple(tensor.shape)} {flat[:: max(1, flat.numel() // 16)][:16].float().tolist()}".encode()
