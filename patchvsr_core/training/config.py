@@ -47,6 +47,8 @@ class DataConfig:
     """Share of moving photographs in front of which something passes."""
     line_work: float = 0.0
     """Share of photographs over which bars, grids, wires or letters are drawn; see :mod:`line_work`."""
+    graphics: float = 0.0
+    """Share of photographs in whose place there are titles and drawings; see :func:`line_work.draw_graphic`."""
     recoloured: float = 0.0
     """Share of clips whose colour channels change places: colours of all kinds, of which footage has few."""
     degraded: float = 0.0

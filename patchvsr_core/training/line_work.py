@@ -6,7 +6,7 @@ a fence far away breaks them into dots.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -22,6 +22,8 @@ TILT = 0.35
 """Deviation of the relative change of the period across the picture, as of a plane that is seen at a slant."""
 BEND = 0.02
 """Deviation of how far lines bow, relative to the side of the picture."""
+FADING, MOST_LAYERS = 0.3, 3
+"""Of graphics: share with a ground that fades from top to bottom, and kinds of structure on it."""
 SHIFT_BITS = 4
 """Of the fractions of a pixel in what OpenCV draws."""
 
@@ -38,6 +40,24 @@ def draw_line_work(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
         cover = cover * _draw_region(rng, size)
     cover = cover[:, :, None] * rng.uniform(0.6, 1.0)
     return (picture + cover * (_draw_colour(rng, picture) - picture)).round().clip(0, 255).astype(np.uint8)
+
+
+def draw_graphic(rng: np.random.Generator, size: Sequence[int]) -> np.ndarray:
+    """(height, width, 3) bytes of a title or a drawing: structure on one colour, or on one that fades into another."""
+    first, second = _draw_ground(rng), _draw_ground(rng)
+    fade = np.linspace(0, 1, size[0])[:, None, None] * (rng.random() < FADING)
+    picture = np.broadcast_to(first + fade * (second - first), (*size, 3)).round().astype(np.uint8)
+    for _ in range(int(rng.integers(MOST_LAYERS + 1))):
+        picture = draw_line_work(rng, picture)
+    return picture
+
+
+def _draw_ground(rng: np.random.Generator) -> np.ndarray:
+    """(3,): black, white, a grey or any colour."""
+    kind = rng.random()
+    if kind < 0.3:
+        return np.full(3, 0.0 if kind < 0.2 else 255.0)
+    return np.full(3, rng.uniform(0, 255)) if kind < 0.55 else rng.uniform(0, 255, 3)
 
 
 def _draw_colour(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from ..errors import MediaError
 from .config import DataConfig
 from .footage import PHOTOGRAPH, VIDEO, decode_video, read_photograph
-from .line_work import draw_line_work
+from .line_work import draw_graphic, draw_line_work
 
 INDEX, PIXELS = "packed.json", "packed.bin"
 MOST_PX = 1280
@@ -172,7 +172,9 @@ class PackedFootage:
         return np.stack([view[y : y + side, x : x + side] for y, x in path])
 
     def _draw_view(self, rng: np.random.Generator, still: np.ndarray, size: Sequence[int]) -> np.ndarray:
-        """(height, width, 3) part of a photograph, at times with lines drawn over it."""
+        """(height, width, 3) part of a photograph, at times with lines drawn over it, or a drawing in its place."""
+        if self.config.graphics and rng.random() < self.config.graphics:
+            return draw_graphic(rng, (int(size[0]), int(size[1])))
         view = _draw_window(rng, still, size)[0]
         lined = self.config.line_work and rng.random() < self.config.line_work
         return draw_line_work(rng, view) if lined else view

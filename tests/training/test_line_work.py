@@ -10,7 +10,7 @@ import pytest
 
 from patchvsr_core.training import line_work
 from patchvsr_core.training.config import DataConfig
-from patchvsr_core.training.line_work import draw_line_work
+from patchvsr_core.training.line_work import draw_graphic, draw_line_work
 from patchvsr_core.training.packed import PackedFootage, pack_footage
 
 SIZE = (120, 160)
@@ -28,6 +28,16 @@ def test_what_is_drawn_depends_on_the_generator_alone() -> None:
     changed = [float((picture != GROUND).any(2).mean()) for picture in pictures]
     assert sum(share > 0.01 for share in changed) >= 18, "something is drawn"
     assert np.median(changed) < 0.7, "and the photograph is still seen"
+
+
+def test_graphics_are_flat_where_nothing_is_drawn() -> None:
+    graphics = [draw_graphic(np.random.default_rng(seed), SIZE) for seed in range(40)]
+    assert all(graphic.shape == (*SIZE, 3) and graphic.dtype == np.uint8 for graphic in graphics)
+    flat = [float((np.diff(graphic.astype(int), axis=1) == 0).all(2).mean()) for graphic in graphics]
+    assert np.median(flat) > 0.6
+    plain = sum(share == 1 for share in flat)
+    assert 4 <= plain <= 20, "some have nothing on them"
+    assert len({tuple(graphic[0, 0]) for graphic in graphics}) > 20
 
 
 @pytest.mark.parametrize("kind", sorted({kind.__name__ for kind in line_work._KINDS}))
