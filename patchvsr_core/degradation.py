@@ -7,6 +7,7 @@ were clean keeps the noise.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -211,11 +212,26 @@ def shipped_estimator() -> DegradationEstimator:
 
 
 def _choose_part(source: Tensor) -> Tensor:
-    """A centre crop of some frames of a (T, h, w, 3) clip."""
-    frames, height, width = source.shape[:3]
-    chosen = torch.linspace(0, frames - 1, min(frames, MAX_FRAMES)).round().long()
-    top, left = (max(0, (length - CROP_PX) // 2) for length in (height, width))
-    return source[chosen.to(source.device), top : top + CROP_PX, left : left + CROP_PX]
+    """A centre crop of some frames of a (T, h, w, 3) clip, without the black bars around it."""
+    chosen = torch.linspace(0, len(source) - 1, min(len(source), MAX_FRAMES)).round().long()
+    rows, columns = _find_picture([source[index] for index in chosen.tolist()])
+    return source[chosen.to(source.device), _crop(rows), _crop(columns)]
+
+
+def _find_picture(frames: Sequence[Tensor]) -> tuple[slice, slice]:
+    """Rows and columns of (h, w, 3) frames, without those at the borders that are black in all, unless all are."""
+    seen = [frame.amax(-1) > BLACK for frame in frames]
+    spans = [torch.stack([frame.any(axis) for frame in seen]).any(0).nonzero().flatten().tolist() for axis in (1, 0)]
+    if not all(spans):
+        return slice(0, frames[0].shape[0]), slice(0, frames[0].shape[1])
+    rows, columns = (slice(span[0], span[-1] + 1) for span in spans)
+    return rows, columns
+
+
+def _crop(span: slice) -> slice:
+    """Its middle, of at most :data:`CROP_PX`."""
+    first = span.start + max(0, (span.stop - span.start - CROP_PX) // 2)
+    return slice(first, min(first + CROP_PX, span.stop))
 
 
 def _tile_to_size(frames: Tensor, least: int = 24) -> Tensor:
