@@ -35,8 +35,13 @@ def with_extras(work: Callable[..., Tensor], frames: Tensor, target: tuple[int, 
     seen = shown(frames)
     result = work(seen, target, *others)
     if not is_in_range(frames):
-        result = result + resize(frames[..., :3] - seen, target)
+        result = result + _resize_lights(frames[..., :3] - seen, target)
     return with_matte(result, frames)
+
+
+def _resize_lights(lights: Tensor, target: tuple[int, int]) -> Tensor:
+    """Resize what is outside [0, 1] without ringing, which beside a light of 100 would reach from white to black."""
+    return resize(lights, target).clamp(*lights.aminmax())
 
 
 def with_matte(result: Tensor, source: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from av.container import InputContainer
 from ..errors import MediaError
 from .fields import Fields, apply_fields
 from .info import opened, picture_stream
+from .linear import is_finite
 from .picture import alpha_decoder
 from .sequence import images, is_sequence
 
@@ -61,8 +62,12 @@ class Record:
     """Which decoded frame each frame of the result is shown with, where fields are filtered."""
     stream: int = 0
     """Index of the pictures' stream."""
+    not_finite: list[int] = field(default_factory=list)
+    """Which decoded frames have pixels that are NaN or Inf."""
 
     def add(self, frame: av.VideoFrame) -> None:
+        if not is_finite(frame):
+            self.not_finite.append(len(self.pts))
         self.pts.append(_or_absent(frame.pts))
         self.is_corrupt.append(frame.is_corrupt)
 

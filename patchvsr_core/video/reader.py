@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -17,11 +18,13 @@ from ..srgb import to_display
 from .conversion import PRECISE
 from .decode import iter_frames
 from .info import VideoInfo, probe
+from .linear import linear_pixels
 from .orientation import orientation
 from .picture import RGB, SWS_COLORSPACE, assumed_matrix, is_float, may_have_alpha
 from .swscale import convert
 from .timeline import Timeline, scan
 
+log = logging.getLogger("patchvsr")
 __all__ = [
     "Clip",
     "Timeline",
@@ -48,7 +51,7 @@ class Clip:
 
 
 def read_clip(path: str | Path) -> Clip:
-    """Decode a whole video file.
+    """Decode a whole video file; what is wrong with it but can be read is logged.
 
     Raises:
         MediaError: when there is no such file, it has no video, or it is damaged.
@@ -58,6 +61,8 @@ def read_clip(path: str | Path) -> Clip:
     timeline = scan(
         info.path, find_cuts=False, on_decoded=lambda frame: frames.append(to_tensor(frame, info.picture.alpha))
     )
+    for notice in timeline.notices:
+        log.warning("%s", notice)
     return Clip(info, torch.stack(frames), timeline.timestamps, timeline.time_base)
 
 
@@ -105,7 +110,7 @@ def _pixels(frame: av.VideoFrame) -> np.ndarray:
     components = frame.format.components
     has_alpha = may_have_alpha(frame.format)
     if is_float(frame.format):
-        linear = _planes(frame)
+        linear = linear_pixels(frame)
         return torch.cat([to_display(linear[..., :3]), linear[..., 3:].clamp(0, 1)], -1).numpy()
     bits = 8 if max(component.bits for component in components) <= 8 else 16
     names = {8: ("rgb24", "rgba"), 16: ("rgb48le", "rgba64le")}
@@ -114,15 +119,3 @@ def _pixels(frame: av.VideoFrame) -> np.ndarray:
         options["src_colorspace"] = SWS_COLORSPACE[assumed_matrix(frame.colorspace, frame.width, frame.height)]
     array = convert(frame, format=names[bits][has_alpha], interpolation=PRECISE, **options).to_ndarray()
     return np.array(orientation(frame).apply(array), order="C")  # a copy, as the array may lie within the frame
-
-
-def _planes(frame: av.VideoFrame) -> Tensor:
-    """Read a floating-point image without swscale, which would clip highlights: (H, W, 3 or 4)."""
-    kind = np.dtype("<f2" if "f16" in frame.format.name else "<f4")
-    pixels = []
-    for plane in frame.planes:
-        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
-        used = np.ascontiguousarray(rows[:, : plane.width * kind.itemsize])
-        pixels.append(used.view(kind).astype(np.float32))
-    order = {1: [0, 0, 0], 3: [2, 0, 1], 4: [2, 0, 1, 3]}[len(pixels)]  # planes are in the order G, B, R, A
-    return torch.from_numpy(np.stack([pixels[k] for k in order], -1))

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..errors import MediaError, OutputError
 from ..srgb import to_linear
+from .linear import LARGEST_HALF
 from .swscale import convert
 
 IMAGES = {".png", ".exr", ".tif", ".tiff", ".jpg", ".jpeg", ".webp", ".bmp"}
@@ -175,8 +176,9 @@ def to_integers(frame: Tensor, depth: int) -> np.ndarray:
 
 
 def _linear(frame: Tensor) -> np.ndarray:
-    """A frame in linear light; alpha is linear as it is."""
-    return torch.cat([to_linear(frame[..., :3].float()), frame[..., 3:].float()], -1).cpu().numpy()
+    """A frame in linear light, no brighter than half-floats hold; alpha is linear as it is."""
+    light = to_linear(frame[..., :3].float()).clamp(max=LARGEST_HALF)
+    return torch.cat([light, frame[..., 3:].float()], -1).cpu().numpy()
 
 
 def is_named(file: Path, pattern: str) -> bool:

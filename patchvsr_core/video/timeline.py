@@ -19,7 +19,7 @@ from .decode import ABSENT, Record, iter_frames
 from .fields import Fields
 from .info import VideoInfo, opened, picture_stream, probe
 from .losses import find_losses, sentence
-from .sequence import is_sequence
+from .sequence import images, is_sequence
 from .shot_detection import ShotDetector, thumbnail_size
 from .swscale import convert
 from .traces import begins_anew
@@ -146,8 +146,9 @@ class _Look:
 
 def _timeline(info: VideoInfo, record: Record, cuts: tuple[int, ...], *, strict: bool) -> Timeline:
     step = max(1, round(1 / info.fps / info.time_base))
+    lights = [_lights_sentence(info.path, record)] if record.not_finite else []
     if is_sequence(info.path):
-        return Timeline(in_order(record.pts, step), info.time_base, cuts)
+        return Timeline(in_order(record.pts, step), info.time_base, cuts, notices=tuple(lights))
     with opened(info.path) as container:
         facts = _facts(info.path, container)
     clock, moved = Clock(), [0] * len(record.pts)
@@ -156,7 +157,7 @@ def _timeline(info: VideoInfo, record: Record, cuts: tuple[int, ...], *, strict:
     base = info.time_base * info.fields.division
     step = max(1, round(info.fields.rate / info.fps / base))
     times = _times(record, moved, facts, step)
-    notices = [info.fields.sentence(info.path.name)] if info.fields.is_found else []
+    notices = [*lights, *([info.fields.sentence(info.path.name)] if info.fields.is_found else [])]
     notices += [_joined_sentence(info.path.name, clock)] if clock.recordings > 1 else []
     stated = _stated(record, moved, facts)
     lost = find_losses(record, stated, times, facts.end, missing_bytes(info.path), info.path, facts.kind)
@@ -275,6 +276,15 @@ def _finder_of_recordings(path: Path, kind: str) -> Callable[[int, int], bool]:
     if kind != "mpegts":
         return lambda begin, end: False
     return lambda begin, end: ABSENT not in (begin, end) and begins_anew(path, begin, end)
+
+
+def _lights_sentence(path: Path, record: Record) -> str:
+    first = record.not_finite[0]
+    name = images(path)[first].name if is_sequence(path) else path.name
+    return phrase(
+        f"{len(record.not_finite)} of {len(record.pts)} images have pixels that are NaN or Inf, the first is {name}; "
+        "NaN is read as black, Inf as the brightest light that an EXR holds."
+    )
 
 
 def _joined_sentence(name: str, clock: Clock) -> str:
