@@ -21,11 +21,14 @@ class ChunkFrames:
     """The frames of a file, in order; only those that a chunk still needs are kept, and one chunk is read ahead.
 
     What waits is kept in the integers that were decoded, a quarter of what a chunk takes.
+
+    Args:
+        is_premultiplied: leave the colours of an EXR multiplied by alpha.
     """
 
-    def __init__(self, info: VideoInfo, timeline: Timeline) -> None:
+    def __init__(self, info: VideoInfo, timeline: Timeline, *, is_premultiplied: bool = False) -> None:
         self._frames: Iterator[Any] = iter_frames(info.path, fields=info.fields, one_thread=timeline.is_damaged)
-        self._alpha = info.picture.alpha
+        self._alpha, self._is_premultiplied = info.picture.alpha, is_premultiplied
         self._next = 0
         self._kept: dict[int, np.ndarray] = {}
         self._ahead: Future[list[np.ndarray]] | None = None
@@ -67,6 +70,6 @@ class ChunkFrames:
                     "The input has fewer frames than when the run began; leave it in place and start again."
                 )
             if self._next >= chunk.first:  # others belong to chunks that are finished
-                self._kept[self._next] = upright_pixels(frame, self._alpha)
+                self._kept[self._next] = upright_pixels(frame, self._alpha, is_premultiplied=self._is_premultiplied)
             self._next += 1
         return [self._kept[index] for index in range(chunk.first, chunk.end)]

@@ -53,7 +53,7 @@ def make_chunks(
     Raises:
         MediaError, OutputError: in one sentence.
     """
-    frames = ChunkFrames(job.info, timeline)
+    frames = ChunkFrames(job.info, timeline, is_premultiplied=job.is_premultiplied)
     left = group.broadcast_object(lambda: [each for each in numbers if not journal.is_done(each)])
     for number, following in itertools.zip_longest(left, left[1:]):
         yield number
@@ -135,7 +135,7 @@ def follow_chunks(
     job: Job, timeline: Timeline, chunks: tuple[Chunk, ...], models: Any, work: Work, group: ProcessGroup
 ) -> None:
     """What the others do while the leader makes chunks: they work on the ones that it names."""
-    frames = ChunkFrames(job.info, timeline)
+    frames = ChunkFrames(job.info, timeline, is_premultiplied=job.is_premultiplied)
     for number in group.broadcast_object(list[int]):
         chunk_state = group.broadcast_object(ChunkState)
         noise = partial(chunk_noise, chunks, number, _seed(job))

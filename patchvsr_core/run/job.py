@@ -12,7 +12,7 @@ from ..finish.strength_map import StrengthMap
 from ..plan.chunks import Chunk
 from ..settings import Settings
 from ..version import VERSION
-from ..video.chunk_files import Encoding
+from ..video.chunk_files import Encoding, keeps_premultiplied
 from ..video.info import VideoInfo
 from ..video.sequence import images, is_sequence
 
@@ -41,6 +41,11 @@ class Job:
     """In which the networks compute; see :func:`devices.precision_name`."""
     is_resumable: bool = True
     """Whether the same job may come again; if not, an unfinished run leaves nothing behind."""
+
+    @property
+    def is_premultiplied(self) -> bool:
+        """Whether the colours that are upscaled are multiplied by alpha, as in an EXR."""
+        return keeps_premultiplied(self.output, self.encoding.picture(self.info))
 
 
 def identity(job: Job, chunks: tuple[Chunk, ...], weights: str) -> dict[str, Any]:

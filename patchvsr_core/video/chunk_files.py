@@ -93,6 +93,16 @@ def chunk_suffix(output: Path) -> str:
     return IMAGES if is_sequence(output) else output.suffix
 
 
+def keeps_premultiplied(output: Path, picture: Picture) -> bool:
+    """Whether colours of an EXR with transparency stay multiplied by alpha: where they become one, or lose alpha.
+
+    Args:
+        picture: of the output.
+    """
+    is_exr = is_sequence(output) and pattern(output).suffix.lower() == ".exr"
+    return picture.is_premultiplied and (is_exr or not picture.alpha)
+
+
 def write_chunk(chunk_file: Path, frames: Tensor, output: Path, info: VideoInfo, encoding: Encoding) -> None:
     """Encode (T, H, W, C) frames; the file gets its name only when it is complete."""
     size = int(frames.shape[1]), int(frames.shape[2])
@@ -176,7 +186,13 @@ def _write_images(chunk_file: Path, frames: Iterable[Tensor], suffix: str, pictu
         try:
             for number, frame in enumerate(frames):
                 shown = frame if picture.alpha else frame[..., :3]
-                write_image(partial / f"{number:06d}{suffix}", shown, picture.depth, picture.pixel_aspect)
+                write_image(
+                    partial / f"{number:06d}{suffix}",
+                    shown,
+                    picture.depth,
+                    picture.pixel_aspect,
+                    is_premultiplied=picture.is_premultiplied,
+                )
             commit_folder(partial, chunk_file)
         finally:
             shutil.rmtree(partial, ignore_errors=True)

@@ -40,6 +40,8 @@ class Picture:
     pixel_aspect: Fraction = Fraction(1)
     """Width of a pixel over its height."""
     light: LightMetadata = field(default=LightMetadata())
+    is_premultiplied: bool = False
+    """Whether the input's colours are multiplied by alpha, as in EXR."""
 
     @property
     def is_hdr(self) -> bool:
@@ -56,7 +58,13 @@ def read_picture(container: InputContainer, stream: VideoStream, first: av.Video
     alpha = _has_alpha(container, stream, first) or alpha_decoder(stream) is not None
     pixel_aspect = stream.sample_aspect_ratio or Fraction(1)
     light = LightMetadata() if first is None else read_light_metadata(first)
-    plain = Picture(depth=depth, alpha=alpha, pixel_aspect=pixel_aspect, light=light)
+    plain = Picture(
+        depth=depth,
+        alpha=alpha,
+        pixel_aspect=pixel_aspect,
+        light=light,
+        is_premultiplied=alpha and depth == FLOAT_DEPTH,
+    )
     if (layout and layout.is_rgb) or context.colorspace == RGB:
         if context.color_trc not in TRANSFERS:
             return plain

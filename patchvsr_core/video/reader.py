@@ -18,7 +18,7 @@ from ..srgb import to_display
 from .conversion import PRECISE
 from .decode import iter_frames
 from .info import VideoInfo, probe
-from .linear import linear_pixels
+from .linear import linear_pixels, to_straight
 from .orientation import orientation
 from .picture import RGB, SWS_COLORSPACE, assumed_matrix, is_float, may_have_alpha
 from .swscale import convert
@@ -80,7 +80,8 @@ def read_frames(path: str | Path, count: int) -> Tensor:
 def to_tensor(frame: av.VideoFrame, alpha: bool | None = None) -> Tensor:
     """Convert a decoded frame to (H, W, 3), or 4 with alpha, float32, rotated upright, with its declared colour matrix.
 
-    In [0, 1], except for floating-point images, whose highlights may exceed 1.
+    In [0, 1], except for floating-point images, whose highlights may exceed 1. Colours are straight, not multiplied by
+    alpha; without alpha those of floating-point images are over black.
 
     Args:
         alpha: whether to return an alpha channel; None if the frame has one.
@@ -95,9 +96,13 @@ def to_floats(pixels: np.ndarray) -> Tensor:
     return torch.from_numpy(pixels.astype(np.float32) / np.iinfo(pixels.dtype).max)
 
 
-def upright_pixels(frame: av.VideoFrame, alpha: bool | None = None) -> np.ndarray:
-    """As :func:`to_tensor`, (H, W, 3 or 4) in uint8 or uint16 as decoded; of floating-point images float32."""
-    pixels = _pixels(frame)
+def upright_pixels(frame: av.VideoFrame, alpha: bool | None = None, *, is_premultiplied: bool = False) -> np.ndarray:
+    """As :func:`to_tensor`, (H, W, 3 or 4) in uint8 or uint16 as decoded; of floating-point images float32.
+
+    Args:
+        is_premultiplied: leave the colours of floating-point images multiplied by alpha.
+    """
+    pixels = _pixels(frame, is_premultiplied or alpha is False)
     if alpha is None or alpha == (pixels.shape[-1] == 4):
         return pixels
     if not alpha:
@@ -106,11 +111,13 @@ def upright_pixels(frame: av.VideoFrame, alpha: bool | None = None) -> np.ndarra
     return np.concatenate([pixels, np.full_like(pixels[..., :1], opaque)], -1)
 
 
-def _pixels(frame: av.VideoFrame) -> np.ndarray:
+def _pixels(frame: av.VideoFrame, is_premultiplied: bool) -> np.ndarray:
     components = frame.format.components
     has_alpha = may_have_alpha(frame.format)
     if is_float(frame.format):
         linear = linear_pixels(frame)
+        if linear.shape[-1] == 4 and not is_premultiplied:
+            linear = to_straight(linear)
         return torch.cat([to_display(linear[..., :3]), linear[..., 3:].clamp(0, 1)], -1).numpy()
     bits = 8 if max(component.bits for component in components) <= 8 else 16
     names = {8: ("rgb24", "rgba"), 16: ("rgb48le", "rgba64le")}

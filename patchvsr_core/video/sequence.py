@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..errors import MediaError, OutputError
 from ..srgb import to_linear
-from .linear import LARGEST_HALF
+from .linear import LARGEST_HALF, to_premultiplied
 from .swscale import convert
 
 IMAGES = {".png", ".exr", ".tif", ".tiff", ".jpg", ".jpeg", ".webp", ".bmp"}
@@ -118,14 +118,22 @@ def check_no_stale_images(output: Path, new: Sequence[int]) -> None:
         )
 
 
-def write_image(path: Path, frame: Tensor, depth: int = 16, pixel_aspect: Fraction = Fraction(1)) -> None:
-    """Write (H, W, 3 or 4) as PNG or, in linear light, as half-float EXR.
+def write_image(
+    path: Path,
+    frame: Tensor,
+    depth: int = 16,
+    pixel_aspect: Fraction = Fraction(1),
+    *,
+    is_premultiplied: bool = False,
+) -> None:
+    """Write (H, W, 3 or 4) as PNG or, in linear light and multiplied by alpha, as half-float EXR.
 
     Args:
         depth: above 8, a PNG gets 16 bits.
         pixel_aspect: width of a pixel over its height.
+        is_premultiplied: whether the colours for an EXR are multiplied by alpha already.
     """
-    kind = image_kind(path, depth)
+    kind = image_kind(path, depth, is_premultiplied=is_premultiplied)
     has_alpha = frame.shape[-1] == 4
     picture = VideoFrame.from_ndarray(kind.pixels(frame), format=kind.given[has_alpha])
     picture = convert(picture, format=kind.coded[has_alpha])
@@ -151,8 +159,8 @@ class ImageKind:
     options: dict[str, str] = field(default_factory=dict)
 
 
-def image_kind(path: Path, depth: int) -> ImageKind:
-    """The format of images with this name.
+def image_kind(path: Path, depth: int, *, is_premultiplied: bool = False) -> ImageKind:
+    """The format of images with this name; see :func:`write_image`.
 
     Raises:
         OutputError: for an unsupported suffix.
@@ -160,7 +168,8 @@ def image_kind(path: Path, depth: int) -> ImageKind:
     suffix = path.suffix.lower()
     if suffix == ".exr":
         formats = ("gbrpf32le", "gbrapf32le")
-        return ImageKind("exr", formats, formats, _linear, {"compression": "zip16", "format": "half"})
+        pixels = partial(_linear, is_premultiplied=is_premultiplied)
+        return ImageKind("exr", formats, formats, pixels, {"compression": "zip16", "format": "half"})
     if suffix == ".png":
         if depth > 8:
             return ImageKind("png", ("rgb48le", "rgba64le"), ("rgb48be", "rgba64be"), partial(to_integers, depth=16))
@@ -175,10 +184,12 @@ def to_integers(frame: Tensor, depth: int) -> np.ndarray:
     return (frame.clamp(0, 1) * largest).round().cpu().numpy().astype(kind)
 
 
-def _linear(frame: Tensor) -> np.ndarray:
-    """A frame in linear light, no brighter than half-floats hold; alpha is linear as it is."""
-    light = to_linear(frame[..., :3].float()).clamp(max=LARGEST_HALF)
-    return torch.cat([light, frame[..., 3:].float()], -1).cpu().numpy()
+def _linear(frame: Tensor, is_premultiplied: bool) -> np.ndarray:
+    """A frame as EXR has it: in linear light, no brighter than half-floats hold; alpha is linear as it is."""
+    linear = torch.cat([to_linear(frame[..., :3].float()), frame[..., 3:].float()], -1)
+    if frame.shape[-1] == 4 and not is_premultiplied:
+        linear = to_premultiplied(linear)
+    return linear.clamp(max=LARGEST_HALF).cpu().numpy()
 
 
 def is_named(file: Path, pattern: str) -> bool:
