@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ class PassthroughStreams:
                 self._add_audio(stream, audio)
             elif stream.type in COPIED and subtitles:
                 self._add(stream)
-        copy_metadata(self.source, target)
+        copy_metadata(self.source, target, origin)
         for picture in self.source.streams.video:
             if not picture.disposition & av.stream.Disposition.attached_pic:
                 keep_picture_tags(self.source, picture, target)
@@ -224,12 +225,25 @@ def write_audio(path: Path, wave: Tensor, rate: int) -> None:
         target.mux(stream.encode(None))
 
 
-def copy_metadata(source: av.container.InputContainer, target: av.container.OutputContainer) -> None:
-    """Copy title, author and chapters."""
+def copy_metadata(
+    source: av.container.InputContainer, target: av.container.OutputContainer, origin: Fraction = Fraction(0)
+) -> None:
+    """Copy title, author and chapters.
+
+    Args:
+        origin: time in the source, in seconds, that becomes 0; chapters that end before it are left out.
+    """
     target.metadata.update(_keep_descriptive(source.metadata))
-    chapters = source.chapters() if hasattr(source, "chapters") else []  # since PyAV 15
-    if chapters:
-        target.set_chapters(chapters)
+    chapters = [_moved(chapter, origin) for chapter in source.chapters()]
+    kept: list[Any] = [chapter for chapter in chapters if chapter["end"] > 0]
+    if kept:
+        target.set_chapters(kept)
+
+
+def _moved(chapter: Mapping[str, Any], origin: Fraction) -> dict[str, Any]:
+    """A chapter as it lies in a file that begins at ``origin`` seconds of its own."""
+    begin = round(origin / chapter["time_base"])
+    return {**chapter, "start": max(0, chapter["start"] - begin), "end": chapter["end"] - begin}
 
 
 def _keep_descriptive(metadata: dict[str, str]) -> dict[str, str]:

@@ -20,7 +20,7 @@ from patchvsr_core.errors import MediaError, OutputError
 from patchvsr_core.resample import resize
 from patchvsr_core.run.job import Job
 from patchvsr_core.settings import TINY
-from patchvsr_core.video import Picture, probe, read_clip
+from patchvsr_core.video import Picture, VideoWriter, probe, read_clip
 from patchvsr_core.video.chunk_files import Encoding, check_output
 from patchvsr_core.video.reader import iter_frames
 from patchvsr_core.video.sequence import check_no_stale_images, write_image
@@ -172,6 +172,30 @@ def test_codecs(tmp_path: Path, codec: str, suffix: str, depth: int) -> None:
     assert (clip.frames - resize(frames, (128, 192)).clamp(0, 1)).abs().mean() < 0.03
     with pytest.raises(OutputError, match="write to"):
         upscaled(source, tmp_path / ("out.webm" if suffix != ".webm" else "out.mov"), Encoding(codec=codec))
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_chapters_move_with_the_start_of_a_film(tmp_path: Path, suffix: str) -> None:
+    """One ends before it, one begins before it."""
+    spans = [(8000, 9500), (9500, 11000), (11000, 12000)]
+    base, titles = Fraction(1, 1000), [{"title": f"chapter {number}"} for number in range(3)]
+    with VideoWriter(tmp_path / "in.mkv", (32, 48), range(250, 300), Fraction(1, 25), fps=Fraction(25)) as writer:
+        writer.container.set_chapters(
+            [
+                {"id": number + 1, "start": start, "end": end, "time_base": base, "metadata": titles[number]}
+                for number, (start, end) in enumerate(spans)
+            ]
+        )
+        writer.write(colors(50, 32, 48))
+    assert probe(tmp_path / "in.mkv").origin == 10
+    out = upscaled(tmp_path / "in.mkv", tmp_path / f"out{suffix}", chunk_frames=25)
+    with av.open(str(out)) as made:
+        assert made.start_time == 0
+        seconds = [
+            [float(chapter[end] * chapter["time_base"]) for end in ("start", "end")] for chapter in made.chapters()
+        ]
+        names = [chapter["metadata"]["title"] for chapter in made.chapters()]
+    assert seconds == [[0, 1], [1, 2]] and names == ["chapter 1", "chapter 2"]
 
 
 @pytest.mark.parametrize(("suffix", "depth", "channels"), [(".png", 8, 3), (".png", 16, 4), (".exr", 16, 4)])
