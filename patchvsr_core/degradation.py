@@ -35,6 +35,8 @@ COMPRESSED_BELOW = 0.35
 JPEG at most 0.24, and so has noise that was then compressed, as little of it is left."""
 BLACK, WHITE = 2 / 255, 253 / 255
 """Beyond them noise is cut off."""
+FILLED = 0.5
+"""Share of the first and last row and column of a picture between black bars that is not black."""
 MAX_FRAMES = 8
 CROP_PX = 640
 """The estimate uses at most so many frames, and a centre crop of at most this side."""
@@ -219,12 +221,15 @@ def _choose_part(source: Tensor) -> Tensor:
 
 
 def _find_picture(frames: Sequence[Tensor]) -> tuple[slice, slice]:
-    """Rows and columns of (h, w, 3) frames, without those at the borders that are black in all, unless all are."""
-    seen = [frame.amax(-1) > BLACK for frame in frames]
-    spans = [torch.stack([frame.any(axis) for frame in seen]).any(0).nonzero().flatten().tolist() for axis in (1, 0)]
+    """Rows and columns of (h, w, 3) frames, without black bars beside them: what is seen in any fills its borders."""
+    seen = torch.stack([frame.amax(-1) > BLACK for frame in frames]).any(0)
+    spans = [seen.any(axis).nonzero().flatten().tolist() for axis in (1, 0)]
     if not all(spans):
-        return slice(0, frames[0].shape[0]), slice(0, frames[0].shape[1])
+        return slice(0, seen.shape[0]), slice(0, seen.shape[1])
     rows, columns = (slice(span[0], span[-1] + 1) for span in spans)
+    picture = seen[rows, columns].float()
+    if float(torch.stack([picture[[0, -1]].mean(1), picture[:, [0, -1]].mean(0)]).min()) < FILLED:
+        return slice(0, seen.shape[0]), slice(0, seen.shape[1])  # a title on black, or a dark scene
     return rows, columns
 
 

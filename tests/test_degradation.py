@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -98,6 +100,34 @@ def test_bars_around_a_picture_do_not_make_its_noise_compression(clean: Tensor) 
     assert not is_compressed(noisy, level) and not is_compressed(barred, level)
     assert not is_compressed(torch.zeros_like(noisy), 1.0), "all black"
     assert shipped_estimator().estimate(barred) == level, "nor is it less degraded"
+
+
+def test_a_title_on_black_is_measured_as_a_whole() -> None:
+    """Black around letters is no bar."""
+    title = torch.zeros(1, 90, 160, 3)
+    for x in range(50, 110, 6):
+        title[:, 40:50, x : x + 3] = 1
+    noisy = title.clone()
+    noisy[:, 40:50, 50:110] += 0.02 * torch.randn(1, 10, 60, 3, generator=torch.Generator().manual_seed(0))
+    estimator = DegradationEstimator()
+    with torch.inference_mode():
+        whole = float(estimator(noisy.clamp(0, 1).movedim(-1, 1)))
+    assert estimator.estimate(noisy.clamp(0, 1)) == whole
+
+
+COLOURS = [(0, 255), (128, 0), (128, 255), (255, 30)]
+
+
+@pytest.mark.parametrize(("ground", "letters"), COLOURS)
+@pytest.mark.parametrize("text", ["", "The quick brown fox"])
+def test_titles_are_clean_unless_they_are_not(ground: int, letters: int, text: str) -> None:
+    """Flat grounds are what compression leaves of footage, and of titles what was there."""
+    card = np.full((1080, 1920, 3), ground, np.uint8)
+    for bottom in (400, 550):
+        cv2.putText(card, text, (300, bottom), cv2.FONT_HERSHEY_DUPLEX, 3.5, (letters,) * 3, 6, cv2.LINE_AA)
+    reduced = make_input(torch.from_numpy(card)[None] / 255, (270, 480))
+    assert estimate_input_degradation(reduced) == 0
+    assert estimate_input_degradation(add_noise_and_compression(reduced, Degradation(noise=5 / 255))) > 0.8
 
 
 def test_a_level_gives_its_rms_back() -> None:

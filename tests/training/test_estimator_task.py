@@ -22,7 +22,7 @@ from patchvsr_core.training.packed_crops import MISJUDGED, draw_crop
 
 def _config() -> TrainConfig:
     config = load_config("estimator")
-    data = replace(config.data, crop_px=(128,), frames=(1, 2), batch=2, photographs=1.0)
+    data = replace(config.data, crop_px=(128,), frames=(1, 2), batch=2, photographs=1.0, graphics=0.0)
     return replace(config, data=data, steps=4, save_every=2)
 
 
