@@ -22,7 +22,7 @@ def run(job: Job, work: Any = enlarge, weights: str = "w") -> list[int]:
     seen: list[int] = []
     upscale_file(
         job,
-        scan(job.info.path),
+        scan(job.info.path, strict=False),
         None,  # type: ignore[arg-type]
         weights=weights,
         report=lambda *_: None,

@@ -14,8 +14,10 @@ from av.container import InputContainer
 
 from ..errors import MediaError
 from .fields import Fields, apply_fields
+from .image_files import decode_image
 from .info import opened, picture_stream
 from .linear import is_finite
+from .local_files import is_of_the_system
 from .picture import alpha_decoder
 from .sequence import images, is_sequence
 
@@ -99,7 +101,7 @@ def iter_frames(
             _check_unchanged(path, before)
             if isinstance(error, MediaError):
                 raise
-            raise MediaError(f"{path.name} cannot be read ({error}); re-encode or trim it first.") from error
+            raise _unreadable(path, error) from error
         _check_unchanged(path, before)
         if frame is None:
             break
@@ -123,13 +125,24 @@ def _check_unchanged(path: Path, before: tuple[int, ...] | None) -> None:
 
 
 def _images(path: Path, record: Record | None) -> Iterator[av.VideoFrame]:
+    size: tuple[int, int] | None = None
     for number, file in enumerate(images(path)):
-        with opened(file) as container:
-            frame = next(container.decode(video=0))
+        try:
+            frame, is_damaged = decode_image(file)
+        except (av.error.FFmpegError, OSError) as error:
+            raise _unreadable(file, error) from error
+        size = size or (frame.width, frame.height)
+        if (frame.width, frame.height) != size:
+            raise MediaError(f"{path.name} changes its resolution midway, at {file.name}; split it there.")
         frame.pts = number
         if record is not None:
             record.add(frame)
+            record.is_corrupt[-1] |= is_damaged
         yield frame
+
+
+def _unreadable(path: Path, error: Exception) -> MediaError:
+    return MediaError(f"{path.name} cannot be read ({error}); re-encode or trim it first.")
 
 
 def _frames(path: Path, fields: Fields, record: Record | None, one_thread: bool) -> Iterator[av.VideoFrame]:
@@ -164,7 +177,7 @@ def _decoded(path: Path, container: InputContainer, record: Record | None, one_t
         try:
             frames = context.decode(packet if packet.size else None)
         except av.error.FFmpegError as error:
-            if _is_of_the_system(error):
+            if is_of_the_system(error):
                 raise
             if record is not None:
                 record.errors += 1
@@ -185,11 +198,6 @@ def _packets(container: InputContainer, stream: Any) -> Iterator[Any]:
                 yield packet
             return
         except av.error.FFmpegError as error:
-            if _is_of_the_system(error):
+            if is_of_the_system(error):
                 raise
             errors += 1
-
-
-def _is_of_the_system(error: av.error.FFmpegError) -> bool:
-    """Whether the disk or memory failed, rather than that the content is damaged."""
-    return isinstance(error, OSError | MemoryError) and not isinstance(error, EOFError | ValueError)

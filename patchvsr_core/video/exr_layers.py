@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 MAGIC = b"v/1\x01"
 SHORT = {"red": "r", "green": "g", "blue": "b", "alpha": "a"}
+HEADER_START = len(MAGIC) + 4
+"""After the version."""
 HEADER_BYTES = 2**18
 """Headers are shorter."""
 CHANNEL_BYTES = 16
@@ -110,19 +112,24 @@ def _channel_names(path: Path) -> list[str]:
         return []
     if not data.startswith(MAGIC):
         return []
-    at = len(MAGIC) + 4  # the version
     try:
-        while data[at]:
-            name, at = _word(data, at)
-            _, at = _word(data, at)
-            (size,) = struct.unpack_from("<I", data, at)
-            at += 4
-            if name == "channels":
-                return _names(data[at : at + size])
-            at += size
+        return next((_names(value) for name, value, _ in attributes(data, HEADER_START) if name == "channels"), [])
     except (IndexError, ValueError, struct.error):
-        pass
-    return []
+        return []
+
+
+def attributes(data: bytes, at: int) -> Iterator[tuple[str, bytes, int]]:
+    """(name, value, where the next one begins) of each attribute of a part, from the first at ``at`` on.
+
+    Raises:
+        IndexError, ValueError, struct.error: where the header is damaged or longer than ``data``.
+    """
+    while data[at]:
+        name, at = _word(data, at)
+        _, at = _word(data, at)
+        (size,) = struct.unpack_from("<I", data, at)
+        value, at = data[at + 4 : at + 4 + size], at + 4 + size
+        yield name, value, at
 
 
 def _names(listed: bytes) -> list[str]:

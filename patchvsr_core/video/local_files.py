@@ -44,6 +44,11 @@ def local_url(path: Path) -> str:
     return f"file:{path}"
 
 
+def is_of_the_system(error: av.error.FFmpegError) -> bool:
+    """Whether the disk or memory failed, rather than that the content is damaged."""
+    return isinstance(error, OSError | MemoryError) and not isinstance(error, EOFError | ValueError)
+
+
 @lru_cache
 def _only_files() -> dict[str, str]:
     own = sorted(av.formats_available - POINTERS)

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from ..errors import phrase
+from ..errors import MediaError, phrase
 from .clock import typical_step
 from .decode import ABSENT, Record
+from .sequence import images, missing_numbers
 from .traces import is_broken_transport, unread_matroska
 
 GAP_STEPS = 1.5
@@ -30,7 +31,7 @@ LEAST_HOLE = 128
 REORDERED = 4
 """How many frames around a gap are looked at, as packets are in another order."""
 MOST_PLACES = 3
-"""Of losses that a sentence names."""
+"""Of losses, or images, that a sentence names."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,45 @@ def sentence(name: str, lost: Losses, found: int, first: int, time_base: Fractio
     if not parts:
         parts.append(phrase(f"{lost.errors} packets cannot be decoded"))
     return phrase(f"{name} is truncated or damaged: {'; '.join(parts)}")
+
+
+def image_losses(path: Path, record: Record, *, strict: bool) -> list[str]:
+    """A sentence each about images of a sequence that are missing, and about those of which a part is missing.
+
+    Raises:
+        MediaError: when this is ``strict`` and there are any.
+    """
+    files = images(path)
+    missing = missing_numbers(path)
+    doubtful = [file.name for file, is_corrupt in zip(files, record.is_corrupt, strict=False) if is_corrupt]
+    found = []
+    if missing:
+        total, spans = len(files) + len(missing), _listed(_spans(missing))
+        said = phrase(f"{len(missing)} of {total} images of {path.name} are missing ({spans})")
+        found.append((said, phrase(f"{said}; the others are shown one after another.")))
+    if doubtful:
+        names = _listed(doubtful)
+        said = phrase(f"{len(doubtful)} of {len(files)} images of {path.name} are truncated or damaged ({names})")
+        found.append((said, phrase(f"{said}; what they lack stays empty; render or copy them again.")))
+    if found and strict:
+        raise MediaError(f"{found[0][0]}; render or copy them again.")
+    return [notice for _, notice in found]
+
+
+def _spans(numbers: Sequence[int]) -> list[str]:
+    """``4-6`` and the like."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return [f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs]
+
+
+def _listed(places: Sequence[str]) -> str:
+    more = len(places) - MOST_PLACES
+    return ", ".join([*places[:MOST_PLACES], *([phrase(f"and in {more} other places")] if more > 0 else [])])
 
 
 def _place(loss: Loss, first: int, time_base: Fraction) -> str:

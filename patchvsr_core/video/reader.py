@@ -21,6 +21,7 @@ from .info import VideoInfo, probe
 from .linear import linear_pixels, to_straight
 from .orientation import orientation
 from .picture import RGB, SWS_COLORSPACE, assumed_matrix, is_float, may_have_alpha
+from .sequence import is_sequence
 from .swscale import convert
 from .timeline import Timeline, scan
 
@@ -51,15 +52,18 @@ class Clip:
 
 
 def read_clip(path: str | Path) -> Clip:
-    """Decode a whole video file; what is wrong with it but can be read is logged.
+    """Decode a whole video file or image sequence; what is wrong with it but can be read is logged.
 
     Raises:
-        MediaError: when there is no such file, it has no video, or it is damaged.
+        MediaError: when there is no such file, it has no video, or it is a damaged video.
     """
     info = probe(path)
     frames: list[Tensor] = []
     timeline = scan(
-        info.path, find_cuts=False, on_decoded=lambda frame: frames.append(to_tensor(frame, info.picture.alpha))
+        info.path,
+        find_cuts=False,
+        strict=not is_sequence(info.path),
+        on_decoded=lambda frame: frames.append(to_tensor(frame, info.picture.alpha)),
     )
     for notice in timeline.notices:
         log.warning("%s", notice)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -81,6 +83,23 @@ def number_of(image: Path, path: Path) -> int | None:
         return int(_matched(image, path.name)[1])
     digits = re.findall(r"\d+", image.stem)
     return int(digits[-1]) if digits else None
+
+
+def missing_numbers(path: Path) -> list[int]:
+    """The numbers that are left out between the first image and the last one.
+
+    A constant step, as of every second frame of a render, leaves nothing out. None are missing either where numbers do
+    not count frames: where they do not rise with the names, or most steps differ, as of times of the day.
+    """
+    found = [number_of(image, path) for image in images(path)]
+    own = [number for number in found if number is not None]
+    steps = [after - before for before, after in itertools.pairwise(own)]
+    if len(own) < len(found) or not steps or min(steps) < 1:
+        return []
+    step = math.gcd(*steps)
+    if 2 * steps.count(step) < len(steps):
+        return []
+    return sorted({*range(own[0], own[-1], step)} - {*own})
 
 
 def pattern(path: Path) -> Path:

@@ -18,7 +18,7 @@ from .clock import CAN_JUMP, Clock, by_decoding_times, in_order, joined, typical
 from .decode import ABSENT, Record, iter_frames
 from .fields import Fields
 from .info import VideoInfo, opened, picture_stream, probe
-from .losses import find_losses, sentence
+from .losses import find_losses, image_losses, sentence
 from .sequence import images, is_sequence
 from .shot_detection import ShotDetector, thumbnail_size
 from .swscale import convert
@@ -81,7 +81,7 @@ def scan(
     Args:
         path: a file, or what :func:`info.probe` found about it.
         on_frame: called for every frame; raise from it to stop.
-        strict: refuse a damaged file instead of keeping what can be read.
+        strict: refuse a damaged file, and a sequence that lacks images, instead of keeping what can be read.
         on_decoded: receives every frame.
 
     Raises:
@@ -95,6 +95,8 @@ def scan(
             look(frame)
         return _timeline(info, record, look.cuts, strict=strict)
 
+    if is_sequence(info.path):
+        return decode(one_thread=False)
     with suppress(MediaError):  # among several threads what can be read of a damaged file may be lost
         timeline = decode(one_thread=False)
         if not timeline.is_damaged:
@@ -148,7 +150,8 @@ def _timeline(info: VideoInfo, record: Record, cuts: tuple[int, ...], *, strict:
     step = max(1, round(1 / info.fps / info.time_base))
     lights = [_lights_sentence(info.path, record)] if record.not_finite else []
     if is_sequence(info.path):
-        return Timeline(in_order(record.pts, step), info.time_base, cuts, notices=tuple(lights))
+        losses = image_losses(info.path, record, strict=strict)
+        return Timeline(in_order(record.pts, step), info.time_base, cuts, notices=(*losses, *lights))
     with opened(info.path) as container:
         facts = _facts(info.path, container)
     clock, moved = Clock(), [0] * len(record.pts)
