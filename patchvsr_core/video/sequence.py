@@ -23,6 +23,8 @@ from ..srgb import to_linear
 from .linear import LARGEST_HALF, to_premultiplied
 from .swscale import convert
 
+MOST_MISSING = 10_000
+"""In a row."""
 IMAGES = {".png", ".exr", ".tif", ".tiff", ".jpg", ".jpeg", ".webp", ".bmp"}
 NUMBER = re.compile(r"%0?\d*d")
 DEFAULT_NAME = "frame_%05d.png"
@@ -89,7 +91,8 @@ def missing_numbers(path: Path) -> list[int]:
     """The numbers that are left out between the first image and the last one.
 
     A constant step, as of every second frame of a render, leaves nothing out. None are missing either where numbers do
-    not count frames: where they do not rise with the names, or most steps differ, as of times of the day.
+    not count frames: where they do not rise with the names, most steps differ, as of times of the day, or one leads
+    elsewhere, as from one take to another.
     """
     found = [number_of(image, path) for image in images(path)]
     own = [number for number in found if number is not None]
@@ -97,7 +100,7 @@ def missing_numbers(path: Path) -> list[int]:
     if len(own) < len(found) or not steps or min(steps) < 1:
         return []
     step = math.gcd(*steps)
-    if 2 * steps.count(step) < len(steps):
+    if 2 * steps.count(step) < len(steps) or max(steps) > MOST_MISSING * step:
         return []
     return sorted({*range(own[0], own[-1], step)} - {*own})
 

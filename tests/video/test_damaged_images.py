@@ -123,8 +123,9 @@ def test_a_jpeg_that_is_damaged_midway_is_named(tmp_path: Path) -> None:
         ([1, 50], []),
         ([93012, 93517, 94105, 101233], []),
         ([*range(10), *range(90, 100)], [*range(10, 90)]),
+        ([1, 2, 3, 900_000_001], []),
     ],
-    ids=["gap", "gap in every second", "every second", "one", "two", "times of the day", "a long gap"],
+    ids=["gap", "gap in every second", "every second", "one", "two", "times of the day", "a long gap", "takes"],
 )
 def test_numbers_that_are_missing(tmp_path: Path, numbers: list[int], missing: list[int]) -> None:
     for number in numbers:
