@@ -10,6 +10,7 @@ from patchvsr_core.resample import resize
 from patchvsr_core.run.job import Job
 from patchvsr_core.run.video_job import upscale_file
 from patchvsr_core.video.reader import scan
+from patchvsr_core.video.sequence import is_sequence
 
 
 def enlarge(frames: Tensor, target: tuple[int, int], *others: Any, noise: Any, chunk_state: Any = None) -> Tensor:
@@ -22,7 +23,7 @@ def run(job: Job, work: Any = enlarge, weights: str = "w") -> list[int]:
     seen: list[int] = []
     upscale_file(
         job,
-        scan(job.info.path, strict=False),
+        scan(job.info.path, strict=not is_sequence(job.info.path)),
         None,  # type: ignore[arg-type]
         weights=weights,
         report=lambda *_: None,
