@@ -23,7 +23,7 @@ from .weights import shipped
 
 FORMAT = "patchvsr-estimator"
 FILE = "estimator.safetensors"
-UNCERTAIN_LEVELS = (0.5, 1.0)
+UNCERTAIN_LEVELS = (0.5, 0.8)
 """Estimates up to the first level also occur for clean clips and are set to 0; from the second on they count fully."""
 GAIN = 32.0
 """Gain of the high-pass input channels, which carry most of the degradation."""

@@ -182,10 +182,10 @@ class _Given(DegradationEstimator):
 
 @pytest.mark.parametrize(
     ("measured", "estimate"),
-    [(0.0, 0.0), (0.4, 0.0), (0.5, 0.0), (0.6, 0.12), (0.75, 0.375), (0.9, 0.72), (1.0, 1.0), (2.5, 2.5)],
+    [(0.0, 0.0), (0.4, 0.0), (0.5, 0.0), (0.56, 0.112), (0.65, 0.325), (0.74, 0.592), (0.8, 0.8), (2.5, 2.5)],
 )
 def test_levels_below_a_half_may_be_a_clean_clips_and_count_for_nothing(measured: float, estimate: float) -> None:
-    """Between 0.5 and 1 they count more and more, from 1 on fully."""
+    """Between 0.5 and 0.8 they count more and more, from 0.8 on fully."""
     source = torch.zeros(1, 8, 8, 3)
     assert estimate_degradation(_Given(measured), source) == pytest.approx(estimate)
     assert estimate_degradation(_Given(measured), source, 0.5) == pytest.approx(estimate / 2)
