@@ -24,7 +24,7 @@ from ..sampling.schedules import step_count
 from ..settings import Settings
 from ..vae.conditional_decoder import ConditionalDecoder
 from .frames import BaseLayer, Refine, decode_frames, encode_input, postprocess, restore_input
-from .setup import RunModels, RunSetup, make_plan, runs_diffusion, set_up_run
+from .setup import RunModels, RunSetup, carries_state, make_plan, runs_diffusion, set_up_run
 
 Noise = Callable[[torch.Size], Tensor]
 """Draws normal noise in the shape of the latent canvas."""
@@ -94,15 +94,20 @@ def upscale_clip(
 def _find_degradation(
     frames: Tensor, models: RunModels, settings: Settings, chunk_state: ChunkState
 ) -> MeasuredDegradation:
-    """What is to be removed from a clip; the first chunk of a shot decides for all, or its look would change midway."""
+    """What is to be removed from a clip.
+
+    Where chunks of a shot hand their state on, the first decides for all, or its look would change midway. Where they
+    are independent, so that several machines can make them, each is measured by itself.
+    """
     if not settings.restore_strength:
         return CLEAN
-    given = (chunk_state.before or {}).get(DEGRADATION)
+    hands_on = carries_state(settings)
+    given = (chunk_state.before or {}).get(DEGRADATION) if hands_on else None
     if given is None:
         found = current_group().broadcast_object(lambda: measure_degradation(models.estimator, frames))
     else:
         found = MeasuredDegradation(float(given[0]), bool(given[1]))
-    if chunk_state.until is not None:
+    if hands_on and chunk_state.until is not None:
         chunk_state.leave({DEGRADATION: torch.tensor([found.level, found.is_compressed], dtype=torch.float32)})
     return found.scaled(settings.restore_strength)
 

@@ -58,3 +58,11 @@ def test_how_much_is_removed_does_not_change_what_it_is(removed: list[MeasuredDe
     none, once, twice = removed
     assert none == CLEAN
     assert twice == replace(once, level=2 * once.level) and not once.is_compressed
+
+
+def test_independent_chunks_are_measured_by_themselves() -> None:
+    """Several machines make them, none of which waits for another."""
+    settings = replace(MODELS.defaults, base_layer="bicubic", patch_px=64)
+    state = ChunkState(until=2)
+    pipeline.upscale(flat(8 / 255)[:, :16, :16], (32, 32), MODELS, settings, chunk_state=state)
+    assert state.after is None
