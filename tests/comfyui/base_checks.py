@@ -323,7 +323,7 @@ def guided_again(base: SmallBase) -> float:
     again = skipped.clone()
     again.set_model_sampler_post_cfg_function(evaluate_again)
     plain, twice = (sample(longer, model, guidance=3.0) for model in (skipped, again))
-    assert apart(plain, merged(longer, plan, 3, guidance=3.0)) > 1e-5 or base.is_image, "nothing was skipped"
+    assert apart(plain, merged(longer, plan, 3, guidance=3.0)) > 1e-5 or plan.canvas.frames == 1, "nothing was skipped"
     return apart(twice, plain)
 
 
