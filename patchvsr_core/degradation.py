@@ -223,13 +223,14 @@ def _choose_part(source: Tensor) -> Tensor:
 def _find_picture(frames: Sequence[Tensor]) -> tuple[slice, slice]:
     """Rows and columns of (h, w, 3) frames, without black bars beside them: what is seen in any fills its borders."""
     seen = torch.stack([frame.amax(-1) > BLACK for frame in frames]).any(0)
+    whole = slice(0, seen.shape[0]), slice(0, seen.shape[1])
     spans = [seen.any(axis).nonzero().flatten().tolist() for axis in (1, 0)]
     if not all(spans):
-        return slice(0, seen.shape[0]), slice(0, seen.shape[1])
+        return whole
     rows, columns = (slice(span[0], span[-1] + 1) for span in spans)
     picture = seen[rows, columns].float()
     if float(torch.stack([picture[[0, -1]].mean(1), picture[:, [0, -1]].mean(0)]).min()) < FILLED:
-        return slice(0, seen.shape[0]), slice(0, seen.shape[1])  # a title on black, or a dark scene
+        return whole  # a title on black, or a dark scene
     return rows, columns
 
 

@@ -14,7 +14,7 @@ from av.container import InputContainer
 
 from ..errors import MediaError
 from .fields import Fields, apply_fields
-from .image_files import decode_image
+from .image_files import decode_image, is_whole_exr
 from .info import opened, picture_stream
 from .linear import is_finite
 from .local_files import is_of_the_system
@@ -107,7 +107,7 @@ def iter_frames(
             break
         size = size or (frame.width, frame.height)
         if (frame.width, frame.height) != size:
-            raise MediaError(f"{path.name} changes its resolution midway; split it where the size changes.")
+            raise _changes_size(path, frame)
         yield frame
 
 
@@ -125,20 +125,23 @@ def _check_unchanged(path: Path, before: tuple[int, ...] | None) -> None:
 
 
 def _images(path: Path, record: Record | None) -> Iterator[av.VideoFrame]:
-    size: tuple[int, int] | None = None
     for number, file in enumerate(images(path)):
         try:
             frame, is_damaged = decode_image(file)
         except (av.error.FFmpegError, OSError) as error:
             raise _unreadable(file, error) from error
-        size = size or (frame.width, frame.height)
-        if (frame.width, frame.height) != size:
-            raise MediaError(f"{path.name} changes its resolution midway, at {file.name}; split it there.")
         frame.pts = number
         if record is not None:
             record.add(frame)
-            record.is_corrupt[-1] |= is_damaged
+            record.is_corrupt[-1] |= is_damaged or not is_whole_exr(file)
         yield frame
+
+
+def _changes_size(path: Path, frame: av.VideoFrame) -> MediaError:
+    if not is_sequence(path):
+        return MediaError(f"{path.name} changes its resolution midway; split it where the size changes.")
+    file = images(path)[frame.pts or 0]
+    return MediaError(f"{path.name} changes its resolution midway, at {file.name}; split it there.")
 
 
 def _unreadable(path: Path, error: Exception) -> MediaError:

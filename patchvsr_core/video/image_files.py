@@ -27,14 +27,14 @@ ROWS = {0: 1, 1: 1, 2: 1, 3: 16, 4: 32, 5: 16, 6: 32, 7: 32, 8: 32, 9: 256}
 
 
 def decode_image(path: Path) -> tuple[av.VideoFrame, bool]:
-    """(picture of an image file, whether a part of it is missing).
+    """(picture of an image file, whether the decoder missed a part of it; of an EXR see :func:`is_whole_exr`).
 
     Raises:
         MediaError: when nothing of it can be decoded.
     """
     frame = _decode(path, CAREFUL)
     if frame is not None:
-        return frame, not is_whole_exr(path)
+        return frame, False
     frame = _decode(path, {})
     if frame is None:
         raise MediaError(f"{path.name} cannot be decoded as an image; render or copy it again.")
@@ -60,9 +60,10 @@ def is_whole_exr(path: Path) -> bool:
     the rows at the end.
     """
     with path.open("rb") as file:
-        head = file.read(HEADER_BYTES)
-        if not head.startswith(MAGIC):
+        head = file.read(len(MAGIC))
+        if head != MAGIC:
             return True
+        head += file.read(HEADER_BYTES)
         try:
             table = _table(head)
         except (IndexError, KeyError, ValueError, struct.error):

@@ -113,11 +113,9 @@ def sentence(name: str, lost: Losses, found: int, first: int, time_base: Fractio
     if lost.missing_bytes:
         parts.append(phrase(f"{lost.missing_bytes} bytes are missing at the end"))
     if lost.frames:
-        places = [_place(loss, first, time_base) for loss in lost.losses[:MOST_PLACES]]
-        more = len(lost.losses) - MOST_PLACES
-        places += [phrase(f"and in {more} other places")] if more > 0 else []
+        places = _listed([_place(loss, first, time_base) for loss in lost.losses])
         of = found + lost.frames
-        parts.append(phrase(f"{lost.frames} of {of} frames are missing ({', '.join(places)})"))
+        parts.append(phrase(f"{lost.frames} of {of} frames are missing ({places})"))
     if lost.doubtful:
         parts.append(phrase(f"errors show in {lost.doubtful} of the frames that can be read"))
     if not parts:
@@ -160,6 +158,7 @@ def _spans(numbers: Sequence[int]) -> list[str]:
 
 
 def _listed(places: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
     more = len(places) - MOST_PLACES
     return ", ".join([*places[:MOST_PLACES], *([phrase(f"and in {more} other places")] if more > 0 else [])])
 

@@ -74,8 +74,7 @@ def numbers(path: Path, count: int) -> list[int]:
     """The numbers that name the output images: those of the input sequence, or from 1 where it has none."""
     if not is_sequence(path):
         return list(range(1, count + 1))
-    found = [number_of(image, path) for image in images(path)]
-    own = [number for number in found if number is not None]
+    own = _own_numbers(images(path), path)
     return own if len(set(own)) == count else list(range(1, count + 1))
 
 
@@ -87,6 +86,11 @@ def number_of(image: Path, path: Path) -> int | None:
     return int(digits[-1]) if digits else None
 
 
+def _own_numbers(found: Sequence[Path], path: Path) -> list[int]:
+    """Of the images that have one."""
+    return [number for image in found if (number := number_of(image, path)) is not None]
+
+
 def missing_numbers(path: Path) -> list[int]:
     """The numbers that are left out between the first image and the last one.
 
@@ -94,8 +98,8 @@ def missing_numbers(path: Path) -> list[int]:
     not count frames: where they do not rise with the names, most steps differ, as of times of the day, or one leads
     elsewhere, as from one take to another.
     """
-    found = [number_of(image, path) for image in images(path)]
-    own = [number for number in found if number is not None]
+    found = images(path)
+    own = _own_numbers(found, path)
     steps = [after - before for before, after in itertools.pairwise(own)]
     if len(own) < len(found) or not steps or min(steps) < 1:
         return []
