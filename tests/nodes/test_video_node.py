@@ -339,7 +339,7 @@ def test_what_a_condition_holds_beside_its_prompt_makes_another_job(pack: Any, t
     shifted = tiny.model.clone()
     shifted.object_patches = {"model_sampling": SimpleNamespace(shift=3.0)}
     more = tiny.model.clone()
-    more.object_patches = {"model_sampling": SimpleNamespace(shift=5.0)}
+    more.object_patches = {"model_sampling": SimpleNamespace(shift=5.0), "built_in": len}
     weaker = SimpleNamespace(**{**vars(net), "strength": 0.2})
     found = [
         identity(), identity(guidance=1.0), identity(guidance=30.0), identity(reference_latents=latents[:1]),

@@ -42,10 +42,9 @@ def _add_model(digest: Any, patcher: Any) -> None:
             weights = getattr(content, "weights", content)
             tensors = [part for part in weights if torch.is_tensor(part)] if isinstance(weights, tuple | list) else []
             digest.update(f"{name} {strength}".encode() + b"".join(map(_few, tensors)))
-
     for name, replaced in sorted(getattr(patcher, "object_patches", {}).items()):
         digest.update(name.encode())
-        _add_object(digest, replaced, [key for key in vars(replaced) if not key.startswith("_")])
+        _add_object(digest, replaced, [key for key in getattr(replaced, "__dict__", ()) if not key.startswith("_")])
 
 
 def _add_value(digest: Any, value: Any) -> None:
