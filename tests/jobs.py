@@ -23,7 +23,7 @@ def run(job: Job, work: Any = enlarge, weights: str = "w") -> list[int]:
     seen: list[int] = []
     upscale_file(
         job,
-        scan(job.info.path, strict=not is_sequence(job.info.path)),
+        scan(job.info, strict=not is_sequence(job.info.path)),
         None,  # type: ignore[arg-type]
         weights=weights,
         report=lambda *_: None,

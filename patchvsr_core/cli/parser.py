@@ -43,6 +43,7 @@ def make_parser() -> argparse.ArgumentParser:
     show.set_defaults(run=plan)
     for command in (up, show):
         _add_fields(command)
+        _add_section(command)
         _add_size(command)
         _add_models(command)
         _add_chunks(command)
@@ -100,6 +101,12 @@ def _add_fields(command: argparse.ArgumentParser) -> None:
         "telecined video; keep leaves frames as they are; frame and field make one frame of each frame, or of each "
         "field, at the double rate (default: auto)",
     )
+
+
+def _add_section(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("part of the input", "TIME: seconds (12.5), minutes (1:02.5), frames (120f)")
+    group.add_argument("--from", dest="begin", metavar="TIME", help="where it begins (default: at the start)")
+    group.add_argument("--to", dest="end", metavar="TIME", help="where it ends (default: at the end)")
 
 
 def _add_reading(command: argparse.ArgumentParser) -> None:

@@ -41,8 +41,8 @@ def probe_job(
 ) -> tuple[VideoInfo, tuple[int, int], Timeline]:
     """(input, size of the result, times of its frames); raises now for what cannot be read or written."""
     from ..video import scan
-    from ..video.chunk_files import check_output
-    from ..video.sequence import check_no_stale_images, is_sequence, numbers
+    from ..video.chunk_files import check_output, image_numbers
+    from ..video.sequence import check_no_stale_images, is_sequence
     from ..video.writer import check_target
 
     info, target = checked_input(options)
@@ -52,16 +52,16 @@ def probe_job(
     for notice in timeline.notices:
         print(f"patchvsr: {notice}", file=sys.stderr)
     if is_sequence(output):
-        check_no_stale_images(output, numbers(info.path, len(timeline.timestamps)))
+        check_no_stale_images(output, image_numbers(info, timeline))
     return info, target, timeline
 
 
 def checked_input(options: argparse.Namespace) -> tuple[VideoInfo, tuple[int, int]]:
     """(input, size of the result); raises for what can be neither planned nor upscaled."""
     from ..video import probe, read_frames
-    from ..video.info import with_fields
+    from ..video.info import with_fields, with_section
 
-    info = with_fields(probe(options.input), options.fields)
+    info = with_section(with_fields(probe(options.input), options.fields), options.begin, options.end)
     target = target_size((info.height, info.width), scale=options.scale, size=options.size)
     read_frames(info.path, count=1)
     return info, target

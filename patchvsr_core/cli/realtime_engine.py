@@ -137,7 +137,7 @@ def fast_engine(
     if passes not in (None, NO_PASSES):
         if upscaler.name != "rdg":
             raise PlanError("Only the network rdg sees render passes; choose --fast rdg, or leave --passes out.")
-        found = open_passes(passes, (info.height, info.width))
+        found = open_passes(passes, (info.height, info.width)).of_section(info)
     return FastEngine(info, target, upscaler, passes=found, adds_to_result=adds_to_result)
 
 

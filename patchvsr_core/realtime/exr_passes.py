@@ -22,6 +22,7 @@ from ..progress import OnDone
 from ..srgb import to_display
 from ..video.exr import Picture, read_exr
 from ..video.exr_layers import PassChannels, find_passes, passes_of
+from ..video.info import VideoInfo
 from ..video.sequence import first_image, images, is_sequence, number_of
 from .gbuffers import RenderPasses
 
@@ -117,6 +118,13 @@ class PassFiles:
                 f"{self.files[0].parent} has the passes of {len(self.files)} frames but the clip has {frames}; name "
                 "those of this very clip."
             )
+
+    def of_section(self, info: VideoInfo) -> PassFiles:
+        """Those of the part of the clip that is read."""
+        if info.section.is_all:
+            return self
+        chosen = info.section.numbers(len(self.files), info.fps, info.time_base, info.origin)
+        return PassFiles(self.files[chosen.start : chosen.stop])
 
     @property
     def digest(self) -> str:

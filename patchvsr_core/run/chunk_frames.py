@@ -27,7 +27,9 @@ class ChunkFrames:
     """
 
     def __init__(self, info: VideoInfo, timeline: Timeline, *, is_premultiplied: bool = False) -> None:
-        self._frames: Iterator[Any] = iter_frames(info.path, fields=info.fields, one_thread=timeline.is_damaged)
+        self._frames: Iterator[Any] = iter_frames(
+            info.path, fields=info.fields, section=info.section, one_thread=timeline.is_damaged
+        )
         self._alpha, self._is_premultiplied = info.picture.alpha, is_premultiplied
         self._next = 0
         self._kept: dict[int, np.ndarray] = {}

@@ -68,11 +68,10 @@ def identity(job: Job, chunks: tuple[Chunk, ...], weights: str) -> dict[str, Any
 
 
 def _input_identity(info: VideoInfo) -> str:
-    """Of the frames that are read: the file, and what is done about interlacing."""
-    if is_sequence(info.path):
-        return sha256(*images(info.path))
-    fields = info.fields
-    return sha256(info.path) + (f" {fields.mode} {fields.parity} {fields.only_flagged}" if fields.filters else "")
+    """Of the frames that are read: the file, the part of it, and what is done about interlacing."""
+    files, fields, section = images(info.path) if is_sequence(info.path) else [info.path], info.fields, info.section
+    filters = f" {fields.mode} {fields.parity} {fields.only_flagged}" if fields.filters else ""
+    return sha256(*files) + filters + ("" if section.is_all else f" {section.begin} {section.end}")
 
 
 def _encoder_identity(job: Job) -> list[Any]:

@@ -155,11 +155,11 @@ def join_chunks(
         OutputError: when it cannot be written, or a chunk is damaged.
     """
     if chunk_files[0].suffix == IMAGES:
-        _place_images(chunk_files, pattern(output), numbers(info.path, len(timeline.timestamps)))
+        _place_images(chunk_files, pattern(output), image_numbers(info, timeline))
         return
     others = None if is_sequence(info.path) else info.path
     first = timeline.timestamps[0] * timeline.time_base
-    origin = min(info.origin, first)  # MP4 does not show what is before 0
+    origin = min(info.origin, first) if info.section.begin is None else first  # MP4 does not show what is before 0
     begin = round(origin / timeline.time_base)
     join(
         chunk_files,
@@ -169,6 +169,7 @@ def join_chunks(
         info.fps,
         others,
         origin=origin,
+        section=info.section,
         last_duration=timeline.last_duration,
         clock=timeline.clock,
         subtitles=encoding.subtitles,
@@ -176,6 +177,12 @@ def join_chunks(
         picture=encoding.picture(info, size),
         notes=notes,
     )
+
+
+def image_numbers(info: VideoInfo, timeline: Timeline) -> list[int]:
+    """The numbers that name the images of a result."""
+    first, _ = info.section.units(info.time_base)
+    return numbers(info.path, len(timeline.timestamps), first or 0)
 
 
 def _write_images(chunk_file: Path, frames: Iterable[Tensor], suffix: str, picture: Picture) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -11,14 +12,16 @@ from typing import Any
 
 import av
 from av.container import InputContainer
+from av.video.stream import VideoStream
 
 from ..errors import MediaError
 from .fields import Fields, apply_fields
 from .image_files import decode_image, is_whole_exr
-from .info import opened, picture_stream
+from .info import SEQUENCE_FPS, opened, picture_stream
 from .linear import is_finite
 from .local_files import is_of_the_system
 from .picture import alpha_decoder
+from .section import Section, is_between
 from .sequence import images, is_sequence
 
 ABSENT = -(2**62)
@@ -79,12 +82,18 @@ def _or_absent(value: int | None) -> int:
 
 
 def iter_frames(
-    path: Path, *, fields: Fields = Fields(), record: Record | None = None, one_thread: bool = False
+    path: Path,
+    *,
+    fields: Fields = Fields(),
+    section: Section = Section(),
+    record: Record | None = None,
+    one_thread: bool = False,
 ) -> Iterator[av.VideoFrame]:
     """Iterate over the frames of a file or the images of a sequence that can be decoded; all have the same size.
 
     Args:
         fields: what is done about interlacing.
+        section: which of them.
         record: receives what was found; for that the other streams of the file are read too.
         one_thread: what a decoder makes of a damaged file may otherwise differ from time to time.
 
@@ -92,7 +101,7 @@ def iter_frames(
         MediaError: when it cannot be read, has no frames, or changed meanwhile.
     """
     size: tuple[int, int] | None = None
-    frames = _images(path, record) if is_sequence(path) else _frames(path, fields, record, one_thread)
+    frames = _images(path, section, record) if is_sequence(path) else _frames(path, fields, section, record, one_thread)
     before = _state(path)
     while True:
         try:
@@ -104,6 +113,8 @@ def iter_frames(
             raise _unreadable(path, error) from error
         _check_unchanged(path, before)
         if frame is None:
+            if size is None:
+                raise _has_none(path, section)
             break
         size = size or (frame.width, frame.height)
         if (frame.width, frame.height) != size:
@@ -124,8 +135,9 @@ def _check_unchanged(path: Path, before: tuple[int, ...] | None) -> None:
         raise MediaError(f"{path.name} was changed or removed while it was read; leave it in place and start again.")
 
 
-def _images(path: Path, record: Record | None) -> Iterator[av.VideoFrame]:
-    for number, file in enumerate(images(path)):
+def _images(path: Path, section: Section, record: Record | None) -> Iterator[av.VideoFrame]:
+    chosen = slice(*section.units(1 / SEQUENCE_FPS))
+    for number, file in [*enumerate(images(path))][chosen]:
         try:
             frame, is_damaged = decode_image(file)
         except (av.error.FFmpegError, OSError) as error:
@@ -148,26 +160,64 @@ def _unreadable(path: Path, error: Exception) -> MediaError:
     return MediaError(f"{path.name} cannot be read ({error}); re-encode or trim it first.")
 
 
-def _frames(path: Path, fields: Fields, record: Record | None, one_thread: bool) -> Iterator[av.VideoFrame]:
-    found = False
+def _has_none(path: Path, section: Section) -> MediaError:
+    if section.is_all:
+        return MediaError(f"{path.name} has a video stream without frames; check the program that exported it.")
+    return MediaError(f"{path.name} has no frames in the part that was chosen; choose one that lies within it.")
+
+
+def _frames(
+    path: Path, fields: Fields, section: Section, record: Record | None, one_thread: bool
+) -> Iterator[av.VideoFrame]:
     with opened(path) as container:
-        decoded = _decoded(path, container, record, one_thread)
+        decoded = _within(section, path, container, record, one_thread)
         if not fields.filters:
-            for frame in decoded:
-                found = True
-                yield frame
-        else:
-            for frame, ordinal in apply_fields(fields, decoded):
-                found = True
-                if record is not None:
-                    record.ordinals.append(ordinal)
-                yield frame
-    if not found:
-        raise MediaError(f"{path.name} has a video stream without frames; check the program that exported it.")
+            yield from decoded
+            return
+        for frame, ordinal in apply_fields(fields, decoded):
+            if record is not None:
+                record.ordinals.append(ordinal)
+            yield frame
 
 
-def _decoded(path: Path, container: InputContainer, record: Record | None, one_thread: bool) -> Iterator[av.VideoFrame]:
+def _within(
+    section: Section, path: Path, container: InputContainer, record: Record | None, one_thread: bool
+) -> Iterator[av.VideoFrame]:
+    """The decoded frames of a section; those without a time are taken as equally far apart."""
     stream = picture_stream(path, container)
+    base = stream.time_base or Fraction(1, av.time_base)
+    begin, end = section.units(base)
+    if begin is not None and _can_seek(path, begin):
+        container.seek(begin, stream=stream)
+    step = 1 / (stream.average_rate or stream.guessed_rate or Fraction(25)) / base
+    for number, frame in enumerate(_decoded(stream, container, record, one_thread, (begin, end))):
+        time = round(number * step) if frame.pts is None else frame.pts
+        if end is not None and time >= end:
+            return
+        if is_between(time, begin, end):
+            if record is not None:
+                record.add(frame)
+            yield frame
+
+
+def _can_seek(path: Path, time: int) -> bool:
+    """Whether a file can be read from a frame on that needs no other and is not shown after ``time``."""
+    with opened(path) as container, suppress(av.error.FFmpegError):
+        stream = picture_stream(path, container)
+        container.seek(time, stream=stream)
+        first = next((packet for packet in container.demux(stream) if packet.size), None)
+        return first is not None and first.is_keyframe and first.pts is not None and first.pts <= time
+    return False
+
+
+def _decoded(
+    stream: VideoStream,
+    container: InputContainer,
+    record: Record | None,
+    one_thread: bool,
+    looked_at: tuple[int | None, int | None],
+) -> Iterator[av.VideoFrame]:
+    """All frames from where the container stands; errors outside of the times that are looked at do not count."""
     stream.thread_type = "NONE" if one_thread else "AUTO"
     context: Any = alpha_decoder(stream) or stream.codec_context
     if record is not None:
@@ -182,13 +232,10 @@ def _decoded(path: Path, container: InputContainer, record: Record | None, one_t
         except av.error.FFmpegError as error:
             if is_of_the_system(error):
                 raise
-            if record is not None:
+            if record is not None and is_between(packet.pts, *looked_at):
                 record.errors += 1
             continue
-        for frame in frames:
-            if record is not None:
-                record.add(frame)
-            yield frame
+        yield from frames
 
 
 def _packets(container: InputContainer, stream: Any) -> Iterator[Any]:

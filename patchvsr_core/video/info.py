@@ -13,13 +13,14 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from ..errors import MediaError
+from ..errors import MediaError, PlanError
 from .animations import is_animated_webp, is_misread_apng
 from .fields import AUTO, KEEP, LOOKED_AT, Fields, choose, find_fields
 from .hdr import DOLBY_VISION
 from .local_files import open_input
 from .orientation import orientation, warn_if_slanted
 from .picture import UNKNOWN, Picture, read_picture
+from .section import Section, parse_time
 from .sequence import first_image, is_sequence
 
 MIN_PYAV = (17, 1)
@@ -51,6 +52,8 @@ class VideoInfo:
     """Start time of the file in seconds; results start at 0."""
     fields: Fields = field(default=Fields())
     """What is done about interlacing; ``fps``, ``frames`` and ``time_base`` are those after it."""
+    section: Section = field(default=Section())
+    """Which part of it is read; ``frames`` are those of the part."""
 
 
 def probe(path: str | Path) -> VideoInfo:
@@ -85,6 +88,34 @@ def with_fields(info: VideoInfo, choice: str = AUTO) -> VideoInfo:
         frames=round(info.frames * rate),
         time_base=info.time_base / fields.division,
     )
+
+
+def with_section(info: VideoInfo, begin: str | None = None, end: str | None = None) -> VideoInfo:
+    """Choose a part of a clip.
+
+    Args:
+        begin, end: times from the clip's start, as :func:`section.parse_time` reads them; None: the clip's own.
+
+    Raises:
+        PlanError: when they are no times, or nothing lies between them.
+    """
+    first, last = (None if text is None else parse_time(text, info.fps) for text in (begin, end))
+    if last is not None and last <= (first or 0):
+        raise PlanError("The part ends before it begins; choose a later end.")
+    return in_section(info, Section(*(None if time is None else info.origin + time for time in (first, last))))
+
+
+def in_section(info: VideoInfo, section: Section) -> VideoInfo:
+    """A clip of which a part is read.
+
+    Raises:
+        PlanError: when it begins after the clip's end.
+    """
+    frames = len(section.numbers(info.frames, info.fps, info.time_base, info.origin))
+    if info.frames and not frames:
+        length = float(info.frames / info.fps)
+        raise PlanError(f"{info.path.name} is {length:.2f} s long; choose a part within it.")
+    return replace(info, section=section, frames=frames)
 
 
 def _parts(info: VideoInfo) -> Iterator[Iterator[av.VideoFrame]]:

@@ -129,8 +129,9 @@ def image_losses(path: Path, record: Record, *, strict: bool) -> list[str]:
     Raises:
         MediaError: when this is ``strict`` and there are any.
     """
-    files = images(path)
-    missing = missing_numbers(path)
+    whole = images(path)
+    files = [whole[number] for number in record.pts]
+    missing = missing_numbers(path, files)
     doubtful = [file.name for file, is_corrupt in zip(files, record.is_corrupt, strict=False) if is_corrupt]
     found = []
     if missing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -18,6 +19,7 @@ from .clock import Clock
 from .encoders import SUFFIXES
 from .local_files import local_url, open_input
 from .picture_tags import for_container, keep_picture_tags
+from .section import Section, is_between
 
 log = logging.getLogger("patchvsr")
 COPIED = ("subtitle", "attachment")
@@ -25,6 +27,8 @@ COVERS = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png")}
 """Suffixes and types of cover art by its codec."""
 OVERLAP_S = 0.5
 """How far single packets may run back, as after lost packets; later the clock itself has run back."""
+INTERLEAVED_S = 10
+"""How far packets that lie beside each other in a file may be apart."""
 PRIMING_S = 0.1
 """How much sound before the first that is heard is kept, as its decoder needs it."""
 REGENERATED_TAGS = {"encoder", "duration", "major_brand", "minor_version", "compatible_brands"}
@@ -39,6 +43,7 @@ class PassthroughStreams:
         target: container that already has its video stream.
         suffix: of the target.
         origin: time in the file, in seconds, that becomes 0.
+        section: which part of them is kept.
         audio: one of :data:`audio.CHOICES`.
         clock: how packets move where the file's clock jumps.
 
@@ -56,12 +61,14 @@ class PassthroughStreams:
         suffix: str,
         *,
         origin: Fraction = Fraction(0),
+        section: Section = Section(),
         clock: Clock = Clock(),
         subtitles: bool = True,
         audio: str = AUTO,
     ) -> None:
         self.source, self.path = open_input(path), path
         self.target, self.suffix, self.origin, self.clock = target, suffix, origin, clock
+        self.section = section
         self.notes = []
         self._keep_covers()
         self._name_data()
@@ -75,10 +82,10 @@ class PassthroughStreams:
                 self._add_audio(stream, audio)
             elif stream.type in COPIED and subtitles:
                 self._add(stream)
-        copy_metadata(self.source, target, origin)
+        copy_metadata(self.source, target, origin, section.end)
         for picture in self.source.streams.video:
             if not picture.disposition & av.stream.Disposition.attached_pic:
-                keep_picture_tags(self.source, picture, target)
+                keep_picture_tags(self.source, picture, target, origin)
                 break
         chosen = [self.source.streams[index] for index in self.streams]
         self.packets = self.source.demux(*chosen) if chosen else iter(())
@@ -112,6 +119,8 @@ class PassthroughStreams:
             index = packet.stream.index
             count = self.counts[index] = self.counts.get(index, -1) + 1
             moved = round((self.clock.shift(index, count) - self.origin) / packet.time_base)
+            if not (self.section.is_all or self._is_chosen(packet, moved)):
+                continue
             shift = moved + self.shifts.get(index, 0)
             late = self.ends.get(index, packet.dts + shift) - packet.dts - shift
             if late > 0:
@@ -123,6 +132,20 @@ class PassthroughStreams:
             self.ends[index] = packet.dts + 1
             return packet
         return None
+
+    def _is_chosen(self, packet: Any, moved: int) -> bool:
+        """Whether a packet lies in the section; of a subtitle that reaches into it that part is kept."""
+        begin_s, end_s = self.section.begin, self.section.end
+        end = None if end_s is None else math.floor((end_s - self.origin) / packet.time_base)
+        begin = moved + (packet.dts if packet.pts is None else packet.pts)
+        if end is not None and (begin - end) * packet.time_base > INTERLEAVED_S:
+            self.packets = iter(())
+        if packet.stream.type == "subtitle" and packet.duration:
+            shown = max(0, begin), begin + packet.duration if end is None else min(end, begin + packet.duration)
+            packet.pts = packet.dts = shown[0] - moved
+            packet.duration = max(0, shown[1] - shown[0])
+            return packet.duration > 0
+        return is_between(begin, None if begin_s is None else 0, end)
 
     def _is_cut(self, packet: Any) -> bool:
         """Whether an edit list leaves out a packet that is not decoded for the sound after it either."""
@@ -226,24 +249,29 @@ def write_audio(path: Path, wave: Tensor, rate: int) -> None:
 
 
 def copy_metadata(
-    source: av.container.InputContainer, target: av.container.OutputContainer, origin: Fraction = Fraction(0)
+    source: av.container.InputContainer,
+    target: av.container.OutputContainer,
+    origin: Fraction = Fraction(0),
+    end: Fraction | None = None,
 ) -> None:
     """Copy title, author and chapters.
 
     Args:
         origin: time in the source, in seconds, that becomes 0; chapters that end before it are left out.
+        end: time in it at which the last chapter ends; None: its own.
     """
     target.metadata.update(_keep_descriptive(source.metadata))
-    chapters = [_moved(chapter, origin) for chapter in source.chapters()]
-    kept: list[Any] = [chapter for chapter in chapters if chapter["end"] > 0]
+    chapters = [_moved(chapter, origin, end) for chapter in source.chapters()]
+    kept: list[Any] = [chapter for chapter in chapters if chapter["end"] > chapter["start"]]
     if kept:
         target.set_chapters(kept)
 
 
-def _moved(chapter: Mapping[str, Any], origin: Fraction) -> dict[str, Any]:
-    """A chapter as it lies in a file that begins at ``origin`` seconds of its own."""
+def _moved(chapter: Mapping[str, Any], origin: Fraction, end: Fraction | None) -> dict[str, Any]:
+    """A chapter as it lies in a file that begins at ``origin`` seconds of its own; one outside of it ends at 0."""
     begin = round(origin / chapter["time_base"])
-    return {**chapter, "start": max(0, chapter["start"] - begin), "end": chapter["end"] - begin}
+    last = chapter["end"] if end is None else min(chapter["end"], round(end / chapter["time_base"]))
+    return {**chapter, "start": max(0, chapter["start"] - begin), "end": last - begin}
 
 
 def _keep_descriptive(metadata: dict[str, str]) -> dict[str, str]:

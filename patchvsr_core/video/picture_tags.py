@@ -26,11 +26,17 @@ DROP_RATES = (Fraction(30000, 1001), Fraction(60000, 1001))
 
 
 def keep_picture_tags(
-    source: av.container.InputContainer, picture: av.VideoStream, target: av.container.OutputContainer
+    source: av.container.InputContainer,
+    picture: av.VideoStream,
+    target: av.container.OutputContainer,
+    origin: Fraction = Fraction(0),
 ) -> None:
     """Copy the tags of the picture ``picture`` of ``source`` to the video stream of ``target``, timecode included.
 
     MP4 and MOV make a timecode track of it, where there is one in ``source`` or a tag of that name.
+
+    Args:
+        origin: time in ``source``, in seconds, at which ``target`` begins.
     """
     video = target.streams.video[0]
     kept = {name: value for name, value in picture.metadata.items() if name.lower() in KEPT_OF_PICTURE}
@@ -46,7 +52,8 @@ def keep_picture_tags(
             "The timecode %s is lost, as PyAV before 18 cannot write it; install it, or write to .mkv.", timecode
         )
         return
-    video.metadata["timecode"] = timecode
+    start = max(Fraction(0), Fraction(source.start_time or 0, av.time_base))
+    video.metadata["timecode"] = later(timecode, max(0, round((origin - start) * rate)), rate)
 
 
 def for_container(tags: dict[str, str], target: av.container.OutputContainer) -> dict[str, str]:
@@ -62,6 +69,20 @@ def is_valid(timecode: str, rate: Fraction) -> bool:
     if found is None or int(found[2]) >= round(rate):
         return False
     return found[1] == ":" or rate in DROP_RATES
+
+
+def later(timecode: str, frames: int, rate: Fraction) -> str:
+    """The timecode so many frames after a valid one (SMPTE ST 12-1, drop frames included)."""
+    *fields, last = re.split("[:;.]", timecode)
+    hours, minutes, seconds = map(int, fields)
+    each, drops = round(rate), 0 if timecode[8] == ":" else round(rate / 15)
+    whole = 60 * hours + minutes
+    number = (60 * whole + seconds) * each + int(last) - drops * (whole - whole // 10) + frames
+    of_minute, of_ten = 60 * each - drops, 600 * each - 9 * drops
+    tens, rest = divmod(number, of_ten)
+    number += drops * (9 * tens + max(0, (rest - drops) // of_minute))
+    whole, rest = divmod(number, 60 * each)
+    return f"{whole // 60 % 24:02d}:{whole % 60:02d}:{rest // each:02d}{timecode[8]}{rest % each:0{len(last)}d}"
 
 
 def has_camera_tags(path: Path) -> bool:

@@ -31,6 +31,7 @@ from .matroska import SPARE, display_size, put_display_size
 from .passthrough import PassthroughStreams
 from .picture import Picture
 from .picture_tags import has_camera_tags
+from .section import Section
 from .sequence import is_sequence
 from .writer import DETERMINISTIC, VideoWriter, explain_write_errors
 
@@ -102,6 +103,7 @@ def join(
     others_from: Path | None = None,
     *,
     origin: Fraction = Fraction(0),
+    section: Section = Section(),
     last_duration: int = 0,
     clock: Clock = Clock(),
     subtitles: bool = True,
@@ -114,6 +116,7 @@ def join(
     Args:
         timestamps: presentation time of every frame of all segments, in units of ``time_base``.
         origin: time in ``others_from``, in seconds, that becomes 0.
+        section: which part of it is kept.
         audio: one of :data:`audio.CHOICES`.
         picture: its pixel aspect and HDR metadata go into the header.
         last_duration: of the last frame, in units of ``time_base``; 0 for as long as the one before.
@@ -126,7 +129,13 @@ def join(
     is_reshaped = picture.pixel_aspect != 1 and path.suffix.lower() in (".mkv", ".webm")
     orders = _checked_orders(segments, path, len(timestamps))
     durations = _durations(timestamps, last_duration, fps, time_base, orders, is_film=path.suffix.lower() in FILMS)
-    kept: dict[str, Any] = {"origin": origin, "clock": clock, "subtitles": subtitles, "audio": audio}
+    kept: dict[str, Any] = {
+        "origin": origin,
+        "section": section,
+        "clock": clock,
+        "subtitles": subtitles,
+        "audio": audio,
+    }
     try:
         with explain_write_errors(path):
             with av.open(local_url(partial), "w", options=_container_options(path, notes, others_from)) as target:

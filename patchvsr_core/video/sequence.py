@@ -70,12 +70,15 @@ def first_image(path: Path) -> tuple[Path, int]:
     return found[0], len(found)
 
 
-def numbers(path: Path, count: int) -> list[int]:
-    """The numbers that name the output images: those of the input sequence, or from 1 where it has none."""
-    if not is_sequence(path):
-        return list(range(1, count + 1))
-    own = _own_numbers(images(path), path)
-    return own if len(set(own)) == count else list(range(1, count + 1))
+def numbers(path: Path, count: int, first: int = 0) -> list[int]:
+    """The numbers that name the output images: those of the input sequence, or from 1 where it has none.
+
+    Args:
+        first: which image of the sequence the first one is made of.
+    """
+    whole = images(path) if is_sequence(path) else []
+    own = _own_numbers(whole, path)
+    return own[first : first + count] if whole and len({*own}) == len(whole) else list(range(1, count + 1))
 
 
 def number_of(image: Path, path: Path) -> int | None:
@@ -91,14 +94,14 @@ def _own_numbers(found: Sequence[Path], path: Path) -> list[int]:
     return [number for image in found if (number := number_of(image, path)) is not None]
 
 
-def missing_numbers(path: Path) -> list[int]:
-    """The numbers that are left out between the first image and the last one.
+def missing_numbers(path: Path, chosen: Sequence[Path] | None = None) -> list[int]:
+    """The numbers that are left out between the first image and the last one, of all or of those chosen.
 
     A constant step, as of every second frame of a render, leaves nothing out. None are missing either where numbers do
     not count frames: where they do not rise with the names, most steps differ, as of times of the day, or one leads
     elsewhere, as from one take to another.
     """
-    found = images(path)
+    found = images(path) if chosen is None else chosen
     own = _own_numbers(found, path)
     steps = [after - before for before, after in itertools.pairwise(own)]
     if len(own) < len(found) or not steps or min(steps) < 1:

@@ -19,6 +19,7 @@ from .decode import ABSENT, Record, iter_frames
 from .fields import Fields
 from .info import VideoInfo, opened, picture_stream, probe
 from .losses import find_losses, image_losses, sentence
+from .section import is_between
 from .sequence import images, is_sequence
 from .shot_detection import ShotDetector, thumbnail_size
 from .swscale import convert
@@ -66,6 +67,8 @@ class _Facts:
     """Indices of streams with pictures or sound."""
     end: int | None
     """Where the header states that the pictures end, in units of their stream."""
+    section: tuple[int | None, int | None]
+    """Between which times frames were looked for, in units of their stream."""
 
 
 def scan(
@@ -91,7 +94,8 @@ def scan(
 
     def decode(one_thread: bool) -> Timeline:
         record, look = Record(), _Look(find_cuts, on_frame, on_decoded)
-        for frame in iter_frames(info.path, fields=info.fields, record=record, one_thread=one_thread):
+        frames = iter_frames(info.path, fields=info.fields, section=info.section, record=record, one_thread=one_thread)
+        for frame in frames:
             look(frame)
         return _timeline(info, record, look.cuts, strict=strict)
 
@@ -109,7 +113,7 @@ def count_frames(info: VideoInfo) -> int:
 
     Where clocks may jump, the duration tells nothing, and packets are counted.
     """
-    if is_sequence(info.path):
+    if is_sequence(info.path) or not info.section.is_all:
         return info.frames
     with opened(info.path) as container:
         if info.frames and not int(container.format.flags) & CAN_JUMP:
@@ -153,7 +157,7 @@ def _timeline(info: VideoInfo, record: Record, cuts: tuple[int, ...], *, strict:
         losses = image_losses(info.path, record, strict=strict)
         return Timeline(in_order(record.pts, step), info.time_base, cuts, notices=(*losses, *lights))
     with opened(info.path) as container:
-        facts = _facts(info.path, container)
+        facts = _facts(info, container)
     clock, moved = Clock(), [0] * len(record.pts)
     if facts.can_jump:
         clock, moved = joined(record, facts.time_bases, facts.continuous, _finder_of_recordings(info.path, facts.kind))
@@ -163,7 +167,8 @@ def _timeline(info: VideoInfo, record: Record, cuts: tuple[int, ...], *, strict:
     notices = [*lights, *([info.fields.sentence(info.path.name)] if info.fields.is_found else [])]
     notices += [_joined_sentence(info.path.name, clock)] if clock.recordings > 1 else []
     stated = _stated(record, moved, facts)
-    lost = find_losses(record, stated, times, facts.end, missing_bytes(info.path), info.path, facts.kind)
+    missing = missing_bytes(info.path) if info.section.end is None else 0
+    lost = find_losses(record, stated, times, facts.end, missing, info.path, facts.kind)
     if lost:
         said = sentence(info.path.name, lost, len(times), round(info.origin / base), base)
         if strict:
@@ -200,13 +205,14 @@ def _stated(record: Record, moved: Sequence[int], facts: _Facts) -> list[int]:
     shown = packets.dts if facts.has_only_dts else packets.pts
     columns = zip(packets.stream, shown, packets.size, strict=True)
     own = [time for stream, time, size in columns if stream == record.stream and size >= facts.least_bytes]
-    return [] if any(moved) else [time for time in own if time != ABSENT]
+    return [] if any(moved) else [time for time in own if time != ABSENT and is_between(time, *facts.section)]
 
 
 def _times(record: Record, moved: Sequence[int], facts: _Facts, step: int) -> tuple[int, ...]:
     if facts.has_only_dts:
         packets = record.packets
-        decoded = [d for s, d in zip(packets.stream, packets.dts, strict=True) if s == record.stream]
+        own = (d for s, d in zip(packets.stream, packets.dts, strict=True) if s == record.stream)
+        decoded = [time for time in own if is_between(time, *facts.section)]
         known = by_decoding_times(len(record.pts), decoded)
         if known is not None:
             return in_order(known, step)
@@ -214,8 +220,8 @@ def _times(record: Record, moved: Sequence[int], facts: _Facts, step: int) -> tu
     return in_order(shown, step)
 
 
-def _facts(path: Path, container: InputContainer) -> _Facts:
-    stream = picture_stream(path, container)
+def _facts(info: VideoInfo, container: InputContainer) -> _Facts:
+    stream = picture_stream(info.path, container)
     streams = container.streams
     continuous = (stream.index, *(sound.index for sound in streams.audio))
     kind = container.format.name
@@ -226,7 +232,8 @@ def _facts(path: Path, container: InputContainer) -> _Facts:
         least_bytes=REPEATS_BYTES if stream.codec_context.name == "mpeg4" else 1,
         time_bases={other.index: other.time_base for other in streams if other.time_base},
         continuous=continuous,
-        end=_declared_end(container, stream) if "matroska" in kind else None,
+        end=_declared_end(container, stream) if "matroska" in kind and info.section.end is None else None,
+        section=info.section.units(info.time_base * info.fields.division),
     )
 
 
@@ -252,7 +259,7 @@ def _last_duration(
     stated = max((duration for stream, pts, duration in own if stream == record.stream and pts == last), default=0)
     if is_damaged:
         return stated
-    if "mp4" in facts.kind:
+    if "mp4" in facts.kind and facts.section == (None, None):
         return _left_by_decoding(record) or stated
     rest = 0 if facts.end is None else facts.end - times[-1]
     is_rounded = abs(rest - stated) <= max(1, stated // 10)
@@ -283,7 +290,7 @@ def _finder_of_recordings(path: Path, kind: str) -> Callable[[int, int], bool]:
 
 def _lights_sentence(path: Path, record: Record) -> str:
     first = record.not_finite[0]
-    name = images(path)[first].name if is_sequence(path) else path.name
+    name = images(path)[record.pts[first]].name if is_sequence(path) else path.name
     return phrase(
         f"{len(record.not_finite)} of {len(record.pts)} images have pixels that are NaN or Inf, the first is {name}; "
         "NaN is read as black, Inf as the brightest light that an EXR holds."

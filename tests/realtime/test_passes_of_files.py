@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from patchvsr_core.realtime.rdg import save_rdg
 from patchvsr_core.realtime.upscaler import load_fast
 from patchvsr_core.video import probe, read_clip
 from patchvsr_core.video.exr_layers import shown_layer
+from patchvsr_core.video.info import with_section
 from patchvsr_core.video.reader import iter_frames, to_tensor
 
 HEIGHT, WIDTH, FRAMES = 24, 40, 5
@@ -100,6 +102,14 @@ def test_a_part_that_continues_a_shot_gets_the_motion_from_the_frame_before(rend
     begin = open_passes(render, (HEIGHT, WIDTH)).read(2, 2, continues=False)
     assert begin.flows and torch.equal(begin.flows.to_previous, whole.flows.to_previous[2:3])
     assert isinstance(begin, RenderPasses) and torch.equal(begin.normal, whole.normal[2:4])
+
+
+def test_a_part_of_a_clip_has_its_own_passes(render: Path, rdg: Path, tmp_path: Path) -> None:
+    target, whole = (4 * HEIGHT, 4 * WIDTH), open_passes(render, (HEIGHT, WIDTH))
+    video = write(tmp_path / "video.mkv", torch.rand(FRAMES, HEIGHT, WIDTH, 3), Fraction(24000, 1001), codec="ffv1")
+    for info in (with_section(probe(clip), "1f", "3f") for clip in (render, video)):
+        passes = fast_engine(info, target, str(rdg), "cpu", str(render)).passes
+        assert passes is not None and passes.files == whole.files[1:3]
 
 
 def plain(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

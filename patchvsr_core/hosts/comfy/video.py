@@ -30,7 +30,7 @@ from ...video import probe, scan
 from ...video.chunk_files import Encoding, check_output
 from ...video.disk_space import check_space, disk_bytes
 from ...video.fields import AUTO
-from ...video.info import VideoInfo, with_fields
+from ...video.info import VideoInfo, in_section, with_fields
 from ...video.journal import unfinished_chunks
 from ...video.reader import Timeline
 from ...video.target_lock import lock_target
@@ -95,7 +95,7 @@ def upscale_video(
         PatchVSRError: in one sentence.
     """
     source = find_source(video)
-    info = with_fields(probe(source.path), choices.fields)
+    info = in_section(with_fields(probe(source.path), choices.fields), source.section)
     target = target_size((info.height, info.width), scale=choices.scale, size=choices.size)
     encoding = choices.encoding
     output = _output(choices.prefix, _suffix(info.path, choices.suffix, encoding.picture(info).alpha), target)

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import folder_paths
-from comfy_api.latest import InputImpl, Types
+from comfy_api.latest import InputImpl
 
 from ...video import Picture, VideoWriter
 from ...video.passthrough import write_audio
 from ...video.reader import Timeline
 from ...video.remux import join
+from ...video.section import Section
 
 FPS_DENOMINATOR = 1001
 """The largest of usual frame rates: core passes them on as floating-point numbers."""
+MICROSECONDS = 10**6
+"""Times are floating-point numbers too."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class VideoSource:
     path: Path
     fps: Fraction | None = None
     """Of frames that other nodes made: exact, where the file counts milliseconds."""
+    section: Section = field(default=Section())
+    """The part of it that was chosen."""
 
     def timed(self, timeline: Timeline) -> Timeline:
         """The times of its frames: equally far apart, where nodes made them."""
@@ -38,33 +42,30 @@ class VideoSource:
 
 
 def find_source(video: Any) -> VideoSource:
-    """The file behind a VIDEO; what has none, or is only a part of one, is written to ComfyUI's temporary folder."""
+    """The file behind a VIDEO; what has none is written to ComfyUI's temporary folder."""
     folder = Path(folder_paths.get_temp_directory())
     folder.mkdir(parents=True, exist_ok=True)
     if not isinstance(video, InputImpl.VideoFromFile):
         parts = video.get_components()
         fps = Fraction(parts.frame_rate).limit_denominator(FPS_DENOMINATOR)
         return VideoSource(_of_frames(parts, fps, _depth_of(video), folder), fps)
-    source = video.get_stream_source()
-    if any(_trim_window(video)):
-        path = folder / f"patchvsr_part_{id(video):x}.mp4"
-        lossless = {"crf": 0} if "crf" in inspect.signature(video.save_to).parameters else {}  # since ComfyUI 0.30
-        video.save_to(str(path), format=Types.VideoContainer.MP4, codec=Types.VideoCodec.AUTO, **lossless)
-        return VideoSource(path)
+    source, section = video.get_stream_source(), _section(video)
     if isinstance(source, str):
-        return VideoSource(Path(source))
+        return VideoSource(Path(source), section=section)
     data = source.getvalue()
     path = folder / f"patchvsr_{hashlib.sha256(data).hexdigest()[:16]}.mp4"
     path.write_bytes(data)
-    return VideoSource(path)
+    return VideoSource(path, section=section)
 
 
-def _trim_window(video: Any) -> tuple[float, float]:
-    """First second and length of a part of a file, both 0 for all of it."""
+def _section(video: Any) -> Section:
+    """The part of a file that core's nodes chose."""
     if hasattr(video, "get_active_trim_window"):  # since ComfyUI 0.23
         first, length = video.get_active_trim_window()
-        return first, length
-    return getattr(video, "_VideoFromFile__start_time", 0.0), getattr(video, "_VideoFromFile__duration", 0.0)
+    else:
+        first, length = getattr(video, "_VideoFromFile__start_time", 0), getattr(video, "_VideoFromFile__duration", 0)
+    begin, seconds = (Fraction(time).limit_denominator(MICROSECONDS) for time in (first, length))
+    return Section(begin or None, begin + seconds if seconds else None)
 
 
 def _depth_of(video: Any) -> int:

@@ -7,7 +7,6 @@ from typing import ClassVar
 from . import _input_impl as InputImpl
 from . import _io as io
 from . import _ui as ui
-from . import _util as Types
 
 
 class ComfyAPI:
@@ -33,4 +32,4 @@ class ComfyExtension:
         raise NotImplementedError
 
 
-__all__ = ["ComfyAPI", "ComfyExtension", "InputImpl", "Types", "io", "ui"]
+__all__ = ["ComfyAPI", "ComfyExtension", "InputImpl", "io", "ui"]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
-from typing import Any
 
 
 class VideoFromFile:
@@ -18,7 +16,3 @@ class VideoFromFile:
 
     def get_active_trim_window(self) -> tuple[float, float]:
         return self.window
-
-    def save_to(self, path: str, format: Any = None, codec: Any = None) -> None:
-        assert isinstance(self.file, str), "the stand-in copies files only"
-        shutil.copy(self.file, path)
