@@ -187,7 +187,7 @@ def _within(
     stream = picture_stream(path, container)
     base = stream.time_base or Fraction(1, av.time_base)
     begin, end = section.units(base)
-    if begin is not None and _can_seek(path, begin):
+    if begin is not None and can_seek(path, begin):
         container.seek(begin, stream=stream)
     step = 1 / (stream.average_rate or stream.guessed_rate or Fraction(25)) / base
     for number, frame in enumerate(_decoded(stream, container, record, one_thread, (begin, end))):
@@ -200,7 +200,7 @@ def _within(
             yield frame
 
 
-def _can_seek(path: Path, time: int) -> bool:
+def can_seek(path: Path, time: int) -> bool:
     """Whether a file can be read from a frame on that needs no other and is not shown after ``time``."""
     with opened(path) as container, suppress(av.error.FFmpegError):
         stream = picture_stream(path, container)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 from collections.abc import Mapping
@@ -16,7 +17,9 @@ from torch import Tensor
 from ..errors import OutputError
 from .audio import AUTO, COPY, NONE, AudioTranscoder, can_copy, format_for
 from .clock import Clock
+from .decode import can_seek
 from .encoders import SUFFIXES
+from .info import picture_stream
 from .local_files import local_url, open_input
 from .picture_tags import for_container, keep_picture_tags
 from .section import Section, is_between
@@ -88,7 +91,8 @@ class PassthroughStreams:
                 keep_picture_tags(self.source, picture, target, origin)
                 break
         chosen = [self.source.streams[index] for index in self.streams]
-        self.packets = self.source.demux(*chosen) if chosen else iter(())
+        self._seek()
+        self.packets = itertools.takewhile(self._is_near, self.source.demux(*chosen)) if chosen else iter(())
         self.pending: Any = None
 
     def copy_until(self, time: Fraction | None) -> None:
@@ -133,13 +137,25 @@ class PassthroughStreams:
             return packet
         return None
 
+    def _seek(self) -> None:
+        """Begin shortly before the section, where the file allows it."""
+        if self.section.begin is None or self.clock.recordings > 1:
+            return
+        picture = picture_stream(self.path, self.source)
+        before = math.floor((self.section.begin - INTERLEAVED_S) / (picture.time_base or 1))
+        if before > 0 and can_seek(self.path, before):
+            self.source.seek(before, stream=picture)
+
+    def _is_near(self, packet: Any) -> bool:
+        """Whether packets of the section may still follow."""
+        end = self.section.end
+        return end is None or packet.dts is None or packet.dts * packet.time_base <= end + INTERLEAVED_S
+
     def _is_chosen(self, packet: Any, moved: int) -> bool:
         """Whether a packet lies in the section; of a subtitle that reaches into it that part is kept."""
         begin_s, end_s = self.section.begin, self.section.end
         end = None if end_s is None else math.floor((end_s - self.origin) / packet.time_base)
         begin = moved + (packet.dts if packet.pts is None else packet.pts)
-        if end is not None and (begin - end) * packet.time_base > INTERLEAVED_S:
-            self.packets = iter(())
         if packet.stream.type == "subtitle" and packet.duration:
             shown = max(0, begin), begin + packet.duration if end is None else min(end, begin + packet.duration)
             packet.pts = packet.dts = shown[0] - moved

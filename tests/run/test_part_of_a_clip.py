@@ -21,6 +21,7 @@ from patchvsr_core.settings import TINY
 from patchvsr_core.video import probe, read_clip, scan
 from patchvsr_core.video.chunk_files import Encoding
 from patchvsr_core.video.info import with_section
+from patchvsr_core.video.passthrough import PassthroughStreams
 from patchvsr_core.video.sequence import write_image
 
 SPOKEN = {"early": (0.2, 1.2), "inside": (1.4, 1.5), "late": (1.9, 2.2), "after": (2.2, 2.3)}
@@ -93,6 +94,24 @@ def test_sound_stays_in_step(tmp_path: Path) -> None:
     plain = encode(tmp_path / "in.mp4", [bars(number) for number in range(60)], sound="flac")
     out = upscaled(plain, tmp_path / "out.mp4", "1.12", None)
     assert np.array_equal(heard_at(out, 0.3), heard_at(plain, 1.42))
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_sound_of_a_late_part(tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is read from shortly before the part until shortly after it."""
+    frames = [bars(number) for number in range(200)]
+    source = encode(tmp_path / f"in{suffix}", frames, rate=5, options={"g": "10"}, sound="flac")
+    read: list[float] = []
+    is_near = PassthroughStreams._is_near
+    monkeypatch.setattr(PassthroughStreams, "_is_near", lambda self, p: read.append(time_of(p)) or is_near(self, p))
+    out = upscaled(source, tmp_path / "out.mp4", "20", "21")
+    assert 9 < min(read) < 10 and 31 <= max(read) < 31.3
+    assert shown(out, "audio")[0][0] < 0.1 and 0.9 < shown(out, "audio")[-1][0] < 1
+    assert np.array_equal(heard_at(out, 0.5), heard_at(source, 20.5))
+
+
+def time_of(packet: Any) -> float:
+    return float((packet.dts or 0) * packet.time_base)
 
 
 def heard_at(path: Path, time: float) -> np.ndarray:
