@@ -21,6 +21,8 @@ from patchvsr_core.finish.refine import RefinerConfig, new_refiner, refine_frame
 from patchvsr_core.hosts.diffusers.models import Models, load_models
 from patchvsr_core.hosts.diffusers.pipeline import upscale
 from patchvsr_core.plan.chunks import ChunkState
+from patchvsr_core.restorer.restore import restore_clip
+from patchvsr_core.restorer.shipped import shipped_restorer
 from patchvsr_core.settings import Settings
 
 
@@ -40,12 +42,24 @@ def restored_chunks(tiny: Models, group: ProcessGroup) -> Iterator[tuple[str, Te
     yield "restored on", upscale(frames[3:], (76, 120), tiny, tiny.defaults, group=group, chunk_state=second)
 
 
+def restored_tiles() -> Iterator[tuple[str, Tensor]]:
+    """Three chunks in several tiles; what the second leaves comes from states that all processes have."""
+    frames, before = clip(8, 80, 120), None
+    for number, (first, last) in enumerate(((0, 3), (3, 6), (6, 8))):
+        chunk_state = ChunkState(before=before, until=last - first)
+        made = restore_clip(shipped_restorer(), frames[first:], tile_px=64, chunk_state=chunk_state)
+        before = chunk_state.after
+        yield f"tiles {number}", made[: last - first]
+
+
 def results(group: ProcessGroup, models: Path) -> Iterator[tuple[str, Tensor]]:
     """By name; whole for the leader."""
     tiny = load_models("tiny", precision="float32")
     small = replace(tiny.defaults, base_layer="bicubic", patch_px=64)
     yield "tiny", upscale(clip(7, 20, 30), (76, 120), tiny, small, group=group)
     yield from restored_chunks(tiny, group)
+    with use_group(group):
+        yield from restored_tiles()
     yield "hardly anything", upscale(clip(1, 8, 8), (16, 16), tiny, small, group=group)
     mixed = replace(small, refine_strength=0.5, base_layer="dap", patch_detail=0.5, steps=2, solver="heun")
     mixed = replace(mixed, layout="alternating")

@@ -203,7 +203,7 @@ def _leave(
 ) -> dict[str, Tensor]:
     """What :func:`_enter` takes, in half precision: every process has it for all tiles."""
     kept = {PREVIOUS: frame[None].cpu()}
-    mine = sharded(range(len(tiles)))
+    mine = {*current_group().shard(range(len(tiles)))}
     for k, (state, (row, column)) in enumerate(zip(states, tiles, strict=True)):
         own = frame.new_zeros(1, channels, len(row.weight), len(column.weight))
         if state is not None and k in mine:

@@ -233,4 +233,4 @@ def _matched(file: Path, pattern: str) -> Any:
 
 def _order(file: Path) -> list[tuple[bool, int, str]]:
     """Natural sort key: frame_2 comes before frame_10."""
-    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", file.name)]
+    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in re.split(r"(\d+)", file.name)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ import pytest
 from clips import colors
 
 from patchvsr_core.video import probe, read_clip
+from patchvsr_core.video.sequence import images, write_image
 
 
 def numbered_images(folder: Path, suffix: str) -> np.ndarray:
@@ -47,3 +49,9 @@ def test_a_photograph_is_turned_as_its_camera_states(tmp_path: Path) -> None:
         with_exif(image, 6)  # its top is at the right, so that it is turned clockwise
     assert (probe(folder).height, probe(folder).width) == (24, 16)
     assert np.array_equal(read_clip(folder).frames.numpy(), np.rot90(plain, -1, (1, 2)))
+
+
+def test_names_with_digits_that_are_no_numbers(tmp_path: Path) -> None:
+    for name in ("a2.png", "a10.png", "a1²3.png"):
+        write_image(tmp_path / name, colors(1, 8, 8)[0], 8, Fraction(1))
+    assert [file.name for file in images(tmp_path)] == ["a1²3.png", "a2.png", "a10.png"]

@@ -114,13 +114,14 @@ def load_models(
         ModelError, AdapterError: in one sentence, what is missing or does not fit.
     """
     models = _with_refiner(_load(model, vae, adapter, resolve_device(device), precision), refiner)
-    text_dim, files = models.base.spec.text_dim, (prompt, negative, decoder, upscaler)
+    text_dim = models.base.spec.text_dim
+    files = {"prompt": prompt, "negative": negative, "decoder": decoder, "upscaler": upscaler}
     return replace(
         models,
         prompt=models.prompt if prompt is None else load_prompt(prompt, text_dim),
         negative=None if negative is None else load_prompt(negative, text_dim),
         decoder=None if decoder is None else _decoder(decoder, models),
-        identity=" ".join([models.identity, *(fingerprint(file) for file in files if file)]),
+        identity=" ".join([models.identity, *(f"{role} {fingerprint(file)}" for role, file in files.items() if file)]),
         **({} if upscaler is None else _upscaler(upscaler, models)),
     )
 

@@ -248,6 +248,15 @@ def test_prompts_of_another_encoder_and_lone_detail_guidance_say_why(
         Settings(schedule="cosine")
 
 
+def test_a_prompt_and_the_same_as_negative_prompt_are_two_models(wan_files: dict[str, Path], tmp_path: Path) -> None:
+    text = save({"p": torch.randn(3, 64)}, tmp_path / "text.safetensors")
+    names = {
+        load_models(str(wan_files["model"]), vae=wan_files["vae"], **{role: text}).identity
+        for role in ("prompt", "negative")
+    }
+    assert len(names) == 2
+
+
 def test_a_conditional_decoder_has_its_say(wan_files: dict[str, Path], tmp_path: Path) -> None:
     files = {"vae": wan_files["vae"], "adapter": wan_files["adapter"]}
     plain = load_models(str(wan_files["model"]), **files)
