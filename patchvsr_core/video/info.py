@@ -46,7 +46,6 @@ class VideoInfo:
     time_base: Fraction
     """Unit of the timestamps, seconds."""
     audio_streams: int = 0
-    subtitle_streams: int = 0
     picture: Picture = field(default=Picture())
     origin: Fraction = Fraction(0)
     """Start time of the file in seconds; results start at 0."""
@@ -209,9 +208,9 @@ def _info(path: Path, container: InputContainer) -> VideoInfo:
         width, height = height, width
         picture = replace(picture, pixel_aspect=1 / picture.pixel_aspect)
     time_base = stream.time_base or 1 / fps
-    audio, subtitles = len(container.streams.audio), len(container.streams.subtitles)
+    audio = len(container.streams.audio)
     origin = max(Fraction(container.start_time or 0, av.time_base), Fraction(0))
-    return VideoInfo(path, width, height, fps, frames, time_base, audio, subtitles, picture, origin)
+    return VideoInfo(path, width, height, fps, frames, time_base, audio, picture, origin)
 
 
 def _rate_of_packets(path: Path, index: int) -> Fraction | None:
